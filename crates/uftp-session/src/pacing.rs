@@ -1,0 +1,135 @@
+//! When the next datagram may go: a token bucket in nanoseconds.
+
+use std::time::{Duration, Instant};
+
+/// Lets bytes through at a rate, exactly over time and in bounded bursts.
+///
+/// The bucket holds at most `burst` of time at the rate, but always enough for one datagram, so
+/// that after a stall no backlog floods the network.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    /// Bytes per second.
+    rate: u64,
+    burst: Duration,
+    /// Everything sent so far is paid for at this instant.
+    paid_until: Option<Instant>,
+}
+
+impl Pacer {
+    /// Longest burst, in time at the rate.
+    pub const BURST: Duration = Duration::from_millis(1);
+
+    /// A pacer for `rate` bytes per second, at least 1.
+    pub fn new(rate: u64) -> Self {
+        Pacer {
+            rate: rate.max(1),
+            burst: Self::BURST,
+            paid_until: None,
+        }
+    }
+
+    /// The rate in bytes per second.
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// Changes the rate from now on; what was sent is not charged again.
+    pub fn set_rate(&mut self, rate: u64) {
+        self.rate = rate.max(1);
+    }
+
+    /// Time that `bytes` take at the rate.
+    pub fn cost(&self, bytes: u64) -> Duration {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.rate);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// When the next datagram may be sent; in the past or `now` if at once.
+    pub fn ready_at(&self, now: Instant) -> Instant {
+        self.paid_until.unwrap_or(now)
+    }
+
+    /// How many datagrams of `bytes` charged bytes may go now; at most `most`.
+    pub fn allowance(&self, now: Instant, bytes: u64, most: usize) -> usize {
+        let Some(paid) = self.paid_until else {
+            return most.min(1);
+        };
+        let Some(late) = now.checked_duration_since(paid) else {
+            return 0;
+        };
+        let late = late.min(self.burst);
+        let cost = self.cost(bytes).as_nanos().max(1);
+        // One is due at `paid`; each further one a cost later.
+        let due = late.as_nanos() / cost + 1;
+        usize::try_from(due).unwrap_or(most).min(most)
+    }
+
+    /// Charges `bytes` sent at `now`.
+    pub fn charge(&mut self, now: Instant, bytes: u64) {
+        // A backlog longer than the burst is forgiven.
+        let floor = now.checked_sub(self.burst).unwrap_or(now);
+        let from = self.paid_until.map_or(now, |paid| paid.max(floor));
+        self.paid_until = Some(from + self.cost(bytes));
+    }
+
+    /// Forgets the past: the next datagram may go at once and starts a new account.
+    pub fn reset(&mut self) {
+        self.paid_until = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends datagrams of `len` as soon as the pacer lets them, waking late by up to `lag`.
+    fn rate_over(mut pacer: Pacer, len: u64, time: Duration, lag: Duration) -> (u64, usize) {
+        let start = Instant::now();
+        let mut now = start;
+        let (mut sent, mut longest) = (0, 0);
+        while now < start + time {
+            let n = pacer.allowance(now, len, 10_000);
+            for _ in 0..n {
+                pacer.charge(now, len);
+            }
+            longest = longest.max(n);
+            sent += n as u64 * len;
+            now = pacer.ready_at(now).max(now) + lag;
+        }
+        (sent, longest)
+    }
+
+    #[test]
+    fn exact_over_time_at_every_rate() {
+        for rate in [1_250, 12_500, 1_250_000, 125_000_000, 625_000_000] {
+            for lag in [0, 50_000, 700_000] {
+                let lag = Duration::from_nanos(lag);
+                let seconds = if rate < 100_000 { 20 } else { 1 };
+                let (sent, longest) =
+                    rate_over(Pacer::new(rate), 1352, Duration::from_secs(seconds), lag);
+                let want = rate * seconds;
+                let slack = 1352 + rate / 1000;
+                assert!(
+                    sent.abs_diff(want) <= want / 50 + slack,
+                    "{rate}: {sent} for {want}"
+                );
+                assert!(
+                    longest as u64 <= (rate / 1000) / 1352 + 2,
+                    "{rate}: burst of {longest}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_flood_after_a_stall() {
+        let mut pacer = Pacer::new(1_000_000);
+        let start = Instant::now();
+        pacer.charge(start, 1000);
+        let late = start + Duration::from_secs(10);
+        assert!(pacer.allowance(late, 1000, 10_000) <= 2);
+        pacer.charge(late, 1000);
+        pacer.charge(late, 1000);
+        assert!(pacer.ready_at(late) > late);
+    }
+}

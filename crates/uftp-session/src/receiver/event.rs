@@ -1,0 +1,113 @@
+use std::net::{IpAddr, SocketAddr};
+
+use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_proto::{FileId, GroupId, Instance, Uid};
+
+/// A session as receivers tell them apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId {
+    /// Its number.
+    pub group: GroupId,
+    /// Its restart counter.
+    pub instance: Instance,
+}
+
+/// What happened in one session of a receiver.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReceiverEvent {
+    /// Where.
+    pub session: SessionId,
+    /// During which file, [`FileId::SESSION`] between files.
+    pub file: FileId,
+    /// What.
+    pub kind: ReceiverEventKind,
+}
+
+/// What happened in a session, and what the driver must do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ReceiverEventKind {
+    /// An ANNOUNCE was accepted.
+    Announced {
+        /// The sender.
+        server: Uid,
+        /// Where the ANNOUNCE came from.
+        from: SocketAddr,
+        /// The group that will carry the session; `None` in a unicast session.
+        private: Option<IpAddr>,
+    },
+    /// The driver must join this group, before it next polls for transmits, and on failure call
+    /// [`Receiver::join_failed`](super::Receiver::join_failed).
+    Join(IpAddr),
+    /// The driver must leave this group; no session needs it any more.
+    Leave(IpAddr),
+    /// REGISTER went out.
+    RegisterSent,
+    /// The sender has confirmed the registration.
+    Confirmed,
+    /// A file was offered and will be received.
+    FileStarted {
+        /// Its name as received; any bytes.
+        name: Vec<u8>,
+        /// What it is.
+        file_type: FileType,
+        /// Size in bytes.
+        size: u64,
+        /// Blocks it is cut into.
+        blocks: u32,
+        /// Sections it is cut into.
+        sections: u16,
+    },
+    /// FILEINFO_ACK went out.
+    FileInfoAckSent,
+    /// DONE named us.
+    DoneReceived {
+        /// Section it named.
+        section: u16,
+    },
+    /// A STATUS went out.
+    NaksSent {
+        /// For which section.
+        section: u16,
+        /// Blocks missing.
+        count: u32,
+    },
+    /// The file is in its place, or was skipped, rejected or done at once.
+    FileFinished {
+        /// Its name as received; any bytes.
+        name: Vec<u8>,
+        /// What it is.
+        file_type: FileType,
+        /// Size in bytes.
+        size: u64,
+        /// How it ended.
+        status: CompleteStatus,
+        /// Why, if rejected or skipped.
+        note: Option<String>,
+    },
+    /// The file was given up and is not in its place.
+    FileFailed {
+        /// Its name as received; any bytes.
+        name: Vec<u8>,
+        /// Why.
+        reason: String,
+    },
+    /// COMPLETE went out.
+    CompleteSent,
+    /// The sender asked to end the session.
+    GroupDone,
+    /// The session is over; nothing follows for it.
+    Ended(EndReason),
+}
+
+/// How a session ended at a receiver.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EndReason {
+    /// The sender confirmed our completion.
+    Confirmed,
+    /// All was received but the confirmation never came.
+    Unconfirmed,
+    /// The sender ended it: its words.
+    AbortedByServer(String),
+    /// We ended it: our words to the sender.
+    Aborted(String),
+}

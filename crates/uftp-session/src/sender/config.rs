@@ -1,0 +1,116 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use uftp_proto::wire::Version;
+use uftp_proto::{GroupId, Instance, Uid};
+
+/// All that steers a sender. Values are taken as valid; programs check them against the ranges
+/// of the command line.
+#[derive(Clone, Debug)]
+pub struct SenderConfig {
+    /// Protocol to speak.
+    pub version: Version,
+    /// The sender's own id.
+    pub uid: Uid,
+    /// The session's number; must not be 0.
+    pub group: GroupId,
+    /// Restart counter, 0 unless resuming.
+    pub instance: Instance,
+    /// Where the session is announced.
+    pub public: SocketAddr,
+    /// Where the rest of the session goes. Equal to `public` in a unicast session.
+    pub private: SocketAddr,
+    /// Invited receivers and proxies; `None` lets anybody register.
+    pub clients: Option<Vec<ClientEntry>>,
+    /// Bytes of file data in a packet.
+    pub block_size: u16,
+    /// How often a message is repeated before its addressee is given up.
+    pub robust: u8,
+    /// Round trip time estimate and its bounds.
+    pub grtt: GrttBounds,
+    /// Send rate.
+    pub rate: Rate,
+    /// Give up on unfinished receivers after this many passes over a file.
+    pub max_passes: u16,
+    /// When a receiver that loses too much is given up.
+    pub nak_limit: NakLimit,
+    /// Most time for one file, in percent of what it takes at the rate; `None` for no limit.
+    pub max_time_percent: Option<u32>,
+    /// End the session as soon as one receiver is lost.
+    pub quit_on_error: bool,
+    /// Whether receivers skip what they have.
+    pub sync: SyncMode,
+    /// In an open group, go on as soon as this many have registered.
+    pub min_clients: Option<usize>,
+}
+
+/// A receiver or proxy named by the operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientEntry {
+    /// Its id.
+    pub uid: Uid,
+    /// What the operator called it; stands in logs and status lines.
+    pub name: String,
+    /// It answers for others and receives nothing itself.
+    pub proxy: bool,
+}
+
+/// Initial round trip time estimate and its bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GrttBounds {
+    /// Before anything is measured.
+    pub initial: Duration,
+    /// Never below.
+    pub min: Duration,
+    /// Never above.
+    pub max: Duration,
+}
+
+impl Default for GrttBounds {
+    fn default() -> Self {
+        GrttBounds {
+            initial: Duration::from_millis(500),
+            min: Duration::from_millis(10),
+            max: Duration::from_secs(15),
+        }
+    }
+}
+
+/// How fast data goes out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rate {
+    /// Fixed, in bytes per second of IP packets.
+    Fixed(u64),
+    /// As fast as the slowest receiver keeps up, found from NAKs.
+    SelfClocked,
+}
+
+/// Loss beyond which a receiver is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NakLimit {
+    /// A STATUS that reports more than this percentage of a section counts as a strike; 100 never.
+    pub percent: u8,
+    /// Strikes until the receiver is aborted.
+    pub strikes: u32,
+}
+
+impl Default for NakLimit {
+    fn default() -> Self {
+        NakLimit {
+            percent: 100,
+            strikes: 1,
+        }
+    }
+}
+
+/// Whether receivers compare before they receive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SyncMode {
+    /// No: everything is sent.
+    #[default]
+    Off,
+    /// Receivers skip what they have.
+    Sync,
+    /// Receivers only say what they would do.
+    Preview,
+}
