@@ -17,11 +17,15 @@
 
 pub mod batch;
 pub mod clock;
+pub mod counters;
 pub mod files;
 pub mod link;
 pub mod pacing;
+pub mod policy;
 pub mod receiver;
 pub mod sender;
 
 pub use batch::{Batch, Transmit};
 pub use clock::Clock;
+pub use counters::{Counters, Refusal};
+pub use policy::{PassStyle, Policy};

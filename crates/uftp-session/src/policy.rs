@@ -1,0 +1,69 @@
+//! Where protocols differ in behaviour rather than in layout.
+//!
+//! Session code asks the policy of its session, never for the protocol version.
+
+use uftp_proto::geometry::Sectioning;
+use uftp_proto::wire::Version;
+
+/// The behaviour of one protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// How files are cut into sections.
+    pub sectioning: Sectioning,
+    /// How a pass over a file is organised.
+    pub passes: PassStyle,
+    /// A receiver repeats REGISTER after this many round trip times, and gives up after this
+    /// many times the robustness factor (behaviour-sender-receiver §1.2). Without meaning where
+    /// the sender fixes the intervals.
+    pub register_interval: u32,
+}
+
+/// How a pass over a file is organised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PassStyle {
+    /// All sections are streamed, receivers report each as the next begins (protocols 4 and 5).
+    Streaming,
+    /// The sender asks for reports after each section and waits for them (protocol 3).
+    LockStep,
+}
+
+impl Policy {
+    /// The policy of a protocol.
+    pub fn of(version: Version) -> Policy {
+        match version {
+            Version::V3 | Version::V3Sync => Policy {
+                sectioning: Sectioning::Filled,
+                passes: PassStyle::LockStep,
+                register_interval: 4,
+            },
+            Version::V4 => Policy {
+                sectioning: Sectioning::Balanced,
+                passes: PassStyle::Streaming,
+                register_interval: 4,
+            },
+            Version::V5 => Policy {
+                register_interval: 5,
+                ..Policy::of(Version::V4)
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocol_5_differs_from_4_in_its_registration_only() {
+        let v4 = Policy::of(Version::V4);
+        let v5 = Policy::of(Version::V5);
+        assert_eq!((v4.register_interval, v5.register_interval), (4, 5));
+        assert_eq!(
+            Policy {
+                register_interval: 4,
+                ..v5
+            },
+            v4
+        );
+    }
+}
