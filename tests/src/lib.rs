@@ -1,1 +1,31 @@
-//! t
+//! The harness of the whole-suite tests: worlds of network namespaces, programs that run in them,
+//! content to send and ways to compare what arrived.
+//!
+//! A [`World`] is a bridge with hosts around it, each in a network namespace of its own, so nothing
+//! ever leaves by an interface of the machine. Programs of either [`Suite`] run on its hosts, bounded
+//! in time, and everything is taken down when the world is dropped, also by a failing test.
+//!
+//! What the harness needs (root, `ip`, `nft`, the reference programs) it demands: a missing
+//! precondition is a [`Failure`] with a reason, never a test that passes without having run.
+
+mod command;
+mod content;
+mod failure;
+mod patience;
+mod program;
+mod reference;
+mod scenario;
+mod status;
+mod suite;
+mod world;
+
+pub use command::run;
+pub use content::{Content, compare_trees, write_file, write_tree};
+pub use failure::{Failure, Result};
+pub use patience::{eventually, patience};
+pub use program::{Exit, Program};
+pub use reference::reference_dir;
+pub use scenario::{Receiver, ReceiverSetup, Sender, SenderSetup, Sent, wait_until_listening};
+pub use status::{StatusLine, read_status};
+pub use suite::Suite;
+pub use world::{Family, HostId, World};

@@ -1,0 +1,92 @@
+//! The two suites under test, and where their programs are.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use crate::{Failure, Result, command::run, reference::reference_dir};
+
+/// Whose programs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// This workspace's: from `UFTP_BIN_DIR`, else built on demand.
+    Ours,
+    /// Debian's `uftp` 4.10.2, see [`reference_dir`].
+    Reference,
+}
+
+impl Suite {
+    /// The path of `program` (`uftp`, `uftpd`, …) of this suite.
+    ///
+    /// # Errors
+    /// When it cannot be built, fetched or found.
+    pub fn program(self, program: &str) -> Result<PathBuf> {
+        let dir = match self {
+            Self::Ours => our_dir()?,
+            Self::Reference => reference_dir()?,
+        };
+        let path = dir.join(program);
+        if path.is_file() {
+            Ok(path)
+        } else {
+            Err(Failure::new(format!(
+                "there is no {program} in {} ({self:?})",
+                dir.display()
+            )))
+        }
+    }
+
+    /// A short name for tables and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Reference => "reference",
+        }
+    }
+}
+
+/// The workspace's root directory.
+pub(crate) fn workspace_root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// Where cargo puts what it makes for this workspace.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || workspace_root().join("target"),
+        |dir| workspace_root().join(dir),
+    )
+}
+
+/// The directory of our programs, built in the profile of the caller the first time it is asked for.
+fn our_dir() -> Result<PathBuf> {
+    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build_ours().map_err(|failure| failure.to_string()))
+        .clone()
+        .map_err(Failure::new)
+}
+
+fn build_ours() -> Result<PathBuf> {
+    if let Some(dir) = env::var_os("UFTP_BIN_DIR") {
+        return Ok(PathBuf::from(dir));
+    }
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let manifest = workspace_root().join("Cargo.toml");
+    let manifest = manifest.to_string_lossy();
+    let mut args = vec!["build", "--quiet", "--locked", "--manifest-path", &manifest];
+    args.extend(["-p", "uftp", "-p", "uftpd"]);
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    if profile == "release" {
+        args.push("--release");
+    }
+    run(&cargo, &args, "")?;
+    Ok(target_dir().join(profile))
+}

@@ -1,0 +1,335 @@
+//! A world: hosts around a bridge, each in a network namespace of its own.
+
+use std::{
+    env, fmt,
+    fmt::Write as _,
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use crate::{Failure, Result, command::run};
+
+/// Names of all namespaces and directories made here begin so; then come the process id, the number
+/// of the world in the process, and its label.
+const PREFIX: &str = "uftp";
+
+/// The interface of every host.
+pub(crate) const INTERFACE: &str = "eth0";
+
+/// Number of a host in its world, from 0.
+pub type HostId = u8;
+
+/// Which internet protocol a test uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// A bridge and hosts joined to it, all in namespaces, and a directory for files and logs.
+///
+/// Dropping it removes all of that, after printing the logs, which the test runner shows for
+/// tests that fail. Programs in it must have ended before (declare them after the world).
+pub struct World {
+    name: String,
+    hosts: HostId,
+    dir: PathBuf,
+    show_logs: bool,
+}
+
+impl World {
+    /// Builds a world of `hosts` hosts, with its files in the directory for temporary files.
+    ///
+    /// # Errors
+    /// When this process is not root, or `ip` is missing or refuses.
+    pub fn new(label: &str, hosts: HostId) -> Result<Self> {
+        Self::new_in(&env::temp_dir(), label, hosts)
+    }
+
+    /// Builds a world with its files in a new directory below `parent`.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn new_in(parent: &Path, label: &str, hosts: HostId) -> Result<Self> {
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        if !nix::unistd::geteuid().is_root() {
+            return Err(Failure::new(
+                "network namespaces need root: run the tests as root (for example in a container)",
+            ));
+        }
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}-{}-{number}-{label}", std::process::id());
+        let dir = parent.join(&name);
+        fs::create_dir_all(&dir)
+            .map_err(|error| Failure::io(format!("creating {}", dir.display()), error))?;
+        let world = Self {
+            name,
+            hosts,
+            dir,
+            show_logs: true,
+        };
+        world.build()?;
+        Ok(world)
+    }
+
+    /// Prints no logs at the end.
+    pub fn quiet(mut self) -> Self {
+        self.show_logs = false;
+        self
+    }
+
+    /// The directory of this world's files.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the log of the program called `name` goes.
+    pub fn log_path(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
+    }
+
+    /// Makes a directory below this world's.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn make_dir(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.dir.join(name);
+        fs::create_dir_all(&dir)
+            .map_err(|error| Failure::io(format!("creating {}", dir.display()), error))?;
+        Ok(dir)
+    }
+
+    /// The address of `host`.
+    pub fn address(&self, host: HostId, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => Ipv4Addr::new(10, 77, 0, host + 1).into(),
+            Family::V6 => Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, u16::from(host) + 1).into(),
+        }
+    }
+
+    /// A command that will run `program` on `host`.
+    pub fn command(&self, host: HostId, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.namespace(Part::Host(host))])
+            .arg(program);
+        command
+    }
+
+    /// Makes `host` lose `permille` of the thousand UDP datagrams that come in for `port`.
+    ///
+    /// # Errors
+    /// When `nft` is missing or refuses.
+    pub fn lose_incoming(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
+        self.lose(host, "dport", port, permille)
+    }
+
+    /// Makes `host` lose `permille` of the thousand UDP datagrams that come in from `port`, as the
+    /// answers to a sender do.
+    ///
+    /// # Errors
+    /// When `nft` is missing or refuses.
+    pub fn lose_answers(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
+        self.lose(host, "sport", port, permille)
+    }
+
+    fn lose(&self, host: HostId, which: &str, port: u16, permille: u16) -> Result<()> {
+        // A run of datagrams that the kernel carries as one would be lost as one.
+        for host in 0..self.hosts {
+            let interface = format!("link set {INTERFACE} gso_max_segs 1");
+            self.ip(Part::Host(host), &interface)?;
+        }
+        let rules = format!(
+            "table inet loss_{which} {{\n\
+             chain incoming {{\n\
+             type filter hook prerouting priority -300; policy accept;\n\
+             iifname \"{INTERFACE}\" udp {which} {port} numgen random mod 1000 < {permille} counter drop\n\
+             }}\n}}\n"
+        );
+        let namespace = self.namespace(Part::Host(host));
+        run(
+            "ip",
+            &["netns", "exec", &namespace, "nft", "-f", "-"],
+            &rules,
+        )
+        .map(drop)
+    }
+
+    /// Datagrams that `host` has lost by the rules made here.
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn lost(&self, host: HostId) -> Result<u64> {
+        let namespace = self.namespace(Part::Host(host));
+        let rules = run(
+            "ip",
+            &["netns", "exec", &namespace, "nft", "list", "ruleset"],
+            "",
+        )?;
+        let mut words = rules.split_whitespace();
+        let mut lost = 0;
+        while words.any(|word| word == "counter") {
+            // "counter packets N bytes M"
+            lost += words
+                .nth(1)
+                .and_then(|count| count.parse::<u64>().ok())
+                .unwrap_or(0);
+        }
+        Ok(lost)
+    }
+
+    /// Bytes that `host` has received by its interface.
+    ///
+    /// # Errors
+    /// When the kernel's count cannot be read.
+    pub fn received_bytes(&self, host: HostId) -> Result<u64> {
+        let namespace = self.namespace(Part::Host(host));
+        let file = format!("/sys/class/net/{INTERFACE}/statistics/rx_bytes");
+        let text = run("ip", &["netns", "exec", &namespace, "cat", &file], "")?;
+        text.trim()
+            .parse()
+            .map_err(|error| Failure::io(format!("{file} says {text:?}"), error))
+    }
+
+    fn build(&self) -> Result<()> {
+        remove_abandoned();
+        let mut script = String::new();
+        for part in self.parts() {
+            let _ = writeln!(script, "netns add {}", self.namespace(part));
+        }
+        batch(&script)?;
+
+        self.ip(
+            Part::Bridge,
+            "link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up",
+        )?;
+        for host in 0..self.hosts {
+            let namespace = self.namespace(Part::Host(host));
+            self.without_address_detection(Part::Host(host))?;
+            self.ip(
+                Part::Bridge,
+                &format!(
+                    "link add port{host} type veth peer name {INTERFACE} netns {namespace}\n\
+                     link set port{host} master br0 up"
+                ),
+            )?;
+            let v4 = self.address(host, Family::V4);
+            let v6 = self.address(host, Family::V6);
+            self.ip(
+                Part::Host(host),
+                &format!(
+                    "link set lo up\n\
+                     link set {INTERFACE} up\n\
+                     address add {v4}/24 brd + dev {INTERFACE}\n\
+                     address add {v6}/64 dev {INTERFACE} nodad\n\
+                     route add 224.0.0.0/4 dev {INTERFACE}"
+                ),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Runs lines of `ip` commands in a namespace of this world.
+    fn ip(&self, part: Part, script: &str) -> Result<()> {
+        run("ip", &["-n", &self.namespace(part), "-batch", "-"], script).map(drop)
+    }
+
+    /// Link-local addresses are usable at once, without the second of asking for duplicates.
+    fn without_address_detection(&self, part: Part) -> Result<()> {
+        let namespace = self.namespace(part);
+        let script = "for conf in all default; do \
+                      echo 0 > /proc/sys/net/ipv6/conf/$conf/accept_dad; \
+                      echo 0 > /proc/sys/net/ipv6/conf/$conf/router_solicitations; done";
+        run("ip", &["netns", "exec", &namespace, "sh", "-c", script], "").map(drop)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        std::iter::once(Part::Bridge).chain((0..self.hosts).map(Part::Host))
+    }
+
+    fn namespace(&self, part: Part) -> String {
+        format!("{}-{part}", self.name)
+    }
+
+    fn print_logs(&self) {
+        const SHOWN: usize = 6_000;
+        let mut logs: Vec<PathBuf> = fs::read_dir(&self.dir)
+            .map(|entries| {
+                entries
+                    .filter_map(|entry| Some(entry.ok()?.path()))
+                    .collect()
+            })
+            .unwrap_or_default();
+        logs.retain(|path| {
+            path.extension()
+                .is_some_and(|kind| kind == "log" || kind == "status")
+        });
+        logs.sort();
+        for path in logs {
+            let text = fs::read(&path).unwrap_or_default();
+            let from = text.len().saturating_sub(SHOWN);
+            let shown = String::from_utf8_lossy(text.get(from..).unwrap_or_default());
+            let cut = if from > 0 { "… " } else { "" };
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy())
+                .unwrap_or_default();
+            eprintln!("--- {name}\n{cut}{shown}");
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.show_logs {
+            self.print_logs();
+        }
+        for part in self.parts() {
+            let _ = run("ip", &["netns", "delete", &self.namespace(part)], "");
+        }
+        if env::var_os("UFTP_KEEP_FILES").is_none() {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Bridge,
+    Host(HostId),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bridge => f.write_str("bridge"),
+            Self::Host(host) => write!(f, "host{host}"),
+        }
+    }
+}
+
+fn batch(script: &str) -> Result<()> {
+    run("ip", &["-batch", "-"], script).map(drop)
+}
+
+/// Removes namespaces that killed test processes left behind: those named after processes that are gone.
+fn remove_abandoned() {
+    let Ok(entries) = fs::read_dir("/run/netns") else {
+        return;
+    };
+    for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+        let mut parts = name.split('-');
+        let ours = parts.next() == Some(PREFIX);
+        let owner = parts.next().and_then(|pid| pid.parse::<u32>().ok());
+        if let (true, Some(owner)) = (ours, owner)
+            && !Path::new(&format!("/proc/{owner}")).exists()
+        {
+            let _ = run("ip", &["netns", "delete", &name], "");
+        }
+    }
+}

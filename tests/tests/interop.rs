@@ -1,0 +1,420 @@
+//! Protocol 4 between our programs and the reference's, in every direction.
+//!
+//! Each case is one function of who sends and who receives; `cases!` makes a test of it for
+//! ours→theirs, theirs→ours and ours→ours.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use uftp_tests::{
+    Content, Family, HostId, Receiver, Result, Suite, World, eventually, patience, write_file,
+    write_tree,
+};
+
+/// UDP port of the receivers.
+const PORT: u16 = 1044;
+
+/// The longest a run may take; healthy ones take a second or two.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Who sends to whom.
+#[derive(Clone, Copy)]
+struct Parties {
+    sender: Suite,
+    receiver: Suite,
+}
+
+macro_rules! cases {
+    ($($case:ident),+ $(,)?) => {$(
+        mod $case {
+            use super::{Parties, Suite};
+
+            #[test]
+            fn ours_to_theirs() -> uftp_tests::Result<()> {
+                super::$case(Parties { sender: Suite::Ours, receiver: Suite::Reference })
+            }
+
+            #[test]
+            fn theirs_to_ours() -> uftp_tests::Result<()> {
+                super::$case(Parties { sender: Suite::Reference, receiver: Suite::Ours })
+            }
+
+            #[test]
+            fn ours_to_ours() -> uftp_tests::Result<()> {
+                super::$case(Parties { sender: Suite::Ours, receiver: Suite::Ours })
+            }
+        }
+    )+};
+}
+
+cases! {
+    one_megabyte,
+    special_sizes,
+    sixty_megabytes_unpaced,
+    three_receivers_with_loss,
+    one_receiver_with_heavy_loss,
+    uninvited_receiver,
+    absent_receiver,
+    tree_with_empty_directory_and_link,
+    sixty_small_files,
+    ipv6,
+    unicast,
+    block_size_1400,
+    two_senders_at_once,
+    interrupted_sender,
+    killed_receiver,
+}
+
+fn one_megabyte(parties: Parties) -> Result<()> {
+    let world = World::new("1mb", 2)?;
+    let content = one_file(&world, 1_000_000)?;
+    let receiver = world.receiver(parties.receiver, 1).start()?;
+    // With the programs' own timing once, all other cases are hurried.
+    let sender = world
+        .sender(parties.sender, 0)
+        .default_timing()
+        .files_of(&content)?;
+    let sent = sender.run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &[1])?;
+    sent.resulted("copy", &[1], 1)?;
+    all_received([receiver], &content, 1)
+}
+
+/// Nothing, one byte, one block, and 77 blocks of 1300 bytes without a remainder.
+fn special_sizes(parties: Parties) -> Result<()> {
+    let world = World::new("sizes", 2)?;
+    let content = world.make_dir("content")?;
+    for size in [0, 1, 1300, 77 * 1300] {
+        write_file(&content.join(format!("size{size}")), size)?;
+    }
+    let receiver = world.receiver(parties.receiver, 1).start()?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1], 4)?;
+    all_received([receiver], &content, 4)
+}
+
+fn sixty_megabytes_unpaced(parties: Parties) -> Result<()> {
+    let world = World::new("60mb", 2)?;
+    let content = one_file(&world, 60_000_000)?;
+    let receiver = world.receiver(parties.receiver, 1).start()?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .rate("-1")
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1], 1)?;
+    all_received([receiver], &content, 1)
+}
+
+fn three_receivers_with_loss(parties: Parties) -> Result<()> {
+    let world = World::new("loss5", 4)?;
+    let content = one_file(&world, 4_000_000)?;
+    for host in 1..=3 {
+        world.lose_incoming(host, PORT, 50)?;
+    }
+    let receivers = start_receivers(&world, parties, 1..=3)?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1, 2, 3], 1)?;
+    all_received(receivers, &content, 1)?;
+    for host in 1..=3 {
+        assert!(
+            world.lost(host)? > 50,
+            "host {host} lost only {} datagrams",
+            world.lost(host)?
+        );
+    }
+    Ok(())
+}
+
+/// A fifth of the data and a twentieth of the answers go astray.
+fn one_receiver_with_heavy_loss(parties: Parties) -> Result<()> {
+    let world = World::new("loss20", 2)?;
+    let content = one_file(&world, 2_000_000)?;
+    world.lose_incoming(1, PORT, 200)?;
+    world.lose_answers(0, PORT, 50)?;
+    let receiver = world.receiver(parties.receiver, 1).start()?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1], 1)?;
+    all_received([receiver], &content, 1)?;
+    assert!(
+        world.lost(1)? > 150,
+        "only {} datagrams were lost",
+        world.lost(1)?
+    );
+    Ok(())
+}
+
+fn uninvited_receiver(parties: Parties) -> Result<()> {
+    let world = World::new("uninvited", 4)?;
+    let content = one_file(&world, 1_000_000)?;
+    let invited = start_receivers(&world, parties, 1..=2)?;
+    let uninvited = world.receiver(parties.receiver, 3).start()?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .invite(&[1, 2])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &[1, 2])?;
+    sent.connected("failed", &[])?;
+    sent.resulted("copy", &[1, 2], 1)?;
+    all_received(invited, &content, 1)?;
+    uninvited.holds_nothing(Duration::ZERO)?;
+    assert_eq!(
+        uninvited.status()?,
+        [],
+        "the uninvited receiver reports no session"
+    );
+    uninvited.stop()
+}
+
+fn absent_receiver(parties: Parties) -> Result<()> {
+    let world = World::new("absent", 3)?;
+    let content = one_file(&world, 1_000_000)?;
+    let receivers = start_receivers(&world, parties, 1..=2)?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .invite(&[1, 2, 99])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &[1, 2])?;
+    sent.connected("failed", &[99])?;
+    sent.resulted("copy", &[1, 2], 1)?;
+    sent.resulted("mute", &[99], 1)?;
+    all_received(receivers, &content, 1)
+}
+
+fn tree_with_empty_directory_and_link(parties: Parties) -> Result<()> {
+    let world = World::new("tree", 2)?;
+    let content = world.make_dir("content")?;
+    write_tree(
+        &content,
+        &[
+            Content::File("tree/first", 10_000),
+            Content::File("tree/deep/er/second", 5_000),
+            Content::File("tree/deep/nothing", 0),
+            Content::Directory("tree/deep/empty"),
+            Content::Link("tree/deep/link", "er/second"),
+            Content::Link("tree/dangling", "no/such/place"),
+        ],
+    )?;
+    let receiver = world.receiver(parties.receiver, 1).start()?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .file(&content.join("tree"))
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1], 6)?;
+    all_received([receiver], &content, 6)
+}
+
+fn sixty_small_files(parties: Parties) -> Result<()> {
+    let world = World::new("small", 3)?;
+    let content = world.make_dir("content")?;
+    for number in 0..60 {
+        write_file(&content.join(format!("file{number:02}")), number * 211)?;
+    }
+    let receivers = start_receivers(&world, parties, 1..=2)?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1, 2], 60)?;
+    all_received(receivers, &content, 60)
+}
+
+fn ipv6(parties: Parties) -> Result<()> {
+    let world = World::new("ipv6", 3)?;
+    let content = one_file(&world, 1_000_000)?;
+    let receivers = (1..=2)
+        .map(|host| {
+            world
+                .receiver(parties.receiver, host)
+                .family(Family::V6)
+                .start()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .family(Family::V6)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1, 2], 1)?;
+    all_received(receivers, &content, 1)
+}
+
+/// Two receivers listen, and only the addressed one may get anything.
+fn unicast(parties: Parties) -> Result<()> {
+    let world = World::new("unicast", 3)?;
+    let content = one_file(&world, 1_000_000)?;
+    let addressed = world.receiver(parties.receiver, 1).start()?;
+    let other = world.receiver(parties.receiver, 2).start()?;
+    let to = world.address(1, Family::V4);
+    let sent = world
+        .sender(parties.sender, 0)
+        .to(to)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &[1])?;
+    sent.resulted("copy", &[1], 1)?;
+    all_received([addressed], &content, 1)?;
+    other.holds_nothing(Duration::ZERO)
+}
+
+fn block_size_1400(parties: Parties) -> Result<()> {
+    let world = World::new("block1400", 2)?;
+    let content = world.make_dir("content")?;
+    // More than one section, a last block that is not full; and only full blocks.
+    write_file(&content.join("uneven"), 20_000_001)?;
+    write_file(&content.join("even"), 500 * 1400)?;
+    let receiver = world.receiver(parties.receiver, 1).start()?;
+    let sender = world
+        .sender(parties.sender, 0)
+        .rate("400000")
+        .args(&["-b", "1400"]);
+    let sent = sender.files_of(&content)?.run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1], 2)?;
+    all_received([receiver], &content, 2)
+}
+
+fn two_senders_at_once(parties: Parties) -> Result<()> {
+    let world = World::new("two", 4)?;
+    let content = world.make_dir("content")?;
+    let files: [PathBuf; 2] = [content.join("first"), content.join("second")];
+    for file in &files {
+        write_file(file, 3_000_000)?;
+    }
+    let receivers = start_receivers(&world, parties, 2..=3)?;
+    // Each takes two seconds, so they overlap.
+    let senders = (0u8..)
+        .zip(&files)
+        .map(|(host, file)| {
+            world
+                .sender(parties.sender, host)
+                .rate("12000")
+                .file(file)
+                .start()
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for sender in senders {
+        let sent = sender.finish(BOUND)?;
+        sent.ended_with(0)?;
+        sent.resulted("copy", &[2, 3], 1)?;
+    }
+    all_received(receivers, &content, 2)
+}
+
+/// Ctrl-C in the middle of a file: exit code 6, the receiver drops what it has, and serves on.
+fn interrupted_sender(parties: Parties) -> Result<()> {
+    let world = World::new("interrupt", 2)?;
+    let content = one_file(&world, 30_000_000)?;
+    let receiver = world.receiver(parties.receiver, 1).start()?;
+    let mut sender = world
+        .sender(parties.sender, 0)
+        .rate("16000")
+        .files_of(&content)?
+        .start()?;
+    until_received(&world, 1, 3_000_000)?;
+    sender.program().signal(Signal::SIGINT);
+    let sent = sender.finish(patience())?;
+    sent.ended_with(6)?;
+    receiver.holds_nothing(patience())?;
+    receiver.reported_copied(0)?;
+
+    let second = world.make_dir("second")?;
+    write_file(&second.join("after"), 100_000)?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .files_of(&second)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    all_received([receiver], &second, 1)
+}
+
+/// One of two receivers dies in the middle of a file; the other completes, and the next file too.
+fn killed_receiver(parties: Parties) -> Result<()> {
+    let world = World::new("killed", 3)?;
+    let content = world.make_dir("content")?;
+    write_file(&content.join("first"), 6_000_000)?;
+    write_file(&content.join("second"), 100_000)?;
+    let survivor = world.receiver(parties.receiver, 1).start()?;
+    let mut victim = world.receiver(parties.receiver, 2).start()?;
+    let sender = world
+        .sender(parties.sender, 0)
+        .rate("24000")
+        .files_of(&content)?
+        .start()?;
+    until_received(&world, 2, 1_000_000)?;
+    victim.program().signal(Signal::SIGKILL);
+    let sent = sender.finish(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &[1, 2])?;
+    sent.resulted("copy", &[1], 2)?;
+    sent.resulted("lost", &[2], 2)?;
+    all_received([survivor], &content, 2)
+}
+
+/// A directory with one file of `size` bytes.
+fn one_file(world: &World, size: u64) -> Result<PathBuf> {
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), size)?;
+    Ok(content)
+}
+
+fn start_receivers(
+    world: &World,
+    parties: Parties,
+    hosts: impl Iterator<Item = HostId>,
+) -> Result<Vec<Receiver>> {
+    hosts
+        .map(|host| world.receiver(parties.receiver, host).start())
+        .collect()
+}
+
+/// Expects every receiver to hold exactly `content`, to have reported `items` of it as copied, and
+/// to stop when told.
+fn all_received(
+    receivers: impl IntoIterator<Item = Receiver>,
+    content: &Path,
+    items: usize,
+) -> Result<()> {
+    for receiver in receivers {
+        receiver.holds(content)?;
+        receiver.reported_copied(items)?;
+        receiver.stop()?;
+    }
+    Ok(())
+}
+
+/// Waits until so many bytes have come in at `host`: the sender is then in the middle of its file.
+fn until_received(world: &World, host: HostId, bytes: u64) -> Result<()> {
+    eventually("the transfer to be under way", patience(), || {
+        match world.received_bytes(host) {
+            Ok(received) if received >= bytes => Ok(()),
+            Ok(received) => Err(format!("host {host} has received {received} bytes")),
+            Err(failure) => Err(failure.to_string()),
+        }
+    })
+}
