@@ -1,1 +1,44 @@
-//! uftp-sim
+//! A network in memory with virtual time, for testing UFTP sessions.
+//!
+//! A [`World`] runs any number of [`Node`]s — the very state machines that ship — in one thread,
+//! from one seed, without a socket, a disk or a clock:
+//!
+//! ```text
+//!             up                  core                 down
+//!   node ── loss, delay, ──▶ unicast: by address ── loss, delay, ──▶ node
+//!           bottleneck …      multicast: to members   bottleneck …
+//! ```
+//!
+//! Every node hangs on the core by an access [`Path`] of its own. A multicast datagram passes its
+//! sender's path once and then, independently, the path of each node that joined the group.
+//!
+//! A run is a function of its seed: nothing reads a real clock or iterates over an unordered
+//! table. A world that is dropped in a panic prints its seed, and [`seeds::each`] runs that seed
+//! alone when `UFTP_SIM_SEED` names it.
+//!
+//! File bytes are generated ([`content`]), not kept: a receiver's store checks each write against
+//! the generator and notes which bytes arrived, so a thousand receivers cost no memory and
+//! "identical" still means every byte.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "linked into tests only, where stopping at once is the right answer"
+)]
+
+pub mod content;
+pub mod node;
+pub mod path;
+pub mod seeds;
+pub mod source;
+pub mod store;
+pub mod traffic;
+pub mod world;
+
+pub use node::{Membership, Node, NodeId};
+pub use path::{Bottleneck, Loss, Path, PathConfig};
+pub use source::MemSource;
+pub use store::{MemStore, StoredFile};
+pub use traffic::Traffic;
+pub use world::{Passing, Verdict, World};
