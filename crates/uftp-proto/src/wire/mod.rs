@@ -9,12 +9,20 @@
 //! [`DecodeError`] that names the message, the field and what was expected.
 
 mod codec;
+mod encrypted;
+mod fields;
+mod functions;
 mod header;
 mod message;
 mod reader;
+mod v4;
 mod writer;
 
-pub use codec::{decode, decode_header, encode, inner_function};
+pub use codec::{
+    announce_invites, decode, decode_header, enc_info_range, encode, encode_fileseg_head,
+    encode_header, encode_message, fileseg_head_len, inner_function, signature_range,
+};
+pub use encrypted::Encrypted;
 pub use header::{Function, Header, Version};
 pub use message::*;
 pub use reader::{DecodeError, Problem, Reader};

@@ -31,6 +31,24 @@ pub enum Problem {
         /// What it must say, or the most it may.
         expected: usize,
     },
+    /// The fields do not fit the length of the header: "invalid header size" of an ANNOUNCE,
+    /// "invalid message size" of a FILEINFO.
+    #[error("header has {says} bytes, its fields need {need}")]
+    HeaderSize {
+        /// What the header length says.
+        says: usize,
+        /// What the fields need.
+        need: usize,
+    },
+    /// A known extension has a length that does not fit its parts or the header: "invalid
+    /// extension size".
+    #[error("extension says {says} bytes, expected {expected}")]
+    ExtensionSize {
+        /// What its length field says.
+        says: usize,
+        /// What it must say, or the most or least it may.
+        expected: usize,
+    },
     /// A value outside the protocol.
     #[error("value {0} is not defined")]
     Value(u32),

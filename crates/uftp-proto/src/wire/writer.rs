@@ -14,6 +14,24 @@ pub enum EncodeError {
         /// What fits.
         max: usize,
     },
+    /// A part whose length travels in words of four bytes is not made of whole words.
+    #[error("{field} is {value} bytes, the wire takes multiples of 4")]
+    Unaligned {
+        /// Name of the field as in the protocol documents.
+        field: &'static str,
+        /// What was asked for.
+        value: usize,
+    },
+    /// A part does not have the one length it may have.
+    #[error("{field} is {value} bytes, expected {expected}")]
+    Length {
+        /// Name of the field as in the protocol documents.
+        field: &'static str,
+        /// What was asked for.
+        value: usize,
+        /// What it must be.
+        expected: usize,
+    },
     /// The protocol has no such message or field.
     #[error("this protocol has no {0}")]
     NotInProtocol(&'static str),
