@@ -1,0 +1,122 @@
+//! Multicast: where it leaves, how far it goes, and which groups come in.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+
+use nix::libc;
+use socket2::{InterfaceIndexOrAddress, SockAddr, SockAddrStorage, Socket};
+
+use crate::interface::Interface;
+use crate::sys;
+
+/// One group on one interface, from one sender or from all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Membership {
+    pub(crate) group: IpAddr,
+    pub(crate) sender: Option<IpAddr>,
+    pub(crate) interface: u32,
+}
+
+/// Sets interface and range of IPv4 multicast; own datagrams are heard on this host too, those of
+/// groups that only other programs have joined are not.
+pub(crate) fn setup_v4(socket: &Socket, ttl: u8, interface: Option<&Interface>) -> io::Result<()> {
+    socket.set_multicast_ttl_v4(ttl.into())?;
+    socket.set_multicast_loop_v4(true)?;
+    socket.set_multicast_all_v4(false)?;
+    let Some(interface) = interface else {
+        return Ok(());
+    };
+    let source = interface.first_v4().unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let choice = libc::ip_mreqn {
+        imr_multiaddr: libc::in_addr { s_addr: 0 },
+        imr_address: libc::in_addr {
+            s_addr: u32::from_ne_bytes(source.octets()),
+        },
+        imr_ifindex: interface.index as libc::c_int,
+    };
+    sys::set_option(
+        socket.as_fd(),
+        libc::IPPROTO_IP,
+        libc::IP_MULTICAST_IF,
+        &choice,
+    )
+}
+
+/// The same for IPv6.
+pub(crate) fn setup_v6(socket: &Socket, ttl: u8, interface: Option<&Interface>) -> io::Result<()> {
+    socket.set_multicast_hops_v6(ttl.into())?;
+    socket.set_multicast_loop_v6(true)?;
+    socket.set_multicast_all_v6(false)?;
+    match interface {
+        Some(interface) => socket.set_multicast_if_v6(interface.index),
+        None => Ok(()),
+    }
+}
+
+/// Joins.
+pub(crate) fn join(socket: &Socket, membership: &Membership) -> io::Result<()> {
+    let interface = membership.interface;
+    match (membership.group, membership.sender) {
+        (group, Some(sender)) => {
+            let request = SourceRequest::new(group, sender, interface);
+            sys::set_option(
+                socket.as_fd(),
+                level(group),
+                libc::MCAST_JOIN_SOURCE_GROUP,
+                &request,
+            )
+        }
+        (IpAddr::V4(group), None) => {
+            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface))
+        }
+        (IpAddr::V6(group), None) => socket.join_multicast_v6(&group, interface),
+    }
+}
+
+/// Leaves.
+pub(crate) fn leave(socket: &Socket, membership: &Membership) -> io::Result<()> {
+    let interface = membership.interface;
+    match (membership.group, membership.sender) {
+        (group, Some(sender)) => {
+            let request = SourceRequest::new(group, sender, interface);
+            sys::set_option(
+                socket.as_fd(),
+                level(group),
+                libc::MCAST_LEAVE_SOURCE_GROUP,
+                &request,
+            )
+        }
+        (IpAddr::V4(group), None) => {
+            socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface))
+        }
+        (IpAddr::V6(group), None) => socket.leave_multicast_v6(&group, interface),
+    }
+}
+
+fn level(group: IpAddr) -> libc::c_int {
+    match group {
+        IpAddr::V4(_) => libc::IPPROTO_IP,
+        IpAddr::V6(_) => libc::IPPROTO_IPV6,
+    }
+}
+
+/// `struct group_source_req`. Takes an interface index also for IPv4, where the older request
+/// takes an address only.
+#[repr(C)]
+struct SourceRequest {
+    interface: u32,
+    group: SockAddrStorage,
+    sender: SockAddrStorage,
+}
+
+impl SourceRequest {
+    fn new(group: IpAddr, sender: IpAddr, interface: u32) -> Self {
+        let storage = |addr| SockAddr::from(SocketAddr::new(addr, 0)).as_storage();
+        SourceRequest {
+            interface,
+            group: storage(group),
+            sender: storage(sender),
+        }
+    }
+}
