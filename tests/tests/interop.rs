@@ -182,7 +182,7 @@ fn uninvited_receiver(parties: Parties) -> Result<()> {
         [],
         "the uninvited receiver reports no session"
     );
-    uninvited.stop().map(drop)
+    uninvited.stop()
 }
 
 fn absent_receiver(parties: Parties) -> Result<()> {

@@ -19,6 +19,7 @@ pub mod batch;
 pub mod clock;
 pub mod counters;
 pub mod files;
+pub mod grtt;
 pub mod link;
 pub mod pacing;
 pub mod policy;

@@ -1,9 +1,10 @@
 //! One end's way onto the wire: numbering, covering and encoding messages.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use uftp_proto::quant::{GroupSizeCode, RttCode};
-use uftp_proto::wire::{self, EncodeError, Function, Header, Message, Version};
+use uftp_proto::wire::{self, EncodeError, FileSeg, Function, Header, Message, Version};
 use uftp_proto::{Ecn, GroupId, Instance, Seq, Uid};
 
 use crate::batch::Batch;
@@ -101,4 +102,53 @@ impl Link {
         }
         sent
     }
+
+    /// Length of a message in the clear, header included.
+    ///
+    /// # Errors
+    /// [`EncodeError`] if the message cannot be put on the wire.
+    pub fn plain_len(&self, message: &Message<'_>) -> Result<usize, EncodeError> {
+        let mut scratch = [0; 4096];
+        wire::encode_message(self.version, message, &mut scratch).map(|len| Header::LEN + len)
+    }
+
+    /// Where things lie in a packet of file data, `data_len` bytes of it, like `segment`.
+    pub fn frame(&self, segment: &FileSeg<'_>, data_len: usize) -> Frame {
+        let head = wire::fileseg_head_len(self.version, segment.tfmcc.is_some());
+        let from = Header::LEN + self.prefix() + head;
+        Frame {
+            len: from + data_len + self.suffix(head + data_len),
+            data: from..from + data_len,
+        }
+    }
+
+    /// Finishes a packet of file data whose data lie in their place already: everything around
+    /// them is written, and the whole is sealed if the session is encrypted.
+    ///
+    /// # Errors
+    /// [`EncodeError`] if the segment cannot be put on the wire.
+    pub fn finish(
+        &mut self,
+        packet: &mut [u8],
+        estimate: GroupEstimate,
+        segment: &FileSeg<'_>,
+    ) -> Result<(), EncodeError> {
+        let too_short = EncodeError::NoRoom(packet.len());
+        let (head, message) = packet.split_at_mut_checked(Header::LEN).ok_or(too_short)?;
+        let tfmcc = segment.tfmcc.as_ref();
+        let len = message.len();
+        wire::encode_fileseg_head(self.version, segment.file, segment.at, tfmcc, message)?;
+        let header = self.next_header(Function::FileSeg, estimate);
+        wire::encode_header(&header, len, head)?;
+        Ok(())
+    }
+}
+
+/// The layout of a packet of file data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frame {
+    /// Length of the packet.
+    pub len: usize,
+    /// Where the file data lie in it.
+    pub data: Range<usize>,
 }

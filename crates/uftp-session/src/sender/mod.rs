@@ -1,7 +1,376 @@
 //! The sending side of a session.
+//!
+//! [`Sender`] goes through phases, each a type of its own in a module of its own:
+//!
+//! ```text
+//! Announcing ─▶ Informing ─▶ Transfer ─▶ … next item … ─▶ Closing ─▶ over
+//!                   └── nothing to transfer ──▶ next item
+//! ```
+//!
+//! A phase has three entrances: `handle` takes in a message of a known destination, `lists_sent`
+//! starts the wait for answers once all queued messages are out, `advance` does what the state of
+//! affairs and the time call for. What outlives a phase is in [`session`].
 
+mod announce;
+mod clients;
+mod completion;
 mod config;
 mod event;
+mod fileinfo;
+mod list;
+mod rate;
+mod report;
+mod session;
+mod transfer;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use uftp_proto::wire::{self, Abort, Function, Header, Message};
+use uftp_proto::{Ecn, FileId, Uid};
+
+use self::announce::Announcing;
+use self::clients::State;
+use self::completion::Closing;
+use self::fileinfo::Informing;
+use self::session::Session;
+use self::transfer::Transfer;
+use crate::batch::Batch;
+use crate::clock::Clock;
+use crate::counters::{Counters, Refusal};
+use crate::files::FileSource;
+use crate::policy::Policy;
 
 pub use config::{ClientEntry, GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 pub use event::{FileOutcome, FileReport, Outcome, SenderEvent};
+pub use report::Progress;
+
+/// What everybody is told when one receiver is lost and the operator wants all or nothing.
+const DROPPED_OUT: &str = "A client dropped out, aborting all";
+
+/// The sending side of one session.
+pub struct Sender<S> {
+    session: Session,
+    source: S,
+    phase: Phase,
+    /// Number of the last item.
+    file: FileId,
+}
+
+enum Phase {
+    Announcing(Announcing),
+    Informing(Box<Informing>),
+    Transfer(Box<Transfer>),
+    Closing(Closing),
+    Over,
+}
+
+/// Where a phase leads.
+enum Next {
+    /// Nowhere yet.
+    Stay,
+    /// To the next item, or to the end if there is none.
+    Item,
+    /// To the data of this item.
+    Transfer(Box<Transfer>),
+    /// Nowhere any more.
+    Over(Outcome),
+}
+
+impl<S: FileSource> Sender<S> {
+    /// A sender that begins to announce at once.
+    pub fn new(config: SenderConfig, source: S, clock: Clock, rng: StdRng, now: Instant) -> Self {
+        let policy = Policy::of(config.version);
+        let mut session = Session::new(config, policy, clock, rng, now);
+        let phase = Phase::Announcing(Announcing::start(&mut session));
+        Sender {
+            session,
+            source,
+            phase,
+            file: FileId::SESSION,
+        }
+    }
+
+    /// Takes in a datagram that arrived at `now`.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        _ecn: Ecn,
+        datagram: &mut [u8],
+    ) {
+        self.session.now = self.session.now.max(now);
+        self.session.counters.received += 1;
+        if let Err(why) = self.receive(now, from, datagram) {
+            self.session.counters.refuse(why);
+        }
+        self.advance(now);
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.session.now = self.session.now.max(now);
+        self.advance(now);
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<SenderEvent> {
+        self.session.events.pop_front()
+    }
+
+    /// Appends what may go now. The driver sends it and asks again until nothing is appended.
+    pub fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
+        let s = &mut self.session;
+        s.now = s.now.max(now);
+        loop {
+            let had_lists = !s.lists.is_empty();
+            if !s.transmit_control(now, batch) {
+                break;
+            }
+            if had_lists {
+                match &mut self.phase {
+                    Phase::Announcing(phase) => phase.lists_sent(s, now),
+                    Phase::Informing(phase) => phase.lists_sent(s, now),
+                    Phase::Transfer(phase) => phase.lists_sent(s, now),
+                    Phase::Closing(phase) => phase.lists_sent(s, now),
+                    Phase::Over => {}
+                }
+            }
+            if let Phase::Transfer(phase) = &mut self.phase {
+                phase.transmit(s, &mut self.source, now, batch);
+            }
+            if s.lists.is_empty() {
+                break;
+            }
+        }
+        self.advance(now);
+    }
+
+    /// When to wake the sender if nothing arrives before. `None` when it is through.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let timer = match &self.phase {
+            Phase::Announcing(phase) => phase.timer(),
+            Phase::Informing(phase) => phase.timer(),
+            Phase::Transfer(phase) => phase.timer(),
+            Phase::Closing(phase) => phase.timer(),
+            Phase::Over => None,
+        };
+        let sending = match &self.phase {
+            Phase::Transfer(phase) => phase.is_sending(),
+            _ => false,
+        };
+        let packet = (sending || self.session.has_control()).then(|| self.session.ready_at());
+        timer.into_iter().chain(packet).min()
+    }
+
+    /// The user wants it to end: everybody is sent away.
+    pub fn stop(&mut self, now: Instant) {
+        self.session.now = self.session.now.max(now);
+        if !matches!(self.phase, Phase::Over) {
+            self.session.abort_all("Server quit, aborting all");
+            self.end(Outcome::Interrupted);
+        }
+    }
+
+    /// Whether the session is over and nothing is left to send.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+            && self.session.events.is_empty()
+            && !self.session.has_control()
+    }
+
+    /// What the operator calls a receiver, else its id.
+    pub fn client_name(&self, uid: Uid) -> String {
+        let clients = &self.session.clients;
+        let client = clients.find(uid).and_then(|at| clients.get(at));
+        let name = client.and_then(|c| c.name.clone());
+        name.unwrap_or_else(|| uid.to_string())
+    }
+
+    /// How far the session has come.
+    pub fn progress(&self) -> Progress {
+        let clients = &self.session.clients;
+        let base = Progress {
+            rate: self.session.rate.bytes_per_second(),
+            clients_done: clients.receivers_in(&[State::Done]),
+            clients_active: clients.receivers_in(&[
+                State::Registered,
+                State::Active,
+                State::ActiveNak,
+            ]),
+            ..Progress::default()
+        };
+        match &self.phase {
+            Phase::Informing(phase) => Progress {
+                file: phase.file(),
+                name: phase.item().name.clone(),
+                size: phase.item().size,
+                ..base
+            },
+            Phase::Transfer(phase) => {
+                let (sent, repaired) = phase.bytes_sent();
+                Progress {
+                    file: phase.file(),
+                    name: phase.item().name.clone(),
+                    size: phase.item().size,
+                    sent,
+                    repaired,
+                    pass: phase.pass(),
+                    ..base
+                }
+            }
+            _ => base,
+        }
+    }
+
+    /// Datagrams in, out and refused.
+    pub fn counters(&self) -> &Counters {
+        &self.session.counters
+    }
+
+    /// Finds out who speaks, and lets the phase listen.
+    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), Refusal> {
+        let s = &mut self.session;
+        let header = wire::decode_header(datagram).map_err(|_| Refusal::Malformed)?;
+        if header.version != s.config.version {
+            return Err(Refusal::OtherVersion);
+        }
+        if header.group != s.config.group {
+            return Err(Refusal::OtherSession);
+        }
+        if header.src.is_none() || header.src == s.config.uid {
+            return Err(Refusal::UnknownSource);
+        }
+        if header.function == Function::Encrypted {
+            return Err(Refusal::Unauthentic);
+        }
+        let body = datagram.get(Header::LEN..).unwrap_or_default();
+        let message =
+            wire::decode(header.version, header.function, body).map_err(|_| Refusal::Malformed)?;
+        let at = self.author(now, from, header.src, &message)?;
+        let s = &mut self.session;
+        if let Message::Abort(abort) = &message {
+            return aborted(s, at, abort);
+        }
+        if s.clients
+            .state(at)
+            .is_some_and(|s| matches!(s, State::Lost | State::Aborted))
+        {
+            s.remind(at, now);
+            return Err(Refusal::OutOfPlace);
+        }
+        match &mut self.phase {
+            Phase::Announcing(phase) => phase.handle(s, now, from, at, &message),
+            Phase::Informing(phase) => phase.handle(s, now, at, &message),
+            Phase::Transfer(phase) => phase.handle(s, now, at, &message),
+            Phase::Closing(phase) => phase.handle(s, now, at, &message),
+            Phase::Over => return Err(Refusal::OutOfPlace),
+        }
+        Ok(())
+    }
+
+    /// The destination a message comes from. Strangers may register in an open group while it is
+    /// announced; in a closed group they are sent away.
+    fn author(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        uid: Uid,
+        message: &Message<'_>,
+    ) -> Result<usize, Refusal> {
+        let s = &mut self.session;
+        if let Some(at) = s.clients.find(uid) {
+            return Ok(at);
+        }
+        if matches!(message, Message::Abort(_)) {
+            return Err(Refusal::UnknownSource);
+        }
+        if !s.is_open() {
+            s.refuse(now, from, uid, "Not in host list");
+            return Err(Refusal::UnknownSource);
+        }
+        match (&self.phase, message) {
+            (Phase::Announcing(_), Message::Register(_)) => announce::find_or_add(s, uid)
+                .ok_or_else(|| {
+                    s.refuse(now, from, uid, "Max destinations exceeded");
+                    Refusal::Limit
+                }),
+            _ => Err(Refusal::UnknownSource),
+        }
+    }
+
+    /// Does all that is due.
+    fn advance(&mut self, now: Instant) {
+        loop {
+            let s = &mut self.session;
+            let next = match &mut self.phase {
+                Phase::Announcing(phase) => phase.advance(s, now),
+                Phase::Informing(phase) => phase.advance(s, now),
+                Phase::Transfer(phase) => phase.advance(s, now),
+                Phase::Closing(phase) => phase.advance(s, now),
+                Phase::Over => Next::Stay,
+            };
+            match next {
+                Next::Stay => return,
+                Next::Item => self.next_item(),
+                Next::Transfer(transfer) => self.phase = Phase::Transfer(transfer),
+                Next::Over(outcome) => self.end(outcome),
+            }
+        }
+    }
+
+    /// Begins with the next item that can be sent, or with the end.
+    fn next_item(&mut self) {
+        while let Some(item) = self.source.next_item() {
+            match Informing::start(&mut self.session, self.file.next(), item) {
+                Ok(phase) => {
+                    self.file = phase.file();
+                    self.phase = Phase::Informing(Box::new(phase));
+                    return;
+                }
+                Err((item, reason)) => {
+                    let skipped = SenderEvent::FileSkipped { item, reason };
+                    self.session.events.push_back(skipped);
+                }
+            }
+        }
+        self.phase = Phase::Closing(Closing::start(&mut self.session));
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.phase = Phase::Over;
+        self.session.lists.clear();
+        self.session
+            .events
+            .push_back(SenderEvent::Finished(outcome));
+    }
+}
+
+/// A destination leaves, or a proxy says that one of its clients does.
+fn aborted(s: &mut Session, at: usize, abort: &Abort) -> Result<(), Refusal> {
+    let author = s.clients.get(at).ok_or(Refusal::UnknownSource)?;
+    let leaver = if abort.host.is_none() || abort.host == author.uid {
+        at
+    } else {
+        let client = s.clients.find(abort.host).ok_or(Refusal::OutOfRange)?;
+        let via = s.clients.get(client).and_then(|c| c.via);
+        let unheard = s.clients.state(client) == Some(State::Mute);
+        if !(author.proxy && (via == Some(at) || unheard)) {
+            return Err(Refusal::OutOfPlace);
+        }
+        client
+    };
+    match s.clients.state(leaver) {
+        Some(State::Lost | State::Aborted) | None => Err(Refusal::OutOfPlace),
+        Some(_) => {
+            s.note_abort(leaver, abort.reason.clone(), true);
+            Ok(())
+        }
+    }
+}
+
+/// Whether a timer has run out.
+fn until(timer: Option<Instant>, now: Instant) -> bool {
+    timer.is_some_and(|timer| timer <= now)
+}

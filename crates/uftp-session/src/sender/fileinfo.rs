@@ -1,0 +1,235 @@
+//! The file info phase: who is ready for an item (behaviour-sender-receiver §3.4).
+
+use std::time::Instant;
+
+use uftp_proto::wire::{FileInfo, FileType, Message};
+use uftp_proto::{FileId, Geometry, WireTime};
+
+use super::clients::State;
+use super::event::{Outcome, SenderEvent};
+use super::list::ListMessage;
+use super::session::Session;
+use super::transfer::Transfer;
+use super::{DROPPED_OUT, Next, until};
+use crate::counters::Refusal;
+use crate::files::SendItem;
+use crate::grtt::Decay;
+
+/// Longest name and longest link target that receivers take, bytes (wire-v4 §2.3).
+const LONGEST_NAME: usize = 300;
+/// File sizes are 48 bits on the wire (wire-v4 §4.8).
+const LARGEST_FILE: u64 = (1 << 48) - 1;
+
+/// The file info phase of one item.
+#[derive(Debug)]
+pub(super) struct Informing {
+    file: FileId,
+    item: SendItem,
+    geometry: Geometry,
+    message: ListMessage,
+    /// FILEINFO cycle, from 1.
+    attempt: u32,
+    timer: Option<Instant>,
+    /// FILEINFO_ACKs: in all, and with the partial flag.
+    acks: u32,
+    partial: u32,
+}
+
+impl Informing {
+    /// Begins with an item, or says why it cannot be sent.
+    pub(super) fn start(
+        s: &mut Session,
+        file: FileId,
+        item: SendItem,
+    ) -> Result<Self, (SendItem, String)> {
+        let geometry = match check(s, &item) {
+            Ok(geometry) => geometry,
+            Err(reason) => return Err((item, reason)),
+        };
+        s.clients.clear_item();
+        s.clients
+            .set_states(|c| match (c.state().is_error(), c.proxy) {
+                (true, _) => None,
+                (false, false) => Some(State::Registered),
+                (false, true) => Some(State::Active),
+            });
+        s.events.push_back(SenderEvent::FileStarted {
+            file,
+            item: item.clone(),
+            blocks: geometry.blocks(),
+            sections: geometry.sections(),
+        });
+        let message = ListMessage::FileInfo(Box::new(FileInfo {
+            file,
+            file_type: item.file_type,
+            size: item.size,
+            mtime: item.mtime,
+            stated_geometry: Some((geometry.blocks(), geometry.sections())),
+            timestamp: WireTime::default(),
+            name: item.name.clone(),
+            link: item.link.clone(),
+            clients: Vec::new(),
+        }));
+        let mut phase = Informing {
+            file,
+            item,
+            geometry,
+            message,
+            attempt: 0,
+            timer: None,
+            acks: 0,
+            partial: 0,
+        };
+        phase.inform(s);
+        Ok(phase)
+    }
+
+    pub(super) fn file(&self) -> FileId {
+        self.file
+    }
+
+    pub(super) fn item(&self) -> &SendItem {
+        &self.item
+    }
+
+    pub(super) fn timer(&self) -> Option<Instant> {
+        self.timer
+    }
+
+    pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
+        self.timer = Some(now + s.cycle());
+    }
+
+    pub(super) fn handle(
+        &mut self,
+        s: &mut Session,
+        now: Instant,
+        at: usize,
+        message: &Message<'_>,
+    ) {
+        match message {
+            Message::FileInfoAck(ack) if ack.file == self.file => {
+                let Some(speakers) = s.speakers(at, &ack.clients) else {
+                    s.counters.refuse(Refusal::OutOfPlace);
+                    return;
+                };
+                s.measure(at, now, ack.echo);
+                for at in speakers {
+                    if s.clients.state(at) == Some(State::Registered) {
+                        s.measure(at, now, ack.echo);
+                        self.ready(s, at, ack.partial);
+                    }
+                }
+            }
+            Message::Complete(complete) if complete.file == self.file => {
+                let Some(speakers) = s.speakers(at, &complete.clients) else {
+                    s.counters.refuse(Refusal::OutOfPlace);
+                    return;
+                };
+                for at in speakers {
+                    if matches!(s.clients.state(at), Some(State::Registered | State::Active)) {
+                        s.complete(at, now, self.file, complete.status, complete.free_space);
+                    }
+                }
+            }
+            // A lost REG_CONF: FILEINFO, repeated, tells the receiver as well.
+            Message::Register(_) => {}
+            Message::FileInfoAck(_) | Message::Complete(_) | Message::Status(_) => {
+                s.counters.refuse(Refusal::OutOfRange);
+            }
+            _ => s.counters.refuse(Refusal::OutOfPlace),
+        }
+    }
+
+    pub(super) fn advance(&mut self, s: &mut Session, now: Instant) -> Next {
+        if s.config.quit_on_error && s.lost_one {
+            s.abort_all(DROPPED_OUT);
+            return Next::Over(Outcome::NobodyReady);
+        }
+        if s.clients.destinations_in(&[State::Registered]) == 0 {
+            return self.end(s, now);
+        }
+        if until(self.timer, now) {
+            if self.attempt < s.robust() {
+                s.update_grtt(Decay::Gradual);
+                self.inform(s);
+            } else {
+                for at in s.clients.places(|c| c.state() == State::Registered) {
+                    s.lose(at, "FILEINFO");
+                }
+                return self.advance(s, now);
+            }
+        }
+        Next::Stay
+    }
+
+    /// Begins a cycle.
+    fn inform(&mut self, s: &mut Session) {
+        self.attempt += 1;
+        self.timer = None;
+        s.send_list(self.message.clone(), self.attempt);
+    }
+
+    fn ready(&mut self, s: &mut Session, at: usize, partial: bool) {
+        s.clients.set_state(at, State::Active);
+        self.acks += 1;
+        self.partial += u32::from(partial);
+        if let Some(client) = s.clients.get(at) {
+            let client = client.uid;
+            s.events
+                .push_back(SenderEvent::FileInfoAcked { client, partial });
+        }
+    }
+
+    fn end(&mut self, s: &mut Session, now: Instant) -> Next {
+        s.update_grtt(Decay::Gradual);
+        s.clients.clear_measured();
+        // What was still queued of FILEINFO concerns nobody any more.
+        s.lists.retain(|run| !run.is_file_info());
+        if s.clients.any_receiving() {
+            let partial = self.acks > 0 && self.partial == self.acks;
+            return Next::Transfer(Box::new(Transfer::start(
+                s,
+                now,
+                self.file,
+                self.item.clone(),
+                self.geometry,
+                partial,
+            )));
+        }
+        s.finish_item(self.file, self.item.clone(), None);
+        if s.clients.receivers_in(&[State::Done]) == 0 {
+            return Next::Over(Outcome::NobodyReady);
+        }
+        Next::Item
+    }
+}
+
+/// Lays out an item, or says why receivers could not take it.
+fn check(s: &Session, item: &SendItem) -> Result<Geometry, String> {
+    let padded = |bytes: &[u8]| bytes.len().next_multiple_of(4);
+    if item.name.is_empty() {
+        return Err("its name at the receivers is empty".into());
+    }
+    for (what, bytes) in [
+        ("name at the receivers", &item.name),
+        ("link target", &item.link),
+    ] {
+        if padded(bytes) > LONGEST_NAME {
+            let len = bytes.len();
+            return Err(format!(
+                "its {what} is {len} bytes long, receivers take at most {LONGEST_NAME}"
+            ));
+        }
+    }
+    if item.file_type == FileType::SYMLINK && item.link.is_empty() {
+        return Err("it is a symbolic link without a target".into());
+    }
+    if item.size > LARGEST_FILE {
+        return Err(format!(
+            "its size of {} bytes exceeds the protocol's limit of {LARGEST_FILE}",
+            item.size
+        ));
+    }
+    Geometry::new(item.size, s.config.block_size, s.policy.sectioning).map_err(|e| e.to_string())
+}

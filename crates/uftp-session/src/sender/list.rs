@@ -1,0 +1,223 @@
+//! Messages with a list of receivers, dealt out over as many datagrams as it takes
+//! (behaviour-sender-receiver §3.2).
+//!
+//! A list is not made up when its message is queued but as each datagram goes out, from those
+//! whom the message still concerns then.
+
+use std::time::Instant;
+
+use uftp_proto::wire::{
+    Announce, AnnounceFlags, CcType, Done, DoneConf, FileInfo, Message, Pace, RegConf,
+};
+use uftp_proto::{FileId, Uid, WireTime};
+
+use super::clients::{Client, State};
+use super::config::SyncMode;
+use super::event::SenderEvent;
+use super::session::Session;
+use crate::batch::Batch;
+use crate::link::Cover;
+
+/// Fewest ids worth a datagram, however long the rest of the message.
+const FEWEST_IDS: usize = 16;
+/// What a list datagram may exceed the block size by, like a data packet.
+const OVERHEAD: usize = 28;
+
+/// A message with a list.
+#[derive(Clone, Debug)]
+pub(super) enum ListMessage {
+    /// To the destinations not heard of.
+    Announce,
+    /// To those who take part and were not told yet that they are known.
+    RegConf,
+    /// To those expected to answer it. Stamp and list are filled in.
+    FileInfo(Box<FileInfo>),
+    /// To those who have neither finished nor reported NAKs. Sent also when there are none.
+    Done {
+        file: FileId,
+        pass: u8,
+        section: u16,
+    },
+    /// To those who have finished the session and were not told yet that it is known.
+    DoneConf,
+}
+
+/// A message with a list on its way out.
+#[derive(Debug)]
+pub(super) struct ListRun {
+    message: ListMessage,
+    /// Repetition, from 1.
+    attempt: u32,
+    /// Datagrams sent.
+    part: u32,
+    /// First destination not yet considered.
+    next: usize,
+}
+
+impl ListRun {
+    pub(super) fn new(message: ListMessage, attempt: u32) -> Self {
+        ListRun {
+            message,
+            attempt,
+            part: 0,
+            next: 0,
+        }
+    }
+
+    pub(super) fn is_file_info(&self) -> bool {
+        matches!(self.message, ListMessage::FileInfo(_))
+    }
+}
+
+/// Sends one datagram of the first list in the queue, or drops that list if it is through.
+/// Whether there was room.
+pub(super) fn transmit(session: &mut Session, now: Instant, batch: &mut Batch) -> bool {
+    let Some(run) = session.lists.pop_front() else {
+        return true;
+    };
+    let most = ids_per_datagram(session, &run.message);
+    let (chosen, next) = choose(session, &run, most);
+    if chosen.is_empty() && (run.part > 0 || !run.message.goes_empty(session)) {
+        return true;
+    }
+    let ids = chosen.iter().filter_map(|at| session.clients.get(*at));
+    let ids = ids.map(|c| c.uid).collect();
+    let message = run.message.with(session, session.clock.stamp(now), ids);
+    let (to, cover) = match run.message {
+        ListMessage::Announce => (session.config.public, Cover::Clear),
+        ListMessage::RegConf => (session.config.private, Cover::Clear),
+        _ => (session.config.private, Cover::Session),
+    };
+    if !session.send(now, batch, to, &message, cover) {
+        session.lists.push_front(run);
+        return false;
+    }
+    if run.message.confirms() {
+        for at in chosen {
+            if let Some(client) = session.clients.get_mut(at) {
+                client.confirmed = true;
+            }
+        }
+    }
+    let run = ListRun {
+        part: run.part + 1,
+        next,
+        ..run
+    };
+    let event = run.message.event(run.attempt, run.part);
+    session.events.extend(event);
+    if choose(session, &run, 1).0.is_empty() {
+        return true;
+    }
+    session.lists.push_front(run);
+    true
+}
+
+/// The next destinations of a list, at most `most`, and where to go on after them.
+fn choose(session: &Session, run: &ListRun, most: usize) -> (Vec<usize>, usize) {
+    let mut chosen = Vec::new();
+    let mut at = run.next;
+    while chosen.len() < most {
+        let Some(client) = session.clients.get(at) else {
+            break;
+        };
+        if run.message.concerns(client) && !(session.is_open() && run.message.is_announce()) {
+            chosen.push(at);
+        }
+        at += 1;
+    }
+    (chosen, at)
+}
+
+fn ids_per_datagram(session: &Session, message: &ListMessage) -> usize {
+    let block = usize::from(session.config.block_size);
+    let bare = message.with(session, WireTime::default(), Vec::new());
+    let fixed = session.link.plain_len(&bare).unwrap_or(0);
+    let room = (block + OVERHEAD).saturating_sub(fixed) / 4;
+    (block / 4).min(room).max(FEWEST_IDS)
+}
+
+impl ListMessage {
+    /// Whether the message is for this destination.
+    fn concerns(&self, client: &Client) -> bool {
+        match self {
+            ListMessage::Announce => client.state() == State::Mute,
+            ListMessage::RegConf => client.state() == State::Active && !client.confirmed,
+            ListMessage::FileInfo(_) => client.state() == State::Registered,
+            ListMessage::Done { .. } => client.state() == State::Active,
+            ListMessage::DoneConf => client.state() == State::Done && !client.confirmed,
+        }
+    }
+
+    /// Whether the message is sent even when it lists nobody.
+    fn goes_empty(&self, session: &Session) -> bool {
+        match self {
+            ListMessage::Announce => session.is_open(),
+            ListMessage::Done { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn is_announce(&self) -> bool {
+        matches!(self, ListMessage::Announce)
+    }
+
+    /// Whether being listed means being told that one's message arrived.
+    fn confirms(&self) -> bool {
+        matches!(self, ListMessage::RegConf | ListMessage::DoneConf)
+    }
+
+    fn with(&self, session: &Session, timestamp: WireTime, clients: Vec<Uid>) -> Message<'static> {
+        match self {
+            ListMessage::Announce => Message::Announce(Announce {
+                flags: match session.config.sync {
+                    SyncMode::Off => AnnounceFlags::empty(),
+                    SyncMode::Sync => AnnounceFlags::SYNC,
+                    SyncMode::Preview => AnnounceFlags::SYNC | AnnounceFlags::SYNC_PREVIEW,
+                },
+                pace: Pace::Adaptive {
+                    robust: session.config.robust,
+                    cc: CcType::NONE,
+                    block_size: session.config.block_size,
+                },
+                timestamp,
+                public: session.stated(session.config.public),
+                private: session.stated(session.config.private),
+                encryption: None,
+                clients,
+            }),
+            ListMessage::RegConf => Message::RegConf(RegConf { clients }),
+            ListMessage::FileInfo(info) => Message::FileInfo(FileInfo {
+                timestamp,
+                clients,
+                ..(**info).clone()
+            }),
+            ListMessage::Done {
+                file,
+                pass,
+                section,
+            } => Message::Done(Done {
+                file: *file,
+                pass: *pass,
+                section: *section,
+                clients,
+            }),
+            ListMessage::DoneConf => Message::DoneConf(DoneConf { clients }),
+        }
+    }
+
+    fn event(&self, attempt: u32, part: u32) -> Option<SenderEvent> {
+        match self {
+            ListMessage::Announce if part > 1 => None,
+            ListMessage::Announce => Some(SenderEvent::AnnounceSent { attempt }),
+            ListMessage::RegConf => Some(SenderEvent::RegConfSent { attempt, part }),
+            ListMessage::FileInfo(_) => Some(SenderEvent::FileInfoSent { attempt, part }),
+            ListMessage::Done { file, .. } => Some(SenderEvent::DoneSent {
+                file: *file,
+                attempt,
+                part,
+            }),
+            ListMessage::DoneConf => Some(SenderEvent::DoneConfSent { attempt, part }),
+        }
+    }
+}

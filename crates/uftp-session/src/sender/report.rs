@@ -1,0 +1,26 @@
+//! What a sender says about itself between events.
+
+use uftp_proto::FileId;
+
+/// How far a session has come.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// The current item, [`FileId::SESSION`] outside one.
+    pub file: FileId,
+    /// Its name at the receivers.
+    pub name: Vec<u8>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes of it sent in the first pass.
+    pub sent: u64,
+    /// Bytes of it sent in later passes.
+    pub repaired: u64,
+    /// Pass over it, from 1; 0 before its data flows.
+    pub pass: u32,
+    /// Bytes per second the sender allows itself.
+    pub rate: u64,
+    /// Receivers that have finished it.
+    pub clients_done: usize,
+    /// Receivers that are at it.
+    pub clients_active: usize,
+}

@@ -1,0 +1,461 @@
+//! What all phases of a sender share.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use uftp_proto::quant::{GroupSizeCode, RttCode};
+use uftp_proto::wire::{Abort, CompleteStatus, Header, Message};
+use uftp_proto::{Ecn, FileId, Uid, WireTime};
+
+use super::clients::{Client, Clients, ItemResult, State};
+use super::config::SenderConfig;
+use super::event::{FileOutcome, FileReport, SenderEvent};
+use super::list::{ListMessage, ListRun};
+use super::rate::RateControl;
+use crate::batch::Batch;
+use crate::clock::Clock;
+use crate::counters::{Counters, Refusal};
+use crate::files::SendItem;
+use crate::grtt::{Decay, Grtt};
+use crate::link::{Cover, GroupEstimate, Link};
+use crate::pacing::Pacer;
+use crate::policy::Policy;
+
+/// Answers to hosts that have no part in the session, per second: a bound on what forged
+/// datagrams can make us send.
+const REFUSALS_PER_SECOND: u32 = 50;
+
+/// Everything that outlives a phase.
+pub(super) struct Session {
+    pub(super) config: SenderConfig,
+    pub(super) policy: Policy,
+    pub(super) clock: Clock,
+    #[expect(dead_code, reason = "encrypted sessions draw their secrets from it")]
+    pub(super) rng: StdRng,
+    pub(super) link: Link,
+    pub(super) clients: Clients,
+    pub(super) grtt: Grtt,
+    pub(super) rate: RateControl,
+    pub(super) pacer: Pacer,
+    pub(super) events: VecDeque<SenderEvent>,
+    pub(super) counters: Counters,
+    /// The latest time anybody told us.
+    pub(super) now: Instant,
+    /// Lists going out, first to last.
+    pub(super) lists: VecDeque<ListRun>,
+    /// ABORTs going out ahead of the lists.
+    aborts: VecDeque<OutgoingAbort>,
+    /// A receiver was lost or aborted: fatal when the operator wants all or nothing.
+    pub(super) lost_one: bool,
+    /// Some receiver took some item.
+    pub(super) accepted: bool,
+    /// Echoes older than this were never ours.
+    first_stamp: WireTime,
+    refusals: RefusalLimit,
+}
+
+struct OutgoingAbort {
+    to: SocketAddr,
+    host: Uid,
+    reason: Cow<'static, str>,
+    cover: Cover,
+    /// Goes out whatever the rate says.
+    at_once: bool,
+}
+
+impl Session {
+    pub(super) fn new(
+        config: SenderConfig,
+        policy: Policy,
+        clock: Clock,
+        rng: StdRng,
+        now: Instant,
+    ) -> Self {
+        let link = Link::new(config.version, config.uid, config.group, config.instance);
+        let grtt = Grtt::new(config.grtt.initial, config.grtt.min, config.grtt.max);
+        let charged = charged_size(&config, &link);
+        let rate = RateControl::new(config.rate, charged);
+        let mut clients = Clients::default();
+        for entry in config.clients.iter().flatten() {
+            // A name that stands twice is one destination.
+            let _ = clients.add(entry.uid, Some(entry.name.clone()), entry.proxy);
+        }
+        Session {
+            pacer: Pacer::new(rate.bytes_per_second()),
+            rate,
+            link,
+            policy,
+            grtt,
+            clients,
+            first_stamp: clock.stamp(now),
+            clock,
+            rng,
+            config,
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            now,
+            lists: VecDeque::new(),
+            aborts: VecDeque::new(),
+            lost_one: false,
+            accepted: false,
+            refusals: RefusalLimit::new(now),
+        }
+    }
+
+    // ----- time -------------------------------------------------------------------------------
+
+    /// The round trip time all waiting is counted in, and which receivers are told: never less
+    /// than the gap between data packets, so that very slow sessions do not time out
+    /// (behaviour-sender-receiver §3.10).
+    pub(super) fn advertised_grtt(&self) -> Duration {
+        self.grtt.value().max(self.pacer.cost(self.rate.charged()))
+    }
+
+    /// The interval between repetitions of a message.
+    pub(super) fn cycle(&self) -> Duration {
+        self.advertised_grtt() * 3
+    }
+
+    /// How often a message is repeated.
+    pub(super) fn robust(&self) -> u32 {
+        u32::from(self.config.robust.max(1))
+    }
+
+    /// Takes the round trip times measured so far into account.
+    pub(super) fn update_grtt(&mut self, decay: Decay) {
+        self.grtt.update(self.clients.longest_rtt(), decay);
+    }
+
+    /// Notes the round trip that a stamp of ours made. Stamps we cannot have sent are ignored.
+    pub(super) fn measure(&mut self, at: usize, now: Instant, echo: WireTime) {
+        if echo >= self.first_stamp {
+            let rtt = self.clock.round_trip(now, echo).max(Grtt::SHORTEST);
+            self.clients.set_rtt(at, rtt);
+        }
+    }
+
+    // ----- who --------------------------------------------------------------------------------
+
+    /// Whether anybody may register.
+    pub(super) fn is_open(&self) -> bool {
+        self.config.clients.is_none()
+    }
+
+    /// Whether receivers are addressed directly rather than by a group.
+    pub(super) fn is_unicast(&self) -> bool {
+        !self.config.public.ip().is_multicast()
+    }
+
+    /// A group address as ANNOUNCE states it: unspecified in a unicast session.
+    pub(super) fn stated(&self, addr: SocketAddr) -> IpAddr {
+        match addr.ip() {
+            ip if !self.is_unicast() => ip,
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+
+    /// What every header says about the group.
+    pub(super) fn estimate(&self) -> GroupEstimate {
+        GroupEstimate {
+            grtt: RttCode::from_duration(self.advertised_grtt()),
+            size: GroupSizeCode::from_count(self.clients.len()),
+        }
+    }
+
+    /// Those a message speaks for: its author, or the clients listed if a proxy sent it.
+    /// `None` if the author may not speak for others.
+    pub(super) fn speakers(&self, author: usize, listed: &[Uid]) -> Option<Vec<usize>> {
+        if listed.is_empty() {
+            return Some(vec![author]);
+        }
+        if !self.clients.get(author)?.proxy {
+            return None;
+        }
+        let behind = |at: &usize| self.clients.get(*at).is_some_and(|c| c.via == Some(author));
+        let known = listed.iter().filter_map(|uid| self.clients.find(*uid));
+        Some(known.filter(behind).collect())
+    }
+
+    /// Notes where a destination speaks from; two addresses taking turns are two hosts.
+    pub(super) fn note_address(&mut self, at: usize, from: SocketAddr) {
+        let Some(client) = self.clients.get_mut(at) else {
+            return;
+        };
+        let before = client.addr.replace(from);
+        if before.is_some_and(|addr| addr != from) && !client.shared {
+            client.shared = true;
+            let client = client.uid;
+            self.events.push_back(SenderEvent::DuplicateUid { client });
+        }
+    }
+
+    /// The receiver has finished the current item.
+    pub(super) fn complete(
+        &mut self,
+        at: usize,
+        now: Instant,
+        file: FileId,
+        status: CompleteStatus,
+        free_space: Option<u64>,
+    ) {
+        self.clients.set_state(at, State::Done);
+        let Some(client) = self.clients.get_mut(at) else {
+            return;
+        };
+        client.result = Some(ItemResult {
+            status,
+            free_space,
+            at: now,
+        });
+        let taken = status != CompleteStatus::REJECTED && file != FileId::SESSION;
+        self.accepted |= taken && !client.proxy;
+        let client = client.uid;
+        self.events.push_back(SenderEvent::Completed {
+            client,
+            file,
+            status,
+        });
+    }
+
+    // ----- giving up --------------------------------------------------------------------------
+
+    /// Gives up a destination that does not answer. It is told, so that it does not take the end
+    /// of the session for the end of its file (behaviour-sender-receiver §5.7).
+    pub(super) fn lose(&mut self, at: usize, waiting_for: &'static str) {
+        self.tell_off(at, "Lost connection");
+        self.forget(at, waiting_for);
+    }
+
+    /// Gives up a destination that does not answer, without a word.
+    pub(super) fn forget(&mut self, at: usize, waiting_for: &'static str) {
+        self.clients.set_state(at, State::Lost);
+        if let Some(client) = self.clients.get(at) {
+            self.lost_one |= !client.proxy;
+            let client = client.uid;
+            self.events.push_back(SenderEvent::ClientLost {
+                client,
+                waiting_for,
+            });
+        }
+    }
+
+    /// Ends the part of one destination and tells it why.
+    pub(super) fn abort_client(&mut self, at: usize, reason: &'static str) {
+        self.tell_off(at, reason);
+        self.note_abort(at, reason.to_owned(), false);
+    }
+
+    /// Marks a destination as out of the session.
+    pub(super) fn note_abort(&mut self, at: usize, reason: String, by_client: bool) {
+        self.clients.set_state(at, State::Aborted);
+        if let Some(client) = self.clients.get(at) {
+            self.lost_one |= !client.proxy;
+            let client = client.uid;
+            self.events.push_back(SenderEvent::ClientAborted {
+                client,
+                reason,
+                by_client,
+            });
+        }
+    }
+
+    /// Tells a destination that has been given up, but talks on, once more: the first ABORT may
+    /// have been lost.
+    pub(super) fn remind(&mut self, at: usize, now: Instant) {
+        let pause = self.cycle();
+        let told = self.clients.get(at).and_then(|c| c.told_off);
+        if told.is_none_or(|then| now.saturating_duration_since(then) >= pause) {
+            self.tell_off(at, "No longer part of the session");
+        }
+    }
+
+    /// Sends everybody away; nothing else goes out any more.
+    pub(super) fn abort_all(&mut self, reason: &'static str) {
+        self.lists.clear();
+        self.aborts.clear();
+        self.aborts.push_back(OutgoingAbort {
+            to: self.config.private,
+            host: Uid::NONE,
+            reason: reason.into(),
+            cover: Cover::Session,
+            at_once: true,
+        });
+    }
+
+    /// Tells a host that has no part in the session so, within a limit.
+    pub(super) fn refuse(&mut self, now: Instant, to: SocketAddr, host: Uid, reason: &'static str) {
+        if self.refusals.allow(now) {
+            self.aborts.push_back(OutgoingAbort {
+                to,
+                host,
+                reason: reason.into(),
+                cover: Cover::Clear,
+                at_once: false,
+            });
+        } else {
+            self.counters.refuse(Refusal::Limit);
+        }
+    }
+
+    fn tell_off(&mut self, at: usize, reason: &'static str) {
+        let now = self.now;
+        if let Some(client) = self.clients.get_mut(at) {
+            client.told_off = Some(now);
+            self.aborts.push_back(OutgoingAbort {
+                to: self.config.private,
+                host: client.uid,
+                reason: reason.into(),
+                cover: Cover::Session,
+                at_once: false,
+            });
+        }
+    }
+
+    // ----- sending ----------------------------------------------------------------------------
+
+    /// Queues a message with a list, behind those already queued.
+    pub(super) fn send_list(&mut self, message: ListMessage, attempt: u32) {
+        self.lists.push_back(ListRun::new(message, attempt));
+    }
+
+    /// Whether control messages wait to go out.
+    pub(super) fn has_control(&self) -> bool {
+        !self.aborts.is_empty() || !self.lists.is_empty()
+    }
+
+    /// Earliest time for the next packet.
+    pub(super) fn ready_at(&self) -> Instant {
+        if self.aborts.front().is_some_and(|a| a.at_once) {
+            return self.now;
+        }
+        self.pacer.ready_at(self.now)
+    }
+
+    /// Appends the control messages that may go now. Whether none is left.
+    pub(super) fn transmit_control(&mut self, now: Instant, batch: &mut Batch) -> bool {
+        while let Some(abort) = self.aborts.front() {
+            if !abort.at_once && self.pacer.allowance(now, self.rate.charged(), 1) == 0 {
+                return false;
+            }
+            let message = Message::Abort(Abort {
+                current_file: false,
+                host: abort.host,
+                reason: abort.reason.clone().into_owned(),
+            });
+            let (to, cover) = (abort.to, abort.cover);
+            if !self.send(now, batch, to, &message, cover) {
+                return false;
+            }
+            self.aborts.pop_front();
+        }
+        while !self.lists.is_empty() {
+            if self.pacer.allowance(now, self.rate.charged(), 1) == 0 {
+                return false;
+            }
+            if !super::list::transmit(self, now, batch) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Appends one control message and charges it like a data packet. Whether there was room; a
+    /// message that can never be sent is logged and counts as sent.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        batch: &mut Batch,
+        to: SocketAddr,
+        message: &Message<'_>,
+        cover: Cover,
+    ) -> bool {
+        let estimate = self.estimate();
+        let ecn = self.ecn();
+        match self.link.send(batch, to, ecn, estimate, message, cover) {
+            Ok(_) => {
+                self.pacer.charge(now, self.rate.charged());
+                self.counters.sent += 1;
+            }
+            Err(_) if !batch.is_empty() => return false,
+            Err(error) => {
+                tracing::error!(function = ?message.function(), %error, "message cannot be sent");
+            }
+        }
+        true
+    }
+
+    /// The congestion mark of our packets.
+    pub(super) fn ecn(&self) -> Ecn {
+        Ecn::NotEct
+    }
+
+    // ----- items ------------------------------------------------------------------------------
+
+    /// An item is over: reports how it ended at each receiver. `started` is when its data began
+    /// to flow, if it did.
+    pub(super) fn finish_item(&mut self, file: FileId, item: SendItem, started: Option<Instant>) {
+        let since = |at: Instant| {
+            started.map_or(Duration::ZERO, |start| at.saturating_duration_since(start))
+        };
+        let report = |client: &Client| FileReport {
+            client: client.uid,
+            outcome: match (client.result, client.state()) {
+                (Some(result), _) => FileOutcome::Completed(result.status),
+                (None, State::Mute) => FileOutcome::Mute,
+                (None, State::Aborted) => FileOutcome::Aborted,
+                (None, _) => FileOutcome::Lost,
+            },
+            elapsed: client.result.map_or(Duration::ZERO, |r| since(r.at)),
+            free_space: client.result.and_then(|r| r.free_space),
+        };
+        let receivers = self.clients.iter().filter(|c| !c.proxy);
+        let results: Vec<_> = receivers.map(report).collect();
+        let elapsed = results.iter().map(|r| r.elapsed).max();
+        self.events.push_back(SenderEvent::FileFinished {
+            file,
+            item,
+            elapsed: elapsed.unwrap_or_default(),
+            results,
+        });
+    }
+}
+
+/// Bytes a data packet counts for, down to the IP header and whatever its real length
+/// (behaviour-sender-receiver §3.10).
+fn charged_size(config: &SenderConfig, link: &Link) -> u64 {
+    const FILESEG: usize = 8;
+    const TFMCC: usize = 8;
+    const UDP: usize = 8;
+    let ip = if config.private.is_ipv6() { 40 } else { 20 };
+    let data = usize::from(config.block_size);
+    let cover = link.prefix() + link.suffix(FILESEG + TFMCC + data);
+    (data + Header::LEN + FILESEG + TFMCC + cover + UDP + ip) as u64
+}
+
+/// Counts answers to strangers, second by second.
+struct RefusalLimit {
+    since: Instant,
+    used: u32,
+}
+
+impl RefusalLimit {
+    fn new(now: Instant) -> Self {
+        RefusalLimit {
+            since: now,
+            used: 0,
+        }
+    }
+
+    fn allow(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
+            *self = RefusalLimit::new(now);
+        }
+        let allowed = self.used < REFUSALS_PER_SECOND;
+        self.used += u32::from(allowed);
+        allowed
+    }
+}

@@ -1,0 +1,6 @@
+//! The sender, spoken to in datagrams of protocol 4.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // these are tests
+
+mod flow;
+mod lab;
