@@ -1,7 +1,372 @@
 //! The receiving side: any number of sessions at once.
+//!
+//! [`Receiver`] reads packet headers and finds the session a packet belongs to, opens sessions
+//! when they are announced and clears away what is left when they end. All the rest is one
+//! session's own business: `session` has its phases, `transfer` the file it receives.
 
+mod announce;
+mod cache;
 mod config;
 mod event;
+mod nak;
+mod outbox;
+mod session;
+mod table;
+mod timing;
+mod transfer;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use uftp_proto::wire::{
+    self, Abort, AnnounceFlags, EncodeError, Function, Header, Message, Version,
+};
+use uftp_proto::{Ecn, FileId, GroupId, Uid};
 
 pub use config::ReceiverConfig;
 pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
+
+use announce::Objection;
+use session::{Parting, Session, Stop, Surroundings};
+use table::{Groups, Table};
+
+use crate::batch::Batch;
+use crate::clock::Clock;
+use crate::counters::{Counters, Refusal};
+use crate::files::{FileStore, SessionInfo};
+use crate::link::{Cover, GroupEstimate, Link};
+
+/// Announcements refused with an answer in a second; others stay without one, so that nobody
+/// turns us on a third party with forged announcements.
+const REFUSALS_PER_SECOND: u32 = 100;
+
+/// The receiving side as a machine without I/O. See the [crate documentation](crate) for how to
+/// drive it.
+pub struct Receiver<F: FileStore> {
+    config: ReceiverConfig,
+    store: F,
+    sessions: Table<Session<F::Session>>,
+    groups: Groups,
+    /// Last words of sessions that are over.
+    partings: VecDeque<Parting>,
+    events: VecDeque<ReceiverEvent>,
+    counters: Counters,
+    /// The second being counted and the refusals answered in it.
+    refusals: (Instant, u32),
+}
+
+impl<F: FileStore> Receiver<F> {
+    /// A receiver that waits for announcements.
+    pub fn new(
+        config: ReceiverConfig,
+        store: F,
+        _clock: Clock,
+        _rng: StdRng,
+        now: Instant,
+    ) -> Self {
+        Receiver {
+            config,
+            store,
+            sessions: Table::default(),
+            groups: Groups::default(),
+            partings: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            refusals: (now, 0),
+        }
+    }
+
+    /// A datagram arrived.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        _ecn: Ecn,
+        datagram: &mut [u8],
+    ) {
+        self.counters.received += 1;
+        if let Err(refusal) = self.receive(now, from, datagram) {
+            self.counters.refuse(refusal);
+            tracing::trace!(%from, %refusal, "datagram refused");
+        }
+    }
+
+    /// A deadline of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.for_each_session(|session, around| match session.deadline() > now {
+            true => Ok(()),
+            false => session.handle_timeout(now, around),
+        });
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<ReceiverEvent> {
+        self.events.pop_front()
+    }
+
+    /// Appends what may go now.
+    pub fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
+        self.for_each_session(|session, around| session.poll_transmit(now, batch, around));
+        while let Some(parting) = self.partings.front_mut() {
+            let words = Message::Abort(Abort {
+                current_file: false,
+                host: Uid::NONE,
+                reason: parting.reason.clone(),
+            });
+            let (to, link) = (parting.to, &mut parting.link);
+            let upstream = GroupEstimate::default();
+            match link.send(batch, to, Ecn::NotEct, upstream, &words, Cover::Session) {
+                Ok(_) => self.counters.sent += 1,
+                Err(EncodeError::NoRoom(_)) if !batch.is_empty() => break,
+                Err(error) => tracing::warn!(%error, "cannot send ABORT"),
+            }
+            self.partings.pop_front();
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.sessions.iter().map(Session::deadline).min()
+    }
+
+    /// The driver could not join `group`: its sessions cannot be received.
+    pub fn join_failed(&mut self, _now: Instant, group: IpAddr, reason: &str) {
+        tracing::warn!(%group, reason, "cannot join multicast group");
+        self.groups.forget(group);
+        self.for_each_session(|session, _| match session.private() {
+            Some(private) if private == group => Err(Stop::End(EndReason::Aborted(
+                "Error joining multicast group".to_owned(),
+            ))),
+            _ => Ok(()),
+        });
+    }
+
+    /// Ends every open session. What is left to transmit are the farewells.
+    pub fn shutdown(&mut self, _now: Instant) {
+        self.for_each_session(|_, _| {
+            let words = "Client shutting down".to_owned();
+            Err(Stop::End(EndReason::Aborted(words)))
+        });
+    }
+
+    /// Whether no session is open and nothing is left to transmit.
+    pub fn is_idle(&self) -> bool {
+        self.sessions.is_empty() && self.partings.is_empty()
+    }
+
+    /// The disk side.
+    pub fn store(&self) -> &F {
+        &self.store
+    }
+
+    /// Datagrams in and out, and those refused.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), Refusal> {
+        let known = |id: &u8| Version::from_wire_id(*id).is_some();
+        if datagram.first().is_some_and(|id| !known(id)) {
+            return Err(Refusal::OtherVersion);
+        }
+        let header = wire::decode_header(datagram).map_err(|_| Refusal::Malformed)?;
+        let message = datagram.get(Header::LEN..).unwrap_or_default();
+        if header.group == GroupId(0) {
+            return Err(Refusal::OtherSession);
+        }
+        if !is_for_receivers(header.function) {
+            return Err(Refusal::OutOfPlace);
+        }
+        let id = SessionId {
+            group: header.group,
+            instance: header.instance,
+        };
+        let Some(position) = self.sessions.find(id) else {
+            return match header.function {
+                Function::Announce => self.announced(now, from, &header, message),
+                _ => Err(Refusal::OtherSession),
+            };
+        };
+        let Some(session) = self.sessions.get_mut(position) else {
+            return Err(Refusal::OtherSession);
+        };
+        session.admit(&header)?;
+        let mut around = Surroundings {
+            uid: self.config.uid,
+            cache_size: self.config.cache_size,
+            events: &mut self.events,
+            counters: &mut self.counters,
+        };
+        let handled = match wire::decode(header.version, header.function, message) {
+            Ok(message) => session.handle(now, &header, &message, &mut around),
+            Err(_) => Err(session.malformed(header.function)),
+        };
+        match handled {
+            Ok(()) => Ok(()),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::End(reason)) => {
+                self.close(position, reason);
+                Ok(())
+            }
+        }
+    }
+
+    /// An ANNOUNCE of a session that is not open.
+    fn announced(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        message: &[u8],
+    ) -> Result<(), Refusal> {
+        let considered = match wire::decode(header.version, header.function, message) {
+            Ok(Message::Announce(announce)) => {
+                announce::consider(&self.config, &announce).map(|terms| (announce, terms))
+            }
+            Ok(_) => Err(Objection::Ignore(Refusal::Malformed)),
+            Err(error) => {
+                let uid = self.config.uid;
+                Err(announce::object(header.version, message, uid, &error))
+            }
+        };
+        let (announce, terms) = match considered {
+            Ok(accepted) => accepted,
+            Err(Objection::Ignore(refusal)) => return Err(refusal),
+            Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
+        };
+        if self.sessions.len() >= self.config.max_sessions {
+            tracing::debug!(group = %header.group, "too many sessions, announcement ignored");
+            return Err(Refusal::Limit);
+        }
+        let info = SessionInfo {
+            group: header.group,
+            instance: header.instance,
+            server: header.src,
+            server_addr: from,
+            sync: announce.flags.contains(AnnounceFlags::SYNC),
+            preview: announce.flags.contains(AnnounceFlags::SYNC_PREVIEW),
+        };
+        let id = SessionId {
+            group: info.group,
+            instance: info.instance,
+        };
+        let files = self.store.open_session(&info);
+        let uid = self.config.uid;
+        let session = Session::open(now, &info, header, &announce, &terms, uid, files);
+        self.sessions.insert(id, session);
+        let private = terms.private;
+        self.tell(
+            id,
+            ReceiverEventKind::Announced {
+                server: header.src,
+                from,
+                private,
+            },
+        );
+        if let Some(group) = private
+            && self.groups.enter(group)
+        {
+            self.tell(id, ReceiverEventKind::Join(group));
+        }
+        Ok(())
+    }
+
+    /// Tells a sender why its session is not received here.
+    fn refuse(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        words: &str,
+    ) -> Result<(), Refusal> {
+        let (second, count) = &mut self.refusals;
+        if now.saturating_duration_since(*second) >= Duration::from_secs(1) {
+            (*second, *count) = (now, 0);
+        }
+        if *count >= REFUSALS_PER_SECOND {
+            return Err(Refusal::Limit);
+        }
+        *count += 1;
+        tracing::info!(group = %header.group, %from, "announcement refused: {words}");
+        self.partings.push_back(Parting {
+            link: Link::new(
+                header.version,
+                self.config.uid,
+                header.group,
+                header.instance,
+            ),
+            to: from,
+            reason: words.to_owned(),
+        });
+        Ok(())
+    }
+
+    /// Lets every session do something; those that end by it are closed.
+    fn for_each_session(
+        &mut self,
+        mut act: impl FnMut(&mut Session<F::Session>, &mut Surroundings<'_>) -> Result<(), Stop>,
+    ) {
+        // Closing moves the last session to the place of the closed one: go backwards.
+        for position in (0..self.sessions.len()).rev() {
+            let Some(session) = self.sessions.get_mut(position) else {
+                continue;
+            };
+            let mut around = Surroundings {
+                uid: self.config.uid,
+                cache_size: self.config.cache_size,
+                events: &mut self.events,
+                counters: &mut self.counters,
+            };
+            if let Err(Stop::End(reason)) = act(session, &mut around) {
+                self.close(position, reason);
+            }
+        }
+    }
+
+    /// Ends a session.
+    fn close(&mut self, position: usize, reason: EndReason) {
+        let Some((id, session)) = self.sessions.remove(position) else {
+            return;
+        };
+        let private = session.private();
+        let mut around = Surroundings {
+            uid: self.config.uid,
+            cache_size: self.config.cache_size,
+            events: &mut self.events,
+            counters: &mut self.counters,
+        };
+        self.partings.extend(session.close(&reason, &mut around));
+        if let Some(group) = private
+            && self.groups.exit(group)
+        {
+            self.tell(id, ReceiverEventKind::Leave(group));
+        }
+        self.tell(id, ReceiverEventKind::Ended(reason));
+    }
+
+    fn tell(&mut self, session: SessionId, kind: ReceiverEventKind) {
+        self.events.push_back(ReceiverEvent {
+            session,
+            file: FileId::SESSION,
+            kind,
+        });
+    }
+}
+
+/// Whether a message is one that senders and proxies send to receivers within sessions.
+fn is_for_receivers(function: Function) -> bool {
+    matches!(
+        function,
+        Function::Announce
+            | Function::RegConf
+            | Function::KeyInfo
+            | Function::FileInfo
+            | Function::FileSeg
+            | Function::Done
+            | Function::DoneConf
+            | Function::CongCtrl
+            | Function::Abort
+    )
+}

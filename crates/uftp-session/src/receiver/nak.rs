@@ -1,0 +1,211 @@
+//! When a receiver reports what it misses (behaviour-sender-receiver §5.6).
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// Watches data and DONEs go by and says when which sections are to be reported.
+///
+/// Section numbers are 32 bits wide here so that "one past the last" always fits.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NakTimer {
+    /// Section of the newest data, one past the section of the newest DONE.
+    last: u32,
+    armed: Option<Armed>,
+}
+
+#[derive(Clone, Debug)]
+struct Armed {
+    at: Instant,
+    sections: Range<u32>,
+    asked: bool,
+}
+
+/// The sections to report, in this order: those of the range, and if none of them misses a block
+/// and the sender had asked, those before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct NakSweep {
+    sections: Range<u32>,
+    /// Sections `0..before` are still to be looked at if nothing was reported.
+    before: u32,
+}
+
+/// A DONE for the file being received, which is not complete or does not ask us.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DoneHeard {
+    /// Last section sent.
+    pub(super) section: u16,
+    /// It names us.
+    pub(super) asked: bool,
+    /// Answer at once: nothing can be under way that would fill gaps.
+    pub(super) at_once: bool,
+}
+
+impl NakTimer {
+    /// Data of `section` came in the newest packet so far.
+    pub(super) fn data(&mut self, now: Instant, delay: Duration, section: u16) {
+        let section = u32::from(section);
+        if section > self.last && self.armed.is_none() {
+            self.armed = Some(Armed {
+                at: now + delay,
+                sections: self.last..section,
+                asked: false,
+            });
+        }
+        // Goes back to small values when a new pass starts.
+        self.last = section;
+    }
+
+    /// A DONE came.
+    pub(super) fn done(&mut self, now: Instant, delay: Duration, done: DoneHeard) {
+        let end = u32::from(done.section) + 1;
+        if self.armed.is_none() && (done.asked || end > self.last) {
+            self.armed = Some(Armed {
+                at: if done.at_once { now } else { now + delay },
+                sections: self.last..end,
+                asked: done.asked,
+            });
+        }
+        self.last = end;
+    }
+
+    /// When to call [`due`](Self::due).
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.armed.as_ref().map(|armed| armed.at)
+    }
+
+    /// What to report if the timer has run out; it is off then.
+    pub(super) fn due(&mut self, now: Instant) -> Option<NakSweep> {
+        let armed = self.armed.take_if(|armed| armed.at <= now)?;
+        Some(NakSweep {
+            before: if armed.asked { armed.sections.start } else { 0 },
+            sections: armed.sections,
+        })
+    }
+}
+
+impl NakSweep {
+    /// The section to look at now, `None` when all have been.
+    pub(super) fn section(&self) -> Option<u16> {
+        let next = if self.sections.is_empty() {
+            (self.before > 0).then_some(0)
+        } else {
+            Some(self.sections.start)
+        };
+        next.and_then(|section| u16::try_from(section).ok())
+    }
+
+    /// Goes on to the next section. `reported`: the one looked at had gaps.
+    pub(super) fn advance(&mut self, reported: bool) {
+        if self.sections.is_empty() {
+            self.sections = 0..std::mem::take(&mut self.before);
+        } else if reported {
+            self.before = 0;
+        }
+        self.sections.start += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const G: Duration = Duration::from_millis(10);
+
+    fn done(section: u16, asked: bool) -> DoneHeard {
+        DoneHeard {
+            section,
+            asked,
+            at_once: false,
+        }
+    }
+
+    /// Sections looked at if those in `gaps` miss blocks.
+    fn looked_at(mut sweep: NakSweep, gaps: &[u16]) -> Vec<u16> {
+        let mut seen = Vec::new();
+        while let Some(section) = sweep.section() {
+            seen.push(section);
+            sweep.advance(gaps.contains(&section));
+        }
+        seen
+    }
+
+    #[test]
+    fn the_next_section_starts_the_timer_of_the_one_before() {
+        let t0 = Instant::now();
+        let mut timer = NakTimer::default();
+        timer.data(t0, G, 0);
+        assert_eq!(timer.deadline(), None);
+        timer.data(t0, G, 1);
+        assert_eq!(timer.deadline(), Some(t0 + G));
+        // Running timers are left alone.
+        timer.data(t0 + G / 2, G, 2);
+        assert_eq!(timer.deadline(), Some(t0 + G));
+        assert_eq!(timer.due(t0 + G / 2), None);
+        let sweep = timer.due(t0 + G).unwrap();
+        assert_eq!(looked_at(sweep, &[]), [0]);
+        assert_eq!(timer.deadline(), None);
+        // Section 1 ended while the timer ran; the DONE starts from the newest section.
+        timer.done(t0 + 2 * G, G, done(2, false));
+        assert_eq!(looked_at(timer.due(t0 + 3 * G).unwrap(), &[]), [2]);
+    }
+
+    #[test]
+    fn a_whole_section_may_be_lost() {
+        let t0 = Instant::now();
+        let mut timer = NakTimer::default();
+        timer.data(t0, G, 0);
+        timer.data(t0, G, 3);
+        assert_eq!(looked_at(timer.due(t0 + G).unwrap(), &[1]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_question_reaches_back_only_if_nothing_newer_is_missing() {
+        let t0 = Instant::now();
+        let mut timer = NakTimer::default();
+        timer.data(t0, G, 2);
+        timer.due(t0 + G);
+        timer.done(t0, G, done(3, true));
+        assert_eq!(looked_at(timer.due(t0 + G).unwrap(), &[3]), [2, 3]);
+        timer.done(t0, G, done(3, true));
+        assert_eq!(
+            looked_at(timer.due(t0 + G).unwrap(), &[1, 2]),
+            [0, 1, 2, 3],
+            "range past the last section is empty"
+        );
+        timer.data(t0, G, 2);
+        timer.done(t0, G, done(3, true));
+        assert_eq!(looked_at(timer.due(t0 + G).unwrap(), &[0]), [2, 3, 0, 1]);
+        // Not asked: no looking back.
+        timer.data(t0, G, 2);
+        timer.done(t0, G, done(3, false));
+        assert_eq!(looked_at(timer.due(t0 + G).unwrap(), &[0]), [2, 3]);
+        // Not asked and nothing new: no timer.
+        timer.done(t0, G, done(3, false));
+        assert_eq!(timer.deadline(), None);
+    }
+
+    #[test]
+    fn a_new_pass_starts_over() {
+        let t0 = Instant::now();
+        let mut timer = NakTimer::default();
+        timer.done(t0, G, done(2, true));
+        timer.due(t0 + G);
+        timer.data(t0 + G, G, 0);
+        assert_eq!(timer.deadline(), None);
+        timer.data(t0 + G, G, 1);
+        assert_eq!(looked_at(timer.due(t0 + 2 * G).unwrap(), &[]), [0]);
+    }
+
+    #[test]
+    fn a_resumed_file_answers_at_once() {
+        let t0 = Instant::now();
+        let mut timer = NakTimer::default();
+        let heard = DoneHeard {
+            at_once: true,
+            ..done(65535, true)
+        };
+        timer.done(t0, G, heard);
+        let sweep = timer.due(t0).unwrap();
+        assert_eq!(looked_at(sweep, &[0]).len(), 65536);
+    }
+}

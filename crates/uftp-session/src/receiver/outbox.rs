@@ -1,0 +1,214 @@
+//! What a session has yet to say to its sender.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use uftp_proto::wire::{
+    Complete, CompleteStatus, EncodeError, FileInfoAck, Message, Register, Status,
+};
+use uftp_proto::{Ecn, FileId, WireTime};
+
+use super::event::{ReceiverEventKind, SessionId};
+use super::nak::NakSweep;
+use super::session::{Stop, Surroundings};
+use super::transfer::Transfer;
+use crate::batch::Batch;
+use crate::files::SessionFiles;
+use crate::link::{Cover, GroupEstimate, Link};
+
+/// One answer, or a row of them. They are made when there is room for them, so that a report on
+/// thousands of sections takes no memory and echoed times are those of sending.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Outgoing {
+    Register,
+    FileInfoAck,
+    Complete(Answer),
+    Naks(NakSweep),
+}
+
+/// How an item ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Answer {
+    pub(super) file: FileId,
+    pub(super) status: CompleteStatus,
+    pub(super) free_space: Option<u64>,
+}
+
+impl Answer {
+    /// The whole session is over.
+    pub(super) const SESSION: Answer = Answer {
+        file: FileId::SESSION,
+        status: CompleteStatus::NORMAL,
+        free_space: None,
+    };
+}
+
+/// Answers waiting to be sent, each at most once.
+#[derive(Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<Outgoing>,
+    /// Room for a bitmap, kept from STATUS to STATUS.
+    bitmap: Vec<u8>,
+}
+
+/// All that it takes to write an answer.
+pub(super) struct Pen<'a, 'e, S> {
+    pub(super) session: SessionId,
+    pub(super) to: SocketAddr,
+    /// The sender's last stamp plus the time it was held.
+    pub(super) echo: WireTime,
+    pub(super) link: &'a mut Link,
+    pub(super) transfer: Option<&'a mut Transfer>,
+    pub(super) files: &'a mut S,
+    pub(super) batch: &'a mut Batch,
+    pub(super) around: &'a mut Surroundings<'e>,
+}
+
+/// What became of one message.
+enum Written {
+    Sent,
+    /// It has to wait for another batch.
+    NoRoom,
+    /// It can never be sent.
+    Impossible,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Queues an answer unless the same one waits already. Of NAK reports one waits at most: the
+    /// sender asks again for what a crowded network leaves out.
+    pub(super) fn push(&mut self, answer: Outgoing) {
+        let waits = |queued: &Outgoing| match (queued, &answer) {
+            (Outgoing::Naks(_), Outgoing::Naks(_)) => true,
+            (queued, answer) => queued == answer,
+        };
+        if !self.queue.iter().any(waits) {
+            self.queue.push_back(answer);
+        }
+    }
+
+    /// Takes back an answer.
+    pub(super) fn forget(&mut self, answer: &Outgoing) {
+        self.queue.retain(|queued| queued != answer);
+    }
+
+    /// Writes as many answers as the batch has room for.
+    ///
+    /// # Errors
+    /// The end of the session if the disk fails: what is in the cache is written before it is
+    /// said what is missing.
+    pub(super) fn write<S: SessionFiles>(&mut self, pen: &mut Pen<'_, '_, S>) -> Result<(), Stop> {
+        while let Some(answer) = self.queue.front_mut() {
+            let written = match answer {
+                Outgoing::Register => pen.register(),
+                Outgoing::FileInfoAck => pen.file_info_ack(),
+                Outgoing::Complete(answer) => pen.complete(*answer),
+                Outgoing::Naks(sweep) => pen.naks(sweep, &mut self.bitmap)?,
+            };
+            if let Written::NoRoom = written {
+                break;
+            }
+            self.queue.pop_front();
+        }
+        Ok(())
+    }
+}
+
+impl<S: SessionFiles> Pen<'_, '_, S> {
+    fn register(&mut self) -> Written {
+        let message = Message::Register(Register {
+            echo: self.echo,
+            random: [0; 32],
+            key: Vec::new(),
+            clients: Vec::new(),
+        });
+        let sent = ReceiverEventKind::RegisterSent;
+        self.write(&message, Cover::Clear, FileId::SESSION, sent)
+    }
+
+    fn file_info_ack(&mut self) -> Written {
+        let Some(transfer) = &self.transfer else {
+            return Written::Impossible;
+        };
+        let file = transfer.info.file;
+        let message = Message::FileInfoAck(FileInfoAck {
+            file,
+            partial: transfer.resumed,
+            echo: self.echo,
+            clients: Vec::new(),
+        });
+        let sent = ReceiverEventKind::FileInfoAckSent;
+        self.write(&message, Cover::Session, file, sent)
+    }
+
+    fn complete(&mut self, answer: Answer) -> Written {
+        let message = Message::Complete(Complete {
+            file: answer.file,
+            status: answer.status,
+            free_space: answer.free_space,
+            clients: Vec::new(),
+        });
+        let sent = ReceiverEventKind::CompleteSent;
+        self.write(&message, Cover::Session, answer.file, sent)
+    }
+
+    /// One STATUS for each section of the sweep that misses blocks.
+    fn naks(&mut self, sweep: &mut NakSweep, bitmap: &mut Vec<u8>) -> Result<Written, Stop> {
+        let Some(transfer) = self.transfer.take() else {
+            return Ok(Written::Impossible);
+        };
+        transfer.flush(self.files)?;
+        let file = transfer.info.file;
+        let mut written = Written::Sent;
+        while let Some(section) = sweep.section() {
+            bitmap.clear();
+            let count = transfer.write_naks(section, bitmap);
+            if count > 0 {
+                let message = Message::Status(Status {
+                    file,
+                    pass: 0,
+                    proxy_seq: 0,
+                    section,
+                    tfmcc: None,
+                    naks: bitmap,
+                });
+                let sent = ReceiverEventKind::NaksSent { section, count };
+                written = self.write(&message, Cover::Session, file, sent);
+                if let Written::NoRoom = written {
+                    break;
+                }
+            }
+            sweep.advance(count > 0);
+        }
+        self.transfer = Some(transfer);
+        Ok(written)
+    }
+
+    fn write(
+        &mut self,
+        message: &Message<'_>,
+        cover: Cover,
+        file: FileId,
+        sent: ReceiverEventKind,
+    ) -> Written {
+        let upstream = GroupEstimate::default();
+        let done = self
+            .link
+            .send(self.batch, self.to, Ecn::NotEct, upstream, message, cover);
+        match done {
+            Ok(_) => {
+                self.around.counters.sent += 1;
+                self.around.tell(self.session, file, sent);
+                Written::Sent
+            }
+            Err(EncodeError::NoRoom(_)) if !self.batch.is_empty() => Written::NoRoom,
+            Err(error) => {
+                tracing::warn!(%error, function = ?message.function(), "cannot send");
+                Written::Impossible
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A file on its way in.
+
+use std::time::{Duration, Instant};
+
+use uftp_proto::wire::{BlockRef, CompleteStatus, FileSeg};
+use uftp_proto::{BlockMap, Geometry};
+
+use super::cache::{Cached, WriteCache};
+use super::nak::{DoneHeard, NakSweep, NakTimer};
+use super::session::Stop;
+use crate::counters::Refusal;
+use crate::files::{IncomingFile, SessionFiles};
+
+/// The file being received: what is there, what is missing and when to say so.
+pub(super) struct Transfer {
+    pub(super) info: IncomingFile,
+    /// How it will be reported once it is there.
+    pub(super) status: CompleteStatus,
+    /// Part of it was there from an earlier run.
+    pub(super) resumed: bool,
+    geometry: Geometry,
+    /// Blocks not on disk. Those in the cache are still missing here.
+    missing: BlockMap,
+    cache: WriteCache,
+    naks: NakTimer,
+    /// No data of it has come yet.
+    untouched: bool,
+}
+
+impl Transfer {
+    /// A file that the store has opened. `missing` says what an earlier run left to do.
+    pub(super) fn new(
+        info: IncomingFile,
+        status: CompleteStatus,
+        geometry: Geometry,
+        missing: Option<BlockMap>,
+        cache_size: usize,
+    ) -> Self {
+        // A map of another file would be worse than none.
+        let earlier = missing.filter(|map| map.len() == geometry.blocks());
+        Transfer {
+            info,
+            status,
+            resumed: earlier.is_some(),
+            missing: earlier.unwrap_or_else(|| BlockMap::all_missing(geometry.blocks())),
+            geometry,
+            cache: WriteCache::new(cache_size),
+            naks: NakTimer::default(),
+            untouched: true,
+        }
+    }
+
+    /// Takes a block. Returns the section it lies in.
+    ///
+    /// # Errors
+    /// A refusal if it is no block of this file, or the end of the session if it cannot be
+    /// written.
+    pub(super) fn take(
+        &mut self,
+        seg: &FileSeg<'_>,
+        files: &mut impl SessionFiles,
+    ) -> Result<u16, Stop> {
+        if seg.file != self.info.file {
+            return Err(Refusal::OutOfRange.into());
+        }
+        let (block, section) = self.locate(seg.at).ok_or(Refusal::OutOfRange)?;
+        if seg.data.len() != self.geometry.block_len(block) {
+            return Err(Refusal::OutOfRange.into());
+        }
+        let (geometry, missing) = (&self.geometry, &mut self.missing);
+        match self.cache.put(block, seg.data, geometry, missing, files) {
+            Ok(Cached::Held | Cached::Duplicate) => {}
+            Err(e) => return Err(Stop::disk(&e)),
+        }
+        self.untouched = false;
+        Ok(section)
+    }
+
+    /// Block number in the file and section from 0.
+    fn locate(&self, at: BlockRef) -> Option<(u32, u16)> {
+        match at {
+            BlockRef::InSection { section, block } => {
+                let number = self.geometry.block_at(section, block.into())?;
+                Some((number, section))
+            }
+            BlockRef::InFile { block, .. } => {
+                let (section, _) = self.geometry.locate(block)?;
+                Some((block, section))
+            }
+        }
+    }
+
+    /// Data of `section` came in the newest packet so far.
+    pub(super) fn newest_data(&mut self, now: Instant, delay: Duration, section: u16) {
+        self.naks.data(now, delay, section);
+    }
+
+    /// A DONE came for this file, which is not complete or does not ask us.
+    pub(super) fn done(&mut self, now: Instant, delay: Duration, section: u16, asked: bool) {
+        let heard = DoneHeard {
+            section,
+            asked,
+            at_once: self.resumed && self.untouched,
+        };
+        self.naks.done(now, delay, heard);
+    }
+
+    /// Whether a DONE may speak of this section.
+    pub(super) fn has_section(&self, section: u16) -> bool {
+        section <= self.geometry.last_section()
+    }
+
+    /// When to call [`naks_due`](Self::naks_due).
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.naks.deadline()
+    }
+
+    /// What to report now, if the time has come.
+    pub(super) fn naks_due(&mut self, now: Instant) -> Option<NakSweep> {
+        self.naks.due(now)
+    }
+
+    /// Appends the NAK bitmap of `section` to `out`. Returns the number of blocks missing.
+    /// The cache must have been flushed, or blocks that are here would be asked for again.
+    pub(super) fn write_naks(&self, section: u16, out: &mut Vec<u8>) -> u32 {
+        let Some(blocks) = self.geometry.section(section) else {
+            return 0;
+        };
+        match self.missing.missing_in(blocks.clone()) {
+            0 => 0,
+            _ => self.missing.write_naks(blocks, out),
+        }
+    }
+
+    /// Puts everything received on disk. Returns whether the file is complete.
+    ///
+    /// # Errors
+    /// The end of the session if it cannot be written.
+    pub(super) fn flush(&mut self, files: &mut impl SessionFiles) -> Result<bool, Stop> {
+        let (geometry, missing) = (&self.geometry, &mut self.missing);
+        match self.cache.flush(geometry, missing, files) {
+            Ok(()) => Ok(missing.missing() == 0),
+            Err(e) => Err(Stop::disk(&e)),
+        }
+    }
+
+    /// Gives the file up, keeping what was received for a later run if the store does so.
+    pub(super) fn discard(mut self, files: &mut impl SessionFiles) {
+        // What cannot be written now stays in the map as missing.
+        let _ = self.cache.flush(&self.geometry, &mut self.missing, files);
+        files.discard(&self.missing);
+    }
+
+    pub(super) fn blocks(&self) -> u32 {
+        self.geometry.blocks()
+    }
+
+    pub(super) fn sections(&self) -> u16 {
+        self.geometry.sections()
+    }
+}
