@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use super::fields::len16;
 use super::functions;
 use super::header::{Function, Header, Version};
 use super::message::{Announce, BlockRef, Message, TfmccDataInfo};
 use super::reader::{DecodeError, Problem, Reader};
+use super::v3;
 use super::v4::{self, Dialect};
 use super::writer::{EncodeError, Writer};
 use crate::ids::{FileId, GroupId, Instance, Uid};
@@ -22,7 +24,8 @@ pub fn decode_header(datagram: &[u8]) -> Result<Header, DecodeError> {
     let id = r.u8("version")?;
     let version = Version::from_wire_id(id).ok_or(r.error("version", Problem::Value(id.into())))?;
     let number = r.u8("func")?;
-    let function = functions::by_number(version, number)
+    let message = datagram.get(Header::LEN..).unwrap_or_default();
+    let function = functions::by_number(version, number, message)
         .ok_or(r.error("func", Problem::Value(number.into())))?;
     let header = match version {
         Version::V4 | Version::V5 => Header {
@@ -87,7 +90,7 @@ pub fn encode_header(
             w.u8(0);
         }
         Version::V3 | Version::V3Sync => {
-            w.u16(super::fields::len16("block size", message_len)?);
+            w.u16(len16("block size", message_len)?);
             w.u32(header.group.0);
             w.u32(header.src.0);
             w.u32(header.dest.0);
@@ -107,13 +110,10 @@ pub fn decode(
     function: Function,
     bytes: &[u8],
 ) -> Result<Message<'_>, DecodeError> {
-    match dialect(version) {
-        Some(dialect) => v4::decode(dialect, function, bytes),
-        None => {
-            let id = version.wire_id();
-            let r = Reader::new(Some(function), bytes);
-            Err(r.error("version", Problem::Value(id.into())))
-        }
+    match version {
+        Version::V3 | Version::V3Sync => v3::decode(version, function, bytes),
+        Version::V4 => v4::decode(Dialect::Four, function, bytes),
+        Version::V5 => v4::decode(Dialect::Five, function, bytes),
     }
 }
 
@@ -125,7 +125,7 @@ pub fn decode(
 pub fn inner_function(version: Version, bytes: &[u8]) -> Result<Function, DecodeError> {
     let mut r = Reader::new(None, bytes);
     let number = r.u8("func")?;
-    functions::by_number(version, number)
+    functions::by_number(version, number, bytes)
         .filter(|f| *f != Function::Encrypted)
         .ok_or(r.error("func", Problem::Value(number.into())))
 }
@@ -163,14 +163,21 @@ pub fn encode_message(
     out: &mut [u8],
 ) -> Result<usize, EncodeError> {
     let mut w = Writer::new(out);
-    v4::encode(dialect(version).ok_or(UNSPOKEN)?, message, &mut w)?;
+    match version {
+        Version::V3 | Version::V3Sync => v3::encode(version, message, &mut w),
+        Version::V4 => v4::encode(Dialect::Four, message, &mut w),
+        Version::V5 => v4::encode(Dialect::Five, message, &mut w),
+    }?;
     w.finish()
 }
 
 /// Bytes of a FILESEG between the packet header (or the beginning of the sealed message) and the
 /// file data.
-pub fn fileseg_head_len(_version: Version, tfmcc: bool) -> usize {
-    v4::fileseg_head_len(tfmcc)
+pub fn fileseg_head_len(version: Version, tfmcc: bool) -> usize {
+    match version {
+        Version::V3 | Version::V3Sync => v3::FILESEG_HEAD,
+        Version::V4 | Version::V5 => v4::fileseg_head_len(tfmcc),
+    }
 }
 
 /// Writes a FILESEG up to its data, [`fileseg_head_len`] bytes, so that the data can be read from
@@ -186,8 +193,11 @@ pub fn encode_fileseg_head(
     out: &mut [u8],
 ) -> Result<usize, EncodeError> {
     let mut w = Writer::new(out);
-    let dialect = dialect(version).ok_or(UNSPOKEN)?;
-    v4::write_fileseg_head(dialect, file, at, tfmcc, &mut w)?;
+    match version {
+        Version::V3 | Version::V3Sync => v3::write_fileseg_head(version, file, at, &mut w),
+        Version::V4 => v4::write_fileseg_head(Dialect::Four, file, at, tfmcc, &mut w),
+        Version::V5 => v4::write_fileseg_head(Dialect::Five, file, at, tfmcc, &mut w),
+    }?;
     w.finish()
 }
 
@@ -217,16 +227,8 @@ pub fn enc_info_range(announce: &Announce) -> Option<Range<usize>> {
 /// # Errors
 /// [`DecodeError`] if not even the list can be found.
 pub fn announce_invites(version: Version, bytes: &[u8], uid: Uid) -> Result<bool, DecodeError> {
-    let _ = version;
-    v4::invites(bytes, uid)
-}
-
-const UNSPOKEN: EncodeError = EncodeError::NotInProtocol("message of protocol 3");
-
-fn dialect(version: Version) -> Option<Dialect> {
     match version {
-        Version::V4 => Some(Dialect::Four),
-        Version::V5 => Some(Dialect::Five),
-        Version::V3 | Version::V3Sync => None,
+        Version::V3 | Version::V3Sync => v3::invites(version, bytes, uid),
+        Version::V4 | Version::V5 => v4::invites(bytes, uid),
     }
 }

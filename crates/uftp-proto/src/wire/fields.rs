@@ -64,20 +64,30 @@ pub(super) fn check_text(field: &'static str, text: &[u8], max: usize) -> Result
 
 /// The reason of an ABORT, made fit for a log: what is not text becomes U+FFFD.
 pub(super) fn read_reason(field: &[u8]) -> String {
-    String::from_utf8_lossy(until_zero(field))
+    let text: String = String::from_utf8_lossy(until_zero(field))
         .chars()
         .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
-        .collect()
+        .collect();
+    that_fits(&text).to_owned()
 }
 
 /// Writes the reason of an ABORT, cut to what its field holds with a final zero.
 pub(super) fn write_reason(w: &mut Writer<'_>, reason: &str) {
-    let most = TEXT_FIELD - 1;
+    let text = until_zero(that_fits(reason).as_bytes());
+    write_padded(w, text, TEXT_FIELD);
+}
+
+fn that_fits(reason: &str) -> &str {
+    let most = reason.len().min(TEXT_FIELD - 1);
     // A character is at most four bytes long, so one of these is a boundary.
-    let text = (0..4)
-        .find_map(|back| reason.get(..reason.len().min(most).saturating_sub(back)))
-        .unwrap_or_default();
-    write_padded(w, until_zero(text.as_bytes()), TEXT_FIELD);
+    (0..4)
+        .find_map(|back| reason.get(..most.saturating_sub(back)))
+        .unwrap_or_default()
+}
+
+/// A file time that 32 bits cannot hold is sent as 0, unknown.
+pub(super) fn time_to_32(mtime: i64) -> u32 {
+    u32::try_from(mtime).unwrap_or(0)
 }
 
 /// A length that travels in 16 bits.

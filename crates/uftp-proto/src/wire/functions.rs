@@ -28,8 +28,8 @@ const MODERN: [Option<Function>; 22] = [
     Some(Function::CcAck),
 ];
 
-/// Protocol 3, by number. 7 is INFO_ACK, which answers KEYINFO as well as FILEINFO; 80 and 99
-/// stand apart.
+/// Protocol 3, by number. 7 is INFO_ACK, which answers KEYINFO when its file id, at offset 2, is
+/// 0. 80 and 99 stand apart.
 const V3: [Option<Function>; 18] = [
     None,
     Some(Function::Announce),
@@ -53,9 +53,8 @@ const V3: [Option<Function>; 18] = [
 const V3_ENCRYPTED: u8 = 80;
 const V3_ABORT: u8 = 99;
 
-/// The message with this number. In protocol 3 every INFO_ACK is [`Function::FileInfoAck`]; the
-/// message itself tells the two apart.
-pub(super) fn by_number(version: Version, number: u8) -> Option<Function> {
+/// The message with this number, `bytes` being its beginning as far as it is there.
+pub(super) fn by_number(version: Version, number: u8, bytes: &[u8]) -> Option<Function> {
     let found = |table: &[Option<Function>]| table.get(usize::from(number)).copied().flatten();
     match version {
         Version::V4 => found(&MODERN),
@@ -63,7 +62,10 @@ pub(super) fn by_number(version: Version, number: u8) -> Option<Function> {
         Version::V3 | Version::V3Sync => match number {
             V3_ENCRYPTED => Some(Function::Encrypted),
             V3_ABORT => Some(Function::Abort),
-            _ => found(&V3),
+            _ => match (found(&V3), bytes) {
+                (Some(Function::FileInfoAck), [_, _, 0, 0, ..]) => Some(Function::KeyInfoAck),
+                (function, _) => function,
+            },
         },
     }
 }

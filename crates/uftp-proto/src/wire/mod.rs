@@ -15,6 +15,7 @@ mod functions;
 mod header;
 mod message;
 mod reader;
+mod v3;
 mod v4;
 mod writer;
 

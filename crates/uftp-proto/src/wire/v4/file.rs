@@ -3,7 +3,9 @@
 use super::frame::Head;
 use super::{Dialect, extension, frame};
 use crate::ids::FileId;
-use crate::wire::fields::{TEXT_FIELD, check_text, read_ids, until_zero, write_ids, write_padded};
+use crate::wire::fields::{
+    TEXT_FIELD, check_text, read_ids, time_to_32, until_zero, write_ids, write_padded,
+};
 use crate::wire::header::Function;
 use crate::wire::message::{
     BlockRef, Complete, CompleteStatus, Done, DoneConf, FileInfo, FileInfoAck, FileSeg, FileType,
@@ -284,11 +286,6 @@ fn read_text(r: &mut Reader<'_>, field: &'static str, len: usize) -> Result<Vec<
         return Err(r.error(field, problem));
     }
     Ok(until_zero(r.bytes(field, len)?).to_vec())
-}
-
-/// A time that 32 bits cannot hold is sent as 0, unknown.
-fn time_to_32(mtime: i64) -> u32 {
-    u32::try_from(mtime).unwrap_or(0)
 }
 
 /// The low 48 bits of a time, or 0, unknown, if they cannot hold it.

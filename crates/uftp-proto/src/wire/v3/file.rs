@@ -1,0 +1,275 @@
+//! FILEINFO to DONE_CONF: the messages about files (wire-v3 §4.8, §4.10–4.15).
+
+use super::{ends_after, read_list, write_count, write_ids};
+use crate::ids::FileId;
+use crate::time::WireTime;
+use crate::wire::fields::{TEXT_FIELD, check_text, time_to_32, until_zero};
+use crate::wire::header::{Function, Version};
+use crate::wire::message::{
+    BlockRef, Complete, CompleteStatus, Done, DoneConf, FileInfo, FileSeg, FileType, PrStatus,
+    Status,
+};
+use crate::wire::reader::{DecodeError, Problem, Reader};
+use crate::wire::writer::{EncodeError, Writer};
+
+pub(super) fn read_file_info(version: Version, mut r: Reader<'_>) -> Result<FileInfo, DecodeError> {
+    let file_type = FileType(r.u8("file type")?);
+    let file = FileId(r.u16("file id")?);
+    let blocks = r.u32("total blocks")?;
+    let sections = r.u16("total sections")?;
+    let count = usize::from(r.u16("destination count")?);
+    let size = r.u64("file size")?;
+    let mtime = match version {
+        Version::V3Sync => i64::from(r.u32("file time")?),
+        _ => 0,
+    };
+    let text = r.bytes("file name", TEXT_FIELD)?;
+    let (name, behind) = terminated(&r, "file name", text)?;
+    let link = if file_type == FileType::SYMLINK {
+        terminated(&r, "link", behind)?.0
+    } else {
+        &[]
+    };
+    Ok(FileInfo {
+        file,
+        file_type,
+        size,
+        mtime,
+        stated_geometry: Some((blocks, sections)),
+        timestamp: WireTime(0),
+        name: name.to_vec(),
+        link: link.to_vec(),
+        clients: read_list(r, count)?,
+    })
+}
+
+pub(super) fn write_file_info(
+    version: Version,
+    m: &FileInfo,
+    w: &mut Writer<'_>,
+) -> Result<(), EncodeError> {
+    let Some((blocks, sections)) = m.stated_geometry else {
+        return Err(EncodeError::NotInProtocol("FILEINFO without geometry"));
+    };
+    let known = [FileType::REGULAR, FileType::DIRECTORY, FileType::SYMLINK];
+    if !known.contains(&m.file_type) {
+        return Err(EncodeError::NotInProtocol("file type of this kind"));
+    }
+    // Name and link share the field, each with a zero byte behind it.
+    check_text("file name", &m.name, TEXT_FIELD - 1)?;
+    let room = (TEXT_FIELD - 1).saturating_sub(m.name.len());
+    let link_room = room.saturating_sub(1);
+    check_text("link", &m.link, link_room)?;
+
+    w.u8(m.file_type.0);
+    w.u16(m.file.0);
+    w.u32(blocks);
+    w.u16(sections);
+    write_count(w, &m.clients)?;
+    w.u64(m.size);
+    if version == Version::V3Sync {
+        w.u32(time_to_32(m.mtime));
+    }
+    w.bytes(&m.name);
+    w.zeros(1);
+    w.bytes(&m.link);
+    w.zeros(room.saturating_sub(m.link.len()));
+    write_ids(w, &m.clients)
+}
+
+pub(super) fn read_file_seg(mut r: Reader<'_>) -> Result<FileSeg<'_>, DecodeError> {
+    r.u8("reserved")?;
+    let file = FileId(r.u16("file id")?);
+    let pass = r.u8("pass")?;
+    r.u8("reserved")?;
+    Ok(FileSeg {
+        file,
+        at: BlockRef::InFile {
+            pass,
+            section: r.u16("section")?,
+            block: r.u32("block number")?,
+        },
+        tfmcc: None,
+        data: r.rest(),
+    })
+}
+
+/// Bytes of a FILESEG before the file data.
+pub(in crate::wire) const FILESEG_HEAD: usize = 12;
+
+pub(in crate::wire) fn write_fileseg_head(
+    version: Version,
+    file: FileId,
+    at: BlockRef,
+    w: &mut Writer<'_>,
+) -> Result<(), EncodeError> {
+    super::start(version, Function::FileSeg, w)?;
+    write_block_ref(file, at, w)
+}
+
+pub(super) fn write_file_seg(m: &FileSeg<'_>, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    write_block_ref(m.file, m.at, w)?;
+    w.bytes(m.data);
+    Ok(())
+}
+
+fn write_block_ref(file: FileId, at: BlockRef, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    let BlockRef::InFile {
+        pass,
+        section,
+        block,
+    } = at
+    else {
+        return Err(EncodeError::NotInProtocol("block number within a section"));
+    };
+    w.u8(0);
+    w.u16(file.0);
+    w.u8(pass);
+    w.u8(0);
+    w.u16(section);
+    w.u32(block);
+    Ok(())
+}
+
+pub(super) fn read_done(mut r: Reader<'_>) -> Result<Done, DecodeError> {
+    let pass = r.u8("pass")?;
+    let section = r.u16("section")?;
+    let file = FileId(r.u16("file id")?);
+    let count = usize::from(r.u16("destination count")?);
+    Ok(Done {
+        file,
+        pass,
+        section,
+        clients: read_list(r, count)?,
+    })
+}
+
+pub(super) fn write_done(m: &Done, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    w.u8(m.pass);
+    w.u16(m.section);
+    w.u16(m.file.0);
+    write_count(w, &m.clients)?;
+    write_ids(w, &m.clients)
+}
+
+/// The bitmap is there exactly when the count of its bits is not 0.
+pub(super) fn read_status(mut r: Reader<'_>) -> Result<Status<'_>, DecodeError> {
+    r.u8("reserved")?;
+    let file = FileId(r.u16("file id")?);
+    let pass = r.u8("pass")?;
+    let proxy_seq = r.u8("seq number")?;
+    let section = r.u16("section")?;
+    let count = r.u32("nak count")?;
+    if count == 0 {
+        ends_after(&r, "nak count", 0)?;
+    } else if r.left() == 0 {
+        return Err(r.error("nak count", Problem::Value(count)));
+    }
+    Ok(Status {
+        file,
+        pass,
+        proxy_seq,
+        section,
+        tfmcc: None,
+        naks: r.rest(),
+    })
+}
+
+pub(super) fn write_status(m: &Status<'_>, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    // A bitmap is no longer than a datagram.
+    let count: u32 = m.naks.iter().map(|byte| byte.count_ones()).sum();
+    w.u8(0);
+    w.u16(m.file.0);
+    w.u8(m.pass);
+    w.u8(m.proxy_seq);
+    w.u16(m.section);
+    w.u32(count);
+    if count > 0 {
+        w.bytes(m.naks);
+    }
+    Ok(())
+}
+
+pub(super) fn read_pr_status(mut r: Reader<'_>) -> Result<PrStatus, DecodeError> {
+    r.u8("reserved")?;
+    let file = FileId(r.u16("file id")?);
+    let pass = r.u8("pass")?;
+    let proxy_seq = r.u8("seq number")?;
+    let section = r.u16("section")?;
+    let count = usize::from(r.u16("destination count")?);
+    r.u16("reserved")?;
+    Ok(PrStatus {
+        file,
+        pass,
+        proxy_seq,
+        section,
+        clients: read_list(r, count)?,
+    })
+}
+
+pub(super) fn write_pr_status(m: &PrStatus, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    w.u8(0);
+    w.u16(m.file.0);
+    w.u8(m.pass);
+    w.u8(m.proxy_seq);
+    w.u16(m.section);
+    write_count(w, &m.clients)?;
+    w.u16(0);
+    write_ids(w, &m.clients)
+}
+
+pub(super) fn read_complete(mut r: Reader<'_>) -> Result<Complete, DecodeError> {
+    let status = CompleteStatus(r.u8("status")?);
+    let file = FileId(r.u16("file id")?);
+    let count = usize::from(r.u16("destination count")?);
+    r.u16("reserved")?;
+    Ok(Complete {
+        file,
+        status,
+        free_space: None,
+        clients: read_list(r, count)?,
+    })
+}
+
+pub(super) fn write_complete(m: &Complete, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    w.u8(m.status.0);
+    w.u16(m.file.0);
+    write_count(w, &m.clients)?;
+    w.u16(0);
+    write_ids(w, &m.clients)
+}
+
+pub(super) fn read_done_conf(mut r: Reader<'_>) -> Result<DoneConf, DecodeError> {
+    r.u8("reserved")?;
+    r.u16("file id")?;
+    let count = usize::from(r.u16("destination count")?);
+    r.u16("reserved")?;
+    Ok(DoneConf {
+        clients: read_list(r, count)?,
+    })
+}
+
+pub(super) fn write_done_conf(m: &DoneConf, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    w.u8(0);
+    w.u16(FileId::SESSION.0);
+    write_count(w, &m.clients)?;
+    w.u16(0);
+    write_ids(w, &m.clients)
+}
+
+/// What stands before the first zero byte of `text`, and what stands behind it.
+fn terminated<'a>(
+    r: &Reader<'_>,
+    field: &'static str,
+    text: &'a [u8],
+) -> Result<(&'a [u8], &'a [u8]), DecodeError> {
+    let string = until_zero(text);
+    let behind = text.get(string.len() + 1..).ok_or(r.error(
+        field,
+        Problem::Short {
+            need: string.len() + 1,
+            have: text.len(),
+        },
+    ))?;
+    Ok((string, behind))
+}
