@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, FileTimes},
-    io::{BufReader, BufWriter, Read, Write},
+    io::{BufReader, Read, Write},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -37,22 +37,22 @@ pub fn write_file(path: &Path, size: u64) -> Result<()> {
         .fold(size ^ 0x9E37_79B9_7F4A_7C15, |state, byte| {
             next(state ^ u64::from(*byte))
         });
-    let file = File::create(path).map_err(|error| Failure::io(doing(), error))?;
-    let mut out = BufWriter::with_capacity(1 << 16, file);
+    let mut file = File::create(path).map_err(|error| Failure::io(doing(), error))?;
+    let mut buffer = vec![0; 1 << 16];
     let mut left = size;
     while left > 0 {
-        state = next(state);
-        let word = state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes();
-        let piece = word
-            .get(..usize::try_from(left.min(8)).unwrap_or(8))
-            .unwrap_or(&word);
-        out.write_all(piece)
+        for word in buffer.chunks_exact_mut(8) {
+            state = next(state);
+            word.copy_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+        }
+        let wanted = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let piece = buffer.get(..wanted).unwrap_or(&buffer);
+        file.write_all(piece)
             .map_err(|error| Failure::io(doing(), error))?;
         left -= piece.len() as u64;
     }
-    let file = out
-        .into_inner()
-        .map_err(|error| Failure::io(doing(), error))?;
     let past = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + size % 86_400);
     file.set_times(FileTimes::new().set_modified(past).set_accessed(past))
         .map_err(|error| Failure::io(doing(), error))
@@ -162,8 +162,11 @@ fn walk(root: &Path) -> Result<BTreeMap<PathBuf, Kind>> {
     Ok(found)
 }
 
-/// Offset of the first byte in which the files differ; they are of one length.
-fn first_difference(left: &Path, right: &Path) -> std::result::Result<Option<u64>, String> {
+/// Offset of the first byte in which two files of one length differ, if any.
+///
+/// # Errors
+/// When one cannot be read, or `right` is shorter.
+pub fn first_difference(left: &Path, right: &Path) -> std::result::Result<Option<u64>, String> {
     let open = |path: &Path| {
         File::open(path)
             .map(|file| BufReader::with_capacity(1 << 16, file))

@@ -20,7 +20,7 @@ mod suite;
 mod world;
 
 pub use command::run;
-pub use content::{Content, compare_trees, write_file, write_tree};
+pub use content::{Content, compare_trees, first_difference, write_file, write_tree};
 pub use failure::{Failure, Result};
 pub use patience::{eventually, patience};
 pub use program::{Exit, Program};

@@ -206,8 +206,8 @@ impl Receiver {
     /// Tells it to stop, as a service manager would, and expects exit code 6 of it.
     ///
     /// # Errors
-    /// When it ends otherwise. The reference is only ended: it is known to crash while stopping.
-    pub fn stop(mut self) -> Result<()> {
+    /// When it ends otherwise. The reference may end as it likes: it is known to crash while stopping.
+    pub fn stop(mut self) -> Result<Exit> {
         if let Some(exit) = self.program.try_wait() {
             return Err(Failure::new(format!(
                 "{} had already ended: {exit:?}",
@@ -217,7 +217,7 @@ impl Receiver {
         self.program.signal(Signal::SIGTERM);
         let exit = self.program.wait(patience())?;
         match (self.suite, exit.code) {
-            (Suite::Ours, Some(6)) | (Suite::Reference, _) => Ok(()),
+            (Suite::Ours, Some(6)) | (Suite::Reference, _) => Ok(exit),
             _ => Err(Failure::new(format!(
                 "{} was told to stop and ended as {exit:?}, not with exit code 6",
                 self.program.name()

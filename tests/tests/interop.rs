@@ -182,7 +182,7 @@ fn uninvited_receiver(parties: Parties) -> Result<()> {
         [],
         "the uninvited receiver reports no session"
     );
-    uninvited.stop()
+    uninvited.stop().map(drop)
 }
 
 fn absent_receiver(parties: Parties) -> Result<()> {

@@ -8,6 +8,7 @@
 //! It has no clock, no socket and no file, and it knows nothing of the order in which messages
 //! are exchanged: that is `uftp-session`.
 
+pub mod crypto;
 pub mod ecn;
 pub mod geometry;
 pub mod ids;

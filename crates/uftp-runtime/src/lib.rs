@@ -1,1 +1,16 @@
-//! uftp-runtime
+//! What stands between the UFTP sessions and the machine they run on: the driver loop over
+//! sockets, the disk side of senders and receivers, and what the programs share: options, lists,
+//! logs, status lines, signals and exit codes.
+//!
+//! Arrows go down only: the programs call [`send`] or [`receive`]; these read [`options`], open
+//! [`source`] or [`store`] and hand both to the [`driver`], whose events [`log`], [`status`] and
+//! [`progress`] render.
+
+#![forbid(unsafe_code)]
+
+pub mod exit;
+pub mod log;
+pub mod source;
+pub mod status;
+pub mod store;
+pub mod story;

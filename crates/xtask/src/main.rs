@@ -1,2 +1,61 @@
-//! Placeholder of the build.
-fn main() {}
+//! Tasks of this workspace, run as `cargo xtask TASK`.
+
+mod bench;
+mod demo;
+mod options;
+mod packages;
+mod programs;
+mod table;
+mod test;
+
+use std::{env, process::ExitCode};
+
+use uftp_tests::{Failure, Result};
+
+use crate::options::Options;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  demo [FILE]       build the programs and send FILE, or 100 MB made up for the occasion,
+                    from uftp to uftpd on this machine, and compare
+  test [ARG...]     run all tests; ARGs go to `cargo test`
+  bench [OPTION...] measure our programs and the reference's in turn:
+      --size MB         size of the file in 10^6 bytes (400)
+      --rounds N        times each suite runs (3)
+      --receivers N     receivers, each on its own host (1)
+      --loss PERCENT    datagrams each receiver loses (0)
+      --rate KBPS       sending rate, -1 is as fast as possible (-1)
+      --block-size N    bytes of file in a datagram (1300)
+      --suites LIST     which of ours,reference (reference,ours)
+      --dir DIR         where the files go (/dev/shm)
+
+demo and test install the system packages they miss, by apt-get, without asking.
+";
+
+fn main() -> ExitCode {
+    match run_task(&mut Options::new(env::args().skip(1))) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_task(options: &mut Options) -> Result<ExitCode> {
+    let task = options.next();
+    match task.as_deref() {
+        Some("demo") => demo::demo(options),
+        Some("test") => test::test(options),
+        Some("bench") => bench::bench(options),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => Err(Failure::new(format!(
+            "there is no task {other:?}\n\n{USAGE}"
+        ))),
+        None => Err(Failure::new(format!("which task?\n\n{USAGE}"))),
+    }
+}

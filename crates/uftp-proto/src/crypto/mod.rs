@@ -1,0 +1,49 @@
+//! Cryptography: algorithms, keys, key schedules and the sealing of packets, all by OpenSSL.
+//!
+//! - [`Suite`] names a session's algorithms; [`Curve`], [`Cipher`], [`Hash`] know their codes,
+//!   names and lengths.
+//! - [`PrivateKey`], [`PublicKey`], [`Fingerprint`] are identities and ephemeral ECDH keys alike.
+//! - The key schedule of protocols 3 and 4 runs from [`Premaster`] by [`MasterSecret`] to
+//!   [`ClientKeys`], and from [`GroupMaster`] to [`GroupKeys`].
+//! - [`Sealer`] and [`Opener`] protect packets in place.
+//!
+//! Secrets are overwritten when dropped, have no text form and are compared in constant time.
+//! Errors about what a peer sent ([`OpenError`], [`KeyError`], [`SuiteError`]) are kept apart
+//! from errors of ours ([`SealError`], [`SetupError`], [`BackendError`]).
+
+mod bulk;
+mod curve;
+mod digest;
+mod error;
+mod fingerprint;
+mod hkdf;
+mod iv;
+mod prf;
+mod prf_schedule;
+mod private_key;
+mod provider;
+mod public_key;
+mod record;
+mod secret;
+mod self_signed;
+mod suite;
+
+pub use bulk::CipherError;
+pub use curve::{Curve, UnknownCurve};
+pub use digest::Digest;
+pub use error::BackendError;
+pub use fingerprint::{BadFingerprint, Fingerprint};
+pub use hkdf::{expand_label, extract};
+pub use iv::IvCounter;
+pub use prf::prf;
+pub use prf_schedule::{
+    Binding, ClientKeys, GroupKeys, GroupMaster, MasterSecret, Premaster, UnwrapError,
+};
+pub use private_key::{BadKeySpec, KeySpec, LoadError, PrivateKey, SignatureForm};
+pub use public_key::{KeyError, KeyKind, PublicKey};
+pub use record::{OpenError, Opened, Opener, Overhead, SealError, Sealer, SetupError};
+pub use secret::Secret;
+pub use self_signed::{SelfSignError, sign_packet, verify_packet};
+pub use suite::{
+    Cipher, Hash, KeyExchange, SignatureType, Suite, SuiteError, TAG_LEN, UnknownName,
+};

@@ -1,0 +1,637 @@
+//! Our own keys: made, loaded and saved as PEM, used to sign and to decrypt.
+
+use std::fmt;
+use std::str::FromStr;
+
+use openssl::bn::BigNum;
+use openssl::ec::EcKey;
+use openssl::ecdsa::EcdsaSig;
+use openssl::error::ErrorStack;
+use openssl::pkey::{Id, PKey, Private};
+use openssl::pkey_ctx::PkeyCtx;
+use openssl::rsa::{Padding, Rsa};
+use zeroize::Zeroizing;
+
+use super::curve::{Curve, UnknownCurve};
+use super::digest;
+use super::error::BackendError;
+use super::public_key::{KeyError, KeyKind, PublicKey, premaster_padding};
+use super::secret::Secret;
+use super::suite::Hash;
+use crate::wire::Version;
+
+/// What key to make.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum KeySpec {
+    /// RSA with a modulus of so many bits.
+    Rsa(u32),
+    /// A point on a curve.
+    Ec(Curve),
+}
+
+impl KeySpec {
+    /// RSA keys that nobody asked a size for.
+    pub const DEFAULT_RSA: KeySpec = KeySpec::Rsa(2048);
+
+    /// Bits an RSA key may have: what protocol headers can carry.
+    pub const RSA_BITS: std::ops::RangeInclusive<u32> = 512..=8192;
+
+    /// Checks the size of an RSA key.
+    ///
+    /// # Errors
+    /// [`BadKeySpec::Size`] unless it is in [`Self::RSA_BITS`] and a multiple of 32.
+    pub fn rsa(bits: u32) -> Result<KeySpec, BadKeySpec> {
+        if KeySpec::RSA_BITS.contains(&bits) && bits.is_multiple_of(32) {
+            Ok(KeySpec::Rsa(bits))
+        } else {
+            Err(BadKeySpec::Size(bits.to_string()))
+        }
+    }
+
+    /// A caution about this choice, if there is one.
+    pub fn caution(self) -> Option<String> {
+        match self {
+            KeySpec::Rsa(bits) if bits < 2048 => Some(format!(
+                "an RSA key of {bits} bits is weak; make 2048 bits or more unless an old peer \
+                 needs this size"
+            )),
+            KeySpec::Rsa(bits) if bits > 2048 => Some(format!(
+                "an RSA key of {bits} bits is more than UFTP 4.x peers take (2048); use it \
+                 between newer programs only"
+            )),
+            KeySpec::Ec(curve) if curve.is_weak() => Some(format!(
+                "the curve {curve} is weak; use prime256v1, secp384r1 or secp521r1"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// `rsa:BITS` or `ec:CURVE` (cli §1.7).
+impl FromStr for KeySpec {
+    type Err = BadKeySpec;
+
+    fn from_str(word: &str) -> Result<KeySpec, BadKeySpec> {
+        match word.split_once(':') {
+            Some(("rsa", bits)) => match bits.parse() {
+                Ok(n) => KeySpec::rsa(n),
+                Err(_) => Err(BadKeySpec::Size(bits.to_owned())),
+            },
+            Some(("ec", curve)) => Ok(KeySpec::Ec(curve.parse()?)),
+            _ => Err(BadKeySpec::Form(word.to_owned())),
+        }
+    }
+}
+
+/// A word that does not say what key to make.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadKeySpec {
+    /// Not `rsa:BITS` or `ec:CURVE`.
+    #[error("Invalid key specification {0:?}: expected rsa:BITS or ec:CURVE")]
+    Form(String),
+    /// Not a size of an RSA key.
+    #[error("Invalid key size {0:?}: expected 512 to 8192 bits, in steps of 32")]
+    Size(String),
+    /// Not a curve.
+    #[error("Invalid curve: {0}")]
+    Curve(#[from] UnknownCurve),
+}
+
+/// A private key and its public half. No text form, never compared.
+#[derive(Clone)]
+pub struct PrivateKey {
+    pkey: PKey<Private>,
+    ec: Option<EcKey<Private>>,
+    public: PublicKey,
+}
+
+impl PrivateKey {
+    /// Makes a new key.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the curve is not offered or OpenSSL fails.
+    pub fn generate(spec: KeySpec) -> Result<PrivateKey, KeyError> {
+        match spec {
+            KeySpec::Rsa(bits) => PrivateKey::from_rsa(Rsa::generate(bits)?),
+            KeySpec::Ec(curve) => {
+                let group = curve
+                    .group()
+                    .map_err(|_| KeyError::CurveUnavailable(curve))?;
+                PrivateKey::from_ec(EcKey::generate(&group)?)
+            }
+        }
+        .map_err(|e| match e {
+            LoadError::Key(e) => e,
+            // Not reachable: what OpenSSL makes, it can name.
+            _ => KeyError::Rsa,
+        })
+    }
+
+    /// Reads a key out of an unencrypted PEM file: PKCS#1, SEC 1 (with or without a block of
+    /// curve parameters before it) or PKCS#8 (wire-v4 §11). Never asks anybody for a passphrase.
+    ///
+    /// # Errors
+    /// [`LoadError`] saying why not.
+    pub fn from_pem(pem: &[u8]) -> Result<PrivateKey, LoadError> {
+        let text = std::str::from_utf8(pem).map_err(|_| LoadError::NotPem)?;
+        let block = private_block(text)?;
+        // The callback is never of use: it only keeps OpenSSL from asking on the terminal.
+        let pkey = PKey::private_key_from_pem_callback(block.as_bytes(), |_| Ok(0))
+            .map_err(|_| LoadError::Unreadable)?;
+        match pkey.id() {
+            Id::RSA => PrivateKey::from_rsa(pkey.rsa().map_err(KeyError::from)?),
+            Id::EC => PrivateKey::from_ec(pkey.ec_key().map_err(KeyError::from)?),
+            _ => Err(LoadError::Algorithm),
+        }
+    }
+
+    /// The key as the PEM file deployed programs write: PKCS#1 or SEC 1, not encrypted.
+    ///
+    /// # Errors
+    /// [`BackendError`] if OpenSSL fails.
+    pub fn to_pem(&self) -> Result<Zeroizing<Vec<u8>>, BackendError> {
+        let pem = match &self.ec {
+            Some(ec) => ec.private_key_to_pem()?,
+            None => self.pkey.rsa()?.private_key_to_pem()?,
+        };
+        Ok(Zeroizing::new(pem))
+    }
+
+    fn from_rsa(rsa: Rsa<Private>) -> Result<PrivateKey, LoadError> {
+        let public = PublicKey::from_rsa_parts(rsa.n(), rsa.e())?;
+        Ok(PrivateKey {
+            pkey: PKey::from_rsa(rsa).map_err(KeyError::from)?,
+            ec: None,
+            public,
+        })
+    }
+
+    fn from_ec(ec: EcKey<Private>) -> Result<PrivateKey, LoadError> {
+        let curve = ec
+            .group()
+            .curve_name()
+            .and_then(Curve::from_nid)
+            .ok_or(LoadError::Curve)?;
+        let public = PublicKey::from_ec_point(curve, ec.group(), ec.public_key())?;
+        ec.check_key().map_err(|_| KeyError::Point(curve))?;
+        Ok(PrivateKey {
+            pkey: PKey::from_ec_key(ec.clone()).map_err(KeyError::from)?,
+            ec: Some(ec),
+            public,
+        })
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// What kind of key it is.
+    pub fn kind(&self) -> KeyKind {
+        self.public.kind()
+    }
+
+    /// Signs all `parts` in a row. The result is as long as [`PublicKey::signature_len`] says.
+    ///
+    /// # Errors
+    /// [`KeyError::Size`] if an RSA key is too small for the hash, [`KeyError::Backend`] if
+    /// OpenSSL fails.
+    pub fn sign(
+        &self,
+        hash: Hash,
+        form: SignatureForm,
+        parts: &[&[u8]],
+    ) -> Result<Vec<u8>, KeyError> {
+        let digest = digest::digest(hash, parts);
+        match (&self.ec, self.kind()) {
+            (Some(ec), KeyKind::Ec(curve)) => {
+                let sig = EcdsaSig::sign(&digest, ec)?;
+                Ok(join_ecdsa(curve, form, sig.r(), sig.s())?)
+            }
+            (_, KeyKind::Rsa { bits }) => self
+                .sign_rsa(hash, &digest)
+                .map_err(|_| KeyError::Size(bits)),
+            (None, KeyKind::Ec(_)) => Err(KeyError::NotRsa),
+        }
+    }
+
+    fn sign_rsa(&self, hash: Hash, digest: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+        let mut ctx = PkeyCtx::new(&self.pkey)?;
+        ctx.sign_init()?;
+        ctx.set_rsa_padding(Padding::PKCS1)?;
+        ctx.set_signature_md(digest::md(hash))?;
+        let mut out = Vec::new();
+        ctx.sign_to_vec(digest, &mut out)?;
+        Ok(out)
+    }
+
+    /// Decrypts a premaster secret of `N` bytes (wire-v4 §8.2). What does not decrypt yields a
+    /// random secret: the sender of such a ciphertext finds out only when the keys made from it
+    /// do not work, and learns nothing about why.
+    ///
+    /// # Errors
+    /// [`KeyError::NotRsa`]; [`KeyError::Length`] if the ciphertext is not as long as the
+    /// modulus; neither depends on the key's secret.
+    pub(super) fn decrypt<const N: usize>(&self, ciphertext: &[u8]) -> Result<Secret, KeyError> {
+        let KeyKind::Rsa { bits } = self.kind() else {
+            return Err(KeyError::NotRsa);
+        };
+        if ciphertext.len() != bits / 8 {
+            return Err(KeyError::Length {
+                says: ciphertext.len(),
+                expected: bits / 8,
+            });
+        }
+        let mut secret = Secret::random(N)?;
+        let rsa = self.pkey.rsa()?;
+        let mut plain = Zeroizing::new(vec![0; bits / 8]);
+        if premaster_padding(bits) == Padding::PKCS1_OAEP {
+            let len = rsa.private_decrypt(ciphertext, &mut plain, Padding::PKCS1_OAEP);
+            select(
+                u8::from(len.is_ok_and(|n| n == N)),
+                plain.get(..N).unwrap_or_default(),
+                secret.expose_mut(),
+            );
+        } else {
+            // The padding is taken off here and not by OpenSSL, whose answer would tell good
+            // from bad padding (Bleichenbacher's oracle).
+            let ok = rsa.private_decrypt(ciphertext, &mut plain, Padding::NONE);
+            let (good, tail) = strip_pkcs1::<N>(&plain);
+            select(good & u8::from(ok.is_ok()), tail, secret.expose_mut());
+        }
+        Ok(secret)
+    }
+
+    /// The raw x coordinate shared with a peer's key, leading zeros kept (wire-v4 §8.2).
+    pub(super) fn agree(&self, peer: &PublicKey) -> Result<Secret, KeyError> {
+        let KeyKind::Ec(curve) = self.kind() else {
+            return Err(KeyError::CurveMismatch);
+        };
+        if peer.kind() != self.kind() {
+            return Err(KeyError::CurveMismatch);
+        }
+        let mut ctx = PkeyCtx::new(&self.pkey)?;
+        ctx.derive_init()?;
+        ctx.derive_set_peer(peer.pkey())?;
+        let mut x = Zeroizing::new(vec![0; curve.width()]);
+        ctx.derive(Some(&mut x))?;
+        Ok(Secret::from(x))
+    }
+}
+
+/// How `r` and `s` of an ECDSA signature are laid out (wire-v4 §6.5, wire-v5 §4.3). Every
+/// reader takes both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SignatureForm {
+    /// At their natural length, zeros after them.
+    Natural,
+    /// Zeros before each of them.
+    Padded,
+}
+
+impl SignatureForm {
+    /// The form programs of this protocol write.
+    pub fn of(version: Version) -> SignatureForm {
+        match version {
+            Version::V5 => SignatureForm::Padded,
+            _ => SignatureForm::Natural,
+        }
+    }
+}
+
+fn join_ecdsa(
+    curve: Curve,
+    form: SignatureForm,
+    r: &openssl::bn::BigNumRef,
+    s: &openssl::bn::BigNumRef,
+) -> Result<Vec<u8>, ErrorStack> {
+    let bytes = |n: &openssl::bn::BigNumRef| match form {
+        SignatureForm::Natural => Ok(n.to_vec()),
+        SignatureForm::Padded => n.to_vec_padded(i32::try_from(curve.width()).unwrap_or(i32::MAX)),
+    };
+    let (r, s) = (bytes(r)?, bytes(s)?);
+    let len = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let mut out = Vec::with_capacity(curve.signature_len());
+    out.extend_from_slice(&len(&r));
+    out.extend_from_slice(&len(&s));
+    out.extend_from_slice(&r);
+    out.extend_from_slice(&s);
+    out.resize(curve.signature_len(), 0);
+    Ok(out)
+}
+
+/// Overwrites `to` with `from` if `choice` is 1, in constant time; lets it be if 0 or if `from`
+/// is of another length.
+fn select(choice: u8, from: &[u8], to: &mut [u8]) {
+    let choice = choice & u8::from(from.len() == to.len());
+    let mask = std::hint::black_box(0u8.wrapping_sub(choice));
+    for (t, f) in to.iter_mut().zip(from) {
+        *t ^= mask & (*t ^ *f);
+    }
+}
+
+/// Checks PKCS#1 v1.5 encryption padding around a secret of known length, without a branch on
+/// any byte: `00 02 (8 or more non-zero bytes) 00 secret`. Returns 1 or 0, and the last `N` bytes.
+fn strip_pkcs1<const N: usize>(block: &[u8]) -> (u8, &[u8]) {
+    let Some((padding, secret)) = block.split_last_chunk::<N>() else {
+        return (0, &[]);
+    };
+    let [zero, two, filler @ .., end] = padding else {
+        return (0, &[]);
+    };
+    // Gathers a set bit for anything that is not as it must be.
+    let mut wrong = zero | (two ^ 2) | end;
+    for byte in filler {
+        // 1 only if the byte is 0.
+        wrong |= ((u16::from(*byte).wrapping_sub(1)) >> 8) as u8;
+    }
+    let wrong = std::hint::black_box(u16::from(wrong));
+    let good = (wrong.wrapping_sub(1) >> 8) as u8 & 1;
+    (good & u8::from(filler.len() >= 8), secret)
+}
+
+/// The first block of a PEM file that holds a private key.
+fn private_block(text: &str) -> Result<Zeroizing<String>, LoadError> {
+    let mut inside = false;
+    let mut block = Zeroizing::new(String::with_capacity(text.len() + 1));
+    for line in text.lines().map(str::trim_end) {
+        if let Some(label) = label_of(line, "-----BEGIN ") {
+            match label {
+                "ENCRYPTED PRIVATE KEY" => return Err(LoadError::Passphrase),
+                "RSA PRIVATE KEY" | "EC PRIVATE KEY" | "PRIVATE KEY" => inside = true,
+                _ => {}
+            }
+        }
+        if inside {
+            if line.starts_with("Proc-Type:") && line.contains("ENCRYPTED") {
+                return Err(LoadError::Passphrase);
+            }
+            block.push_str(line);
+            block.push('\n');
+            if label_of(line, "-----END ").is_some() {
+                return Ok(block);
+            }
+        }
+    }
+    Err(if inside {
+        LoadError::Unreadable
+    } else {
+        LoadError::NotPem
+    })
+}
+
+fn label_of<'a>(line: &'a str, start: &str) -> Option<&'a str> {
+    line.strip_prefix(start)?.strip_suffix("-----")
+}
+
+/// A key file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// No private key in it.
+    #[error("it holds no PEM block with a private key; expected a file made by uftp_keymgt -g")]
+    NotPem,
+    /// Protected by a passphrase.
+    #[error(
+        "it is protected by a passphrase, which UFTP programs cannot ask for; take the \
+         passphrase off (openssl pkey) and protect the file by its mode"
+    )]
+    Passphrase,
+    /// The block is damaged.
+    #[error("its PEM block is damaged or not a private key")]
+    Unreadable,
+    /// Neither RSA nor EC.
+    #[error("it is neither an RSA nor an EC key; UFTP knows no other kind")]
+    Algorithm,
+    /// A curve without a number on the wire.
+    #[error("its curve is not one UFTP has a number for")]
+    Curve,
+    /// The key itself is no good.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl fmt::Display for KeySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeySpec::Rsa(bits) => write!(f, "rsa:{bits}"),
+            KeySpec::Ec(curve) => write!(f, "ec:{curve}"),
+        }
+    }
+}
+
+/// An RSA key out of its numbers. For keys kept elsewhere than in PEM files.
+impl PrivateKey {
+    /// Takes modulus, public and private exponent, big-endian.
+    ///
+    /// # Errors
+    /// [`LoadError::Key`] if they are no RSA key.
+    pub fn from_rsa_numbers(n: &[u8], e: u32, d: &[u8]) -> Result<PrivateKey, LoadError> {
+        let build = || -> Result<Rsa<Private>, ErrorStack> {
+            let n = BigNum::from_slice(n)?;
+            let d = BigNum::from_slice(d)?;
+            Ok(openssl::rsa::RsaPrivateKeyBuilder::new(n, BigNum::from_u32(e)?, d)?.build())
+        };
+        PrivateKey::from_rsa(build().map_err(KeyError::from)?)
+    }
+
+    /// Takes a private scalar, big-endian.
+    ///
+    /// # Errors
+    /// [`LoadError::Key`] if it is not in the curve's range.
+    pub fn from_ec_scalar(curve: Curve, scalar: &[u8]) -> Result<PrivateKey, LoadError> {
+        let build = || -> Result<EcKey<Private>, ErrorStack> {
+            let group = curve.group()?;
+            let scalar = BigNum::from_slice(scalar)?;
+            let mut point = openssl::ec::EcPoint::new(&group)?;
+            let mut ctx = openssl::bn::BigNumContext::new()?;
+            point.mul_generator2(&group, &scalar, &mut ctx)?;
+            EcKey::from_private_components(&group, &scalar, &point)
+        };
+        PrivateKey::from_ec(build().map_err(|_| KeyError::Point(curve))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rsa(bits: u32) -> PrivateKey {
+        PrivateKey::generate(KeySpec::Rsa(bits)).unwrap()
+    }
+
+    #[test]
+    fn specifications() {
+        assert_eq!("rsa:2048".parse(), Ok(KeySpec::Rsa(2048)));
+        assert_eq!("ec:secp256r1".parse(), Ok(KeySpec::Ec(Curve::DEFAULT)));
+        for bad in ["rsa:511", "rsa:520", "rsa:8224", "rsa:", "rsa:x", "rsa:-1"] {
+            assert!(
+                matches!(bad.parse::<KeySpec>(), Err(BadKeySpec::Size(_))),
+                "{bad}"
+            );
+        }
+        assert!(matches!(
+            "ec:none".parse::<KeySpec>(),
+            Err(BadKeySpec::Curve(_))
+        ));
+        assert!(matches!(
+            "2048".parse::<KeySpec>(),
+            Err(BadKeySpec::Form(_))
+        ));
+        assert!(KeySpec::Rsa(1024).caution().is_some());
+        assert!(KeySpec::Rsa(4096).caution().is_some());
+        assert_eq!(KeySpec::DEFAULT_RSA.caution(), None);
+    }
+
+    #[test]
+    fn signatures_of_both_forms_verify() {
+        for curve in ["sect163k1", "prime256v1", "secp521r1"] {
+            let key = PrivateKey::generate(KeySpec::Ec(curve.parse().unwrap())).unwrap();
+            for form in [SignatureForm::Natural, SignatureForm::Padded] {
+                for hash in Hash::ALL {
+                    let sig = key.sign(hash, form, &[b"ab", b"c"]).unwrap();
+                    assert_eq!(sig.len(), key.public().signature_len());
+                    assert!(key.public().verify(hash, &[b"abc"], &sig));
+                    assert!(!key.public().verify(hash, &[b"abd"], &sig));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rsa_too_small_for_the_hash_is_an_error() {
+        let key = rsa(512);
+        let form = SignatureForm::Natural;
+        assert!(key.sign(Hash::Sha256, form, &[b"x"]).is_ok());
+        assert_eq!(
+            key.sign(Hash::Sha384, form, &[b"x"]),
+            Err(KeyError::Size(512))
+        );
+        let sig = key.sign(Hash::Sha1, form, &[b"x"]).unwrap();
+        assert!(key.public().verify(Hash::Sha1, &[b"x"], &sig));
+        assert!(!key.public().verify(Hash::Sha256, &[b"x"], &sig));
+    }
+
+    #[test]
+    fn premaster_survives_both_paddings() {
+        for bits in [512, 736, 768, 1024] {
+            let key = rsa(bits);
+            let sealed = key.public().encrypt(&[7; 48]).unwrap();
+            assert_eq!(key.decrypt::<48>(&sealed).unwrap().expose(), [7; 48]);
+        }
+    }
+
+    #[test]
+    fn what_does_not_decrypt_yields_a_random_secret() {
+        for bits in [512, 768] {
+            let key = rsa(bits);
+            let mut sealed = key.public().encrypt(&[7; 48]).unwrap();
+            sealed[20] ^= 1;
+            let one = key.decrypt::<48>(&sealed).unwrap();
+            let other = key.decrypt::<48>(&sealed).unwrap();
+            assert_ne!(one.expose(), other.expose());
+            assert_ne!(one.expose(), [7; 48]);
+            let short = key.public().encrypt(&[7; 20]).unwrap();
+            assert_eq!(key.decrypt::<48>(&short).unwrap().expose().len(), 48);
+            // Larger than the modulus.
+            assert!(key.decrypt::<48>(&vec![0xff; sealed.len()]).is_ok());
+            assert!(key.decrypt::<48>(&sealed[1..]).is_err());
+        }
+    }
+
+    #[test]
+    fn pkcs1_padding_byte_by_byte() {
+        let mut good = vec![0, 2];
+        good.extend_from_slice(&[9; 13]);
+        good.push(0);
+        good.extend_from_slice(&[7; 48]);
+        assert_eq!(strip_pkcs1::<48>(&good), (1, &[7; 48][..]));
+        for at in 0..16 {
+            let mut bad = good.clone();
+            bad[at] = if at == 0 || at == 15 { 1 } else { 0 };
+            assert_eq!(strip_pkcs1::<48>(&bad).0, 0, "byte {at}");
+            if at == 0 || at == 1 || at == 15 {
+                bad[at] = 0x82;
+                assert_eq!(strip_pkcs1::<48>(&bad).0, 0, "byte {at}");
+            }
+        }
+        assert_eq!(strip_pkcs1::<48>(&good[..40]).0, 0);
+        assert_eq!(
+            strip_pkcs1::<57>(&good).0,
+            0,
+            "fewer than 8 bytes of padding"
+        );
+    }
+
+    #[test]
+    fn pem_round_trip() {
+        for spec in [KeySpec::Rsa(512), KeySpec::Ec(Curve::DEFAULT)] {
+            let key = PrivateKey::generate(spec).unwrap();
+            let pem = key.to_pem().unwrap();
+            let again = PrivateKey::from_pem(&pem).unwrap();
+            assert_eq!(again.public(), key.public());
+            let pkcs8 = key.pkey.private_key_to_pem_pkcs8().unwrap();
+            assert!(pkcs8.starts_with(b"-----BEGIN PRIVATE KEY-----"));
+            assert_eq!(PrivateKey::from_pem(&pkcs8).unwrap().public(), key.public());
+            assert_eq!(*again.to_pem().unwrap(), *pem);
+        }
+        let ec = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+        let params =
+            "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+        let with = [params.as_bytes(), &ec.to_pem().unwrap()].concat();
+        assert_eq!(PrivateKey::from_pem(&with).unwrap().public(), ec.public());
+    }
+
+    #[test]
+    fn unusable_files_say_why() {
+        use openssl::symm::Cipher;
+        let key = rsa(512);
+        let load = |pem: &[u8]| PrivateKey::from_pem(pem).err();
+        let traditional = key
+            .pkey
+            .rsa()
+            .unwrap()
+            .private_key_to_pem_passphrase(Cipher::aes_128_cbc(), b"x")
+            .unwrap();
+        assert_eq!(load(&traditional), Some(LoadError::Passphrase));
+        let pkcs8 = key
+            .pkey
+            .private_key_to_pem_pkcs8_passphrase(Cipher::aes_128_cbc(), b"x")
+            .unwrap();
+        assert_eq!(load(&pkcs8), Some(LoadError::Passphrase));
+        let public = key.public().pkey().public_key_to_pem().unwrap();
+        assert_eq!(load(&public), Some(LoadError::NotPem));
+        assert_eq!(load(b""), Some(LoadError::NotPem));
+        assert_eq!(load(&[0xff; 9]), Some(LoadError::NotPem));
+        let pem = key.to_pem().unwrap();
+        assert_eq!(load(&pem[..100]), Some(LoadError::Unreadable));
+        let ed = PKey::generate_ed25519().unwrap();
+        assert_eq!(
+            load(&ed.private_key_to_pem_pkcs8().unwrap()),
+            Some(LoadError::Algorithm)
+        );
+        let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::BRAINPOOL_P256R1);
+        if let Ok(group) = group {
+            let foreign = EcKey::generate(&group).unwrap();
+            assert_eq!(
+                load(&foreign.private_key_to_pem().unwrap()),
+                Some(LoadError::Curve)
+            );
+        }
+    }
+
+    #[test]
+    fn both_sides_agree() {
+        let make = || PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+        let (a, b) = (make(), make());
+        assert_eq!(
+            a.agree(b.public()).unwrap().expose(),
+            b.agree(a.public()).unwrap().expose()
+        );
+        let other = PrivateKey::generate(KeySpec::Ec("secp384r1".parse().unwrap())).unwrap();
+        assert_eq!(a.agree(other.public()).err(), Some(KeyError::CurveMismatch));
+        assert_eq!(
+            a.agree(rsa(512).public()).err(),
+            Some(KeyError::CurveMismatch)
+        );
+    }
+}

@@ -1,0 +1,172 @@
+use std::fmt::{self, Write as _};
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use super::{Sink, Verbosity, filter, time};
+
+/// Renders events as classic log lines, one write a line.
+pub struct ClassicLayer {
+    sink: Sink,
+    verbosity: Verbosity,
+    timestamps: bool,
+}
+
+impl ClassicLayer {
+    /// Lines up to `verbosity` go to `sink`, with the local time in front if `timestamps`.
+    pub fn new(sink: Sink, verbosity: Verbosity, timestamps: bool) -> Self {
+        ClassicLayer {
+            sink,
+            verbosity,
+            timestamps,
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for ClassicLayer {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.target().starts_with("uftp") && *metadata.level() <= filter(self.verbosity)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(filter(self.verbosity))
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut parts = Parts::default();
+        event.record(&mut parts);
+        let verbosity = parts.classic.unwrap_or(level(*event.metadata().level()));
+        if verbosity > u64::from(self.verbosity) {
+            return;
+        }
+        let mut line = String::with_capacity(64 + parts.text.len());
+        if self.timestamps {
+            line.push_str(&time::log_stamp());
+            line.push_str(": ");
+        }
+        if !parts.tag.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "[{}]: ", parts.tag);
+        }
+        line.push_str(&parts.text);
+        line.push_str(&parts.fields);
+        self.sink.write_line(line);
+    }
+}
+
+fn level(level: Level) -> u64 {
+    match level {
+        Level::ERROR => 0,
+        Level::WARN => 1,
+        Level::INFO => 2,
+        Level::DEBUG => 3,
+        Level::TRACE => 5,
+    }
+}
+
+/// What a line is made of.
+#[derive(Default)]
+struct Parts {
+    classic: Option<u64>,
+    tag: String,
+    text: String,
+    fields: String,
+}
+
+impl Visit for Parts {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match field.name() {
+            "classic" => self.classic = Some(value),
+            _ => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            "tag" => write!(self.tag, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+    use uftp_proto::{FileId, GroupId, Instance};
+
+    use super::*;
+    use crate::log::{Tag, line};
+
+    fn logged(verbosity: Verbosity, timestamps: bool, f: impl FnOnce()) -> String {
+        let (sink, written) = Sink::memory();
+        let layer = ClassicLayer::new(sink, verbosity, timestamps);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), f);
+        written()
+    }
+
+    fn tag(file: u16) -> Option<Tag> {
+        Some(Tag {
+            group: GroupId(0xF26A_0172),
+            instance: Instance(0),
+            file: FileId(file),
+        })
+    }
+
+    #[test]
+    fn lines_are_those_of_the_classic_log() {
+        let text = logged(2, false, || {
+            line(2, None, format_args!("Initializing group"));
+            line(2, tag(1), format_args!("Name of file to receive: {}", "f2"));
+            line(2, tag(0), format_args!("Group complete"));
+        });
+        assert_eq!(
+            text,
+            "Initializing group\n\
+             [F26A0172/00:0001]: Name of file to receive: f2\n\
+             [F26A0172/00:0]: Group complete\n"
+        );
+    }
+
+    #[test]
+    fn time_stamps_have_microseconds() {
+        let text = logged(2, true, || line(0, None, format_args!("x")));
+        let (stamp, rest) = text.split_at("2026/11/21 06:48:14.990613".len());
+        assert_eq!(rest, ": x\n");
+        let shape: String = stamp
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '9' } else { c })
+            .collect();
+        assert_eq!(shape, "9999/99/99 99:99:99.999999");
+    }
+
+    #[test]
+    fn verbosity_cuts_between_all_six_levels() {
+        for shown in 0..=5 {
+            let text = logged(shown, false, || {
+                for level in 0..=5 {
+                    line(level, None, format_args!("{level}"));
+                }
+            });
+            let want: String = (0..=shown).map(|n| format!("{n}\n")).collect();
+            assert_eq!(text, want, "-x {shown}");
+        }
+    }
+
+    #[test]
+    fn events_of_the_libraries_join_in_with_their_fields() {
+        let text = logged(3, false, || {
+            tracing::warn!(target: "uftp_net", granted = 5, "small buffer");
+            tracing::error!(target: "hyper", "not ours");
+        });
+        assert_eq!(text, "small buffer granted=5\n");
+    }
+}

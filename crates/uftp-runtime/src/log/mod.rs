@@ -1,0 +1,98 @@
+//! The log: lines as wrappers of the C programs parse them (cli §6.5), from `tracing` events.
+//!
+//! The classic verbosity 0 to 5 of `-x` travels in the field `classic`; events of libraries
+//! without it get one from their level. A line that belongs to a session carries a [`Tag`].
+
+mod layer;
+mod sink;
+pub mod time;
+
+use std::fmt;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use uftp_proto::{FileId, GroupId, Instance};
+
+pub use layer::ClassicLayer;
+pub use sink::Sink;
+
+/// Classic verbosity: 0 the worst news only, 2 the usual story, 5 every packet.
+pub type Verbosity = u8;
+
+/// The session and file a line belongs to. Shown as `GROUPID/INSTANCE:FILEID`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tag {
+    /// The session.
+    pub group: GroupId,
+    /// Its restart counter.
+    pub instance: Instance,
+    /// The file, [`FileId::SESSION`] outside files.
+    pub file: FileId,
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:02X}:", self.group, self.instance.0)?;
+        match self.file {
+            FileId::SESSION => f.write_str("0"),
+            FileId(id) => write!(f, "{id:04X}"),
+        }
+    }
+}
+
+/// Sends all log lines up to `verbosity` to `sink`, from now on and in every thread.
+pub fn install(sink: Sink, verbosity: Verbosity, timestamps: bool) {
+    let layer = ClassicLayer::new(sink, verbosity, timestamps);
+    let subscriber = tracing_subscriber::registry().with(layer);
+    // Fails only if a program installs two; the first then stays.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Whether lines of this verbosity are wanted by anybody.
+pub fn wanted(verbosity: Verbosity) -> bool {
+    LevelFilter::current() >= filter(verbosity)
+}
+
+/// Logs one line; `tag` if it belongs to a session.
+pub fn line(verbosity: Verbosity, tag: Option<Tag>, text: fmt::Arguments<'_>) {
+    if !wanted(verbosity) {
+        return;
+    }
+    let tag = tag.map(tracing::field::display);
+    // `tracing` wants its level as a constant.
+    match verbosity {
+        0 => tracing::error!(target: TARGET, classic = 0_u64, tag, "{text}"),
+        1 => tracing::warn!(target: TARGET, classic = 1_u64, tag, "{text}"),
+        2 => tracing::info!(target: TARGET, classic = 2_u64, tag, "{text}"),
+        3 => tracing::debug!(target: TARGET, classic = 3_u64, tag, "{text}"),
+        n => tracing::trace!(target: TARGET, classic = u64::from(n), tag, "{text}"),
+    }
+}
+
+/// Logs one line outside sessions: `say!(2, "text {}", value)`.
+#[macro_export]
+macro_rules! say {
+    ($verbosity:expr, $($text:tt)+) => {
+        $crate::log::line($verbosity, None, format_args!($($text)+))
+    };
+}
+
+/// Bytes of a name as text: control characters become `?`, so that no name can forge a line.
+pub fn printable(name: &[u8]) -> String {
+    String::from_utf8_lossy(name)
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+const TARGET: &str = "uftp";
+
+fn filter(verbosity: Verbosity) -> LevelFilter {
+    match verbosity {
+        0 => LevelFilter::ERROR,
+        1 => LevelFilter::WARN,
+        2 => LevelFilter::INFO,
+        3 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    }
+}

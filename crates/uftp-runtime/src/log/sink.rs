@@ -1,0 +1,118 @@
+use std::fmt;
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Where log lines, status lines of `@LOG` and the progress bar go, each in one write.
+#[derive(Clone)]
+pub struct Sink {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    out: Box<dyn Write + Send>,
+    /// The progress bar as it stands on the terminal's last line.
+    bar: String,
+}
+
+impl Sink {
+    /// Standard error.
+    pub fn stderr() -> Sink {
+        Sink::new(std::io::stderr())
+    }
+
+    /// Anything that can be written to.
+    pub fn new(out: impl Write + Send + 'static) -> Sink {
+        Sink {
+            inner: Arc::new(Mutex::new(Inner {
+                out: Box::new(out),
+                bar: String::new(),
+            })),
+        }
+    }
+
+    /// Whether a bar may be drawn: standard error is a terminal that can erase lines.
+    pub fn stderr_can_draw() -> bool {
+        std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+    }
+
+    /// From now on to `out`.
+    pub fn redirect(&self, out: impl Write + Send + 'static) {
+        self.lock().out = Box::new(out);
+    }
+
+    /// Writes one line; `line` without its line feed. Errors are ignored: a daemon's standard
+    /// error may be closed.
+    pub fn write_line(&self, mut line: String) {
+        let mut inner = self.lock();
+        line.push('\n');
+        if !inner.bar.is_empty() {
+            line.insert_str(0, ERASE);
+            line.push_str(&inner.bar);
+        }
+        inner.write(&line);
+    }
+
+    /// Draws `bar` in place of the last one; an empty one erases it.
+    pub fn draw_bar(&self, bar: String) {
+        let mut inner = self.lock();
+        let text = format!("{ERASE}{bar}");
+        inner.write(&text);
+        inner.bar = bar;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn write(&mut self, text: &str) {
+        let _ = self.out.write_all(text.as_bytes());
+        let _ = self.out.flush();
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sink")
+    }
+}
+
+/// Back to the start of the line, and clear it.
+const ERASE: &str = "\r\x1b[K";
+
+#[cfg(test)]
+impl Sink {
+    /// A sink in memory, and a way to read what was written.
+    pub(crate) fn memory() -> (Sink, impl Fn() -> String) {
+        #[derive(Clone, Default)]
+        struct Shared(Arc<Mutex<Vec<u8>>>);
+        impl Write for Shared {
+            fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(buf)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let shared = Shared::default();
+        let read = shared.clone();
+        let text = move || String::from_utf8(read.0.lock().unwrap().clone()).unwrap();
+        (Sink::new(shared), text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_go_above_the_bar() {
+        let (sink, written) = Sink::memory();
+        sink.draw_bar("50%".into());
+        sink.write_line("one".into());
+        sink.draw_bar(String::new());
+        sink.write_line("two".into());
+        assert_eq!(written(), "\r\x1b[K50%\r\x1b[Kone\n50%\r\x1b[Ktwo\n");
+    }
+}

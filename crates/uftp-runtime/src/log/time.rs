@@ -1,0 +1,18 @@
+//! Local time as logs and status files write it. `TZ` is honoured.
+
+use chrono::Local;
+
+/// `2026/11/21 06:48:14.990613`, in front of log lines.
+pub fn log_stamp() -> String {
+    Local::now().format("%Y/%m/%d %H:%M:%S%.6f").to_string()
+}
+
+/// `2026/11/21-06:48:14`, in status lines of a receiver.
+pub fn status_stamp() -> String {
+    Local::now().format("%Y/%m/%d-%H:%M:%S").to_string()
+}
+
+/// `Sat Nov 21 06:48:14 2026`, at the start and end of a log without time stamps.
+pub fn ctime() -> String {
+    Local::now().format("%a %b %e %H:%M:%S %Y").to_string()
+}

@@ -1,0 +1,257 @@
+//! The files of a sender on disk.
+
+mod names;
+mod walk;
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
+use nix::sys::uio::preadv;
+use uftp_proto::wire::FileType;
+use uftp_session::files::{FileSource, SendItem};
+
+pub use names::Naming;
+
+use crate::log::{self, Tag, printable};
+use names::Named;
+use walk::{Kind, Walk};
+
+/// Longest name and link text that every deployed receiver takes (cli §1.3).
+pub const MAX_NAME: usize = 299;
+
+/// Sends files, trees, links and requests in the order of its arguments.
+///
+/// Directories are read when their turn comes, one open handle a level, so that a tree of any
+/// size needs little memory. What cannot be sent is logged and left out.
+pub struct DiskSource {
+    args: std::vec::IntoIter<OsString>,
+    naming: Naming,
+    follow_links: bool,
+    exclude: HashSet<PathBuf>,
+    walk: Option<Walk>,
+    open: Option<File>,
+    tag: Option<Tag>,
+}
+
+/// How arguments are turned into items.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SourceOptions {
+    /// `-D`, `-o`, `-E`.
+    pub naming: Naming,
+    /// `-l`: send what links point to.
+    pub follow_links: bool,
+    /// `-X`: paths below an argument's parent that are left out, with all below them.
+    pub exclude: Vec<OsString>,
+}
+
+impl DiskSource {
+    /// Sends `args`; log lines carry `tag`.
+    pub fn new(args: Vec<OsString>, options: SourceOptions, tag: Option<Tag>) -> Self {
+        let mut naming = options.naming;
+        naming.count_arguments(args.len());
+        DiskSource {
+            args: args.into_iter(),
+            naming,
+            follow_links: options.follow_links,
+            exclude: options.exclude.into_iter().map(PathBuf::from).collect(),
+            walk: None,
+            open: None,
+            tag,
+        }
+    }
+
+    /// Starts on the next argument. `None` after the last.
+    fn next_argument(&mut self) -> Option<Option<SendItem>> {
+        let arg = self.args.next()?;
+        let bytes = arg.as_bytes();
+        if bytes == b"@FREESPACE" {
+            return Some(Some(request(&arg, FileType::FREESPACE, b".".to_vec())));
+        }
+        if let Some(target) = bytes.strip_prefix(b"@DELETE:") {
+            let name = self.naming.name(target);
+            return Some(match name.filter(|n| names::may_be_deleted(n)) {
+                Some(name) => Some(request(&arg, FileType::DELETE, name)),
+                None => {
+                    self.skip(
+                        0,
+                        &arg,
+                        "a deletion must name a file or directory below the destination",
+                    );
+                    None
+                }
+            });
+        }
+        match self.naming.name(bytes) {
+            None => self.skip(1, &arg, "doesn't match any base directory"),
+            Some(name) => {
+                let relative = PathBuf::from(names::base(bytes));
+                self.walk = Some(Walk::new(
+                    Named {
+                        path: PathBuf::from(&arg),
+                        name,
+                        relative,
+                    },
+                    self.follow_links,
+                ));
+            }
+        }
+        Some(None)
+    }
+
+    /// The item for one entry of a walk, if it can be sent.
+    fn item(&mut self, entry: &Named, kind: &Kind) -> Option<SendItem> {
+        if entry.name.len() > MAX_NAME {
+            self.skip(
+                1,
+                &entry.path,
+                &format!("its name at the receivers is longer than {MAX_NAME} bytes"),
+            );
+            return None;
+        }
+        if entry.name.is_empty() {
+            // The contents of `.` land in the destination itself, which is always there.
+            return None;
+        }
+        let mut item = SendItem {
+            source: printable(entry.path.as_os_str().as_bytes()),
+            name: entry.name.clone(),
+            file_type: FileType::REGULAR,
+            size: 0,
+            mtime: 0,
+            link: Vec::new(),
+        };
+        match kind {
+            Kind::EmptyDirectory => item.file_type = FileType::DIRECTORY,
+            Kind::Link(target) if target.as_bytes().len() > MAX_NAME => {
+                self.skip(
+                    1,
+                    &entry.path,
+                    &format!("its link text is longer than {MAX_NAME} bytes"),
+                );
+                return None;
+            }
+            Kind::Link(target) => {
+                item.file_type = FileType::SYMLINK;
+                item.link = target.as_bytes().to_vec();
+            }
+            Kind::Regular => match open(&entry.path, self.follow_links) {
+                Ok((file, size, mtime)) => {
+                    item.size = size;
+                    item.mtime = mtime;
+                    self.open = Some(file);
+                }
+                Err(error) => {
+                    self.skip(0, &entry.path, &error.to_string());
+                    return None;
+                }
+            },
+            Kind::Special => {
+                self.skip(0, &entry.path, "special file");
+                return None;
+            }
+        }
+        Some(item)
+    }
+
+    fn skip(&self, verbosity: log::Verbosity, path: impl AsRef<Path>, why: &str) {
+        let path = printable(path.as_ref().as_os_str().as_bytes());
+        log::line(verbosity, self.tag, format_args!("Skipping {path}: {why}"));
+    }
+}
+
+impl FileSource for DiskSource {
+    fn next_item(&mut self) -> Option<SendItem> {
+        self.open = None;
+        loop {
+            let Some(walk) = &mut self.walk else {
+                match self.next_argument()? {
+                    Some(item) => return Some(item),
+                    None => continue,
+                }
+            };
+            let exclude = &self.exclude;
+            match walk.next(|path| exclude.contains(path)) {
+                None => self.walk = None,
+                Some(Ok((entry, kind))) => {
+                    if let Some(item) = self.item(&entry, &kind) {
+                        return Some(item);
+                    }
+                }
+                Some(Err((path, error))) => self.skip(0, &path, &error.to_string()),
+            }
+        }
+    }
+
+    fn read_at(&mut self, offset: u64, bufs: &mut [IoSliceMut<'_>]) -> io::Result<()> {
+        let Some(file) = &self.open else {
+            return Err(io::Error::other("no file is open"));
+        };
+        let mut bufs = bufs;
+        let mut at = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // A leading empty buffer would read as end of file.
+        IoSliceMut::advance_slices(&mut bufs, 0);
+        while !bufs.is_empty() {
+            match preadv(
+                file,
+                bufs.get_mut(..bufs.len().min(MOST_BUFFERS))
+                    .unwrap_or_default(),
+                at,
+            ) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => {
+                    IoSliceMut::advance_slices(&mut bufs, n);
+                    at = at.saturating_add(i64::try_from(n).unwrap_or(i64::MAX));
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Most buffers in one call, IOV_MAX of every supported system.
+const MOST_BUFFERS: usize = 1024;
+
+fn request(arg: &OsString, file_type: FileType, name: Vec<u8>) -> SendItem {
+    SendItem {
+        source: printable(arg.as_bytes()),
+        name,
+        file_type,
+        size: 0,
+        mtime: 0,
+        link: Vec::new(),
+    }
+}
+
+/// Opens a regular file; its size in bytes and modification time in seconds since 1970.
+///
+/// What it is may have changed since the walk saw it: never blocks on a pipe, never follows a
+/// link unless asked to.
+fn open(path: &Path, follow_links: bool) -> io::Result<(File, u64, i64)> {
+    let mut flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    if !follow_links {
+        flags |= OFlag::O_NOFOLLOW;
+    }
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("special file"));
+    }
+    // Advice only; a file system that cannot take it reads all the same.
+    let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+    Ok((file, meta.len(), meta.mtime()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! A tree, entry by entry, in the order of the file system.
+
+use std::ffi::OsString;
+use std::fs::{self, ReadDir};
+use std::io;
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+
+use super::names::Named;
+
+/// What an entry is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Regular,
+    EmptyDirectory,
+    Link(OsString),
+    /// A device, pipe or socket.
+    Special,
+}
+
+/// Depth first through one argument. Directories with entries are not reported themselves.
+pub(super) struct Walk {
+    first: Option<Named>,
+    dirs: Vec<(Named, Peekable<ReadDir>)>,
+    follow_links: bool,
+}
+
+/// Directories in one another beyond which a tree is taken to contain itself.
+const MAX_DEPTH: usize = 200;
+
+impl Walk {
+    pub(super) fn new(start: Named, follow_links: bool) -> Self {
+        Walk {
+            first: Some(start),
+            dirs: Vec::new(),
+            follow_links,
+        }
+    }
+
+    /// The next entry, or what could not be looked at and why. Entries for whose path (from the
+    /// argument's parent on) `excluded` holds are passed over with all below them.
+    pub(super) fn next(
+        &mut self,
+        excluded: impl Fn(&Path) -> bool,
+    ) -> Option<Result<(Named, Kind), (PathBuf, io::Error)>> {
+        loop {
+            let entry = match self.first.take() {
+                Some(first) => first,
+                None => {
+                    let (dir, entries) = self.dirs.last_mut()?;
+                    match entries.next() {
+                        None => {
+                            self.dirs.pop();
+                            continue;
+                        }
+                        Some(Err(error)) => {
+                            let path = dir.path.clone();
+                            // It would most likely fail for ever.
+                            self.dirs.pop();
+                            return Some(Err((path, error)));
+                        }
+                        Some(Ok(entry)) => dir.child(&entry.file_name()),
+                    }
+                }
+            };
+            if excluded(&entry.relative) {
+                continue;
+            }
+            match self.look(&entry) {
+                Ok(Some(kind)) => return Some(Ok((entry, kind))),
+                Ok(None) => {}
+                Err(error) => return Some(Err((entry.path, error))),
+            }
+        }
+    }
+
+    /// What `entry` is. `None` for a directory that was entered.
+    fn look(&mut self, entry: &Named) -> io::Result<Option<Kind>> {
+        let meta = if self.follow_links {
+            fs::metadata(&entry.path)?
+        } else {
+            fs::symlink_metadata(&entry.path)?
+        };
+        let kind = meta.file_type();
+        if kind.is_dir() {
+            let mut entries = fs::read_dir(&entry.path)?.peekable();
+            if entries.peek().is_none() {
+                return Ok(Some(Kind::EmptyDirectory));
+            }
+            if self.dirs.len() >= MAX_DEPTH {
+                return Err(io::Error::other(format!(
+                    "more than {MAX_DEPTH} directories in one another; does a link lead back up?"
+                )));
+            }
+            self.dirs.push((entry.clone(), entries));
+            return Ok(None);
+        }
+        Ok(Some(if kind.is_file() {
+            Kind::Regular
+        } else if kind.is_symlink() {
+            Kind::Link(fs::read_link(&entry.path)?.into_os_string())
+        } else {
+            Kind::Special
+        }))
+    }
+}

@@ -1,0 +1,69 @@
+use std::collections::HashMap;
+
+use uftp_proto::Uid;
+use uftp_proto::wire::CompleteStatus;
+use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind, SessionId};
+
+use super::StatusOut;
+use crate::log::{printable, time};
+
+/// Status lines of a receiver.
+pub struct ReceiverStatus {
+    out: StatusOut,
+    pub(super) servers: HashMap<SessionId, Uid>,
+}
+
+impl ReceiverStatus {
+    /// Lines go to `out`.
+    pub fn new(out: StatusOut) -> Self {
+        ReceiverStatus {
+            out,
+            servers: HashMap::new(),
+        }
+    }
+
+    /// Writes what an event means.
+    pub fn event(&mut self, event: &ReceiverEvent) {
+        if matches!(self.out, StatusOut::None) {
+            return;
+        }
+        let group = event.session.group;
+        match &event.kind {
+            ReceiverEventKind::Announced { server, from, .. } => {
+                self.servers.insert(event.session, *server);
+                let ip = from.ip().to_canonical();
+                self.out.write_line(format!(
+                    "CONNECT;{};{:08X};{group};{ip};{ip}",
+                    time::status_stamp(),
+                    server.0
+                ));
+            }
+            ReceiverEventKind::FileFinished {
+                name, size, status, ..
+            } => {
+                let server = self.servers.get(&event.session).copied();
+                self.out.write_line(format!(
+                    "RESULT;{};{:08X};{group};{};{}KB;{}",
+                    time::status_stamp(),
+                    server.unwrap_or_default().0,
+                    printable(name),
+                    size / 1024,
+                    word(*status)
+                ));
+            }
+            ReceiverEventKind::Ended(_) => {
+                self.servers.remove(&event.session);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn word(status: CompleteStatus) -> &'static str {
+    match status {
+        CompleteStatus::OVERWRITE => "overwritten",
+        CompleteStatus::SKIPPED => "skipped",
+        CompleteStatus::REJECTED => "rejected",
+        _ => "copied",
+    }
+}

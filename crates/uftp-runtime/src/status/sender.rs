@@ -1,0 +1,141 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use uftp_proto::Uid;
+use uftp_proto::wire::CompleteStatus;
+use uftp_session::files::SendItem;
+use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
+
+use super::StatusOut;
+use crate::log::printable;
+use crate::story::speed;
+
+/// Status lines of a sender.
+pub struct SenderStatus {
+    out: StatusOut,
+    /// In the order in which they first appear in results.
+    clients: Vec<Totals>,
+    index: HashMap<Uid, usize>,
+}
+
+/// What one receiver has taken.
+struct Totals {
+    client: Uid,
+    copied: u64,
+    overwritten: u64,
+    skipped: u64,
+    bytes: u64,
+    time: Duration,
+}
+
+impl SenderStatus {
+    /// Lines go to `out`.
+    pub fn new(out: StatusOut) -> Self {
+        SenderStatus {
+            out,
+            clients: Vec::new(),
+            index: HashMap::new(),
+        }
+    }
+
+    /// Writes what an event means; `name` says what the operator calls a client.
+    pub fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
+        if matches!(self.out, StatusOut::None) {
+            return;
+        }
+        let name = |uid| printable(name(uid).as_bytes());
+        match event {
+            SenderEvent::Connect { client, connected } => {
+                let word = if *connected { "success" } else { "failed" };
+                let line = format!("CONNECT;{word};{}", name(*client));
+                self.out.write_line(line);
+            }
+            SenderEvent::FileFinished { item, results, .. } => {
+                for report in results {
+                    self.result(item, report, name(report.client));
+                }
+            }
+            // Scripts take these lines for the proof that the session ended well.
+            SenderEvent::Finished(Outcome::Success | Outcome::NothingAccepted) => {
+                self.out.write_line(
+                    "HSTATS;target;copy;overwrite;skip;totalMB;time;speedKB/s".to_owned(),
+                );
+                for totals in &self.clients {
+                    self.out.write_line(totals.line(&name(totals.client)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn result(&mut self, item: &SendItem, report: &FileReport, client: String) {
+        let at = *self.index.entry(report.client).or_insert_with(|| {
+            self.clients.push(Totals::new(report.client));
+            self.clients.len() - 1
+        });
+        if let Some(totals) = self.clients.get_mut(at) {
+            totals.add(item.size, report);
+        }
+        let rate = || format!("{:.2}KB/s", speed(item.size, report.elapsed.as_secs_f64()));
+        let (word, rate) = match report.outcome {
+            FileOutcome::Mute => ("mute", String::new()),
+            FileOutcome::Lost => ("lost", String::new()),
+            FileOutcome::Aborted => ("aborted", String::new()),
+            FileOutcome::Completed(CompleteStatus::NORMAL) => ("copy", rate()),
+            FileOutcome::Completed(CompleteStatus::OVERWRITE) => ("overwritten", rate()),
+            FileOutcome::Completed(CompleteStatus::SKIPPED) => ("skipped", String::new()),
+            FileOutcome::Completed(CompleteStatus::REJECTED) => ("rejected", String::new()),
+            FileOutcome::Completed(_) => ("Unknown", String::new()),
+        };
+        let file = printable(&item.name);
+        let size = item.size / 1024;
+        let line = format!("RESULT;{client};{file};{size}KB;{word};{rate}");
+        self.out.write_line(line);
+        if let Some(free) = report.free_space {
+            self.out.write_line(format!("FREESPACE;{file};{free}"));
+        }
+    }
+}
+
+impl Totals {
+    fn new(client: Uid) -> Self {
+        Totals {
+            client,
+            copied: 0,
+            overwritten: 0,
+            skipped: 0,
+            bytes: 0,
+            time: Duration::ZERO,
+        }
+    }
+
+    fn add(&mut self, size: u64, report: &FileReport) {
+        let FileOutcome::Completed(status) = report.outcome else {
+            return;
+        };
+        let taken = match status {
+            CompleteStatus::NORMAL => &mut self.copied,
+            CompleteStatus::OVERWRITE => &mut self.overwritten,
+            CompleteStatus::SKIPPED => {
+                self.skipped += 1;
+                return;
+            }
+            _ => return,
+        };
+        *taken += 1;
+        self.bytes = self.bytes.saturating_add(size);
+        self.time = self.time.saturating_add(report.elapsed);
+    }
+
+    fn line(&self, name: &str) -> String {
+        let seconds = self.time.as_secs_f64();
+        format!(
+            "STATS;{name};{};{};{};{}MB;{seconds:.3};{:.2}KB/s",
+            self.copied,
+            self.overwritten,
+            self.skipped,
+            self.bytes / 1_048_576,
+            speed(self.bytes, seconds),
+        )
+    }
+}

@@ -1,0 +1,226 @@
+//! Directories held open, in which every step down is one component and follows no link.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::sys::statvfs::fstatvfs;
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+
+/// Directories in one another beyond which a tree is not deleted.
+const MAX_DEPTH: usize = 200;
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Dir(OwnedFd);
+
+/// What an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Entry {
+    Absent,
+    Regular {
+        size: u64,
+        mtime: i64,
+    },
+    Directory,
+    /// A link, device, pipe or socket: never opened, only replaced.
+    Other,
+}
+
+impl Dir {
+    /// Opens a directory of the operator's choice; links on the way are his business.
+    pub(super) fn open(path: &Path) -> io::Result<Dir> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Dir(open(path, flags, Mode::empty())?))
+    }
+
+    /// The same directory again.
+    pub(super) fn again(&self) -> io::Result<Dir> {
+        Ok(Dir(self.0.try_clone()?))
+    }
+
+    /// The directory `name` in this one.
+    fn child(&self, name: &OsStr) -> Result<Dir, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        openat(&self.0, name, flags, Mode::empty()).map(Dir)
+    }
+
+    /// The directory at the end of `names`. `None` if there is none.
+    pub(super) fn descend(&self, names: &[OsString]) -> io::Result<Option<Dir>> {
+        let mut dir = self.again()?;
+        for name in names {
+            dir = match dir.child(name) {
+                Ok(child) => child,
+                Err(Errno::ENOENT) => return Ok(None),
+                Err(error) => return Err(in_the_way(name, error)),
+            };
+        }
+        Ok(Some(dir))
+    }
+
+    /// The directory at the end of `names`, made where it is not there yet.
+    pub(super) fn descend_making(&self, names: &[OsString]) -> io::Result<Dir> {
+        let mut dir = self.again()?;
+        for name in names {
+            dir = match dir.child(name) {
+                Ok(child) => child,
+                Err(Errno::ENOENT) => {
+                    match dir.make(name) {
+                        // Another session was faster.
+                        Ok(()) | Err(Errno::EEXIST) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                    dir.child(name).map_err(|e| in_the_way(name, e))?
+                }
+                Err(error) => return Err(in_the_way(name, error)),
+            };
+        }
+        Ok(dir)
+    }
+
+    /// Makes a directory, mode 0755.
+    pub(super) fn make(&self, name: &OsStr) -> Result<(), Errno> {
+        mkdirat(&self.0, name, Mode::from_bits_truncate(0o755))
+    }
+
+    /// What `name` is, not following a link.
+    pub(super) fn look(&self, name: &OsStr) -> io::Result<Entry> {
+        match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Entry::from_stat(&stat)),
+            Err(Errno::ENOENT) => Ok(Entry::Absent),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a new file, mode 0644, for writing.
+    pub(super) fn create(&self, name: &OsStr) -> io::Result<File> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        Ok(openat(&self.0, name, flags, Mode::from_bits_truncate(0o644))?.into())
+    }
+
+    /// Makes a symbolic link.
+    pub(super) fn link(&self, name: &OsStr, text: &OsStr) -> io::Result<()> {
+        Ok(symlinkat(text, &self.0, name)?)
+    }
+
+    /// Moves an entry within this directory, in the place of what is there.
+    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(renameat(&self.0, from, &self.0, to)?)
+    }
+
+    /// Removes anything but a directory; nothing there is fine.
+    pub(super) fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        absent_is_fine(unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir))
+    }
+
+    /// Removes an empty directory; nothing there is fine.
+    pub(super) fn remove_empty(&self, name: &OsStr) -> io::Result<()> {
+        absent_is_fine(unlinkat(&self.0, name, UnlinkatFlags::RemoveDir))
+    }
+
+    /// Whether the directory `name` has no entries.
+    pub(super) fn is_empty(&self, name: &OsStr) -> io::Result<bool> {
+        let mut entries = dir::Dir::from_fd(self.child(name)?.0)?;
+        for entry in entries.iter() {
+            if !is_dots(entry?.file_name()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes `name` with all below it; nothing there is fine.
+    pub(super) fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
+        self.remove_below(name, MAX_DEPTH)
+    }
+
+    fn remove_below(&self, name: &OsStr, depth: usize) -> io::Result<()> {
+        match self.look(name)? {
+            Entry::Directory if depth == 0 => Err(io::Error::other(format!(
+                "more than {MAX_DEPTH} directories in one another"
+            ))),
+            Entry::Directory => {
+                let dir = self.child(name)?;
+                let mut entries = dir::Dir::from_fd(dir.0.try_clone()?)?;
+                for entry in entries.iter() {
+                    let entry = entry?;
+                    if !is_dots(entry.file_name()) {
+                        dir.remove_below(os_str(entry.file_name()), depth - 1)?;
+                    }
+                }
+                self.remove_empty(name)
+            }
+            _ => self.remove_file(name),
+        }
+    }
+
+    /// Bytes an unprivileged user may still write to this file system.
+    pub(super) fn free_space(&self) -> io::Result<u64> {
+        let stat = fstatvfs(self)?;
+        // The types differ between systems.
+        #[allow(clippy::useless_conversion)]
+        let (blocks, size) = (
+            u64::from(stat.blocks_available()),
+            u64::from(stat.fragment_size()),
+        );
+        Ok(blocks.saturating_mul(size))
+    }
+
+    /// Whether this process may make entries here.
+    pub(super) fn is_writable(&self) -> io::Result<()> {
+        use nix::unistd::{AccessFlags, faccessat};
+        let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
+        Ok(faccessat(self, ".", wanted, AtFlags::AT_EACCESS)?)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Entry {
+    fn from_stat(stat: &FileStat) -> Entry {
+        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => Entry::Regular {
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+                mtime: stat.st_mtime,
+            },
+            SFlag::S_IFDIR => Entry::Directory,
+            _ => Entry::Other,
+        }
+    }
+}
+
+fn in_the_way(name: &OsStr, error: Errno) -> io::Error {
+    match error {
+        Errno::ELOOP | Errno::ENOTDIR => io::Error::other(format!(
+            "{} is in the way: not a directory",
+            crate::log::printable(name.as_encoded_bytes())
+        )),
+        error => error.into(),
+    }
+}
+
+fn absent_is_fine(result: Result<(), Errno>) -> io::Result<()> {
+    match result {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_dots(name: &CStr) -> bool {
+    matches!(name.to_bytes(), b"." | b"..")
+}
+
+fn os_str(name: &CStr) -> &OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(name.to_bytes())
+}

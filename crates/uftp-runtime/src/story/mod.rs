@@ -1,0 +1,8 @@
+//! Sessions told in the words of the classic log, which wrappers parse (cli §6.5).
+
+mod receiver;
+mod sender;
+
+pub use receiver::ReceiverStory;
+pub use sender::SenderStory;
+pub(crate) use sender::speed;

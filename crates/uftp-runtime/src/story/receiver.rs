@@ -1,0 +1,126 @@
+use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
+
+use crate::log::{self, Tag, Verbosity, printable};
+
+/// Tells what a receiver does.
+#[derive(Default)]
+pub struct ReceiverStory;
+
+impl ReceiverStory {
+    /// Logs one event.
+    pub fn event(&self, event: &ReceiverEvent) {
+        use ReceiverEventKind as K;
+        let tag = Tag {
+            group: event.session.group,
+            instance: event.session.instance,
+            file: event.file,
+        };
+        let say = |verbosity: Verbosity, text: std::fmt::Arguments<'_>| {
+            log::line(verbosity, Some(tag), text);
+        };
+        match &event.kind {
+            K::Announced {
+                server,
+                from,
+                private,
+            } => {
+                let ip = from.ip().to_canonical();
+                say(
+                    2,
+                    format_args!("Received request from {:08X} at {ip} ({ip})", server.0),
+                );
+                if let Some(group) = private {
+                    say(2, format_args!("Using private multicast address {group}"));
+                }
+            }
+            K::Join(group) => say(3, format_args!("Joining {group}")),
+            K::Leave(group) => say(3, format_args!("Leaving {group}")),
+            K::RegisterSent => say(2, format_args!("REGISTER sent")),
+            K::Confirmed => say(2, format_args!("Registration confirmed")),
+            K::FileStarted {
+                name,
+                size,
+                blocks,
+                sections,
+                ..
+            } => {
+                say(
+                    2,
+                    format_args!("Name of file to receive: {}", printable(name)),
+                );
+                say(
+                    2,
+                    format_args!("Bytes: {size}, Blocks: {blocks}, Sections: {sections}"),
+                );
+            }
+            K::FileInfoAckSent => say(2, format_args!("FILEINFO_ACK sent")),
+            K::DoneReceived { section } => {
+                say(2, format_args!("Got DONE message for section {section}"));
+            }
+            K::NaksSent { section, count } => {
+                say(2, format_args!("Sent {count} NAKs for section {section}"));
+            }
+            K::FileFinished {
+                name,
+                file_type,
+                status,
+                note,
+                ..
+            } => {
+                let name = printable(name);
+                let why = note.as_deref().unwrap_or("as agreed");
+                match *status {
+                    CompleteStatus::REJECTED => say(1, format_args!("Rejecting {name}: {why}")),
+                    CompleteStatus::SKIPPED => say(2, format_args!("Skipping {name}")),
+                    _ if *file_type == FileType::REGULAR => {
+                        say(2, format_args!("File transfer complete"));
+                    }
+                    _ => {
+                        say(2, format_args!("Name of file to receive: {name}"));
+                        say(2, format_args!("{}", done(*file_type)));
+                    }
+                }
+            }
+            K::FileFailed { name, reason } => {
+                let name = printable(name);
+                say(
+                    0,
+                    format_args!("{name} was not received: {}", printable(reason.as_bytes())),
+                );
+            }
+            K::CompleteSent => say(2, format_args!("COMPLETE sent")),
+            K::GroupDone => {
+                say(2, format_args!("Got DONE message for group"));
+                say(2, format_args!("Group complete"));
+            }
+            K::Ended(EndReason::Confirmed) => say(2, format_args!("Group file transfer confirmed")),
+            K::Ended(EndReason::Unconfirmed) => {
+                say(1, format_args!("Group file transfer unconfirmed"));
+            }
+            K::Ended(EndReason::AbortedByServer(why)) => {
+                let why = printable(why.as_bytes());
+                say(1, format_args!("Transfer aborted by server: {why}"));
+            }
+            K::Ended(EndReason::Aborted(why)) => {
+                say(
+                    1,
+                    format_args!("Transfer aborted: {}", printable(why.as_bytes())),
+                );
+            }
+            // What has no classic line, and what is added later, tells itself.
+            #[allow(unreachable_patterns)]
+            other => say(3, format_args!("{other:?}")),
+        }
+    }
+}
+
+fn done(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::DIRECTORY => "Empty directory created",
+        FileType::SYMLINK => "Symbolic link created",
+        FileType::DELETE => "Deleted",
+        FileType::FREESPACE => "Free space told",
+        _ => "Done",
+    }
+}

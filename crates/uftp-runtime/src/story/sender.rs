@@ -1,0 +1,277 @@
+use std::collections::BTreeMap;
+
+use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_proto::{FileId, GroupId, Instance, Uid};
+use uftp_session::files::SendItem;
+use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
+
+use crate::log::{self, Tag, Verbosity, printable};
+
+/// Tells what a sender does.
+pub struct SenderStory {
+    tag: Tag,
+    /// Receivers that failed, with the last word on each.
+    failed: BTreeMap<Uid, &'static str>,
+}
+
+impl SenderStory {
+    /// The story of one session.
+    pub fn new(group: GroupId, instance: Instance) -> Self {
+        SenderStory {
+            tag: Tag {
+                group,
+                instance,
+                file: FileId::SESSION,
+            },
+            failed: BTreeMap::new(),
+        }
+    }
+
+    /// Logs one event; `name` says what the operator calls a client.
+    pub fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
+        use SenderEvent as E;
+        match event {
+            E::AnnounceSent { attempt } => self.say(2, format_args!("Sending ANNOUNCE {attempt}")),
+            E::Registered { client, proxy, .. } => match proxy {
+                None => self.say(
+                    2,
+                    format_args!("Received REGISTER from client {}", name(*client)),
+                ),
+                Some(proxy) => {
+                    self.say(
+                        2,
+                        format_args!("Received REGISTER from proxy {}", name(*proxy)),
+                    );
+                    self.say(2, format_args!("  For client {}", name(*client)));
+                }
+            },
+            E::RegConfSent { attempt, part } => {
+                self.say(2, format_args!("Sending REG_CONF {attempt}.{part}"));
+            }
+            E::Connect { client, connected } => {
+                if !connected {
+                    self.say(3, format_args!("{} did not register", name(*client)));
+                }
+            }
+            E::FileStarted {
+                file,
+                item,
+                blocks,
+                sections,
+            } => self.file_started(*file, item, *blocks, *sections),
+            E::FileSkipped { item, reason } => {
+                self.say(0, format_args!("Skipping {}: {reason}", item.source));
+            }
+            E::FileInfoSent { attempt, part } => {
+                self.say(2, format_args!("Sending FILEINFO {attempt}.{part}"));
+            }
+            E::FileInfoAcked { client, .. } => {
+                self.say(
+                    2,
+                    format_args!("Received FILEINFO_ACK from client {}", name(*client)),
+                );
+            }
+            E::TransferStarted { max_time } => {
+                if let Some(time) = max_time {
+                    let seconds = time.as_secs();
+                    self.say(
+                        2,
+                        format_args!("Maximum file transfer time: {seconds} seconds"),
+                    );
+                }
+                self.say(2, format_args!("Sending file"));
+            }
+            E::PassStarted { pass } => self.say(2, format_args!("Starting pass {pass}")),
+            E::SectionStarted { section } => self.say(2, format_args!("Sending section {section}")),
+            E::DoneSent { attempt, part, .. } => {
+                self.say(2, format_args!("Sending DONE {attempt}.{part}"));
+            }
+            E::Naks {
+                client,
+                section,
+                count,
+            } => self.say(
+                2,
+                format_args!(
+                    "Got {count} NAKs for section {section} from client {}",
+                    name(*client)
+                ),
+            ),
+            E::Completed { client, status, .. } => {
+                let word = match *status {
+                    CompleteStatus::SKIPPED => "(skipped)",
+                    CompleteStatus::OVERWRITE => "(overwritten)",
+                    CompleteStatus::REJECTED => "(rejected)",
+                    _ => "",
+                };
+                self.say(
+                    2,
+                    format_args!("Got COMPLETE{word} from client {}", name(*client)),
+                );
+            }
+            E::DoneConfSent { attempt, part } => {
+                self.say(2, format_args!("Sending DONE_CONF {attempt}.{part}"));
+            }
+            E::ClientLost {
+                client,
+                waiting_for: "FILEINFO",
+            } => self.say(
+                1,
+                format_args!("Couldn't get FILEINFO_ACK from {}", name(*client)),
+            ),
+            E::ClientLost { client, .. } => {
+                self.say(1, format_args!("No response from {}", name(*client)));
+            }
+            E::ClientAborted {
+                client,
+                reason,
+                by_client,
+            } => {
+                let reason = printable(reason.as_bytes());
+                let name = name(*client);
+                if *by_client {
+                    self.say(1, format_args!("Transfer aborted by {name}: {reason}"));
+                } else {
+                    self.say(1, format_args!("Aborting {name}: {reason}"));
+                }
+            }
+            E::DuplicateUid { client } => self.say(
+                1,
+                format_args!(
+                    "{} answers from two addresses: two receivers share this id, and only one \
+                     of them will be served; give one another id with -U",
+                    name(*client)
+                ),
+            ),
+            E::FileFinished {
+                item,
+                elapsed,
+                results,
+                ..
+            } => self.file_finished(item, elapsed.as_secs_f64(), results, name),
+            E::Finishing => {
+                self.tag.file = FileId::SESSION;
+                self.say(2, format_args!("-----------------------------"));
+                self.say(2, format_args!("Finishing group"));
+            }
+            E::Finished(outcome) => self.finished(*outcome, name),
+            // What has no classic line, and what is added later, tells itself.
+            #[allow(unreachable_patterns)]
+            other => self.say(3, format_args!("{other:?}")),
+        }
+    }
+
+    fn file_started(&mut self, file: FileId, item: &SendItem, blocks: u32, sections: u16) {
+        self.tag.file = FileId::SESSION;
+        self.say(2, format_args!("----- {} -----", item.source));
+        self.tag.file = file;
+        self.say(
+            2,
+            format_args!("File ID: {:04X}  Name: {}", file.0, item.source),
+        );
+        self.say(2, format_args!("  sending as: {}", printable(&item.name)));
+        match item.file_type {
+            FileType::DIRECTORY => self.say(2, format_args!("Empty directory")),
+            FileType::SYMLINK => {
+                self.say(
+                    2,
+                    format_args!("Symbolic link to {}", printable(&item.link)),
+                );
+            }
+            FileType::DELETE => self.say(2, format_args!("Delete file/directory with this name")),
+            FileType::FREESPACE => self.say(2, format_args!("Free disk space query")),
+            _ => self.say(
+                2,
+                format_args!(
+                    "Bytes: {}  Blocks: {blocks}  Sections: {sections}",
+                    item.size
+                ),
+            ),
+        }
+    }
+
+    fn file_finished(
+        &mut self,
+        item: &SendItem,
+        elapsed: f64,
+        results: &[FileReport],
+        name: impl Fn(Uid) -> String,
+    ) {
+        self.say(2, format_args!("Transfer status:"));
+        for report in results {
+            let status = match report.outcome {
+                FileOutcome::Mute => "Mute".to_owned(),
+                FileOutcome::Lost => "Lost connection".to_owned(),
+                FileOutcome::Aborted => "Aborted".to_owned(),
+                FileOutcome::Completed(CompleteStatus::SKIPPED) => "Skipped".to_owned(),
+                FileOutcome::Completed(CompleteStatus::REJECTED) => "Rejected".to_owned(),
+                FileOutcome::Completed(status) => {
+                    let word = match status {
+                        CompleteStatus::OVERWRITE => "(overwritten)",
+                        _ => "",
+                    };
+                    let seconds = report.elapsed.as_secs_f64();
+                    format!("Completed{word}   time: {seconds:7.3} seconds")
+                }
+            };
+            if let Some(word) = failure(report.outcome) {
+                self.failed.insert(report.client, word);
+            }
+            let host = name(report.client);
+            self.say(2, format_args!("Host: {host:<15}  Status: {status}"));
+            if let Some(free) = report.free_space {
+                self.say(2, format_args!("  Free space on host: {free} bytes"));
+            }
+        }
+        self.say(2, format_args!("Total elapsed time: {elapsed:.3} seconds"));
+        let rate = speed(item.size, elapsed);
+        self.say(2, format_args!("Overall throughput: {rate:.2} KB/s"));
+    }
+
+    fn finished(&mut self, outcome: Outcome, name: impl Fn(Uid) -> String) {
+        self.tag.file = FileId::SESSION;
+        match outcome {
+            Outcome::Success | Outcome::NothingAccepted => {
+                self.say(2, format_args!("Group complete"));
+            }
+            Outcome::Interrupted => {}
+            Outcome::NobodyRegistered => {
+                self.say(0, format_args!("Announce timed out"));
+                self.say(0, format_args!("{NOBODY_REGISTERED}"));
+            }
+            Outcome::NobodyReady | Outcome::AllDropped => {
+                self.say(0, format_args!("Aborting all clients"));
+            }
+        }
+        for (client, word) in &self.failed {
+            self.say(0, format_args!("{:<15} {word}", name(*client)));
+        }
+    }
+
+    fn say(&self, verbosity: Verbosity, text: std::fmt::Arguments<'_>) {
+        log::line(verbosity, Some(self.tag), text);
+    }
+}
+
+/// The usual causes, in the order to look for them.
+const NOBODY_REGISTERED: &str = "Nobody registered. Usual causes: no uftpd runs there; another \
+     interface is meant (-I); another port or group (-p, -M); a firewall drops UDP or IGMP; a \
+     router lies between and the TTL is 1 (-t); the receivers are not in the host list (-H)";
+
+fn failure(outcome: FileOutcome) -> Option<&'static str> {
+    match outcome {
+        FileOutcome::Completed(_) => None,
+        FileOutcome::Mute => Some("Mute"),
+        FileOutcome::Lost => Some("Lost connection"),
+        FileOutcome::Aborted => Some("Aborted"),
+    }
+}
+
+/// Kilobytes (of 1024) per second; 0 for what took no time.
+pub(crate) fn speed(bytes: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 {
+        bytes as f64 / 1024.0 / seconds
+    } else {
+        0.0
+    }
+}

@@ -1,0 +1,225 @@
+//! `cargo xtask bench`: our programs and the reference's in turn, under the same conditions.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use uftp_tests::{
+    Exit, Failure, HostId, Receiver, Result, Suite, World, reference_dir, write_file,
+};
+
+use crate::{
+    options::Options,
+    packages::{Need, install_missing},
+    programs::build_release,
+    table::{Numbers, table},
+};
+
+/// UDP port of the receivers.
+const PORT: u16 = 1044;
+
+/// The longest a run may take.
+const BOUND: Duration = Duration::from_secs(600);
+
+const QUANTITIES: [&str; 5] = [
+    "goodput MB/s",
+    "sender CPU s/GB",
+    "receiver CPU s/GB",
+    "sender peak MB",
+    "receiver peak MB",
+];
+
+/// What is measured.
+struct Plan {
+    /// Bytes of the file.
+    size: u64,
+    rounds: u32,
+    receivers: HostId,
+    /// Datagrams lost of a thousand, at each receiver.
+    loss: u16,
+    /// Kbps as `-R` takes them, -1 without bound.
+    rate: i64,
+    block_size: u16,
+    suites: Vec<Suite>,
+    dir: PathBuf,
+}
+
+/// Runs the plan of the options and prints its table.
+pub(crate) fn bench(options: &mut Options) -> Result<ExitCode> {
+    let plan = read_plan(options)?;
+    install_missing(Need::Tests)?;
+    let mut suites = Vec::new();
+    for &suite in &plan.suites {
+        let programs = match suite {
+            Suite::Ours => build_release()?,
+            Suite::Reference => reference_dir()?,
+        };
+        suites.push((suite, programs, vec![Numbers::default(); QUANTITIES.len()]));
+    }
+
+    println!("{}", plan.told());
+    for round in 1..=plan.rounds {
+        for (suite, programs, numbers) in &mut suites {
+            let run = transfer(&plan, *suite, programs)
+                .map_err(|failure| Failure::new(format!("{}: {failure}", suite.name())))?;
+            let values = run.quantities(&plan);
+            println!(
+                "round {round}, {}: {}",
+                suite.name(),
+                QUANTITIES
+                    .iter()
+                    .zip(values)
+                    .map(|(quantity, value)| format!("{quantity} {value:.2}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            );
+            for (numbers, value) in numbers.iter_mut().zip(values) {
+                numbers.add(value);
+            }
+        }
+    }
+    let suites: Vec<(&str, Vec<Numbers>)> = suites
+        .into_iter()
+        .map(|(suite, _, numbers)| (suite.name(), numbers))
+        .collect();
+    println!(
+        "\nmedian (least–most) of {} rounds\n\n{}",
+        plan.rounds,
+        table(&QUANTITIES, &suites)
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_plan(options: &mut Options) -> Result<Plan> {
+    let mut plan = Plan {
+        size: 400_000_000,
+        rounds: 3,
+        receivers: 1,
+        loss: 0,
+        rate: -1,
+        block_size: 1300,
+        suites: vec![Suite::Reference, Suite::Ours],
+        dir: PathBuf::from("/dev/shm"),
+    };
+    while let Some(option) = options.next() {
+        match option.as_str() {
+            "--size" => plan.size = options.value::<u32>(&option).map(u64::from)? * 1_000_000,
+            "--rounds" => plan.rounds = options.value(&option)?,
+            "--receivers" => plan.receivers = options.value(&option)?,
+            "--loss" => {
+                let percent: f64 = options.value(&option)?;
+                if !(0.0..100.0).contains(&percent) {
+                    return Err(Failure::new(format!("--loss {percent}: wanted 0 to 99.9")));
+                }
+                // In range, as was just checked.
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                let permille = (percent * 10.0).round() as u16;
+                plan.loss = permille;
+            }
+            "--rate" => plan.rate = options.value(&option)?,
+            "--block-size" => plan.block_size = options.value(&option)?,
+            "--dir" => plan.dir = options.value(&option)?,
+            "--suites" => {
+                let list: String = options.value(&option)?;
+                plan.suites = list.split(',').map(suite_called).collect::<Result<_>>()?;
+            }
+            other => return Err(Failure::new(format!("bench has no option {other:?}"))),
+        }
+    }
+    if plan.receivers == 0 || plan.receivers > 200 || plan.rounds == 0 || plan.size == 0 {
+        return Err(Failure::new(
+            "bench wants 1 to 200 receivers, a size and at least one round",
+        ));
+    }
+    Ok(plan)
+}
+
+fn suite_called(name: &str) -> Result<Suite> {
+    [Suite::Ours, Suite::Reference]
+        .into_iter()
+        .find(|suite| suite.name() == name)
+        .ok_or_else(|| Failure::new(format!("--suites: no suite is called {name:?}")))
+}
+
+impl Plan {
+    fn told(&self) -> String {
+        let rate = match self.rate {
+            -1 => "no rate limit".to_owned(),
+            rate => format!("{rate} Kbps"),
+        };
+        format!(
+            "{} MB to {} receiver(s), {rate}, block size {}, {} % loss, files in {}",
+            self.size / 1_000_000,
+            self.receivers,
+            self.block_size,
+            f64::from(self.loss) / 10.0,
+            self.dir.display()
+        )
+    }
+}
+
+/// How the programs of one transfer ended.
+struct Run {
+    sender: Exit,
+    receivers: Vec<Exit>,
+}
+
+fn transfer(plan: &Plan, suite: Suite, programs: &Path) -> Result<Run> {
+    let world = World::new_in(&plan.dir, "bench", plan.receivers + 1)?.quiet();
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), plan.size)?;
+    let hosts: Vec<HostId> = (1..=plan.receivers).collect();
+    for &host in hosts.iter().filter(|_| plan.loss > 0) {
+        world.lose_incoming(host, PORT, plan.loss)?;
+    }
+    let receivers: Vec<Receiver> = hosts
+        .iter()
+        .map(|&host| {
+            world
+                .receiver(suite, host)
+                .program(programs.join("uftpd"))
+                .start()
+        })
+        .collect::<Result<_>>()?;
+    let sent = world
+        .sender(suite, 0)
+        .program(programs.join("uftp"))
+        .default_timing()
+        .invite(&hosts)
+        .rate(&plan.rate.to_string())
+        .args(&["-b", &plan.block_size.to_string()])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &hosts, 1)?;
+    let mut ended = Vec::new();
+    for receiver in receivers {
+        receiver.holds(&content)?;
+        ended.push(receiver.stop()?);
+    }
+    Ok(Run {
+        sender: sent.exit,
+        receivers: ended,
+    })
+}
+
+impl Run {
+    /// The numbers for [`QUANTITIES`]; those of receivers are means over all of them.
+    fn quantities(&self, plan: &Plan) -> [f64; QUANTITIES.len()] {
+        let bytes = plan.size as f64;
+        let per_gb = |exit: &Exit| exit.cpu.as_secs_f64() / bytes * 1e9;
+        let megabytes = |exit: &Exit| exit.peak_rss as f64 / 1e6;
+        let mean = |of: &dyn Fn(&Exit) -> f64| {
+            self.receivers.iter().map(of).sum::<f64>() / self.receivers.len() as f64
+        };
+        [
+            bytes / 1e6 / self.sender.elapsed.as_secs_f64(),
+            per_gb(&self.sender),
+            mean(&per_gb),
+            megabytes(&self.sender),
+            mean(&megabytes),
+        ]
+    }
+}

@@ -1,0 +1,106 @@
+//! The system packages that building and testing need, installed when they are missing.
+
+use std::process::{Command, Stdio};
+
+use nix::unistd::geteuid;
+use uftp_tests::{Failure, Result};
+
+/// A Debian package and the command that succeeds when what it brings is there.
+struct Package {
+    name: &'static str,
+    probe: &'static [&'static str],
+}
+
+const PKG_CONFIG: Package = Package {
+    name: "pkg-config",
+    probe: &["pkg-config", "--version"],
+};
+const OPENSSL: Package = Package {
+    name: "libssl-dev",
+    probe: &["pkg-config", "--exists", "openssl"],
+};
+const IPROUTE: Package = Package {
+    name: "iproute2",
+    probe: &["ip", "-V"],
+};
+const NFTABLES: Package = Package {
+    name: "nftables",
+    probe: &["nft", "--version"],
+};
+
+/// What a task needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Building the programs, and one network namespace.
+    Demo,
+    /// Also the worlds of the whole-suite tests.
+    Tests,
+}
+
+/// Installs the missing ones of the packages that `need` names; does nothing when none is missing.
+///
+/// # Errors
+/// When some are missing and cannot be installed, naming them.
+pub(crate) fn install_missing(need: Need) -> Result<()> {
+    let mut wanted = vec![PKG_CONFIG, OPENSSL, IPROUTE];
+    if need == Need::Tests {
+        wanted.push(NFTABLES);
+    }
+    let missing: Vec<&str> = wanted
+        .iter()
+        .filter(|package| !is_there(package))
+        .map(|package| package.name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing system packages: {}", missing.join(" "));
+    update_lists();
+    let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
+    install.extend(&missing);
+    if apt_get(&install) {
+        Ok(())
+    } else {
+        Err(Failure::new(format!(
+            "these system packages are missing and could not be installed by apt-get (it needs root, \
+             or sudo without a password): {}. Install them, or what your system calls them, and try again.",
+            missing.join(" ")
+        )))
+    }
+}
+
+/// Fetches the lists of packages anew.
+pub(crate) fn update_lists() {
+    if !apt_get(&["update", "-q"]) {
+        eprintln!("apt-get update did not succeed, trying with the lists that are there");
+    }
+}
+
+fn is_there(package: &Package) -> bool {
+    let Some((program, args)) = package.probe.split_first() else {
+        return true;
+    };
+    Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn apt_get(args: &[&str]) -> bool {
+    let mut command = if geteuid().is_root() {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "apt-get"]);
+        sudo
+    };
+    command
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
