@@ -185,7 +185,8 @@ pub struct KeyInfo {
 /// A receiver has the group master secret. In protocol 3 an INFO_ACK for file 0.
 #[derive(Clone, PartialEq, Debug)]
 pub struct KeyInfoAck {
-    /// Proof: 12 bytes in protocols 3 and 4, a hash length in protocol 5.
+    /// Proof: 12 bytes in protocols 3 and 4, a hash length in protocol 5, where whoever checks
+    /// it takes that many bytes from the front: the wire does not say how long it is.
     pub verify_data: Vec<u8>,
 }
 
@@ -215,7 +216,8 @@ pub struct FileInfo {
     pub file_type: FileType,
     /// Size in bytes; 0 for all but regular files. 48 bits on the wire.
     pub size: u64,
-    /// Modification time, seconds since 1970, 0 if unknown.
+    /// Modification time, seconds since 1970, 0 if unknown. Protocol 3 (0x31) and 4 send 32
+    /// bits, protocol 5 sends 48; a time that does not fit is sent as unknown.
     pub mtime: i64,
     /// Protocol 3 says its geometry: total blocks and sections. Else `None`.
     pub stated_geometry: Option<(u32, u16)>,
