@@ -34,4 +34,10 @@ impl fmt::Debug for Failure {
     }
 }
 
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl std::error::Error for Failure {}

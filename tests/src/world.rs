@@ -126,7 +126,7 @@ impl World {
     /// # Errors
     /// When `nft` is missing or refuses.
     pub fn lose_incoming(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        self.lose(host, "dport", port, permille)
+        self.lose(host, &format!("udp dport {port}"), permille)
     }
 
     /// Makes `host` lose `permille` of the thousand UDP datagrams that come in from `port`, as the
@@ -135,29 +135,58 @@ impl World {
     /// # Errors
     /// When `nft` is missing or refuses.
     pub fn lose_answers(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        self.lose(host, "sport", port, permille)
+        self.lose(host, &format!("udp sport {port}"), permille)
     }
 
-    fn lose(&self, host: HostId, which: &str, port: u16, permille: u16) -> Result<()> {
+    /// Makes `host` lose `permille` of the thousand UDP datagrams with file data that come in for `port`,
+    /// told from all others by their length.
+    ///
+    /// # Errors
+    /// When `nft` is missing or refuses.
+    pub fn lose_incoming_data(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
+        let data = format!("udp length > 500 udp dport {port}");
+        self.lose(host, &data, permille)
+    }
+
+    /// Lets nothing out of `host` any more that comes from UDP `port`: it still hears, unheard.
+    ///
+    /// # Errors
+    /// When `nft` is missing or refuses.
+    pub fn silence(&self, host: HostId, port: u16) -> Result<()> {
+        let rules = format!(
+            "table inet silence {{\n\
+             chain outgoing {{\n\
+             type filter hook output priority 0; policy accept;\n\
+             udp sport {port} counter drop\n\
+             }}\n}}\n"
+        );
+        self.nft(host, &rules)
+    }
+
+    fn nft(&self, host: HostId, rules: &str) -> Result<()> {
+        let namespace = self.namespace(Part::Host(host));
+        run(
+            "ip",
+            &["netns", "exec", &namespace, "nft", "-f", "-"],
+            rules,
+        )
+        .map(drop)
+    }
+
+    fn lose(&self, host: HostId, which: &str, permille: u16) -> Result<()> {
         // A run of datagrams that the kernel carries as one would be lost as one.
         for host in 0..self.hosts {
             let interface = format!("link set {INTERFACE} gso_max_segs 1");
             self.ip(Part::Host(host), &interface)?;
         }
         let rules = format!(
-            "table inet loss_{which} {{\n\
+            "table inet loss {{\n\
              chain incoming {{\n\
              type filter hook prerouting priority -300; policy accept;\n\
-             iifname \"{INTERFACE}\" udp {which} {port} numgen random mod 1000 < {permille} counter drop\n\
+             iifname \"{INTERFACE}\" {which} numgen random mod 1000 < {permille} counter drop\n\
              }}\n}}\n"
         );
-        let namespace = self.namespace(Part::Host(host));
-        run(
-            "ip",
-            &["netns", "exec", &namespace, "nft", "-f", "-"],
-            &rules,
-        )
-        .map(drop)
+        self.nft(host, &rules)
     }
 
     /// Datagrams that `host` has lost by the rules made here.

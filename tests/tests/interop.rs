@@ -66,6 +66,8 @@ cases! {
     two_senders_at_once,
     interrupted_sender,
     killed_receiver,
+    receiver_that_is_no_longer_heard,
+    replaced_file,
 }
 
 fn one_megabyte(parties: Parties) -> Result<()> {
@@ -374,6 +376,46 @@ fn killed_receiver(parties: Parties) -> Result<()> {
     sent.resulted("copy", &[1], 2)?;
     sent.resulted("lost", &[2], 2)?;
     all_received([survivor], &content, 2)
+}
+
+/// A receiver whose answers no longer get through is given up with blocks missing. It must not take
+/// the end of the session for the end of its file (behaviour §5.7); the other completes.
+fn receiver_that_is_no_longer_heard(parties: Parties) -> Result<()> {
+    let world = World::new("unheard", 3)?;
+    let content = one_file(&world, 6_000_000)?;
+    world.lose_incoming_data(2, PORT, 200)?;
+    let heard = world.receiver(parties.receiver, 1).start()?;
+    let unheard = world.receiver(parties.receiver, 2).start()?;
+    let sender = world
+        .sender(parties.sender, 0)
+        .rate("24000")
+        .files_of(&content)?
+        .start()?;
+    until_received(&world, 2, 1_000_000)?;
+    world.silence(2, PORT)?;
+    let sent = sender.finish(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1], 1)?;
+    sent.resulted("lost", &[2], 1)?;
+    all_received([heard], &content, 1)?;
+    unheard.holds_nothing(patience())?;
+    unheard.reported_copied(0)?;
+    unheard.stop().map(drop)
+}
+
+/// A longer and newer file of the same name is there before.
+fn replaced_file(parties: Parties) -> Result<()> {
+    let world = World::new("replaced", 2)?;
+    let content = one_file(&world, 100_000)?;
+    let receiver = world.receiver(parties.receiver, 1).start()?;
+    std::fs::write(receiver.dest().join("file"), vec![b'x'; 300_000])?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1], 1)?;
+    all_received([receiver], &content, 1)
 }
 
 /// A directory with one file of `size` bytes.

@@ -1,0 +1,174 @@
+//! How our programs end when there is nothing to do for them, or nobody (cli §2.4, §3.2).
+
+use std::{process::Command, time::Duration};
+
+use uftp_tests::{Program, Result, Suite, World, write_file};
+
+const BOUND: Duration = Duration::from_secs(60);
+
+#[test]
+fn nobody_answers() -> Result<()> {
+    let world = World::new("nobody", 1)?;
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), 1000)?;
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(7)?;
+    assert_eq!(
+        sent.status,
+        [],
+        "an open group without an answer has no status lines"
+    );
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .invite(&[5])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(7)?;
+    sent.connected("failed", &[5])
+}
+
+#[test]
+fn nothing_to_send() -> Result<()> {
+    let world = World::new("nothing", 2)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let missing = world.dir().join("missing");
+    world
+        .sender(Suite::Ours, 0)
+        .file(&missing)
+        .run(BOUND)?
+        .ended_with(10)?;
+    receiver.stop().map(drop)
+}
+
+#[test]
+fn the_only_receiver_dies() -> Result<()> {
+    let world = World::new("onlydies", 2)?;
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), 6_000_000)?;
+    let mut receiver = world.receiver(Suite::Ours, 1).start()?;
+    let sender = world
+        .sender(Suite::Ours, 0)
+        .rate("24000")
+        .files_of(&content)?
+        .start()?;
+    uftp_tests::eventually(
+        "the transfer to be under way",
+        uftp_tests::patience(),
+        || match world.received_bytes(1) {
+            Ok(1_000_000..) => Ok(()),
+            other => Err(format!("{other:?} bytes were received")),
+        },
+    )?;
+    receiver.program().signal(nix::sys::signal::Signal::SIGKILL);
+    let sent = sender.finish(BOUND)?;
+    sent.ended_with(9)?;
+    sent.resulted("lost", &[1], 1)
+}
+
+#[test]
+fn second_receiver_on_a_host_finds_the_port_taken() -> Result<()> {
+    let world = World::new("taken", 1)?;
+    let first = world.receiver(Suite::Ours, 0).start()?;
+    let mut command = world.command(0, &Suite::Ours.program("uftpd")?);
+    command.args(["-d", "-D"]).arg(first.dest());
+    let mut second = Program::start("second", command, &world.log_path("second"))?;
+    assert_eq!(second.wait(BOUND)?.code, Some(2));
+    assert!(
+        second.output().contains("1044"),
+        "it says which port:\n{}",
+        second.output()
+    );
+    first.stop().map(drop)
+}
+
+#[test]
+fn bad_command_lines() -> Result<()> {
+    let world = World::new("badline", 1)?;
+    let file = world.dir().join("file");
+    write_file(&file, 10)?;
+    let file = file.to_string_lossy();
+    let uftp: [&[&str]; 9] = [
+        &[],
+        &["-R", "0", &file],
+        &["-R", "fast", &file],
+        &["-b", "100", &file],
+        &["-s", "51", &file],
+        &["-t", "0", &file],
+        &["-H", "not a host", &file],
+        &["-S", "/no/such/directory/status", &file],
+        &["--no-such-option", &file],
+    ];
+    let uftpd: [&[&str]; 4] = [
+        &["-d", "-D", "relative"],
+        &["-d", "-p", "0"],
+        &["-d", "-B", "1"],
+        &["-d", "-I", "eth99"],
+    ];
+    for (program, lines) in [("uftp", &uftp[..]), ("uftpd", &uftpd[..])] {
+        let path = Suite::Ours.program(program)?;
+        for (number, line) in lines.iter().enumerate() {
+            let mut command = world.command(0, &path);
+            command.args(*line);
+            let name = format!("{program}{number}");
+            let mut running = Program::start(&name, command, &world.log_path(&name))?;
+            let exit = running.wait(BOUND)?;
+            assert_eq!(
+                exit.code,
+                Some(1),
+                "{program} {line:?} said:\n{}",
+                running.output()
+            );
+            assert!(
+                !running.output().trim().is_empty(),
+                "{program} {line:?} said nothing"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn unreachable_address() -> Result<()> {
+    let world = World::new("badgroup", 1)?;
+    let file = world.dir().join("file");
+    write_file(&file, 10)?;
+    let mut command = world.command(0, &Suite::Ours.program("uftp")?);
+    command.args(["-M", "not.an.address.invalid"]).arg(&file);
+    let mut running = Program::start("uftp", command, &world.log_path("uftp"))?;
+    assert_eq!(running.wait(BOUND)?.code, Some(2), "{}", running.output());
+    Ok(())
+}
+
+/// Help and version go to standard output and are no error; all else goes to standard error.
+#[test]
+fn streams() -> Result<()> {
+    for program in ["uftp", "uftpd"] {
+        let path = Suite::Ours.program(program)?;
+        for option in ["--help", "--version"] {
+            let output = Command::new(&path).arg(option).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{program} {option}");
+            assert!(
+                !output.stdout.is_empty(),
+                "{program} {option} prints to standard output"
+            );
+            assert!(
+                output.stderr.is_empty(),
+                "{program} {option} prints no errors"
+            );
+        }
+        let output = Command::new(&path).arg("-x").output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{program} -x without its value"
+        );
+        assert!(
+            output.stdout.is_empty(),
+            "errors of {program} do not go to standard output"
+        );
+    }
+    Ok(())
+}
