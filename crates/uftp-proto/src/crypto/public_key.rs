@@ -322,13 +322,13 @@ fn verify_ecdsa(ec: &EcKey<Public>, digest: &[u8], sig: &[u8]) -> Result<bool, E
     sig.verify(digest, ec)
 }
 
-/// `r` and `s` of a signature on the wire, of whatever lengths it states; what follows them is
-/// padding. `None` if they do not fit.
+/// `r` and `s` of a signature on the wire, of whatever lengths it states, with nothing but zeros
+/// after them. `None` if they do not fit.
 fn split_ecdsa(signature: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[a, b, c, d], rest) = signature.split_first_chunk::<4>()?;
     let (r, rest) = rest.split_at_checked(u16::from_be_bytes([a, b]).into())?;
-    let (s, _) = rest.split_at_checked(u16::from_be_bytes([c, d]).into())?;
-    Some((r, s))
+    let (s, tail) = rest.split_at_checked(u16::from_be_bytes([c, d]).into())?;
+    tail.iter().all(|&b| b == 0).then_some((r, s))
 }
 
 /// A key that cannot be used.

@@ -1,0 +1,14 @@
+//! Key schedules and sealed packets recorded from the deployed programs; how they were made says
+//! the README beside the vectors.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod known_answers;
+mod primitives;
+mod v3v4;
+mod vectors;
