@@ -10,6 +10,7 @@
 
 pub mod exit;
 pub mod log;
+pub mod options;
 pub mod source;
 pub mod status;
 pub mod store;

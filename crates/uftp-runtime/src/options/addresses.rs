@@ -1,0 +1,127 @@
+//! Addresses, ports and interfaces as operators write them (cli §1.4).
+
+use std::net::IpAddr;
+
+use rand::{Rng, RngExt};
+use uftp_net::{Interface, find_interface, interfaces};
+
+use crate::exit::Failure;
+use crate::say;
+
+/// The announce address of both programs.
+pub const PUBLIC: &str = "230.4.4.1";
+/// The data address of senders.
+pub const PRIVATE: &str = "230.5.5.x";
+
+/// An address, or the first address of a host name.
+///
+/// # Errors
+/// The resolver's words.
+pub async fn resolve(text: &str) -> Result<IpAddr, String> {
+    if let Ok(addr) = text.parse() {
+        return Ok(addr);
+    }
+    let mut found = tokio::net::lookup_host((text, 0))
+        .await
+        .map_err(|error| error.to_string())?;
+    let first = found.next().ok_or("the name has no address")?;
+    Ok(first.ip())
+}
+
+/// The private address: each `x` becomes a random number, 0 to 255 in an IPv4 address, 0 to ffff
+/// in an IPv6 one. All numbers together stay as unpredictable as the operator left room for.
+///
+/// # Errors
+/// A sentence: not an address of the family of `public`, or not multicast.
+pub async fn private(text: &str, public: IpAddr, rng: &mut impl Rng) -> Result<IpAddr, Failure> {
+    let mut drawn = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            'x' | 'X' if public.is_ipv4() => drawn += &rng.random::<u8>().to_string(),
+            'x' | 'X' => drawn += &format!("{:x}", rng.random::<u16>()),
+            c => drawn.push(c),
+        }
+    }
+    let addr = resolve(&drawn).await.map_err(|why| {
+        Failure::network(format!("Invalid private address {text}: {why} (option -P)"))
+    })?;
+    if addr.is_ipv4() != public.is_ipv4() {
+        return Err(Failure::network(format!(
+            "IP version mismatch between public address {public} (-M) and private address {addr} (-P)"
+        )));
+    }
+    if !addr.is_multicast() {
+        return Err(Failure::command_line(format!(
+            "Invalid private address {addr}: expected a multicast address (option -P)"
+        )));
+    }
+    Ok(addr)
+}
+
+/// Where a sender's multicast leaves: what `-I` says, else the first interface that is up, other
+/// than loopback if there is one, with an address of the family of `public`.
+///
+/// # Errors
+/// No such interface, or none of that family.
+pub fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface, Failure> {
+    let family = if public.is_ipv4() { "IPv4" } else { "IPv6" };
+    if let Some(text) = option {
+        let chosen = named(text)?;
+        return match chosen.first_like(public) {
+            Some(_) => Ok(chosen),
+            None => Err(Failure::network(format!(
+                "IP version mismatch: interface {text} (-I) has no {family} address like the public address {public} (-M)"
+            ))),
+        };
+    }
+    let mut candidates = usable()?;
+    candidates.retain(|i| i.first_like(public).is_some());
+    let others: Vec<_> = candidates
+        .iter()
+        .filter(|i| !i.loopback)
+        .map(ToString::to_string)
+        .collect();
+    if others.len() > 1 {
+        say!(
+            2,
+            "Several interfaces qualify: {}; -I chooses another than the first",
+            others.join(", ")
+        );
+    }
+    candidates
+        .into_iter()
+        .min_by_key(|i| i.loopback)
+        .ok_or_else(|| Failure::network(format!("no network interface found for family {family}")))
+}
+
+/// Where a receiver listens: what `-I` says, else all interfaces that are up, loopback only if
+/// there is no other.
+///
+/// # Errors
+/// No such interface, or none at all.
+pub fn listening(options: &[String]) -> Result<Vec<Interface>, Failure> {
+    if !options.is_empty() {
+        return options.iter().map(|text| named(text)).collect();
+    }
+    let mut all = usable()?;
+    if all.iter().any(|i| !i.loopback) {
+        all.retain(|i| !i.loopback);
+    }
+    if all.is_empty() {
+        return Err(Failure::network(
+            "no network interface is up and has an address",
+        ));
+    }
+    Ok(all)
+}
+
+fn named(text: &str) -> Result<Interface, Failure> {
+    find_interface(text).map_err(|error| Failure::command_line(format!("{error} (option -I)")))
+}
+
+/// Interfaces that are up and have an address.
+fn usable() -> Result<Vec<Interface>, Failure> {
+    let mut all = interfaces().map_err(|error| Failure::network(error.to_string()))?;
+    all.retain(|i| i.up && !i.addrs.is_empty());
+    Ok(all)
+}

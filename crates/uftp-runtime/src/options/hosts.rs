@@ -1,0 +1,305 @@
+//! Lists of receivers: `-H` on the command line and in files (cli §1.5, §6.1).
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use tokio::task::JoinSet;
+use uftp_proto::Uid;
+use uftp_session::sender::ClientEntry;
+
+use super::values::{c_integer, hex_uid};
+use crate::exit::Failure;
+use crate::log::printable;
+use crate::say;
+
+/// Longest name of a host.
+const MAX_HOST: usize = 79;
+/// Most hosts of a session.
+const MAX_HOSTS: usize = 100_000;
+/// Most names asked for at once.
+const LOOKUPS: usize = 32;
+
+/// One entry of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HostEntry {
+    /// The name as written.
+    pub name: String,
+    /// Of its key, if the list gives one.
+    pub fingerprint: Option<[u8; 20]>,
+    /// Its id, if it can be told without asking the resolver.
+    uid: Option<Uid>,
+}
+
+/// Reads the values of `-H`: comma separated names, or `@FILE`.
+///
+/// # Errors
+/// An unreadable file, an invalid entry, or no entry at all: an empty list must never mean that
+/// anybody may register.
+pub fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
+    let mut entries = Vec::new();
+    for value in values {
+        let before = entries.len();
+        match value.strip_prefix('@') {
+            Some(path) => read_file(path, &mut entries)?,
+            None => {
+                for name in value.split(',').filter(|n| !n.is_empty()) {
+                    entries.push(entry(name, None)?);
+                }
+            }
+        }
+        if entries.len() == before {
+            return Err(Failure::command_line(format!(
+                "the host list '{value}' is empty (option -H): expected at least one receiver; \
+                 leave out -H to admit anybody"
+            )));
+        }
+    }
+    if entries.len() > MAX_HOSTS {
+        return Err(Failure::command_line(format!(
+            "the host list has {} entries (option -H): expected at most {MAX_HOSTS}",
+            entries.len()
+        )));
+    }
+    Ok(entries)
+}
+
+/// Finds the ids of all entries; names are looked up many at a time. A host named twice is
+/// taken once.
+///
+/// # Errors
+/// An entry that is no name and no id.
+pub async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failure> {
+    let mut found: Vec<Option<Uid>> = entries.iter().map(|e| e.uid).collect();
+    let mut waiting = entries.iter().enumerate().filter(|(_, e)| e.uid.is_none());
+    let mut lookups = JoinSet::new();
+    loop {
+        while lookups.len() < LOOKUPS
+            && let Some((at, entry)) = waiting.next()
+        {
+            let name = entry.name.clone();
+            lookups.spawn(async move { (at, look_up(&name).await) });
+        }
+        match lookups.join_next().await {
+            None => break,
+            Some(Ok((at, uid))) => {
+                if let Some(slot) = found.get_mut(at) {
+                    *slot = uid;
+                }
+            }
+            Some(Err(error)) => {
+                return Err(Failure::command_line(format!(
+                    "looking up the host list failed: {error}"
+                )));
+            }
+        }
+    }
+    let mut clients: Vec<ClientEntry> = Vec::with_capacity(entries.len());
+    let mut seen: HashMap<Uid, String> = HashMap::new();
+    for (HostEntry { name, .. }, uid) in entries.into_iter().zip(found) {
+        let uid = uid
+            .filter(|u| !matches!(u.0, 0 | u32::MAX))
+            .ok_or_else(|| {
+                Failure::command_line(format!(
+                    "Invalid UID {name} (option -H): expected a host name, an IPv4 address or a \
+                 hexadecimal id other than 0 and FFFFFFFF"
+                ))
+            })?;
+        if let Some(first) = seen.insert(uid, name.clone()) {
+            say!(
+                1,
+                "{name} is the same receiver as {first} in the host list: {uid}"
+            );
+            continue;
+        }
+        clients.push(ClientEntry {
+            uid,
+            name,
+            proxy: false,
+        });
+    }
+    Ok(clients)
+}
+
+fn read_file(path: &str, entries: &mut Vec<HostEntry>) -> Result<(), Failure> {
+    let text = fs::read(path).map_err(|error| {
+        Failure::command_line(format!("Couldn't open destination list {path}: {error}"))
+    })?;
+    for line in text.split(|b| *b == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let line = printable(line);
+        let (name, fingerprint) = match line.split_once('|') {
+            None => (line.as_str(), None),
+            Some((name, rest)) => {
+                let word = rest.split_whitespace().next();
+                (name, word.map(|w| fingerprint(name, w)).transpose()?)
+            }
+        };
+        entries.push(entry(name, fingerprint)?);
+    }
+    Ok(())
+}
+
+fn entry(name: &str, fingerprint: Option<[u8; 20]>) -> Result<HostEntry, Failure> {
+    if name.len() > MAX_HOST {
+        return Err(Failure::command_line(format!(
+            "name too long: {name} (option -H): expected at most {MAX_HOST} characters"
+        )));
+    }
+    Ok(HostEntry {
+        uid: numeric(name),
+        name: name.to_owned(),
+        fingerprint,
+    })
+}
+
+/// 20 bytes in hexadecimal, with or without colons. Anything else is refused: an entry whose
+/// fingerprint cannot be read must not pass for one without.
+fn fingerprint(name: &str, text: &str) -> Result<[u8; 20], Failure> {
+    let digits: String = if text.contains(':') {
+        text.split(':').map(|part| format!("{part:0>2}")).collect()
+    } else {
+        text.to_owned()
+    };
+    let mut bytes = [0; 20];
+    let plain = digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).ok();
+        *byte = pair
+            .and_then(|p| u8::from_str_radix(p, 16).ok())
+            .unwrap_or(0);
+    }
+    if plain {
+        Ok(bytes)
+    } else {
+        Err(Failure::command_line(format!(
+            "invalid fingerprint {text} of {name} in the host list: expected 20 hexadecimal \
+             bytes joined by colons"
+        )))
+    }
+}
+
+/// The id of an entry that is a number or an address.
+fn numeric(name: &str) -> Option<Uid> {
+    if name.starts_with("0x") || name.starts_with("0X") {
+        return hex_uid(name);
+    }
+    if let Ok(addr) = name.parse::<Ipv4Addr>() {
+        return Some(Uid::from_addr(addr.into()));
+    }
+    let addr = old_address(name)?;
+    let uid = Uid::from_addr(addr.into());
+    say!(
+        1,
+        "{name} in the host list is read as address {addr}, that is id {uid}; write 0x{name} for an id"
+    );
+    Some(uid)
+}
+
+/// The old forms of an IPv4 address: one to four numbers in C's notation, the last of which
+/// fills what is left.
+fn old_address(text: &str) -> Option<Ipv4Addr> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mut parts: Vec<u32> = text
+        .split('.')
+        .map(|p| c_integer(p).and_then(|n| u32::try_from(n).ok()))
+        .collect::<Option<_>>()?;
+    let last = parts.pop()?;
+    let room = 32_u32.checked_sub(8 * u32::try_from(parts.len()).ok()?)?;
+    if room == 0 || u64::from(last) >> room != 0 || parts.iter().any(|p| *p > 255) {
+        return None;
+    }
+    let high = parts.iter().fold(0_u64, |sum, p| sum << 8 | u64::from(*p));
+    let value = high << room | u64::from(last);
+    u32::try_from(value).ok().map(Ipv4Addr::from)
+}
+
+/// The id of a name: its IPv4 address, else what it says in hexadecimal.
+async fn look_up(name: &str) -> Option<Uid> {
+    let v4 = |addr: SocketAddr| match addr.ip() {
+        IpAddr::V4(v4) => Some(Uid::from_addr(v4.into())),
+        IpAddr::V6(_) => None,
+    };
+    let found = tokio::net::lookup_host((name, 0)).await.ok();
+    found
+        .and_then(|mut addrs| addrs.find_map(v4))
+        .or_else(|| hex_uid(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_old_meaning() {
+        for (text, uid) in [
+            ("10", Some(0x0000_000A)),
+            ("0x10", Some(0x0000_0010)),
+            ("0X0A090001", Some(0x0A09_0001)),
+            ("00000011", Some(0x0000_0009)),
+            ("11223344", Some(0x00AB_4130)),
+            ("10.0.0.1", Some(0x0A00_0001)),
+            ("10.1", Some(0x0A00_0001)),
+            ("10.0x2.3", Some(0x0A02_0003)),
+            ("256.1", None),
+            ("1.2.3.4.5", None),
+            ("99999999999", None),
+            ("0x", None),
+            ("0x1ffffffff", None),
+            ("ab", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(numeric(text), uid.map(Uid), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn lists_are_read_and_empty_ones_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |text: &str| {
+            let number = fs::read_dir(dir.path()).unwrap().count();
+            let path = dir.path().join(number.to_string());
+            fs::write(&path, text).unwrap();
+            format!("@{}", path.display())
+        };
+        let ok = read(&[
+            "0x1,,0x2".into(),
+            file(
+                "#no\r\n\r\n0x3\r\n0x1|00:01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10:11:12:ff x\n",
+            ),
+        ]);
+        let ok = ok.unwrap();
+        assert_eq!(ok.last().unwrap().fingerprint.unwrap()[19], 0xff);
+        let clients = resolve(ok).await.unwrap();
+        let names: Vec<_> = clients.iter().map(|c| (c.name.as_str(), c.uid.0)).collect();
+        assert_eq!(names, [("0x1", 1), ("0x2", 2), ("0x3", 3)]);
+
+        let long = "n".repeat(80);
+        for (values, words) in [
+            (vec![String::new()], "is empty"),
+            (vec![",".into()], "is empty"),
+            (vec![file("#only\n\n")], "is empty"),
+            (vec!["0x1".into(), String::new()], "is empty"),
+            (
+                vec!["@/no/such/list".into()],
+                "Couldn't open destination list /no/such/list",
+            ),
+            (vec![long], "name too long"),
+            (vec![file("0x1|zz:11")], "invalid fingerprint"),
+            (vec![file("0x1|00:11")], "invalid fingerprint"),
+        ] {
+            let failure = read(&values).unwrap_err();
+            assert!(failure.message.contains(words), "{failure}");
+        }
+        for id in ["0", "0xffffffff", "0x0"] {
+            let failure = resolve(read(&[id.into()]).unwrap()).await.unwrap_err();
+            assert!(failure.message.starts_with("Invalid UID"), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Command lines: as typed (one struct a program, one field an option) and as meant.
+//!
+//! The definitions feed parser and help alike. Reading follows getopt, which the C programs use:
+//! clusters, attached and separated values, values that begin with `-`, repeated options of which
+//! the last wins, options after file names unless `POSIXLY_CORRECT` is set (cli §1.1).
+
+pub mod addresses;
+pub mod common;
+pub mod hosts;
+pub mod uftp;
+pub mod uftpd;
+pub mod values;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, CommandFactory, FromArgMatches};
+
+use crate::exit::Failure;
+
+/// What a command line asks for.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Parsed<T> {
+    /// To do the work.
+    Run(T),
+    /// To show this on standard output: `--help`, `--version`.
+    Show(String),
+}
+
+/// What a program tells its parser besides its options.
+pub trait Program: CommandFactory + FromArgMatches {
+    /// What is done with words that are no options; for the usage line.
+    const OPERANDS: &'static str;
+    /// Letters of the C programs that have no meaning here yet.
+    const NOT_YET: &'static str;
+}
+
+/// The command of a program with the manners of getopt.
+pub fn command<T: Program>() -> Command {
+    T::command()
+        .args_override_self(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("help")
+                .long("help")
+                .help("Show this help and exit")
+                .action(clap::ArgAction::Help)
+                .display_order(1000),
+        )
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .help("Show the version and exit")
+                .action(clap::ArgAction::Version)
+                .display_order(1001),
+        )
+        .mut_args(|arg| {
+            let hyphens = arg.get_action().takes_values() && !arg.is_positional();
+            arg.allow_hyphen_values(hyphens)
+        })
+}
+
+/// Reads a command line; `args` begins with the program's name.
+///
+/// # Errors
+/// A sentence that names option, value and what was expected, and the usage line.
+pub fn parse<T: Program>(args: impl IntoIterator<Item = OsString>) -> Result<Parsed<T>, Failure> {
+    let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
+    parse_as::<T>(args, posix)
+}
+
+fn parse_as<T: Program>(
+    args: impl IntoIterator<Item = OsString>,
+    posix: bool,
+) -> Result<Parsed<T>, Failure> {
+    let mut command = command::<T>();
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    if posix {
+        end_options_at_first_operand(&mut args, &command);
+    }
+    let read = command
+        .try_get_matches_from_mut(args)
+        .and_then(|matches| T::from_arg_matches(&matches));
+    match read {
+        Ok(typed) => Ok(Parsed::Run(typed)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            Ok(Parsed::Show(error.render().to_string()))
+        }
+        Err(error) => Err(Failure::command_line(explain::<T>(&command, &error))),
+    }
+}
+
+/// The usage line.
+pub fn usage<T: Program>() -> String {
+    let command = T::command();
+    let name = command.get_name();
+    format!(
+        "Usage: {name} [options] {}(--help lists the options)",
+        T::OPERANDS
+    )
+}
+
+/// A complaint in one sentence, and the usage line.
+fn explain<T: Program>(command: &Command, error: &clap::Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+        _ => None,
+    };
+    let typed = text(ContextKind::InvalidArg).unwrap_or_default();
+    let option = option_name(command, &typed);
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    let message = match (error.kind(), cause) {
+        (ErrorKind::ValueValidation, Some(cause)) => {
+            format!("{cause} (option {option}, value '{value}')")
+        }
+        (ErrorKind::InvalidValue, _) if value.is_empty() => {
+            format!("option {option} requires an argument")
+        }
+        (ErrorKind::UnknownArgument, _) if not_yet::<T>(&typed) => {
+            format!("option {typed} is not available yet")
+        }
+        (ErrorKind::UnknownArgument, _) => format!("unknown option {typed}"),
+        (ErrorKind::TooManyValues, _) => format!("option {option} takes no argument: '{value}'"),
+        (ErrorKind::InvalidUtf8, _) => {
+            "an option's value is not UTF-8; only file names may be".to_owned()
+        }
+        _ => error.to_string().trim().to_owned(),
+    };
+    format!("{message}\n{}", usage::<T>())
+}
+
+fn not_yet<T: Program>(typed: &str) -> bool {
+    let mut chars = typed.chars();
+    (
+        chars.next(),
+        chars.next().map(|c| T::NOT_YET.contains(c)),
+        chars.next(),
+    ) == (Some('-'), Some(true), None)
+}
+
+/// Both names of an option that clap calls `--name <VALUE>`.
+fn option_name(command: &Command, typed: &str) -> String {
+    let bare = typed.split(' ').next().unwrap_or_default();
+    let found = command.get_arguments().find(|arg| {
+        let long = bare.strip_prefix("--");
+        let short = bare.strip_prefix('-').and_then(|s| s.chars().next());
+        (long.is_some() && arg.get_long() == long)
+            || (arg.get_short().is_some() && arg.get_short() == short)
+    });
+    match found.map(|arg| (arg.get_short(), arg.get_long())) {
+        Some((Some(short), Some(long))) => format!("-{short} (--{long})"),
+        _ => bare.to_owned(),
+    }
+}
+
+/// Puts `--` before the first word that is neither an option nor an option's value.
+fn end_options_at_first_operand(args: &mut Vec<OsString>, command: &Command) {
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        let bytes = arg.as_bytes();
+        if bytes == b"--" {
+            return;
+        }
+        if bytes == b"-" || !bytes.starts_with(b"-") {
+            args.insert(at, OsString::from("--"));
+            return;
+        }
+        at += if takes_next_word(arg, command) { 2 } else { 1 };
+    }
+}
+
+/// Whether the value of the last option in this word is the next word.
+fn takes_next_word(arg: &OsStr, command: &Command) -> bool {
+    let takes_value = |a: &Arg| a.get_action().takes_values();
+    let word = arg.to_string_lossy();
+    if let Some(long) = word.strip_prefix("--") {
+        let mut all = command.get_arguments();
+        return all.any(|a| a.get_long() == Some(long) && takes_value(a));
+    }
+    let mut letters = word.chars().skip(1);
+    while let Some(letter) = letters.next() {
+        let found = command
+            .get_arguments()
+            .find(|a| a.get_short() == Some(letter));
+        if found.is_some_and(takes_value) {
+            return letters.next().is_none();
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

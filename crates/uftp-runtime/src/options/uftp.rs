@@ -1,0 +1,408 @@
+//! The command line of `uftp` (cli §2).
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use clap::{Parser, ValueEnum};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use uftp_net::{Interface, SocketConfig};
+use uftp_proto::wire::Version;
+use uftp_proto::{GroupId, Instance, Uid};
+use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
+
+use super::common::{LogArgs, SocketArgs, socket_config};
+use super::{Program, addresses, hosts, values};
+use crate::exit::Failure;
+use crate::say;
+use crate::source::{Naming, SourceOptions};
+
+/// Send files to many receivers at once over UDP multicast.
+///
+/// Files, directories with all below them, and symbolic links are sent in the order given.
+/// @DELETE:NAME deletes at the receivers, @FREESPACE asks them for their free disk space.
+#[derive(Parser, Clone, PartialEq, Debug)]
+#[command(name = "uftp", version, max_term_width = 100)]
+pub struct Args {
+    /// What to send
+    #[arg(value_name = "FILE")]
+    pub files: Vec<OsString>,
+
+    /// Send rate in Kbps (1024 bits per second), or like 50M in bits per second; -1 is as fast as
+    /// the receivers can take
+    #[arg(short = 'R', long, visible_alias = "kbps", value_name = "KBPS", default_value = "1000",
+          help_heading = "Transfer", value_parser = values::rate)]
+    pub rate: Rate,
+
+    /// Congestion control; only none yet
+    #[arg(short = 'C', long, value_name = "TYPE", default_value = "none", help_heading = "Transfer",
+          value_parser = congestion_control)]
+    pub congestion_control: NoCongestionControl,
+
+    /// Bytes of file data in a packet, 512 to 8800
+    #[arg(short = 'b', long, value_name = "BYTES", default_value = "1300", help_heading = "Transfer",
+          value_parser = values::number::<u16>("Invalid blocksize", 512..=8800))]
+    pub block_size: u16,
+
+    /// Round trip time in seconds that is assumed at first, and its bounds
+    #[arg(short = 'r', long, value_name = "INITIAL[:MIN:MAX]", default_value = "0.5",
+          help_heading = "Transfer", value_parser = values::grtt)]
+    pub grtt: GrttBounds,
+
+    /// How often a message is repeated before a receiver is given up, 10 to 50
+    #[arg(short = 's', long, value_name = "COUNT", default_value = "20", help_heading = "Transfer",
+          value_parser = values::number::<u8>("Invalid robustness factor", 10..=50))]
+    pub robust: u8,
+
+    /// Give up on receivers that are not done after so many passes over a file
+    #[arg(short = 'a', long, value_name = "COUNT", default_value = "65535", help_heading = "Transfer",
+          value_parser = values::number::<u16>("Invalid max passes", 1..=65535))]
+    pub max_passes: u16,
+
+    /// Percentage of a section that a receiver may miss before a strike is counted; 100 never
+    #[arg(short = 'N', long, value_name = "PERCENT", default_value = "100", help_heading = "Transfer",
+          value_parser = values::number::<u8>("Invalid max_nak_pct", 0..=100))]
+    pub max_nak_percent: u8,
+
+    /// Strikes before a receiver is aborted, 1 to 1000
+    #[arg(short = 'm', long, value_name = "COUNT", default_value = "1", help_heading = "Transfer",
+          value_parser = values::number::<u32>("Invalid max nak count", 1..=1000))]
+    pub max_nak_count: u32,
+
+    /// Most time for a file, in percent of what it takes at the rate, 110 to 10000
+    #[arg(short = 'W', long, value_name = "PERCENT", help_heading = "Transfer",
+          value_parser = values::number::<u32>("Invalid txweight", 110..=10000))]
+    pub tx_weight: Option<u32>,
+
+    /// Stop all as soon as one receiver fails or never answers
+    #[arg(short = 'q', long, help_heading = "Transfer")]
+    pub quit_on_error: bool,
+
+    /// Receivers skip files that they have
+    #[arg(short = 'z', long, help_heading = "Transfer")]
+    pub sync: bool,
+
+    /// Receivers only say what --sync would do
+    #[arg(short = 'Z', long, help_heading = "Transfer")]
+    pub sync_preview: bool,
+
+    /// Encryption of the session; only none yet
+    #[arg(short = 'Y', long, value_name = "CIPHER", default_value = "none", help_heading = "Transfer",
+          value_parser = values::cipher)]
+    pub cipher: values::NoCipher,
+
+    /// Generation of the protocol; also from the environment variable UFTP_PROTOCOL
+    #[arg(long, value_name = "3|4|5", help_heading = "Transfer", value_parser = values::protocol)]
+    pub protocol: Option<Version>,
+
+    /// Receivers, comma separated: addresses, host names or ids like 0x0A; or @FILE with one a
+    /// line. Without it anybody may register
+    #[arg(short = 'H', long, value_name = "HOSTS|@FILE", help_heading = "Receivers",
+          action = clap::ArgAction::Append)]
+    pub hosts: Vec<String>,
+
+    /// Without -H: go on as soon as so many receivers have registered
+    #[arg(long, visible_alias = "wait-clients", value_name = "COUNT", help_heading = "Receivers",
+          value_parser = values::number::<usize>("Invalid number of clients", 1..=100_000))]
+    pub min_clients: Option<usize>,
+
+    /// File with files to send, one a line; - is standard input
+    #[arg(short = 'i', long, value_name = "FILE", help_heading = "Files")]
+    pub files_from: Option<OsString>,
+
+    /// Name at the receivers (one file), or directory there (several)
+    #[arg(short = 'D', long, value_name = "NAME", help_heading = "Files")]
+    pub dest_name: Option<OsString>,
+
+    /// -D is a directory even for one file
+    #[arg(short = 'o', long, help_heading = "Files")]
+    pub dest_is_dir: bool,
+
+    /// Keep the part of a file's path that is below one of these directories
+    #[arg(short = 'E', long, value_name = "DIRS", help_heading = "Files",
+          action = clap::ArgAction::Append)]
+    pub base_dir: Vec<OsString>,
+
+    /// File with paths that are not sent, one a line
+    #[arg(short = 'X', long, value_name = "FILE", help_heading = "Files",
+          action = clap::ArgAction::Append)]
+    pub exclude_from: Vec<OsString>,
+
+    /// Send what symbolic links point to
+    #[arg(short = 'l', long, help_heading = "Files")]
+    pub follow_links: bool,
+
+    /// Append status lines to this file; @LOG puts them into the log
+    #[arg(short = 'S', long, value_name = "FILE", help_heading = "Log")]
+    pub status_file: Option<OsString>,
+
+    /// Put the time in front of log lines
+    #[arg(short = 'T', long, help_heading = "Log")]
+    pub timestamps: bool,
+
+    /// Progress on standard error; auto is a bar if that is a terminal
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Log",
+        hide_possible_values = false
+    )]
+    pub progress: ProgressMode,
+
+    /// Where to announce; a unicast address makes the whole session unicast
+    #[arg(short = 'M', long, value_name = "ADDRESS", default_value = addresses::PUBLIC,
+          help_heading = "Network")]
+    pub public_address: String,
+
+    /// Where to send the rest; each x becomes a random number [default: 230.5.5.x]
+    #[arg(short = 'P', long, value_name = "ADDRESS", help_heading = "Network")]
+    pub private_address: Option<String>,
+
+    /// UDP port of the receivers
+    #[arg(short = 'p', long, value_name = "PORT", default_value = "1044", help_heading = "Network",
+          value_parser = values::number::<u16>("Invalid port", 1..=65535))]
+    pub port: u16,
+
+    /// Own UDP port; 0 is any
+    #[arg(short = 'u', long, value_name = "PORT", default_value = "0", help_heading = "Network",
+          value_parser = values::number::<u16>("Invalid source port", 0..=65535))]
+    pub source_port: u16,
+
+    /// Interface that multicast leaves by: name, name/6, index, address or host name
+    #[arg(short = 'I', long, value_name = "INTERFACE", help_heading = "Network")]
+    pub interface: Option<String>,
+
+    /// Own id in hexadecimal [default: the interface's address]
+    #[arg(short = 'U', long, value_name = "UID", help_heading = "Network", value_parser = values::uid)]
+    pub uid: Option<Uid>,
+
+    /// Time to live of multicast, 1 to 255
+    #[arg(short = 't', long, value_name = "TTL", default_value = "1", help_heading = "Network",
+          value_parser = values::number::<u8>("Invalid ttl", 1..=255))]
+    pub ttl: u8,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub socket: SocketArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogArgs,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar if standard error is a terminal, `-x` at most 2 and no `-L`; else nothing.
+    Auto,
+    /// A bar that is redrawn in place.
+    Bar,
+    /// A line now and then.
+    Lines,
+    /// Nothing.
+    None,
+}
+
+impl Program for Args {
+    const OPERANDS: &'static str = "FILE... ";
+    const NOT_YET: &'static str = "gnjFfhwecky";
+}
+
+/// A sender, ready to run.
+#[derive(Debug)]
+pub struct SendJob {
+    /// What the session machine needs.
+    pub config: SenderConfig,
+    /// What the socket needs.
+    pub socket: SocketConfig,
+    /// Where multicast leaves.
+    pub interface: Interface,
+    /// What to send.
+    pub files: Vec<OsString>,
+    /// How it is named.
+    pub source: SourceOptions,
+}
+
+impl Args {
+    /// Time stamps are wanted.
+    pub fn wants_timestamps(&self) -> bool {
+        self.timestamps || self.log.log_file.is_some()
+    }
+
+    /// Turns what was typed into what is meant. Asks the resolver.
+    ///
+    /// # Errors
+    /// A sentence naming what is wrong, with the exit code for it.
+    pub async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
+        let version = values::protocol_or_environment(self.protocol)?;
+        // Lists come first: they are part of the command line, addresses of the network.
+        let listed = hosts::read(&self.hosts)?;
+        let files = self.files()?;
+        let source = self.source_options()?;
+        let clients = match self.hosts.is_empty() {
+            true => None,
+            false => Some(hosts::resolve(listed).await?),
+        };
+        let public = addresses::resolve(&self.public_address)
+            .await
+            .map_err(|why| {
+                Failure::network(format!(
+                    "Invalid public address {}: {why} (option -M)",
+                    self.public_address
+                ))
+            })?;
+        let private = match (&self.private_address, public.is_multicast()) {
+            (_, false) => public,
+            (Some(text), true) => addresses::private(text, public, rng).await?,
+            (None, true) if public.is_ipv6() => {
+                return Err(Failure::network(
+                    "an IPv6 public address (-M) needs an IPv6 private address too (-P)",
+                ));
+            }
+            (None, true) => addresses::private(addresses::PRIVATE, public, rng).await?,
+        };
+        let interface = addresses::outgoing(self.interface.as_deref(), public)?;
+        let own = interface.first_like(public).unwrap_or(public);
+        let wildcard: IpAddr = match public {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let bind = SocketAddr::new(wildcard, self.source_port);
+        Ok(SendJob {
+            config: SenderConfig {
+                version,
+                uid: self
+                    .uid
+                    .filter(|u| !u.is_none())
+                    .unwrap_or(Uid::from_addr(own)),
+                group: GroupId(rng.random_range(1..=u32::MAX)),
+                instance: Instance(0),
+                public: SocketAddr::new(public, self.port),
+                private: SocketAddr::new(private, self.port),
+                clients,
+                block_size: self.block_size,
+                robust: self.robust,
+                grtt: self.grtt,
+                rate: self.rate,
+                max_passes: self.max_passes,
+                nak_limit: NakLimit {
+                    percent: self.max_nak_percent,
+                    strikes: self.max_nak_count,
+                },
+                max_time_percent: self.tx_weight,
+                quit_on_error: self.quit_on_error,
+                sync: match (self.sync, self.sync_preview) {
+                    (_, true) => SyncMode::Preview,
+                    (true, false) => SyncMode::Sync,
+                    (false, false) => SyncMode::Off,
+                },
+                min_clients: self.min_clients,
+            },
+            socket: SocketConfig {
+                multicast_interface: Some(interface.clone()),
+                ttl: self.ttl,
+                ..socket_config(&self.socket, bind)
+            },
+            interface,
+            files,
+            source,
+        })
+    }
+
+    /// What to send, from the command line or a list.
+    fn files(&self) -> Result<Vec<OsString>, Failure> {
+        let files = match &self.files_from {
+            None => self.files.clone(),
+            Some(list) => {
+                if !self.files.is_empty() {
+                    say!(1, "ignoring paths specified on command line");
+                }
+                lines(list, "file list (option -i)")?
+            }
+        };
+        if files.is_empty() {
+            return Err(Failure::command_line(format!(
+                "there is nothing to send: expected at least one file\n{}",
+                super::usage::<Args>()
+            )));
+        }
+        for file in &files {
+            if let Some(name) = file.as_bytes().strip_prefix(b"@DELETE:")
+                && matches!(name, b"" | b"." | b"..")
+            {
+                return Err(Failure::command_line(format!(
+                    "{} would delete everything at the receivers: expected the name of a file \
+                     or directory",
+                    file.to_string_lossy()
+                )));
+            }
+        }
+        Ok(files)
+    }
+
+    fn source_options(&self) -> Result<SourceOptions, Failure> {
+        let mut exclude = Vec::new();
+        for list in &self.exclude_from {
+            exclude.extend(lines(list, "exclude list (option -X)")?);
+        }
+        let bases = self
+            .base_dir
+            .iter()
+            .flat_map(|dirs| dirs.as_bytes().split(|b| *b == b','));
+        Ok(SourceOptions {
+            naming: Naming {
+                dest: self
+                    .dest_name
+                    .clone()
+                    .filter(|d| !d.is_empty())
+                    .map(OsStringExt::into_vec),
+                dest_is_dir: self.dest_is_dir,
+                bases: bases
+                    .filter(|b| !b.is_empty())
+                    .map(<[u8]>::to_vec)
+                    .collect(),
+            },
+            follow_links: self.follow_links,
+            exclude,
+        })
+    }
+}
+
+/// The lines of a list of paths, taken literally; blank ones are passed over.
+fn lines(path: &OsString, what: &str) -> Result<Vec<OsString>, Failure> {
+    let read = if path == "-" {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    let bytes = read.map_err(|error| {
+        Failure::command_line(format!(
+            "Couldn't open {what} {}: {error}",
+            path.to_string_lossy()
+        ))
+    })?;
+    Ok(bytes
+        .split(|b| *b == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(|line| !line.is_empty())
+        .map(|line| OsString::from_vec(line.to_vec()))
+        .collect())
+}
+
+/// The rate is fixed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoCongestionControl;
+
+fn congestion_control(text: &str) -> Result<NoCongestionControl, String> {
+    match text {
+        "none" => Ok(NoCongestionControl),
+        _ if text.starts_with("tfmcc") => {
+            Err("congestion control tfmcc is not available yet".into())
+        }
+        _ => Err("Invalid congestion control type: expected none or tfmcc".into()),
+    }
+}

@@ -1,0 +1,177 @@
+//! The command line of `uftpd` (cli §3).
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use clap::Parser;
+use uftp_net::{Interface, SocketConfig};
+use uftp_proto::Uid;
+use uftp_proto::wire::Version;
+use uftp_session::receiver::ReceiverConfig;
+
+use super::common::{LogArgs, SocketArgs, socket_config};
+use super::{Program, addresses, values};
+use crate::exit::Failure;
+
+/// Sessions at once.
+const MAX_SESSIONS: usize = 100;
+
+/// Receive files that uftp sends over UDP multicast.
+///
+/// Without -d it goes into the background.
+#[derive(Parser, Clone, PartialEq, Debug)]
+#[command(name = "uftpd", version, max_term_width = 100)]
+pub struct Args {
+    /// Words that are no options mean nothing
+    #[arg(hide = true)]
+    pub ignored: Vec<OsString>,
+
+    /// Stay in the foreground and log to standard error; -L and -P have no effect
+    #[arg(short = 'd', long, visible_alias = "debug", help_heading = "Process")]
+    pub foreground: bool,
+
+    /// Write the process id to this file
+    #[arg(short = 'P', long, value_name = "FILE", help_heading = "Process")]
+    pub pid_file: Option<OsString>,
+
+    /// Directories to receive into, comma separated: relative names go into the first, absolute
+    /// ones must lie in one of them
+    #[arg(short = 'D', long, value_name = "DIRS", help_heading = "Files",
+          action = clap::ArgAction::Append)]
+    pub dest_dir: Vec<OsString>,
+
+    /// Receive into a temporary name beside the file's; this is always done
+    #[arg(short = 't', long, help_heading = "Files")]
+    pub temp_file: bool,
+
+    /// Bytes gathered before they are written to disk, 10240 to 20971520
+    #[arg(short = 'c', long, value_name = "BYTES", default_value = "1048576", help_heading = "Files",
+          value_parser = values::number::<usize>("Invalid cache size", 10_240..=20_971_520))]
+    pub cache_size: usize,
+
+    /// Refuse sessions that are not encrypted
+    #[arg(short = 'E', long, help_heading = "Sessions")]
+    pub require_encryption: bool,
+
+    /// Generation of the protocol; also from the environment variable UFTP_PROTOCOL
+    #[arg(long, value_name = "3|4|5", help_heading = "Sessions", value_parser = values::protocol)]
+    pub protocol: Option<Version>,
+
+    /// Append status lines to this file; @LOG puts them into the log
+    #[arg(short = 'F', long, value_name = "FILE", help_heading = "Log")]
+    pub status_file: Option<OsString>,
+
+    /// Do not look up the names of senders; this is never done
+    #[arg(short = 'q', long, help_heading = "Log")]
+    pub no_name_lookup: bool,
+
+    /// Interfaces to listen on, comma separated: name, name/6, index, address or host name
+    /// [default: all but loopback]
+    #[arg(short = 'I', long, value_name = "INTERFACES", help_heading = "Network",
+          action = clap::ArgAction::Append, value_delimiter = ',')]
+    pub interface: Vec<String>,
+
+    /// Multicast groups to listen on, comma separated
+    #[arg(short = 'M', long, value_name = "ADDRESSES", default_value = addresses::PUBLIC,
+          help_heading = "Network", action = clap::ArgAction::Append, value_delimiter = ',')]
+    pub public_address: Vec<String>,
+
+    /// UDP port to listen on
+    #[arg(short = 'p', long, value_name = "PORT", default_value = "1044", help_heading = "Network",
+          value_parser = values::number::<u16>("Invalid port", 1..=65535))]
+    pub port: u16,
+
+    /// Own id in hexadecimal [default: the first interface's address]
+    #[arg(short = 'U', long, value_name = "UID", help_heading = "Network", value_parser = values::uid)]
+    pub uid: Option<Uid>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub socket: SocketArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogArgs,
+}
+
+impl Program for Args {
+    const OPERANDS: &'static str = "";
+    const NOT_YET: &'static str = "gnATisSoRrkKmNHh";
+}
+
+/// A receiver, ready to run.
+#[derive(Debug)]
+pub struct ReceiveJob {
+    /// What the session machine needs.
+    pub config: ReceiverConfig,
+    /// What the socket needs.
+    pub socket: SocketConfig,
+    /// Where to listen.
+    pub interfaces: Vec<Interface>,
+    /// What to listen for.
+    pub groups: Vec<IpAddr>,
+    /// Where files go.
+    pub dest_dirs: Vec<PathBuf>,
+}
+
+impl Args {
+    /// Turns what was typed into what is meant. Asks the resolver.
+    ///
+    /// # Errors
+    /// A sentence naming what is wrong, with the exit code for it.
+    pub async fn validate(self) -> Result<ReceiveJob, Failure> {
+        values::protocol_or_environment(self.protocol)?;
+        let named: Vec<_> = self
+            .interface
+            .into_iter()
+            .filter(|i| !i.is_empty())
+            .collect();
+        let interfaces = addresses::listening(&named)?;
+        let mut groups = Vec::new();
+        for text in self.public_address.iter().filter(|a| !a.is_empty()) {
+            let group = addresses::resolve(text).await.map_err(|why| {
+                Failure::command_line(format!(
+                    "Invalid multicast address {text}: {why} (option -M)"
+                ))
+            })?;
+            if !group.is_multicast() {
+                return Err(Failure::network(format!(
+                    "{group} is not a multicast address (option -M)"
+                )));
+            }
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        let mut dest_dirs: Vec<PathBuf> = self
+            .dest_dir
+            .iter()
+            .flat_map(|dirs| dirs.as_bytes().split(|b| *b == b','))
+            .filter(|dir| !dir.is_empty())
+            .map(|dir| OsString::from_vec(dir.to_vec()).into())
+            .collect();
+        if dest_dirs.is_empty() {
+            dest_dirs.push("/tmp".into());
+        }
+        let wildcard: IpAddr = match groups.iter().any(IpAddr::is_ipv6) {
+            true => Ipv6Addr::UNSPECIFIED.into(),
+            false => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let first = interfaces.first().and_then(|i| i.addrs.first()).copied();
+        let own = first.map_or(Uid::NONE, Uid::from_addr);
+        Ok(ReceiveJob {
+            config: ReceiverConfig {
+                uid: self.uid.filter(|u| !u.is_none()).unwrap_or(own),
+                cache_size: self.cache_size,
+                max_sessions: MAX_SESSIONS,
+                require_encryption: self.require_encryption,
+            },
+            socket: socket_config(&self.socket, SocketAddr::new(wildcard, self.port)),
+            interfaces,
+            groups,
+            dest_dirs,
+        })
+    }
+}

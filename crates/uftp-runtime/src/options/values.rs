@@ -1,0 +1,199 @@
+//! Values of options: what each may be, and what is said when it is not (cli §1.2, §2.1).
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use uftp_proto::Uid;
+use uftp_proto::wire::Version;
+use uftp_session::sender::{GrttBounds, Rate};
+
+/// A decimal number in `range`; `phrase` begins the complaint.
+pub fn number<T: TryFrom<i64>>(
+    phrase: &'static str,
+    range: RangeInclusive<i64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let value = text.trim_start().parse().ok();
+        bounded(value, phrase, &range)
+    }
+}
+
+/// As [`number`], also in C's `0x` and leading-zero octal form.
+pub fn c_number<T: TryFrom<i64>>(
+    phrase: &'static str,
+    range: RangeInclusive<i64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| bounded(c_integer(text), phrase, &range)
+}
+
+fn bounded<T: TryFrom<i64>>(
+    value: Option<i64>,
+    phrase: &str,
+    range: &RangeInclusive<i64>,
+) -> Result<T, String> {
+    value
+        .filter(|v| range.contains(v))
+        .and_then(|v| T::try_from(v).ok())
+        .ok_or_else(|| {
+            let (start, end) = (range.start(), range.end());
+            format!("{phrase}: expected a number from {start} to {end}")
+        })
+}
+
+/// An integer as C's `strtol` with base 0 reads it, but all of the text.
+pub fn c_integer(text: &str) -> Option<i64> {
+    let text = text.trim_start();
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (radix, digits) = match digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
+        Some(hex) => (16, hex),
+        None if digits.len() > 1 && digits.starts_with('0') => (8, digits),
+        None => (10, digits),
+    };
+    // `from_str_radix` would take a second sign.
+    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    let value = i64::from_str_radix(digits, radix).ok()?;
+    Some(if negative { -value } else { value })
+}
+
+/// `-x`: 0 to 5; more is as much as 5.
+pub fn verbosity(text: &str) -> Result<u8, String> {
+    number::<i64>("Invalid log level", 0..=i64::MAX)(text)
+        .map(|n| u8::try_from(n).unwrap_or(5).min(5))
+        .map_err(|_| "Invalid log level: expected a number from 0 to 5".to_owned())
+}
+
+/// `-R`: Kbps (1024 bits), -1 for as fast as possible, or bits per second with K, M or G.
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let complaint = || {
+        "Invalid rate: expected -1, or Kbps from 1 to 1073741824, or bits per second like 50M"
+            .to_owned()
+    };
+    if let Some((digits, thousands)) = [('k', 1), ('K', 1), ('m', 2), ('M', 2), ('g', 3), ('G', 3)]
+        .into_iter()
+        .find_map(|(unit, power)| Some((text.strip_suffix(unit)?, 1000_f64.powi(power))))
+    {
+        let bits = digits.parse::<f64>().map_err(|_| complaint())? * thousands;
+        let bytes = bits / 8.0;
+        return if (128.0..=MAX_KBPS as f64 * 128.0).contains(&bytes) {
+            // Within the range of a u64 by the check above.
+            Ok(Rate::Fixed(bytes as u64))
+        } else {
+            Err(complaint())
+        };
+    }
+    match c_integer(text) {
+        Some(-1) => Ok(Rate::SelfClocked),
+        Some(kbps @ 1..=MAX_KBPS) => Ok(Rate::Fixed(u64::try_from(kbps).unwrap_or(0) * 1024 / 8)),
+        _ => Err(complaint()),
+    }
+}
+
+/// Greatest send rate, Kbps.
+const MAX_KBPS: i64 = 1_073_741_824;
+
+/// `-U`: hexadecimal; 0 is "none given".
+pub fn uid(text: &str) -> Result<Uid, String> {
+    hex_uid(text).ok_or_else(|| format!("Invalid UID: {text}: expected 1 to 8 hexadecimal digits"))
+}
+
+/// Up to 32 bits in hexadecimal, `0x` optional.
+pub fn hex_uid(text: &str) -> Option<Uid> {
+    let digits = text
+        .strip_prefix("0x")
+        .or(text.strip_prefix("0X"))
+        .unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    plain.then(|| u32::from_str_radix(digits, 16).ok().map(Uid))?
+}
+
+/// `-r`: `initial[:min:max]`, seconds.
+pub fn grtt(text: &str) -> Result<GrttBounds, String> {
+    let seconds = |what: &str, text: &str| {
+        text.parse()
+            .ok()
+            .filter(|s| (0.001..=1000.0).contains(s))
+            .map(Duration::from_secs_f64)
+            .ok_or_else(|| format!("Invalid {what}: expected 0.001 to 1000 seconds"))
+    };
+    let mut parts = text.split(':');
+    let initial = seconds("grtt", parts.next().unwrap_or_default())?;
+    let Some(min) = parts.next() else {
+        return Ok(GrttBounds {
+            initial,
+            ..GrttBounds::default()
+        });
+    };
+    let min = seconds("min_grtt", min)?;
+    let max = seconds(
+        "max_grtt",
+        parts
+            .next()
+            .ok_or("Missing max_grtt: expected initial:min:max")?,
+    )?;
+    if parts.next().is_some() {
+        return Err("Invalid grtt: expected initial[:min:max]".to_owned());
+    }
+    if min > max {
+        return Err("Invalid min_grtt/max_grtt: the minimum is above the maximum".to_owned());
+    }
+    if !(min..=max).contains(&initial) {
+        return Err(
+            "Invalid grtt: the initial value is not between minimum and maximum".to_owned(),
+        );
+    }
+    Ok(GrttBounds { initial, min, max })
+}
+
+/// `--protocol`: the generations that exist.
+pub fn protocol(text: &str) -> Result<Version, String> {
+    match text {
+        "4" => Ok(Version::V4),
+        "3" | "5" => Err(format!("protocol {text} is not available yet: expected 4")),
+        _ => Err("Invalid protocol: expected 3, 4 or 5".to_owned()),
+    }
+}
+
+/// The protocol to speak: the option, else `UFTP_PROTOCOL`, else 4.
+///
+/// # Errors
+/// The environment names none.
+pub fn protocol_or_environment(option: Option<Version>) -> Result<Version, crate::exit::Failure> {
+    match (option, std::env::var("UFTP_PROTOCOL")) {
+        (Some(version), _) => Ok(version),
+        (None, Ok(text)) if !text.is_empty() => protocol(&text).map_err(|why| {
+            crate::exit::Failure::command_line(format!("environment UFTP_PROTOCOL={text}: {why}"))
+        }),
+        _ => Ok(Version::V4),
+    }
+}
+
+/// The session is not encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoCipher;
+
+/// `-Y`: no cipher yet but none.
+pub fn cipher(text: &str) -> Result<NoCipher, String> {
+    const CIPHERS: [&str; 8] = [
+        "des",
+        "3des",
+        "aes128-cbc",
+        "aes256-cbc",
+        "aes128-gcm",
+        "aes256-gcm",
+        "aes128-ccm",
+        "aes256-ccm",
+    ];
+    match text {
+        "none" => Ok(NoCipher),
+        _ if CIPHERS.contains(&text) => Err(format!("cipher {text} is not available yet")),
+        _ => Err(format!(
+            "Invalid keytype: expected none, {}",
+            CIPHERS.join(", ")
+        )),
+    }
+}
