@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use uftp_proto::crypto::{
-    Binding, GroupMaster, OpenError, Premaster, PrivateKey, PublicKey, SignatureForm,
-    SignatureType, Suite, verify_packet,
+    Binding, GroupMaster, KeyKind, KeySpec, OpenError, Premaster, PrivateKey, PublicKey,
+    SignatureForm, SignatureType, Suite, verify_packet,
 };
 use uftp_proto::wire::{self, Announce, Header, Message, Version};
 
@@ -209,11 +209,7 @@ fn check_packets(v: &V, b: &Binding, master: &GroupMaster, server: &Party, clien
         tamper(v, &id, p, |bytes| {
             opener.open(bytes, public).map(|_| ()).err()
         });
-        let stranger = private_key(match p.sender.as_str() {
-            "server" => &v.client_key,
-            _ => &v.server_key,
-        });
-        refuse_strangers(&b.suite, p, &stranger, |bytes, signer| {
+        refuse_strangers(&b.suite, p, signer.key.kind(), |bytes, signer| {
             opener.open(bytes, signer).map(|_| ()).err()
         });
     }
@@ -245,14 +241,20 @@ fn tamper(v: &V, id: &str, p: &Packet, mut open: impl FnMut(&mut [u8]) -> Option
 fn refuse_strangers(
     suite: &Suite,
     p: &Packet,
-    stranger: &PrivateKey,
+    kind: KeyKind,
     mut open: impl FnMut(&mut [u8], Option<&PublicKey>) -> Option<OpenError>,
 ) {
-    if suite.signature != SignatureType::Keyex {
+    // Once is enough: making RSA keys takes its time.
+    if suite.signature != SignatureType::Keyex || p.kind != "KEYINFO_ACK" {
         return;
     }
     let mut packet = p.packet.to_vec();
     assert_eq!(open(&mut packet, None), Some(OpenError::NoSigner));
+    let stranger = PrivateKey::generate(match kind {
+        KeyKind::Rsa { bits } => KeySpec::Rsa(bits as u32),
+        KeyKind::Ec(curve) => KeySpec::Ec(curve),
+    })
+    .unwrap();
     let mut packet = p.packet.to_vec();
     assert_eq!(
         open(&mut packet, Some(stranger.public())),
