@@ -89,6 +89,7 @@ pub(super) struct Session<S> {
     link: Link,
     files: S,
     phase: Phase,
+    announced: Instant,
     /// The last answered item, for when the answer was lost.
     answered: Option<Answer>,
     /// The sender's last stamp and when it came.
@@ -104,7 +105,12 @@ pub(super) struct Session<S> {
 
 enum Phase {
     /// REGISTER is repeated until the sender confirms.
-    Registering { since: Instant, sent: Instant },
+    Registering {
+        sent: Instant,
+        /// When to give up. Never brought forward: when the sender has measured its first round
+        /// trips its estimate drops, and that must not cut off those whose confirmation was lost.
+        until: Instant,
+    },
     /// Between files.
     MidGroup,
     /// A file is open.
@@ -132,6 +138,7 @@ impl<S: SessionFiles> Session<S> {
         files: S,
     ) -> Self {
         let policy = Policy::of(header.version);
+        let timing = Timing::new(policy, terms.robust, header.grtt.duration());
         let mut outbox = Outbox::default();
         outbox.push(Outgoing::Register);
         Session {
@@ -144,13 +151,14 @@ impl<S: SessionFiles> Session<S> {
             private: terms.private,
             block_size: terms.block_size,
             policy,
-            timing: Timing::new(policy, terms.robust, header.grtt.duration()),
+            timing,
             link: Link::new(header.version, uid, info.group, info.instance),
             files,
             phase: Phase::Registering {
-                since: now,
                 sent: now,
+                until: now + timing.registration(),
             },
+            announced: now,
             answered: None,
             stamp: (announce.timestamp, now),
             newest: header.seq,
@@ -203,6 +211,9 @@ impl<S: SessionFiles> Session<S> {
                 self.accepted = now;
                 if newest {
                     self.newest = header.seq;
+                }
+                if let Phase::Registering { until, .. } = &mut self.phase {
+                    *until = (*until).max(self.announced + self.timing.registration());
                 }
             }
         }
@@ -537,9 +548,8 @@ impl<S: SessionFiles> Session<S> {
     pub(super) fn deadline(&self) -> Instant {
         let silence = self.alive + self.timing.silence();
         match &self.phase {
-            Phase::Registering { since, sent } => {
-                let give_up = *since + self.timing.registration();
-                give_up.min(*sent + self.timing.register_repeat())
+            Phase::Registering { sent, until } => {
+                (*until).min(*sent + self.timing.register_repeat())
             }
             Phase::MidGroup => silence,
             Phase::Receiving(transfer) => transfer
@@ -561,7 +571,7 @@ impl<S: SessionFiles> Session<S> {
         let timing = self.timing;
         let over = |since: Instant, time: Duration| now >= since + time;
         match &mut self.phase {
-            Phase::Registering { since, .. } if over(*since, timing.registration()) => {
+            Phase::Registering { until, .. } if now >= *until => {
                 return Err(Stop::abort("Registration unconfirmed"));
             }
             Phase::Registering { sent, .. } => {

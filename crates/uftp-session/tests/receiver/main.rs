@@ -1,0 +1,17 @@
+//! The receiving machine against scripted senders, in virtual time.
+
+// These are tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod support;
+
+mod acceptance;
+mod course;
+mod endings;
+mod loss;
+mod several;
