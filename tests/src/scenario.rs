@@ -33,6 +33,7 @@ pub struct ReceiverSetup<'w> {
     family: Family,
     program: Option<PathBuf>,
     args: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 /// A running receiver. Its UID is the number of its host.
@@ -46,14 +47,14 @@ pub struct Receiver {
 impl World {
     /// A receiver of `suite` for `host`.
     pub fn receiver(&self, suite: Suite, host: HostId) -> ReceiverSetup<'_> {
-        let (family, args) = (Family::V4, Vec::new());
         ReceiverSetup {
             world: self,
             suite,
             host,
-            family,
+            family: Family::V4,
             program: None,
-            args,
+            args: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -69,6 +70,7 @@ impl World {
             rate: "100000".to_owned(),
             timing: Timing::Quick,
             args: Vec::new(),
+            environment: Vec::new(),
             files: Vec::new(),
         }
     }
@@ -96,6 +98,13 @@ impl ReceiverSetup<'_> {
         self
     }
 
+    /// Adds a variable to the environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &Path) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts it and waits until it listens.
     ///
     /// # Errors
@@ -118,7 +127,8 @@ impl ReceiverSetup<'_> {
             .arg("-F")
             .arg(&status)
             .args(&self.args)
-            .env_remove("UFTP_PROTOCOL");
+            .env_remove("UFTP_PROTOCOL")
+            .envs(self.environment);
         let mut program = Program::start(&name, command, &world.log_path(&name))?;
         wait_until_listening(&mut program, "uftpd", PORT, public_group(self.family))?;
         Ok(Receiver {
@@ -246,6 +256,7 @@ pub struct SenderSetup<'w> {
     rate: String,
     timing: Timing,
     args: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
     files: Vec<PathBuf>,
 }
 
@@ -313,6 +324,13 @@ impl SenderSetup<'_> {
         self
     }
 
+    /// Adds a variable to the environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &Path) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Adds a file or directory to send.
     #[must_use]
     pub fn file(mut self, file: &Path) -> Self {
@@ -363,7 +381,8 @@ impl SenderSetup<'_> {
         command
             .args(&self.args)
             .args(&self.files)
-            .env_remove("UFTP_PROTOCOL");
+            .env_remove("UFTP_PROTOCOL")
+            .envs(self.environment);
         let program = Program::start(&name, command, &world.log_path(&name))?;
         Ok(Sender { program, status })
     }

@@ -4,6 +4,7 @@ use std::{
     env, fmt,
     fmt::Write as _,
     fs,
+    io::{Read as _, Seek as _, SeekFrom},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     process::Command,
@@ -286,7 +287,6 @@ impl World {
     }
 
     fn print_logs(&self) {
-        const SHOWN: usize = 6_000;
         let mut logs: Vec<PathBuf> = fs::read_dir(&self.dir)
             .map(|entries| {
                 entries
@@ -300,15 +300,14 @@ impl World {
         });
         logs.sort();
         for path in logs {
-            let text = fs::read(&path).unwrap_or_default();
-            let from = text.len().saturating_sub(SHOWN);
-            let shown = String::from_utf8_lossy(text.get(from..).unwrap_or_default());
-            let cut = if from > 0 { "… " } else { "" };
             let name = path
                 .file_name()
                 .map(|name| name.to_string_lossy())
                 .unwrap_or_default();
-            eprintln!("--- {name}\n{cut}{shown}");
+            match end_of(&path) {
+                Ok(text) => eprintln!("--- {name}\n{text}"),
+                Err(error) => eprintln!("--- {name}: {error}"),
+            }
         }
     }
 }
@@ -344,6 +343,18 @@ impl fmt::Display for Part {
 
 fn batch(script: &str) -> Result<()> {
     run("ip", &["-batch", "-"], script).map(drop)
+}
+
+/// What a log file ends with; programs that spin may have written a great deal.
+fn end_of(path: &Path) -> std::io::Result<String> {
+    const SHOWN: u64 = 6_000;
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut end = Vec::new();
+    file.seek(SeekFrom::Start(length.saturating_sub(SHOWN)))?;
+    file.take(SHOWN).read_to_end(&mut end)?;
+    let cut = if length > SHOWN { "… " } else { "" };
+    Ok(format!("{cut}{}", String::from_utf8_lossy(&end)))
 }
 
 /// Removes namespaces that killed test processes left behind: those named after processes that are gone.
