@@ -19,6 +19,9 @@ impl Pacer {
     /// Longest burst, in time at the rate.
     pub const BURST: Duration = Duration::from_millis(1);
 
+    /// Time between wake-ups at high rates: half of what a late one may catch up with.
+    pub const QUANTUM: Duration = Duration::from_micros(500);
+
     /// A pacer for `rate` bytes per second, at least 1.
     pub fn new(rate: u64) -> Self {
         Pacer {
@@ -47,6 +50,16 @@ impl Pacer {
     /// When the next datagram may be sent; in the past or `now` if at once.
     pub fn ready_at(&self, now: Instant) -> Instant {
         self.paid_until.unwrap_or(now)
+    }
+
+    /// When it is worth waking up to send datagrams of `bytes` charged bytes: when as many are
+    /// due as take [`QUANTUM`](Self::QUANTUM), but one at least and `most` at most. Sending each
+    /// as soon as it is due would cost a wake-up a datagram at high rates.
+    pub fn worthwhile_at(&self, now: Instant, bytes: u64, most: u32) -> Instant {
+        let cost = self.cost(bytes);
+        let fit = Self::QUANTUM.as_nanos() / cost.as_nanos().max(1);
+        let more = u32::try_from(fit).unwrap_or(most).min(most).max(1) - 1;
+        self.ready_at(now) + cost * more
     }
 
     /// How many datagrams of `bytes` charged bytes may go now; at most `most`.
@@ -118,6 +131,24 @@ mod tests {
                     "{rate}: burst of {longest}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn wakes_for_one_when_slow_and_for_many_when_fast() {
+        let now = Instant::now();
+        for (rate, cost_us, packets) in [
+            (1_352_000, 1000, 1),
+            (13_520_000, 100, 5),
+            (135_200_000, 10, 48),
+            (1_352_000_000, 1, 48),
+        ] {
+            let mut pacer = Pacer::new(rate);
+            pacer.charge(now, 1352);
+            let wake = pacer.worthwhile_at(now, 1352, 48);
+            let cost = Duration::from_micros(cost_us);
+            assert_eq!(wake, now + cost * packets, "{rate}");
+            assert_eq!(pacer.allowance(wake, 1352, 1000), packets as usize);
         }
     }
 

@@ -136,7 +136,6 @@ impl Announcing {
             s.clients.make_proxy(at);
         }
         s.measure(at, now, register.echo);
-        s.note_address(at, from);
         self.admit(s, at, None);
         for &uid in &register.clients {
             match find_or_add(s, uid) {

@@ -144,6 +144,7 @@ impl Informing {
     pub(super) fn advance(&mut self, s: &mut Session, now: Instant) -> Next {
         if s.config.quit_on_error && s.lost_one {
             s.abort_all(DROPPED_OUT);
+            s.finish_item(self.file, self.item.clone(), None);
             return Next::Over(Outcome::NobodyReady);
         }
         if s.clients.destinations_in(&[State::Registered]) == 0 {

@@ -156,11 +156,12 @@ impl<S: FileSource> Sender<S> {
             Phase::Closing(phase) => phase.timer(),
             Phase::Over => None,
         };
-        let sending = match &self.phase {
-            Phase::Transfer(phase) => phase.is_sending(),
-            _ => false,
+        let s = &self.session;
+        let packet = match &self.phase {
+            _ if s.has_control() => Some(s.control_ready_at()),
+            Phase::Transfer(phase) => phase.data_ready_at(s),
+            _ => None,
         };
-        let packet = (sending || self.session.has_control()).then(|| self.session.ready_at());
         timer.into_iter().chain(packet).min()
     }
 
@@ -231,6 +232,9 @@ impl<S: FileSource> Sender<S> {
 
     /// Finds out who speaks, and lets the phase listen.
     fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), Refusal> {
+        if matches!(self.phase, Phase::Over) {
+            return Err(Refusal::OutOfPlace);
+        }
         let s = &mut self.session;
         let header = wire::decode_header(datagram).map_err(|_| Refusal::Malformed)?;
         if header.version != s.config.version {
@@ -260,12 +264,13 @@ impl<S: FileSource> Sender<S> {
             s.remind(at, now);
             return Err(Refusal::OutOfPlace);
         }
+        s.note_address(at, from);
         match &mut self.phase {
             Phase::Announcing(phase) => phase.handle(s, now, from, at, &message),
             Phase::Informing(phase) => phase.handle(s, now, at, &message),
             Phase::Transfer(phase) => phase.handle(s, now, at, &message),
             Phase::Closing(phase) => phase.handle(s, now, at, &message),
-            Phase::Over => return Err(Refusal::OutOfPlace),
+            Phase::Over => {}
         }
         Ok(())
     }

@@ -252,8 +252,11 @@ impl Session {
     /// Marks a destination as out of the session.
     pub(super) fn note_abort(&mut self, at: usize, reason: String, by_client: bool) {
         self.clients.set_state(at, State::Aborted);
-        if let Some(client) = self.clients.get(at) {
+        let now = self.now;
+        if let Some(client) = self.clients.get_mut(at) {
             self.lost_one |= !client.proxy;
+            // What it sent before it knew is no reason to tell it.
+            client.told_off = Some(now);
             let client = client.uid;
             self.events.push_back(SenderEvent::ClientAborted {
                 client,
@@ -327,8 +330,8 @@ impl Session {
         !self.aborts.is_empty() || !self.lists.is_empty()
     }
 
-    /// Earliest time for the next packet.
-    pub(super) fn ready_at(&self) -> Instant {
+    /// Earliest time for the next control message.
+    pub(super) fn control_ready_at(&self) -> Instant {
         if self.aborts.front().is_some_and(|a| a.at_once) {
             return self.now;
         }

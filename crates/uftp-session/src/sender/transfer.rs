@@ -120,9 +120,10 @@ impl Transfer {
         (self.sent, self.repaired)
     }
 
-    /// Whether there is data to send.
-    pub(super) fn is_sending(&self) -> bool {
-        matches!(self.stage, Stage::Sending(_))
+    /// When to go on sending data, if there is any.
+    pub(super) fn data_ready_at(&self, s: &Session) -> Option<Instant> {
+        let sending = matches!(self.stage, Stage::Sending(_));
+        sending.then(|| s.pacer.worthwhile_at(s.now, s.rate.charged(), RUN as u32))
     }
 
     pub(super) fn timer(&self) -> Option<Instant> {

@@ -1,4 +1,3 @@
-#![allow(dead_code)]
 //! A sender among scripted receivers, in virtual time.
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,13 +11,14 @@ use uftp_proto::geometry::Sectioning;
 use uftp_proto::nak::BlockMap;
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{
-    self, Abort, BlockRef, Complete, CompleteStatus, FileInfoAck, FileType, Header, Message,
+    self, Abort, BlockRef, Complete, CompleteStatus, FileInfoAck, FileType, Header, Message, Pace,
     Register, Status, Version,
 };
 use uftp_proto::{Ecn, FileId, Geometry, GroupId, Instance, Seq, Uid, WireTime};
 use uftp_session::files::{FileSource, SendItem};
 use uftp_session::sender::{
-    ClientEntry, GrttBounds, NakLimit, Outcome, Rate, Sender, SenderConfig, SenderEvent, SyncMode,
+    ClientEntry, FileOutcome, GrttBounds, NakLimit, Outcome, Rate, Sender, SenderConfig,
+    SenderEvent, SyncMode,
 };
 use uftp_session::{Batch, Clock};
 
@@ -175,7 +175,10 @@ pub(crate) struct Peer {
     pub(crate) speaks: Box<dyn FnMut(&Message<'_>) -> bool>,
     /// What it answers FILEINFO with, other than FILEINFO_ACK.
     pub(crate) at_once: Option<CompleteStatus>,
-    pub(crate) registered: bool,
+    pub(crate) block_size: u16,
+    /// What it has of the file already, but for these blocks.
+    pub(crate) has: Option<Vec<u8>>,
+    pub(crate) lacks: Vec<u32>,
     pub(crate) confirmed: bool,
     pub(crate) ended: Option<String>,
     pub(crate) done_conf: bool,
@@ -199,7 +202,9 @@ impl Peer {
             hears: Box::new(|_| true),
             speaks: Box::new(|_| true),
             at_once: None,
-            registered: false,
+            block_size: 0,
+            has: None,
+            lacks: Vec::new(),
             confirmed: false,
             ended: None,
             done_conf: false,
@@ -249,8 +254,12 @@ impl Peer {
         let grtt = packet.header().grtt.duration();
         match packet.message() {
             Message::Announce(m) => {
-                if (m.clients.is_empty() || m.clients.contains(&self.uid)) && !self.confirmed {
-                    self.registered = true;
+                let Pace::Adaptive { block_size, .. } = m.pace else {
+                    panic!("pace of protocol 3")
+                };
+                self.block_size = block_size;
+                let invited = m.clients.is_empty() || m.clients.contains(&self.uid);
+                if invited && !self.confirmed {
                     out.push((DELAY, register(m.timestamp.plus(DELAY))));
                 }
             }
@@ -264,17 +273,27 @@ impl Peer {
                     self.complete.insert(m.file, m.name.clone());
                     out.push((DELAY, complete(m.file, CompleteStatus::NORMAL)));
                 } else {
+                    let block_size = self.block_size;
                     self.files.entry(m.file).or_insert_with(|| {
-                        let geometry = Geometry::new(m.size, 1300, Sectioning::Balanced).unwrap();
-                        Incoming {
+                        let geometry =
+                            Geometry::new(m.size, block_size, Sectioning::Balanced).unwrap();
+                        let mut incoming = Incoming {
                             geometry,
                             missing: BlockMap::all_missing(geometry.blocks()),
                             data: vec![0; m.size as usize],
+                        };
+                        if let Some(data) = &self.has {
+                            incoming.missing = BlockMap::none_missing(geometry.blocks());
+                            for &block in &self.lacks {
+                                incoming.missing.set(block);
+                            }
+                            incoming.data.clone_from(data);
                         }
+                        incoming
                     });
                     let ack = FileInfoAck {
                         file: m.file,
-                        partial: false,
+                        partial: self.has.is_some(),
                         echo: m.timestamp.plus(DELAY),
                         clients: Vec::new(),
                     };
@@ -384,13 +403,13 @@ pub(crate) struct Lab {
     pub(crate) peers: Vec<Peer>,
     pub(crate) start: Instant,
     pub(crate) now: Instant,
-    pub(crate) wall: WireTime,
     pub(crate) packets: Vec<Packet>,
     pub(crate) events: Vec<SenderEvent>,
     /// Datagrams on their way to the sender.
     inbound: BTreeMap<(Instant, u64), (SocketAddr, Vec<u8>)>,
     count: u64,
     batch: Batch,
+    clock: Clock,
 }
 
 impl Lab {
@@ -404,12 +423,12 @@ impl Lab {
             peers,
             start,
             now: start,
-            wall,
             packets: Vec::new(),
             events: Vec::new(),
             inbound: BTreeMap::new(),
             count: 0,
             batch: Batch::new(128 * 1024),
+            clock,
         }
     }
 
@@ -479,15 +498,11 @@ impl Lab {
             if self.batch.is_empty() {
                 return;
             }
-            let first = self
-                .packets
-                .first()
-                .map_or(Duration::ZERO, |_| self.now - self.start);
             let sent: Vec<_> = self
                 .batch
                 .datagrams()
                 .map(|(to, _, bytes)| Packet {
-                    at: first,
+                    at: self.now - self.start,
                     to,
                     bytes: bytes.to_vec(),
                 })
@@ -508,6 +523,20 @@ impl Lab {
                 self.packets.push(packet);
             }
         }
+    }
+
+    /// What the sender's clock says.
+    pub(crate) fn stamp(&self) -> WireTime {
+        self.clock.stamp(self.now)
+    }
+
+    /// How a file ended at the receivers in list order.
+    pub(crate) fn results(&self, number: u16) -> Vec<FileOutcome> {
+        let results = self.events.iter().find_map(|event| match event {
+            SenderEvent::FileFinished { file, results, .. } if file.0 == number => Some(results),
+            _ => None,
+        });
+        results.unwrap().iter().map(|r| r.outcome).collect()
     }
 
     /// The kinds of packets in order, FILESEG runs as one word.

@@ -3,4 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // these are tests
 
 mod flow;
+mod hostile;
 mod lab;
+mod lists;
+mod proxies;
+mod stop;
+mod trouble;

@@ -1,0 +1,67 @@
+//! The user ends the session.
+
+use uftp_proto::wire::Message;
+use uftp_session::sender::{Outcome, SenderEvent};
+
+use crate::lab::*;
+
+fn stopped_when(until: impl Fn(&SenderEvent) -> bool + Copy) {
+    let source = Memory::default().file("f", noise(200_000));
+    let mut lab = Lab::new(
+        config(Some(&[1, 2])),
+        source,
+        vec![Peer::new(1), Peer::new(2)],
+    );
+    lab.run_until(|lab| lab.has(until));
+    let now = lab.now;
+    lab.sender.stop(now);
+    assert!(!lab.sender.is_finished(), "the ABORT is still to be sent");
+    assert_eq!(lab.run(), Outcome::Interrupted);
+    let last = lab.packets.last().unwrap();
+    assert_eq!(last.word(), "ABORT(0) Server quit, aborting all");
+    assert_eq!(last.at, now - lab.start, "not held up by the rate");
+    assert_eq!(lab.of("ABORT").len(), 1);
+    assert_eq!(lab.sender.poll_timeout(), None);
+    lab.sender.stop(now);
+    assert!(lab.sender.is_finished(), "it ends once");
+}
+
+#[test]
+fn while_announcing() {
+    stopped_when(|e| matches!(e, SenderEvent::AnnounceSent { .. }));
+}
+
+#[test]
+fn once_all_have_registered() {
+    stopped_when(|e| matches!(e, SenderEvent::RegConfSent { .. }));
+}
+
+#[test]
+fn during_file_info() {
+    stopped_when(|e| matches!(e, SenderEvent::FileInfoSent { .. }));
+}
+
+#[test]
+fn in_the_middle_of_the_data() {
+    stopped_when(|e| matches!(e, SenderEvent::SectionStarted { .. }));
+}
+
+#[test]
+fn while_asking_for_reports() {
+    stopped_when(|e| matches!(e, SenderEvent::DoneSent { .. }));
+}
+
+#[test]
+fn while_closing() {
+    stopped_when(|e| matches!(e, SenderEvent::Finishing));
+}
+
+#[test]
+fn before_anything_was_sent() {
+    let mut lab = Lab::new(config(None), Memory::default(), vec![Peer::new(1)]);
+    let now = lab.now;
+    lab.sender.stop(now);
+    assert_eq!(lab.run(), Outcome::Interrupted);
+    assert!(matches!(lab.packets[0].message(), Message::Abort(_)));
+    assert_eq!(lab.packets.len(), 1);
+}
