@@ -209,20 +209,20 @@ fn what_is_no_regular_file_is_done_at_once() {
 
 #[test]
 fn the_store_decides_over_a_file() {
-    let reject: OfferFn = |_| Offer::Done {
+    let reject: OfferFn = Box::new(|_| Offer::Done {
         status: CompleteStatus::REJECTED,
         free_space: None,
         note: Some("outside".to_owned()),
-    };
-    let skip: OfferFn = |_| Offer::Done {
+    });
+    let skip: OfferFn = Box::new(|_| Offer::Done {
         status: CompleteStatus::SKIPPED,
         free_space: None,
         note: None,
-    };
-    let overwrite: OfferFn = |_| Offer::Accept {
+    });
+    let overwrite: OfferFn = Box::new(|_| Offer::Accept {
         status: CompleteStatus::OVERWRITE,
         missing: None,
-    };
+    });
     let mut script = Script::default();
     let mut bench = Bench::confirmed(&mut script);
     for (decide, answers) in [

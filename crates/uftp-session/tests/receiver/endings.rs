@@ -369,7 +369,7 @@ fn the_store_may_end_the_session() {
     let mut script = Script::default();
     let mut bench = Bench::confirmed(&mut script);
     bench.store.change(|store| {
-        store.decide = |_| Offer::Abort("Not enough disk space".to_owned());
+        store.decide = Box::new(|_| Offer::Abort("Not enough disk space".to_owned()));
     });
     script.next_file(10);
     bench.hear(&mut script, |s| s.file_info(&[ME]));

@@ -161,7 +161,7 @@ fn a_resumed_file_says_so_and_reports_at_once() {
     let mut script = Script::default();
     let mut bench = Bench::confirmed(&mut script);
     bench.store.change(|store| {
-        store.decide = |file| {
+        store.decide = Box::new(|file| {
             let mut missing = BlockMap::none_missing(file.size.div_ceil(10) as u32);
             missing.set(2);
             missing.set(90);
@@ -169,7 +169,7 @@ fn a_resumed_file_says_so_and_reports_at_once() {
                 status: CompleteStatus::NORMAL,
                 missing: Some(missing),
             }
-        }
+        });
     });
     script.next_file(1000);
     bench.hear(&mut script, |s| s.file_info(&[ME]));
@@ -192,10 +192,10 @@ fn a_map_of_another_size_is_not_believed() {
     let mut script = Script::default();
     let mut bench = Bench::confirmed(&mut script);
     bench.store.change(|store| {
-        store.decide = |_| Offer::Accept {
+        store.decide = Box::new(|_| Offer::Accept {
             status: CompleteStatus::NORMAL,
             missing: Some(BlockMap::none_missing(1)),
-        }
+        });
     });
     script.next_file(20);
     bench.hear(&mut script, |s| s.file_info(&[ME]));

@@ -14,4 +14,5 @@ mod acceptance;
 mod course;
 mod endings;
 mod loss;
+mod replay;
 mod several;

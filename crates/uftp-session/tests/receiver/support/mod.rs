@@ -1,4 +1,5 @@
 mod bench;
+pub(crate) mod pcap;
 mod script;
 mod store;
 

@@ -10,7 +10,7 @@ use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_session::files::{FileStore, IncomingFile, Offer, SessionFiles, SessionInfo};
 
 /// Decides over an offered file.
-pub(crate) type OfferFn = fn(&IncomingFile) -> Offer;
+pub(crate) type OfferFn = Box<dyn FnMut(&IncomingFile) -> Offer>;
 
 #[derive(Clone, Default)]
 pub(crate) struct MemStore {
@@ -48,7 +48,7 @@ impl Default for Shared {
             room: usize::MAX,
             finish_fails: false,
             lazy: false,
-            decide: ordinary,
+            decide: Box::new(ordinary),
         }
     }
 }

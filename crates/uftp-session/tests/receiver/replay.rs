@@ -1,0 +1,309 @@
+//! Sessions of the deployed programs: given what their receivers heard, ours must say what they
+//! said, byte for byte but for the echoed times, and at about the same time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use uftp_proto::geometry::Sectioning;
+use uftp_proto::wire::{
+    self, BlockRef, CompleteStatus, FileInfo, FileType, Function, Header, Message,
+};
+use uftp_proto::{FileId, Geometry, Uid};
+use uftp_session::Refusal;
+use uftp_session::files::Offer;
+use uftp_session::receiver::ReceiverConfig;
+
+use super::support::pcap::{self, Recorded};
+use super::support::{Bench, config};
+
+const SERVER: Uid = Uid(0xAA);
+
+/// A capture with all its packets decoded.
+struct Session<'a> {
+    packets: Vec<(&'a Recorded, Header, Message<'a>)>,
+}
+
+impl<'a> Session<'a> {
+    fn of(recorded: &'a [Recorded]) -> Self {
+        let decoded = |packet: &'a Recorded| {
+            let header = wire::decode_header(&packet.bytes).unwrap();
+            let message = &packet.bytes[Header::LEN..];
+            let message = wire::decode(header.version, header.function, message).unwrap();
+            (packet, header, message)
+        };
+        Session {
+            packets: recorded.iter().map(decoded).collect(),
+        }
+    }
+
+    fn clients(&self) -> BTreeSet<Uid> {
+        let sources = self.packets.iter().map(|(_, header, _)| header.src);
+        sources.filter(|src| *src != SERVER).collect()
+    }
+
+    fn said_by(&self, client: Uid) -> impl Iterator<Item = &(&'a Recorded, Header, Message<'a>)> {
+        let by = move |(_, header, _): &&(_, Header, _)| header.src == client;
+        self.packets.iter().filter(by)
+    }
+
+    fn infos(&self) -> impl Iterator<Item = &FileInfo> {
+        self.packets
+            .iter()
+            .filter_map(|(_, _, message)| match message {
+                Message::FileInfo(info) => Some(info),
+                _ => None,
+            })
+    }
+
+    /// What a client's disk had to say to each file, told from the client's answers.
+    fn decisions(&self, client: Uid) -> BTreeMap<FileId, Offer> {
+        let mut decisions = BTreeMap::new();
+        for (_, _, message) in self.said_by(client) {
+            match message {
+                Message::FileInfoAck(ack) => {
+                    let accept = Offer::Accept {
+                        status: CompleteStatus::NORMAL,
+                        missing: None,
+                    };
+                    decisions.entry(ack.file).or_insert(accept);
+                }
+                Message::Complete(complete) => {
+                    let done = Offer::Done {
+                        status: complete.status,
+                        free_space: complete.free_space,
+                        note: None,
+                    };
+                    decisions.entry(complete.file).or_insert(done);
+                }
+                _ => {}
+            }
+        }
+        decisions
+    }
+
+    /// Positions of packets that a client missed: blocks that its next STATUS asks for, and
+    /// FILEINFOs that it did not answer before they were repeated.
+    fn missed(&self, client: Uid, block_size: u16) -> BTreeSet<usize> {
+        let mut missed = BTreeSet::new();
+        let mut blocks: BTreeMap<(u16, u16), usize> = BTreeMap::new();
+        let mut unanswered = None;
+        let sizes: BTreeMap<FileId, u64> = self.infos().map(|i| (i.file, i.size)).collect();
+        for (position, (_, header, message)) in self.packets.iter().enumerate() {
+            match message {
+                Message::FileInfo(info) if info.clients.contains(&client) => {
+                    missed.extend(unanswered.replace(position));
+                }
+                Message::FileSeg(seg) => {
+                    let BlockRef::InSection { section, block } = seg.at else {
+                        panic!("a block of another protocol");
+                    };
+                    blocks.insert((section, block), position);
+                }
+                _ if header.src != client => {}
+                Message::Status(status) => {
+                    let geometry =
+                        Geometry::new(sizes[&status.file], block_size, Sectioning::Balanced);
+                    let section = geometry.unwrap().section(status.section).unwrap();
+                    for block in 0..section.len() as u16 {
+                        if status.naks[usize::from(block / 8)] & 1 << (block % 8) != 0 {
+                            missed.insert(blocks[&(status.section, block)]);
+                        }
+                    }
+                }
+                Message::FileInfoAck(_) | Message::Complete(_) => unanswered = None,
+                _ => {}
+            }
+        }
+        missed
+    }
+
+    /// The file contents that went over the wire.
+    fn contents(&self, block_size: u16) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut names = BTreeMap::new();
+        let mut contents = BTreeMap::new();
+        for (_, _, message) in &self.packets {
+            match message {
+                Message::FileInfo(info) if info.file_type == FileType::REGULAR => {
+                    names.insert(info.file, (info.name.clone(), info.size));
+                    let empty = || vec![0; info.size as usize];
+                    contents.entry(info.name.clone()).or_insert_with(empty);
+                }
+                Message::FileSeg(seg) => {
+                    let (name, size) = &names[&seg.file];
+                    let geometry = Geometry::new(*size, block_size, Sectioning::Balanced).unwrap();
+                    let BlockRef::InSection { section, block } = seg.at else {
+                        panic!("a block of another protocol");
+                    };
+                    let block = geometry.block_at(section, block.into()).unwrap();
+                    let at = geometry.offset(block) as usize;
+                    let content = contents.get_mut(name).unwrap();
+                    content[at..at + seg.data.len()].copy_from_slice(seg.data);
+                }
+                _ => {}
+            }
+        }
+        contents
+    }
+
+    fn block_size(&self) -> u16 {
+        let size = self
+            .packets
+            .iter()
+            .find_map(|(_, _, message)| match message {
+                Message::Announce(announce) => match announce.pace {
+                    wire::Pace::Adaptive { block_size, .. } => Some(block_size),
+                    wire::Pace::Fixed(_) => None,
+                },
+                _ => None,
+            });
+        size.expect("an ANNOUNCE")
+    }
+}
+
+/// A packet without the times it echoes.
+fn timeless(function: Function, packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    let echo = match function {
+        Function::Register => 4..12,
+        Function::FileInfoAck => 8..16,
+        _ => 0..0,
+    };
+    packet[Header::LEN..][echo].fill(0);
+    packet
+}
+
+/// Times differ by what the recording machine took, at most.
+const SLACK: Duration = Duration::from_millis(15);
+
+/// Plays a capture to one receiver for each of its clients.
+fn replay(name: &str) {
+    let recorded = pcap::read(&format!("{name}.pcap"));
+    let session = Session::of(&recorded);
+    let block_size = session.block_size();
+    let clients = session.clients();
+    assert!(!clients.is_empty());
+    for client in clients {
+        let mut bench = play(&session, client, block_size);
+        let sent = std::mem::take(&mut bench.sent);
+        let mut ours = sent.iter();
+        for (theirs, header, message) in session.said_by(client) {
+            let context = format!("{name}, {client} at {:?}: {message:?}", theirs.at);
+            let (at, to, packet) = ours.next().unwrap_or_else(|| panic!("{context}: silent"));
+            let function = wire::decode_header(packet).unwrap().function;
+            assert_eq!(function, header.function, "{context}");
+            assert_eq!(
+                timeless(function, packet),
+                timeless(function, &theirs.bytes),
+                "{context}"
+            );
+            assert_eq!(*to, theirs.to, "{context}");
+            assert!(at.abs_diff(theirs.at) < SLACK, "{context}: ours at {at:?}");
+        }
+        assert_eq!(ours.len(), 0, "{name}, {client} says more than recorded");
+        assert!(bench.receiver.is_idle(), "{name}, {client}");
+        let contents = session.contents(block_size);
+        for (file, content) in &bench.store.look().files {
+            assert_eq!(content, &contents[file], "{name}, {client}");
+        }
+        // Once it is over for one, the session goes on for others.
+        bench.refused_only(Refusal::OtherSession);
+    }
+}
+
+fn play(session: &Session<'_>, client: Uid, block_size: u16) -> Bench {
+    let mut bench = Bench::with(ReceiverConfig {
+        uid: client,
+        ..config()
+    });
+    let mut decisions = session.decisions(client);
+    bench.store.change(|store| {
+        store.decide = Box::new(move |file| {
+            let decision = decisions.remove(&file.file);
+            decision.expect("each file is offered once")
+        });
+    });
+    let address = session.said_by(client).next().unwrap().0.from;
+    let missed = session.missed(client, block_size);
+    let start = bench.now;
+    for (position, (packet, header, message)) in session.packets.iter().enumerate() {
+        bench.pass(start + packet.at - bench.now);
+        let for_us =
+            header.src == SERVER && (packet.to.ip().is_multicast() || packet.to == address);
+        if for_us && !missed.contains(&position) {
+            bench.feed(packet.from, &mut packet.bytes.clone());
+        }
+        if let Message::Abort(_) = message
+            && header.src == client
+        {
+            // Its user stopped it.
+            bench.receiver.shutdown(bench.now);
+            bench.drain();
+        }
+    }
+    bench
+}
+
+#[test]
+fn one_file_two_clients() {
+    replay("v4-plain-2clients");
+}
+
+#[test]
+fn many_files() {
+    replay("v4-plain-files");
+}
+
+#[test]
+fn closed_group() {
+    replay("v4-closed3");
+}
+
+#[test]
+fn closed_group_with_one_missing() {
+    replay("v4-closed3-missing");
+}
+
+#[test]
+fn directories_and_links() {
+    replay("v4-dirs");
+}
+
+#[test]
+fn rejected_path() {
+    replay("v4-rejected");
+}
+
+#[test]
+fn losses() {
+    replay("v4-loss");
+}
+
+#[test]
+fn deletion_and_free_space() {
+    replay("v4-meta");
+}
+
+#[test]
+fn unicast() {
+    replay("v4-unicast");
+}
+
+#[test]
+fn ipv6() {
+    replay("v4-ipv6");
+}
+
+#[test]
+fn abort_by_the_server() {
+    replay("v4-abort-server");
+}
+
+#[test]
+fn abort_by_a_client() {
+    replay("v4-abort-client");
+}
+
+#[test]
+fn preview() {
+    replay("v4-sync-preview");
+}
