@@ -220,3 +220,31 @@ impl Transmission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_size_stops_that_size_and_larger_ones_only() {
+        let transmission = Transmission::new(Offload::Auto);
+        assert!(transmission.may_cut(9000));
+        transmission.refuse(Refusal::SegmentSize, 8828);
+        transmission.refuse(Refusal::SegmentSize, 9000);
+        assert!(!transmission.may_cut(9000));
+        assert!(!transmission.may_cut(8828));
+        assert!(transmission.may_cut(8827));
+        assert_eq!(transmission.mode(), Offload::Auto);
+    }
+
+    #[test]
+    fn a_device_that_cannot_cut_is_remembered_and_nothing_comes_back() {
+        let transmission = Transmission::new(Offload::Auto);
+        transmission.refuse(Refusal::Always, 1328);
+        assert_eq!(transmission.mode(), Offload::SendmmsgOnly);
+        assert!(!transmission.may_cut(100));
+        transmission.step_down_to(Offload::Plain);
+        transmission.refuse(Refusal::Always, 1328);
+        assert_eq!(transmission.mode(), Offload::Plain);
+    }
+}
