@@ -27,7 +27,13 @@ pub(super) struct NakSweep {
     sections: Range<u32>,
     /// Sections `0..before` are still to be looked at if nothing was reported.
     before: u32,
+    /// How many sections may still be reported.
+    reports_left: u32,
 }
+
+/// Most sections reported at a time, so that one question for a huge file does not make us flood
+/// the network. The rest is reported when these have been repaired.
+const MAX_REPORTS: u32 = 1024;
 
 /// A DONE for the file being received, which is not complete or does not ask us.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +85,7 @@ impl NakTimer {
         Some(NakSweep {
             before: if armed.asked { armed.sections.start } else { 0 },
             sections: armed.sections,
+            reports_left: MAX_REPORTS,
         })
     }
 }
@@ -86,6 +93,9 @@ impl NakTimer {
 impl NakSweep {
     /// The section to look at now, `None` when all have been.
     pub(super) fn section(&self) -> Option<u16> {
+        if self.reports_left == 0 {
+            return None;
+        }
         let next = if self.sections.is_empty() {
             (self.before > 0).then_some(0)
         } else {
@@ -96,6 +106,7 @@ impl NakSweep {
 
     /// Goes on to the next section. `reported`: the one looked at had gaps.
     pub(super) fn advance(&mut self, reported: bool) {
+        self.reports_left -= u32::from(reported && self.reports_left > 0);
         if self.sections.is_empty() {
             self.sections = 0..std::mem::take(&mut self.before);
         } else if reported {
@@ -207,5 +218,15 @@ mod tests {
         timer.done(t0, G, heard);
         let sweep = timer.due(t0).unwrap();
         assert_eq!(looked_at(sweep, &[0]).len(), 65536);
+    }
+
+    #[test]
+    fn a_sweep_has_an_end() {
+        let t0 = Instant::now();
+        let mut timer = NakTimer::default();
+        timer.done(t0, G, done(5000, true));
+        let gaps: Vec<u16> = (100..5000).collect();
+        let seen = looked_at(timer.due(t0 + G).unwrap(), &gaps);
+        assert_eq!(seen.last(), Some(&1123));
     }
 }

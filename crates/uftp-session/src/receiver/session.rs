@@ -138,7 +138,7 @@ impl<S: SessionFiles> Session<S> {
         files: S,
     ) -> Self {
         let policy = Policy::of(header.version);
-        let timing = Timing::new(policy, terms.robust, header.grtt.duration());
+        let timing = Timing::new(policy, terms.robust, header.grtt);
         let mut outbox = Outbox::default();
         outbox.push(Outgoing::Register);
         Session {
@@ -203,7 +203,7 @@ impl<S: SessionFiles> Session<S> {
     ) -> Handled {
         let newest = self.check_window(now, header)?;
         let timing = self.timing;
-        self.timing.set_grtt(header.grtt.duration());
+        self.timing.set_grtt(header.grtt);
         let handled = self.dispatch(now, newest, message, around);
         match handled {
             Err(Stop::Refused(_)) => self.timing = timing,
@@ -252,6 +252,11 @@ impl<S: SessionFiles> Session<S> {
     ) -> Handled {
         if let Message::Abort(abort) = message {
             return self.aborted(abort, around.uid);
+        }
+        if let Message::FileInfo(info) = message
+            && info.file == FileId::SESSION
+        {
+            return Err(Refusal::OutOfRange.into());
         }
         match (&mut self.phase, message) {
             (Phase::Receiving(_), Message::FileSeg(seg)) => self.file_seg(now, newest, seg),
@@ -319,9 +324,6 @@ impl<S: SessionFiles> Session<S> {
         info: &FileInfo,
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        if info.file == FileId::SESSION {
-            return Err(Refusal::OutOfRange.into());
-        }
         if !info.clients.contains(&around.uid) {
             self.alive = now;
             return Ok(());

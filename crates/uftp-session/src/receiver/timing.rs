@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use uftp_proto::quant::RttCode;
+
 use crate::policy::Policy;
 
 /// The clockwork of one session at a receiver (behaviour-sender-receiver §1.2). Every time is a
@@ -10,7 +12,8 @@ pub(super) struct Timing {
     register_interval: u32,
     /// How often the sender repeats a message before it gives up.
     robust: u8,
-    /// Round trip time to the farthest receiver, as the sender says.
+    /// Round trip time to the farthest receiver, as the sender says, and what that means.
+    code: RttCode,
     grtt: Duration,
 }
 
@@ -24,17 +27,21 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 const SHORTEST_REPEAT: Duration = Duration::from_millis(1);
 
 impl Timing {
-    pub(super) fn new(policy: Policy, robust: u8, grtt: Duration) -> Self {
+    pub(super) fn new(policy: Policy, robust: u8, grtt: RttCode) -> Self {
         Timing {
             register_interval: policy.register_interval,
             robust,
-            grtt,
+            code: grtt,
+            grtt: grtt.duration(),
         }
     }
 
     /// Takes over the round trip time of a header; running timers follow.
-    pub(super) fn set_grtt(&mut self, grtt: Duration) {
-        self.grtt = grtt;
+    pub(super) fn set_grtt(&mut self, grtt: RttCode) {
+        if self.code != grtt {
+            self.code = grtt;
+            self.grtt = grtt.duration();
+        }
     }
 
     /// From the end of a section, or from a DONE, to the STATUS.
@@ -75,31 +82,31 @@ impl Timing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uftp_proto::quant::RttCode;
     use uftp_proto::wire::Version;
 
     #[test]
     fn numbers_of_the_specification() {
-        let g = RttCode(127).duration();
-        let v4 = Timing::new(Policy::of(Version::V4), 10, g);
-        let v5 = Timing::new(Policy::of(Version::V5), 10, g);
+        let code = RttCode(127);
+        let g = code.duration();
+        let v4 = Timing::new(Policy::of(Version::V4), 10, code);
+        let v5 = Timing::new(Policy::of(Version::V5), 10, code);
         assert_eq!(v4.registration().as_millis(), 2118);
         assert_eq!(v5.registration().as_millis(), 2647);
         assert_eq!(v4.silence(), Duration::from_secs(1));
         assert_eq!(v4.register_repeat(), g * 4);
         assert_eq!(v5.register_repeat(), g * 5);
         assert_eq!(v5.complete_repeat(), g * 4);
-        let slow = Timing::new(Policy::of(Version::V4), 20, Duration::from_millis(532));
-        assert_eq!(slow.silence(), Duration::from_millis(10_640));
-        assert_eq!(slow.confirmation(), Duration::from_millis(42_560));
+        let slow = Timing::new(Policy::of(Version::V4), 20, RttCode(157));
+        assert_eq!(slow.silence().as_millis(), 10_644);
+        assert_eq!(slow.confirmation().as_millis(), 42_577);
     }
 
     #[test]
     fn a_header_that_claims_no_round_trip_causes_no_flood() {
-        let timing = Timing::new(Policy::of(Version::V4), 255, Duration::from_micros(1));
+        let timing = Timing::new(Policy::of(Version::V4), 255, RttCode(0));
         assert_eq!(timing.register_repeat(), Duration::from_millis(1));
         assert_eq!(timing.complete_repeat(), Duration::from_millis(1));
-        let longest = Timing::new(Policy::of(Version::V4), 255, RttCode(255).duration());
+        let longest = Timing::new(Policy::of(Version::V4), 255, RttCode(255));
         assert_eq!(longest.registration(), Duration::from_secs(1_020_000));
     }
 }

@@ -333,7 +333,7 @@ fn a_huge_file_takes_no_memory_and_its_report_comes_in_parts() {
     let mut bench = Bench::confirmed(&mut script);
     script.next_file(1);
     let mut info = script.info(&[ME]);
-    info.size = 512 * 4096 * 1000;
+    info.size = 512 * 4096 * 2000;
     bench.store.change(|store| {
         // Do not make that file in memory.
         store.lazy = true;
@@ -341,9 +341,13 @@ fn a_huge_file_takes_no_memory_and_its_report_comes_in_parts() {
     bench.hear(&mut script, |s| {
         s.packet(&uftp_proto::wire::Message::FileInfo(info))
     });
-    bench.hear(&mut script, |s| s.done_for(FileId(1), 999, &[ME]));
+    bench.hear(&mut script, |s| s.done_for(FileId(1), 1999, &[ME]));
     bench.pass(g());
     let said = bench.said();
-    assert_eq!(said.len(), 1001, "an acknowledgment and a report a section");
-    assert!(said[1000].starts_with("STATUS 1/999 [0, 1,"));
+    assert_eq!(
+        said.len(),
+        1025,
+        "an acknowledgment, and a report a section"
+    );
+    assert!(said[1024].starts_with("STATUS 1/1023 [0, 1,"));
 }
