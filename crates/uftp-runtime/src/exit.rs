@@ -32,6 +32,23 @@ pub enum Exit {
     NothingAccepted = 10,
 }
 
+impl Exit {
+    /// The meaning of another process's exit code; a process that a signal ended has failed.
+    pub fn from_code(code: Option<i32>) -> Exit {
+        let all = [
+            Exit::Success,
+            Exit::CommandLine,
+            Exit::Network,
+            Exit::Keys,
+            Exit::Log,
+            Exit::Resources,
+            Exit::Interrupted,
+        ];
+        let found = all.into_iter().find(|exit| Some(*exit as i32) == code);
+        found.unwrap_or(Exit::Resources)
+    }
+}
+
 impl From<Outcome> for Exit {
     fn from(outcome: Outcome) -> Exit {
         match outcome {

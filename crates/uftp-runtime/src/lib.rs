@@ -8,9 +8,16 @@
 
 #![forbid(unsafe_code)]
 
+mod common;
+pub mod daemon;
+pub mod driver;
 pub mod exit;
 pub mod log;
 pub mod options;
+pub mod progress;
+pub mod receive;
+pub mod send;
+mod signals;
 pub mod source;
 pub mod status;
 pub mod store;

@@ -1,16 +1,13 @@
-//! What both programs do with options they share.
+//! Options that both programs have.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 
 use clap::Args;
-use rand::SeedableRng;
-use rand::rngs::{StdRng, SysRng};
-use uftp_net::{Offload, Socket, SocketConfig};
+use uftp_net::{Offload, SocketConfig};
 
 use super::values;
-use crate::exit::{Exit, Failure};
 use crate::log::Verbosity;
-use crate::say;
 
 /// Options about the log.
 #[derive(Args, Clone, PartialEq, Debug)]
@@ -40,46 +37,12 @@ pub struct SocketArgs {
     pub dscp: u8,
 }
 
-/// Makes the socket, and says so if the kernel grants smaller buffers than asked for.
-///
-/// # Errors
-/// The socket cannot be made or bound.
-pub fn bind(config: &SocketConfig) -> Result<Socket, Failure> {
-    let socket = Socket::bind(config).map_err(|error| Failure::network(error.to_string()))?;
-    let granted = socket.granted_buffers();
-    let least = granted.recv.min(granted.send);
-    if least < config.buffer_size {
-        say!(
-            1,
-            "The kernel grants socket buffers of {} bytes for receiving and {} for sending \
-             instead of {} (-B); raise net.core.rmem_max and net.core.wmem_max",
-            granted.recv,
-            granted.send,
-            config.buffer_size
-        );
-    }
-    Ok(socket)
-}
-
 /// How sockets are made, but for address and multicast.
-pub fn socket_config(args: &SocketArgs, bind: std::net::SocketAddr) -> SocketConfig {
+pub fn socket_config(args: &SocketArgs, bind: SocketAddr) -> SocketConfig {
     SocketConfig {
         dscp: args.dscp,
         buffer_size: args.buffer_size,
         offload: Offload::Auto,
         ..SocketConfig::new(bind)
     }
-}
-
-/// Randomness from the operating system.
-///
-/// # Errors
-/// The system has none.
-pub fn seeded() -> Result<StdRng, Failure> {
-    StdRng::try_from_rng(&mut SysRng).map_err(|error| {
-        Failure::new(
-            Exit::Resources,
-            format!("the system gives no random numbers: {error}"),
-        )
-    })
 }

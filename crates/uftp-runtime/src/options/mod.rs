@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// What a command line asks for.
 #[derive(Clone, PartialEq, Debug)]
@@ -65,7 +65,7 @@ pub fn command<T: Program>() -> Command {
 /// Reads a command line; `args` begins with the program's name.
 ///
 /// # Errors
-/// A sentence that names option, value and what was expected, and the usage line.
+/// A sentence that names option, value and what was expected.
 pub fn parse<T: Program>(args: impl IntoIterator<Item = OsString>) -> Result<Parsed<T>, Failure> {
     let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
     parse_as::<T>(args, posix)
@@ -97,17 +97,21 @@ fn parse_as<T: Program>(
     }
 }
 
-/// The usage line.
-pub fn usage<T: Program>() -> String {
+/// What is told of a failure: its sentence, and the usage line if the command line is at fault.
+pub fn complaint<T: Program>(failure: &Failure) -> String {
     let command = T::command();
     let name = command.get_name();
-    format!(
-        "Usage: {name} [options] {}(--help lists the options)",
-        T::OPERANDS
-    )
+    let mut text = format!("{name}: {failure}");
+    if failure.exit == Exit::CommandLine {
+        text += &format!(
+            "\nUsage: {name} [options] {}(--help lists the options)",
+            T::OPERANDS
+        );
+    }
+    text
 }
 
-/// A complaint in one sentence, and the usage line.
+/// A complaint in one sentence.
 fn explain<T: Program>(command: &Command, error: &clap::Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -135,7 +139,7 @@ fn explain<T: Program>(command: &Command, error: &clap::Error) -> String {
         }
         _ => error.to_string().trim().to_owned(),
     };
-    format!("{message}\n{}", usage::<T>())
+    message
 }
 
 fn not_yet<T: Program>(typed: &str) -> bool {

@@ -29,13 +29,16 @@ fn uftpd(line: &str) -> uftpd::Args {
     }
 }
 
-fn complaint(line: &str) -> String {
-    let failure = match line.starts_with("uftpd") {
-        true => parse_as::<uftpd::Args>(words(line), false).unwrap_err(),
-        false => parse_as::<uftp::Args>(words(line), false).unwrap_err(),
-    };
-    assert_eq!(failure.exit, crate::exit::Exit::CommandLine);
-    failure.message
+fn complaint_about(line: &str) -> String {
+    fn told<T: Program + std::fmt::Debug>(line: &str) -> String {
+        let failure = parse_as::<T>(words(line), false).unwrap_err();
+        assert_eq!(failure.exit, Exit::CommandLine);
+        complaint::<T>(&failure)
+    }
+    match line.starts_with("uftpd") {
+        true => told::<uftpd::Args>(line),
+        false => told::<uftp::Args>(line),
+    }
 }
 
 #[test]
@@ -207,15 +210,18 @@ fn bad_values_name_the_option_and_what_was_expected() {
         ("uftpd -T /t", "option -T is not available yet"),
         ("uftpd --protocol 5", "protocol 5 is not available yet"),
     ] {
-        let message = complaint(line);
-        assert!(message.starts_with(want), "{line}: {message}");
+        let message = complaint_about(line);
         let program = line.split(' ').next().unwrap();
-        let (_, last) = message.rsplit_once('\n').unwrap();
+        let (first, last) = message.split_once('\n').unwrap();
         assert!(
-            last.starts_with(&format!("Usage: {program} [options]")),
+            first.starts_with(&format!("{program}: {want}")),
+            "{line}: {message}"
+        );
+        let usage = format!("Usage: {program} [options]");
+        assert!(
+            last.starts_with(&usage) && !last.contains('\n'),
             "{message}"
         );
-        assert_eq!(message.lines().count(), 2, "{message}");
     }
 }
 
@@ -240,7 +246,7 @@ fn help_and_version_are_shown() {
 
 #[tokio::test]
 async fn what_is_meant_is_checked_as_a_whole() {
-    let mut rng = common::seeded().unwrap();
+    let mut rng = crate::common::seeded().unwrap();
     for (line, code, want) in [
         ("uftp", 1, "there is nothing to send"),
         ("uftp f -H ", 1, "the host list '' is empty"),
@@ -280,7 +286,7 @@ async fn what_is_meant_is_checked_as_a_whole() {
 
 #[tokio::test]
 async fn addresses_and_ids_get_their_defaults() {
-    let mut rng = common::seeded().unwrap();
+    let mut rng = crate::common::seeded().unwrap();
     let job = uftp("uftp f -I 127.0.0.1 -p 99")
         .validate(&mut rng)
         .await

@@ -324,10 +324,9 @@ impl Args {
             }
         };
         if files.is_empty() {
-            return Err(Failure::command_line(format!(
-                "there is nothing to send: expected at least one file\n{}",
-                super::usage::<Args>()
-            )));
+            return Err(Failure::command_line(
+                "there is nothing to send: expected at least one file",
+            ));
         }
         for file in &files {
             if let Some(name) = file.as_bytes().strip_prefix(b"@DELETE:")

@@ -32,6 +32,10 @@ pub struct Args {
     #[arg(short = 'd', long, visible_alias = "debug", help_heading = "Process")]
     pub foreground: bool,
 
+    /// Started by ourselves in the background
+    #[arg(long, hide = true)]
+    pub detached_child: bool,
+
     /// Write the process id to this file
     #[arg(short = 'P', long, value_name = "FILE", help_heading = "Process")]
     pub pid_file: Option<OsString>,

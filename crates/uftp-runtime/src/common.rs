@@ -1,0 +1,111 @@
+//! What the programs do alike.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use uftp_net::{Socket, SocketConfig};
+use uftp_proto::WireTime;
+
+use crate::exit::{Exit, Failure};
+use crate::options::{self, Parsed, Program};
+use crate::say;
+
+/// Reads the command line and runs `program`; says what went wrong, if anything did.
+pub(crate) fn run<T: Program>(
+    words: impl IntoIterator<Item = OsString>,
+    program: impl FnOnce(Parsed<T>) -> Result<Exit, Failure>,
+) -> Exit {
+    let ended = options::parse(words).and_then(program);
+    ended.unwrap_or_else(|failure| {
+        // Standard error may be closed, or be a log by now.
+        let _ = writeln!(std::io::stderr(), "{}", options::complaint::<T>(&failure));
+        failure.exit
+    })
+}
+
+/// Prints what `--help` and `--version` ask for.
+pub(crate) fn show(text: &str) -> Result<Exit, Failure> {
+    // A reader that has seen enough is no failure.
+    let _ = write!(std::io::stdout(), "{text}");
+    Ok(Exit::Success)
+}
+
+/// The runtime for signals, timers and names; the session has its own thread.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Resources, format!("can't start: {error}")))
+}
+
+/// Runs `work` in a thread of its own; what it returns is to be had from the receiver.
+pub(crate) fn spawn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Failure> {
+    let (done, waiting) = oneshot::channel();
+    let run = move || {
+        // Nobody waits any more only if the program is already ending.
+        let _ = done.send(work());
+    };
+    thread::Builder::new()
+        .name("session".into())
+        .spawn(run)
+        .map(|_| waiting)
+        .map_err(|error| Failure::new(Exit::Resources, format!("can't start a thread: {error}")))
+}
+
+/// The session thread ended without a word, which only a panic does.
+pub(crate) fn thread_died() -> Failure {
+    Failure::new(
+        Exit::Resources,
+        "the session ended by an error of the program itself",
+    )
+}
+
+/// The wall clock, for stamps that only their author reads.
+pub(crate) fn wall_clock() -> WireTime {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    WireTime(0).plus(since)
+}
+
+/// Makes the socket, and says so if the kernel grants smaller buffers than asked for.
+///
+/// # Errors
+/// The socket cannot be made or bound.
+pub(crate) fn bind(config: &SocketConfig) -> Result<Socket, Failure> {
+    let socket = Socket::bind(config).map_err(|error| Failure::network(error.to_string()))?;
+    let granted = socket.granted_buffers();
+    let least = granted.recv.min(granted.send);
+    if least < config.buffer_size {
+        say!(
+            1,
+            "The kernel grants socket buffers of {} bytes for receiving and {} for sending \
+             instead of {} (-B); raise net.core.rmem_max and net.core.wmem_max",
+            granted.recv,
+            granted.send,
+            config.buffer_size
+        );
+    }
+    Ok(socket)
+}
+
+/// Randomness from the operating system.
+///
+/// # Errors
+/// The system has none.
+pub(crate) fn seeded() -> Result<StdRng, Failure> {
+    StdRng::try_from_rng(&mut SysRng).map_err(|error| {
+        Failure::new(
+            Exit::Resources,
+            format!("the system gives no random numbers: {error}"),
+        )
+    })
+}

@@ -1,0 +1,216 @@
+//! Going into the background, with an honest answer to whoever started us (cli §8.1, §8.2).
+//!
+//! The parent runs the same program again, detached, and waits for its verdict: one byte on the
+//! pipe that is the child's standard output when it is ready, or the child's exit code.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+
+use crate::exit::{Exit, Failure};
+
+/// The option by which the child knows what it is.
+pub const CHILD_OPTION: &str = "--detached-child";
+
+/// Starts this program again in the background and waits until it is ready. The exit code for
+/// the one who started us.
+///
+/// # Errors
+/// The child cannot be started; what it finds wrong it says itself.
+pub fn launch(words: &[OsString]) -> Result<Exit, Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::new(
+            Exit::Resources,
+            format!("can't go into the background: {error}"),
+        )
+    };
+    let program = std::env::current_exe().map_err(cannot)?;
+    let name = words
+        .first()
+        .cloned()
+        .unwrap_or_else(|| program.clone().into());
+    let mut child = Command::new(program)
+        .arg0(name)
+        .arg(CHILD_OPTION)
+        .args(words.iter().skip(1))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(cannot)?;
+    let mut verdict = [0; 1];
+    let ready = child
+        .stdout
+        .take()
+        .is_some_and(|mut pipe| pipe.read_exact(&mut verdict).is_ok());
+    if ready {
+        return Ok(Exit::Success);
+    }
+    let ended = child.wait().map_err(cannot)?;
+    Ok(Exit::from_code(ended.code()))
+}
+
+/// The child's first step: away from terminal and working directory.
+///
+/// # Errors
+/// The system refuses.
+pub fn detach() -> Result<(), Failure> {
+    umask(Mode::from_bits_truncate(0o022));
+    setsid().and_then(|_| chdir("/")).map_err(|error| {
+        Failure::new(
+            Exit::Resources,
+            format!("can't go into the background: {error}"),
+        )
+    })
+}
+
+/// The child is ready: tells the parent, and lets go of its files. What is still written to
+/// standard error goes to `log`.
+///
+/// # Errors
+/// The system refuses.
+pub fn report_ready(log: &File) -> Result<(), Failure> {
+    // The parent may have been killed; then there is nobody to tell.
+    let _ = std::io::stdout()
+        .write_all(b"!")
+        .and_then(|()| std::io::stdout().flush());
+    let done = || -> nix::Result<()> {
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null = null.map_err(|_| nix::errno::Errno::ENODEV)?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        dup2_stderr(log)
+    };
+    done().map_err(|error| {
+        Failure::new(
+            Exit::Resources,
+            format!("can't let go of the terminal: {error}"),
+        )
+    })
+}
+
+/// Opens the log of a daemon for appending. The default place may be written by anybody, so a
+/// link there is not followed.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_log(option: Option<&OsStr>, default: &str) -> Result<File, Failure> {
+    let path = Path::new(option.unwrap_or(OsStr::new(default)));
+    let flags = match option {
+        Some(_) => OFlag::empty(),
+        None => OFlag::O_NOFOLLOW,
+    };
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .custom_flags(flags.bits())
+        .open(path)
+        .map_err(|error| {
+            let path = path.display();
+            Failure::new(
+                Exit::Log,
+                format!("can't open log file {path}: {error} (option -L)"),
+            )
+        })
+}
+
+/// A pid file, removed when dropped.
+pub struct PidFile {
+    path: PathBuf,
+}
+
+impl PidFile {
+    /// Writes our process id to `path`, mode 0644.
+    ///
+    /// # Errors
+    /// It names a living process of the same program, or cannot be written.
+    pub fn write(path: &Path) -> Result<PidFile, Failure> {
+        let own = std::process::id();
+        if let Some(pid) = living_namesake(path, own) {
+            return Err(Failure::command_line(format!(
+                "{} names process {pid}, which is running already (option -P)",
+                path.display()
+            )));
+        }
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(path)
+            .and_then(|mut file| file.write_all(format!("{own}\n").as_bytes()))
+            .map_err(|error| {
+                let path = path.display();
+                Failure::command_line(format!("can't write pid file {path}: {error} (option -P)"))
+            })?;
+        Ok(PidFile {
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // An init script may have removed it already.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The process other than `own` that the pid file names, if it lives and runs this program.
+fn living_namesake(path: &Path, own: u32) -> Option<u32> {
+    let pid: u32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let name = |pid: &str| fs::read(format!("/proc/{pid}/comm")).ok();
+    let same = name(&pid.to_string())? == name("self")?;
+    (same && pid != own).then_some(pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_file_lasts_as_long_as_its_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        for before in ["", "no number", "999999999\n", "1\n"] {
+            fs::write(&path, before).unwrap();
+            let file = PidFile::write(&path).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(text, format!("{}\n", std::process::id()));
+            drop(file);
+            assert!(!path.exists());
+        }
+        assert!(PidFile::write(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_pid_file_of_a_running_namesake_is_respected() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let ours = std::process::id();
+        fs::write(&path, format!("{ours}\n")).unwrap();
+        assert_eq!(living_namesake(&path, ours), None);
+        assert_eq!(living_namesake(&path, ours + 1), Some(ours));
+    }
+
+    #[test]
+    fn the_default_log_is_not_opened_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(open_log(None, link.to_str().unwrap()).is_err());
+        assert!(!target.exists());
+        let failure = open_log(Some(dir.path().as_os_str()), "").unwrap_err();
+        assert_eq!(failure.exit, Exit::Log);
+        open_log(Some(link.as_os_str()), "").unwrap();
+        assert!(target.exists());
+    }
+}

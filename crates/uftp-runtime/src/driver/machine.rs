@@ -1,0 +1,118 @@
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use uftp_net::Socket;
+use uftp_proto::Ecn;
+use uftp_session::Batch;
+use uftp_session::files::{FileSource, FileStore};
+use uftp_session::receiver::{Receiver, ReceiverEvent};
+use uftp_session::sender::{Sender, SenderEvent};
+
+/// What the driver asks of a session machine; see `uftp_session`.
+#[allow(missing_docs)] // named and described there
+pub trait Machine {
+    type Event;
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]);
+    fn handle_timeout(&mut self, now: Instant);
+    fn poll_event(&mut self) -> Option<Self::Event>;
+    fn poll_transmit(&mut self, now: Instant, batch: &mut Batch);
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// The user wants it to end.
+    fn stop(&mut self, now: Instant);
+    /// Nothing is left to do or to send.
+    fn is_over(&self) -> bool;
+}
+
+/// Who is told what happens.
+pub trait Watcher<M: Machine> {
+    /// Something happened. What the machine asks for is done before this returns.
+    fn event(&mut self, now: Instant, machine: &mut M, socket: &Socket, event: M::Event);
+
+    /// The machine has had its turn; called often.
+    fn turn(&mut self, _now: Instant, _machine: &M) {}
+}
+
+impl<S: FileSource> Machine for Sender<S> {
+    type Event = SenderEvent;
+
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
+        self.handle_datagram(now, from, ecn, datagram);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.handle_timeout(now);
+    }
+
+    fn poll_event(&mut self) -> Option<SenderEvent> {
+        self.poll_event()
+    }
+
+    fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
+        self.poll_transmit(now, batch);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.stop(now);
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_finished()
+    }
+}
+
+/// A receiver that ends when it is told to.
+pub struct Daemon<F: FileStore> {
+    /// The machine itself.
+    pub receiver: Receiver<F>,
+    stopped: bool,
+}
+
+impl<F: FileStore> Daemon<F> {
+    /// Runs `receiver` until it is stopped.
+    pub fn new(receiver: Receiver<F>) -> Self {
+        Daemon {
+            receiver,
+            stopped: false,
+        }
+    }
+}
+
+impl<F: FileStore> Machine for Daemon<F> {
+    type Event = ReceiverEvent;
+
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
+        // After the farewells nothing new begins.
+        if !self.stopped {
+            self.receiver.handle_datagram(now, from, ecn, datagram);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.receiver.handle_timeout(now);
+    }
+
+    fn poll_event(&mut self) -> Option<ReceiverEvent> {
+        self.receiver.poll_event()
+    }
+
+    fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
+        self.receiver.poll_transmit(now, batch);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.receiver.poll_timeout()
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.stopped = true;
+        self.receiver.shutdown(now);
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopped && self.receiver.is_idle()
+    }
+}

@@ -1,0 +1,163 @@
+//! Runs one session machine over one socket, in one thread: datagrams in, events out, datagrams
+//! out, sleep.
+//!
+//! The thread never waits for anything but the socket and the disk. Signals reach it as a
+//! [`Control::stop`].
+
+mod machine;
+mod outbox;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use uftp_net::{Interest, RecvBatch, Socket, Wake};
+
+pub use machine::{Daemon, Machine, Watcher};
+pub use outbox::Tally;
+
+use crate::exit::Failure;
+use crate::say;
+use outbox::{Flow, Outbox};
+
+/// Received batches handed in before it is the turn of sending again.
+const BATCHES_IN_A_ROW: usize = 8;
+/// After a stop the farewells must be out within this time.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Errors in a row after which receiving is given up.
+const RECEIVE_ERRORS: u32 = 1000;
+
+/// Asks a driver in another thread to stop.
+#[derive(Clone)]
+pub struct Control {
+    wake: Wake,
+    stop: Arc<AtomicBool>,
+}
+
+impl Control {
+    /// A control of a driver to be made.
+    ///
+    /// # Errors
+    /// The process has too many files open.
+    pub fn new() -> Result<Control, Failure> {
+        Ok(Control {
+            wake: Wake::new().map_err(|error| Failure::network(error.to_string()))?,
+            stop: Arc::default(),
+        })
+    }
+
+    /// The machine is to end its sessions and say farewell.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake.wake();
+    }
+}
+
+/// One machine on one socket.
+pub struct Driver<M, W> {
+    socket: Socket,
+    control: Control,
+    machine: M,
+    watcher: W,
+    outbox: Outbox,
+    inbox: RecvBatch,
+    receive_errors: u32,
+}
+
+impl<M: Machine, W: Watcher<M>> Driver<M, W> {
+    /// Will run `machine` on `socket` and tell `watcher` what happens.
+    pub fn new(socket: Socket, control: Control, machine: M, watcher: W) -> Self {
+        Driver {
+            socket,
+            control,
+            machine,
+            watcher,
+            outbox: Outbox::new(),
+            inbox: RecvBatch::new(),
+            receive_errors: 0,
+        }
+    }
+
+    /// Runs until the machine is over. What was sent, and what could not be.
+    ///
+    /// # Errors
+    /// The socket does not work any more.
+    pub fn run(mut self) -> Result<Tally, Failure> {
+        let mut farewell: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            if self.control.stop.swap(false, Ordering::AcqRel) {
+                self.machine.stop(now);
+                farewell.get_or_insert(now + FAREWELL);
+            }
+            if self.machine.poll_timeout().is_some_and(|due| due <= now) {
+                self.machine.handle_timeout(now);
+            }
+            self.tell(now);
+            let flow = self.outbox.send(&self.socket, &mut self.machine, now);
+            self.tell(now);
+            let patience = farewell.is_none_or(|until| now < until);
+            if self.machine.is_over() && (flow == Flow::Idle || !patience) {
+                return Ok(self.outbox.tally());
+            }
+            let ready = self.sleep(flow, farewell)?;
+            if ready {
+                self.receive()?;
+            }
+        }
+    }
+
+    /// Sleeps until something is to be done. Whether something may have arrived.
+    fn sleep(&mut self, flow: Flow, farewell: Option<Instant>) -> Result<bool, Failure> {
+        let due = self.machine.poll_timeout();
+        let (interest, until) = match flow {
+            // There is more to send: only look whether something has arrived.
+            Flow::Sent => return Ok(true),
+            Flow::Idle => (Interest::Receive, due),
+            Flow::Full => (Interest::SendOrReceive, due),
+            Flow::Held(until) => (Interest::Receive, Some(due.map_or(until, |d| d.min(until)))),
+        };
+        let until = until.into_iter().chain(farewell).min();
+        let ready = self.socket.wait_for(interest, &self.control.wake, until);
+        ready
+            .map(|ready| ready.readable)
+            .map_err(|error| Failure::network(format!("waiting for the network failed: {error}")))
+    }
+
+    /// Hands in what has arrived.
+    fn receive(&mut self) -> Result<(), Failure> {
+        for _ in 0..BATCHES_IN_A_ROW {
+            match self.socket.recv(&mut self.inbox) {
+                Ok(_) => self.receive_errors = 0,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if self.receive_errors < RECEIVE_ERRORS => {
+                    self.receive_errors += 1;
+                    say!(3, "Receiving failed: {error}");
+                    return Ok(());
+                }
+                Err(error) => {
+                    return Err(Failure::network(format!(
+                        "receiving fails again and again: {error}"
+                    )));
+                }
+            }
+            let now = Instant::now();
+            for datagram in self.inbox.datagrams() {
+                self.machine
+                    .handle_datagram(now, datagram.from, datagram.ecn, datagram.bytes);
+            }
+            self.tell(now);
+        }
+        Ok(())
+    }
+
+    /// Passes on all events, and those they cause.
+    fn tell(&mut self, now: Instant) {
+        while let Some(event) = self.machine.poll_event() {
+            self.watcher
+                .event(now, &mut self.machine, &self.socket, event);
+        }
+        self.watcher.turn(now, &self.machine);
+    }
+}

@@ -1,0 +1,138 @@
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use uftp_net::Socket;
+use uftp_session::{Batch, Transmit};
+
+use super::Machine;
+use crate::say;
+
+/// Bytes handed to the kernel between two looks at what has arrived.
+const BATCH: usize = 128 * 1024;
+/// How long sending rests after the network refused a datagram.
+const REFUSED_REST: Duration = Duration::from_millis(10);
+/// How long sending rests if the kernel has no room though the socket says it has.
+const ROOM_REST: Duration = Duration::from_micros(500);
+
+/// What was sent and what was not.
+#[derive(Clone, Default, Debug)]
+pub struct Tally {
+    /// Bytes the kernel took.
+    pub sent: u64,
+    /// Runs of datagrams the network refused.
+    pub refused: u64,
+    /// Its last words.
+    pub last_refusal: Option<String>,
+}
+
+/// How a turn of sending went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flow {
+    /// There was nothing to send.
+    Idle,
+    /// Something was sent; there may be more.
+    Sent,
+    /// The kernel has no room; some of it is waiting.
+    Full,
+    /// Nothing is to be sent before this instant.
+    Held(Instant),
+}
+
+/// Datagrams on their way to the kernel.
+pub(super) struct Outbox {
+    batch: Batch,
+    /// The run of the batch that is next, and the bytes of it that are gone.
+    next: (usize, usize),
+    held_until: Option<Instant>,
+    /// The last turn ended for want of room.
+    was_full: bool,
+    tally: Tally,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Self {
+        Outbox {
+            batch: Batch::new(BATCH),
+            next: (0, 0),
+            held_until: None,
+            was_full: false,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
+
+    /// Sends what waits, else a new batch of what `machine` has for `now`.
+    pub(super) fn send(
+        &mut self,
+        socket: &Socket,
+        machine: &mut impl Machine,
+        now: Instant,
+    ) -> Flow {
+        if let Some(until) = self.held_until {
+            if now < until {
+                return Flow::Held(until);
+            }
+            self.held_until = None;
+        }
+        if self.next.0 >= self.batch.runs().len() {
+            self.batch.clear();
+            self.next = (0, 0);
+            machine.poll_transmit(now, &mut self.batch);
+            if self.batch.is_empty() {
+                return Flow::Idle;
+            }
+        }
+        while let Some(run) = self.batch.runs().get(self.next.0).cloned() {
+            match self.send_run(socket, &run) {
+                Ok(()) => {
+                    self.next = (self.next.0 + 1, 0);
+                    self.was_full = false;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.was_full {
+                        return self.hold(now + ROOM_REST);
+                    }
+                    self.was_full = true;
+                    return Flow::Full;
+                }
+                // To the session this is a loss like any other: it repeats or gives up in its
+                // own time.
+                Err(error) => {
+                    self.next = (self.next.0 + 1, 0);
+                    self.refused(run.destination, &error);
+                    return self.hold(now + REFUSED_REST);
+                }
+            }
+        }
+        Flow::Sent
+    }
+
+    fn send_run(&mut self, socket: &Socket, run: &Transmit) -> io::Result<()> {
+        let bytes = self.batch.bytes(run);
+        while let Some(rest) = bytes.get(self.next.1..).filter(|rest| !rest.is_empty()) {
+            let sent = socket.send_run(run.destination, run.ecn, run.segment_size, rest)?;
+            self.next.1 += sent;
+            self.tally.sent += u64::try_from(sent).unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, to: SocketAddr, error: &io::Error) {
+        self.tally.refused += 1;
+        let words = error.to_string();
+        if self.tally.last_refusal.as_ref() != Some(&words) {
+            say!(0, "Sending to {to} failed: {words}");
+            self.tally.last_refusal = Some(words);
+        }
+    }
+
+    fn hold(&mut self, until: Instant) -> Flow {
+        self.held_until = Some(until);
+        self.was_full = false;
+        Flow::Held(until)
+    }
+}

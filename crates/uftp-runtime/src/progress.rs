@@ -1,0 +1,189 @@
+//! Progress of a sender for people: a bar on a terminal, or a line now and then.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use uftp_session::sender::Progress;
+
+use crate::log::{Sink, printable};
+use crate::options::uftp::{Args, ProgressMode};
+
+/// Between two looks at a sender.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two bars.
+const BAR: Duration = Duration::from_millis(200);
+/// Between two lines.
+const LINE: Duration = Duration::from_secs(5);
+
+/// What the sending thread last said of itself.
+#[derive(Clone, Default)]
+pub struct Shared {
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl Shared {
+    fn set(&self, progress: Progress) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
+    fn get(&self) -> Progress {
+        self.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// The sending thread's end: passes on progress now and then.
+pub struct Reporter {
+    shared: Shared,
+    next: Instant,
+}
+
+impl Reporter {
+    /// Reports to `shared`.
+    pub fn new(shared: Shared, now: Instant) -> Self {
+        Reporter { shared, next: now }
+    }
+
+    /// Passes on what `progress` says, if it is time.
+    pub fn turn(&mut self, now: Instant, progress: impl FnOnce() -> Progress) {
+        if now >= self.next {
+            self.next = now + LOOK;
+            self.shared.set(progress());
+        }
+    }
+}
+
+/// The viewer's end: draws.
+pub struct Display {
+    shared: Shared,
+    sink: Sink,
+    bar: bool,
+    meter: Meter,
+}
+
+impl Display {
+    /// What the options ask for; `None` for nothing.
+    pub fn new(args: &Args, shared: Shared, sink: Sink) -> Option<Display> {
+        let quiet = args.log.log_file.is_none() && args.log.log_level <= 2;
+        let bar = match args.progress {
+            ProgressMode::None => return None,
+            ProgressMode::Auto if quiet && Sink::stderr_can_draw() => true,
+            ProgressMode::Auto => return None,
+            ProgressMode::Bar => true,
+            ProgressMode::Lines => false,
+        };
+        Some(Display {
+            shared,
+            sink,
+            bar,
+            meter: Meter::default(),
+        })
+    }
+
+    /// Between two calls of [`draw`](Self::draw).
+    pub fn interval(&self) -> Duration {
+        if self.bar { BAR } else { LINE }
+    }
+
+    /// Shows how things stand.
+    pub fn draw(&mut self, now: Instant) {
+        let progress = self.shared.get();
+        let line = self.meter.line(&progress, now);
+        if self.bar {
+            self.sink.draw_bar(line);
+        } else if !line.is_empty() {
+            self.sink.write_line(line);
+        }
+    }
+
+    /// Removes the bar.
+    pub fn clear(&mut self) {
+        if self.bar {
+            self.sink.draw_bar(String::new());
+        }
+    }
+}
+
+/// Turns progress into text; remembers the last look for the speed.
+#[derive(Default)]
+struct Meter {
+    last: Option<(Instant, u64)>,
+}
+
+impl Meter {
+    /// One line; empty outside files.
+    fn line(&mut self, progress: &Progress, now: Instant) -> String {
+        let total = progress.sent.saturating_add(progress.repaired);
+        let before = self.last.replace((now, total));
+        if progress.pass == 0 {
+            return String::new();
+        }
+        let speed = before
+            .filter(|(_, bytes)| *bytes <= total)
+            .map(|(then, bytes)| {
+                let seconds = now.saturating_duration_since(then).as_secs_f64();
+                crate::story::speed(total - bytes, seconds) / 1024.0
+            });
+        let percent = match progress.size {
+            0 => 100,
+            size => (u128::from(progress.sent) * 100 / u128::from(size)).min(100),
+        };
+        let width = usize::try_from(percent / 5).unwrap_or(20);
+        let bar = "#".repeat(width);
+        let mut name = printable(&progress.name);
+        if name.chars().count() > 30 {
+            let tail: Vec<char> = name.chars().rev().take(29).collect();
+            name = std::iter::once('…').chain(tail.into_iter().rev()).collect();
+        }
+        let mut line = format!("{name} [{bar:<20}] {percent:3}%");
+        if let Some(speed) = speed {
+            line += &format!(" {speed:.1} MB/s");
+        }
+        if progress.pass > 1 {
+            line += &format!(" pass {}", progress.pass);
+        }
+        line += &format!(
+            " clients {} of {}",
+            progress.clients_done,
+            progress.clients_done + progress.clients_active
+        );
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_share_speed_pass_and_receivers() {
+        let mut meter = Meter::default();
+        let start = Instant::now();
+        let mut progress = Progress::default();
+        assert_eq!(meter.line(&progress, start), "");
+        progress = Progress {
+            name: b"dir/f\n".to_vec(),
+            size: 10 << 20,
+            sent: 5 << 20,
+            pass: 1,
+            clients_done: 0,
+            clients_active: 3,
+            ..progress
+        };
+        let later = start + Duration::from_secs(1);
+        assert_eq!(
+            meter.line(&progress, later),
+            "dir/f? [##########          ]  50% 5.0 MB/s clients 0 of 3"
+        );
+        progress.sent = 10 << 20;
+        progress.repaired = 1 << 20;
+        progress.pass = 2;
+        (progress.clients_done, progress.clients_active) = (2, 1);
+        assert_eq!(
+            meter.line(&progress, later + Duration::from_secs(2)),
+            "dir/f? [####################] 100% 3.0 MB/s pass 2 clients 2 of 3"
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! The program `uftpd`: from command line to exit code.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use uftp_net::{Interface, Socket};
+use uftp_session::Clock;
+use uftp_session::receiver::{Receiver, ReceiverEvent, ReceiverEventKind};
+
+use crate::common;
+use crate::daemon::{self, PidFile};
+use crate::driver::{Control, Daemon, Driver, Tally, Watcher};
+use crate::exit::{Exit, Failure};
+use crate::log::{self, Sink};
+use crate::options::Parsed;
+use crate::options::uftpd::{Args, ReceiveJob};
+use crate::say;
+use crate::signals::Signals;
+use crate::status::{ReceiverStatus, StatusOut};
+use crate::store::DiskStore;
+use crate::story::ReceiverStory;
+
+/// The log of a daemon without `-L`.
+const DEFAULT_LOG: &str = "/tmp/uftpd.log";
+
+/// Runs `uftpd` with these words, the program's name first.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let words: Vec<OsString> = words.into_iter().collect();
+    common::run(words.clone(), |parsed: Parsed<Args>| match parsed {
+        Parsed::Show(text) => common::show(&text),
+        Parsed::Run(args) if args.foreground || args.detached_child => run(args),
+        Parsed::Run(_) => daemon::launch(&words),
+    })
+}
+
+fn run(args: Args) -> Result<Exit, Failure> {
+    let sink = Sink::stderr();
+    log::install(sink.clone(), args.log.log_level, true);
+    common::runtime()?.block_on(receive(args, sink))
+}
+
+async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
+    let process = Process {
+        in_background: !args.foreground,
+        log: args.log.log_file.clone(),
+        pid_file: args.pid_file.clone(),
+    };
+    let status = args.status_file.clone();
+    let job = args.validate().await?;
+    let store = DiskStore::open(&job.dest_dirs)?;
+    let socket = common::bind(&job.socket)?;
+    let listener = Listener {
+        interfaces: job.interfaces.clone(),
+    };
+    listener.join_all(&socket, &job.groups)?;
+    let mut signals = Signals::catch()
+        .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
+    let (status, _pid_file) = process.settle(status, &sink)?;
+    introduce(&job);
+
+    let now = Instant::now();
+    let clock = Clock::new(now, common::wall_clock());
+    let receiver = Receiver::new(job.config, store, clock, common::seeded()?, now);
+    let watcher = ReceiveWatcher {
+        story: ReceiverStory,
+        status: ReceiverStatus::new(status),
+        listener,
+    };
+    let control = Control::new()?;
+    let driver = Driver::new(socket, control.clone(), Daemon::new(receiver), watcher);
+    let tally = common::spawn(move || driver.run())?;
+    watch(tally, &mut signals, &control).await
+}
+
+/// Waits for the end of the driver, which only a signal or a broken socket brings.
+async fn watch(
+    mut tally: oneshot::Receiver<Result<Tally, Failure>>,
+    signals: &mut Signals,
+    control: &Control,
+) -> Result<Exit, Failure> {
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = &mut tally => {
+                return ended.unwrap_or_else(|_| Err(common::thread_died())).map(|_| Exit::Interrupted);
+            }
+            number = signals.next() => {
+                say!(0, "Exiting on signal {number}");
+                if stopping {
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+                stopping = true;
+                control.stop();
+            }
+        }
+    }
+}
+
+fn introduce(job: &ReceiveJob) {
+    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
+    let join = |list: Vec<String>| list.join(", ");
+    let groups = join(job.groups.iter().map(ToString::to_string).collect());
+    let interfaces = join(job.interfaces.iter().map(ToString::to_string).collect());
+    say!(
+        2,
+        "Listening for {groups} on {interfaces} port {} as {:08X}",
+        job.socket.bind.port(),
+        job.config.uid.0
+    );
+}
+
+/// What a daemon does to itself.
+struct Process {
+    in_background: bool,
+    log: Option<OsString>,
+    pid_file: Option<OsString>,
+}
+
+impl Process {
+    /// All has gone well so far: into the background if it is to be so. Paths of log, pid file
+    /// and status file are meant from `/` then.
+    fn settle(
+        self,
+        status: Option<OsString>,
+        sink: &Sink,
+    ) -> Result<(StatusOut, Option<PidFile>), Failure> {
+        if !self.in_background {
+            return Ok((StatusOut::open(status.as_deref(), sink)?, None));
+        }
+        daemon::detach()?;
+        let log = daemon::open_log(self.log.as_deref(), DEFAULT_LOG)?;
+        let status = StatusOut::open(status.as_deref(), sink)?;
+        let pid_file = self
+            .pid_file
+            .map(|path| PidFile::write(Path::new(&path)))
+            .transpose()?;
+        daemon::report_ready(&log)?;
+        Ok((status, pid_file))
+    }
+}
+
+/// The interfaces groups are joined on.
+struct Listener {
+    interfaces: Vec<Interface>,
+}
+
+impl Listener {
+    /// Joins the groups announcements come to.
+    fn join_all(&self, socket: &Socket, groups: &[IpAddr]) -> Result<(), Failure> {
+        for group in groups {
+            self.join(socket, *group).map_err(Failure::network)?;
+        }
+        Ok(())
+    }
+
+    /// Joins one group on every interface that speaks its family; one success is enough.
+    fn join(&self, socket: &Socket, group: IpAddr) -> Result<(), String> {
+        let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
+        let mut failed = format!("cannot join {group}: no interface of -I has an {family} address");
+        let mut joined = false;
+        for interface in self.speaking(group) {
+            match socket.join(group, interface) {
+                Ok(()) => joined = true,
+                Err(error) => {
+                    say!(1, "{error}");
+                    failed = error.to_string();
+                }
+            }
+        }
+        if joined { Ok(()) } else { Err(failed) }
+    }
+
+    fn leave(&self, socket: &Socket, group: IpAddr) {
+        for interface in self.speaking(group) {
+            if let Err(error) = socket.leave(group, interface) {
+                say!(3, "{error}");
+            }
+        }
+    }
+
+    fn speaking(&self, group: IpAddr) -> impl Iterator<Item = &Interface> {
+        self.interfaces
+            .iter()
+            .filter(move |i| i.first_like(group).is_some())
+    }
+}
+
+/// Renders the events of a receiver and minds its groups.
+struct ReceiveWatcher {
+    story: ReceiverStory,
+    status: ReceiverStatus,
+    listener: Listener,
+}
+
+impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
+    fn event(
+        &mut self,
+        now: Instant,
+        machine: &mut Daemon<DiskStore>,
+        socket: &Socket,
+        event: ReceiverEvent,
+    ) {
+        self.story.event(&event);
+        self.status.event(&event);
+        match event.kind {
+            ReceiverEventKind::Join(group) => {
+                if let Err(reason) = self.listener.join(socket, group) {
+                    machine.receiver.join_failed(now, group, &reason);
+                }
+            }
+            ReceiverEventKind::Leave(group) => self.listener.leave(socket, group),
+            _ => {}
+        }
+    }
+}

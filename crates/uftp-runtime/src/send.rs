@@ -1,0 +1,224 @@
+//! The program `uftp`: from command line to exit code.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::future::pending;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use uftp_net::Socket;
+use uftp_session::Clock;
+use uftp_session::sender::{Outcome, Rate, Sender, SenderEvent};
+
+use crate::common;
+use crate::driver::{Control, Driver, Tally, Watcher};
+use crate::exit::{Exit, Failure};
+use crate::log::{self, Sink, Tag, time};
+use crate::options::Parsed;
+use crate::options::uftp::{Args, SendJob};
+use crate::progress::{Display, Reporter, Shared};
+use crate::say;
+use crate::signals::Signals;
+use crate::source::DiskSource;
+use crate::status::{SenderStatus, StatusOut};
+use crate::story::SenderStory;
+
+/// Runs `uftp` with these words, the program's name first.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
+    common::run(words, |parsed: Parsed<Args>| match parsed {
+        Parsed::Show(text) => common::show(&text),
+        Parsed::Run(args) => run(args),
+    })
+}
+
+fn run(args: Args) -> Result<Exit, Failure> {
+    let sink = Sink::stderr();
+    if let Some(path) = &args.log.log_file {
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .open(path);
+        let file = file.map_err(|error| {
+            let path = path.to_string_lossy();
+            Failure::new(
+                Exit::Log,
+                format!("can't open log file {path}: {error} (option -L)"),
+            )
+        })?;
+        nix::unistd::dup2_stderr(&file)
+            .map_err(|error| Failure::new(Exit::Log, format!("can't log to a file: {error}")))?;
+    }
+    let stamped = args.wants_timestamps();
+    log::install(sink.clone(), args.log.log_level, stamped);
+    say!(2, "");
+    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
+    if !stamped {
+        say!(2, "Starting at {}", time::ctime());
+    }
+    let ended = common::runtime()?.block_on(send(args, sink));
+    if !stamped {
+        say!(2, "uftp: Finishing at {}", time::ctime());
+    }
+    ended
+}
+
+async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
+    let mut rng = common::seeded()?;
+    let now = Instant::now();
+    let shared = Shared::default();
+    let display = Display::new(&args, shared.clone(), sink.clone());
+    let status = StatusOut::open(args.status_file.as_deref(), &sink)?;
+    let job = args.validate(&mut rng).await?;
+    let socket = common::bind(&job.socket)?;
+    let mut signals = Signals::catch()
+        .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
+    introduce(&job);
+
+    let (group, instance) = (job.config.group, job.config.instance);
+    let tag = Tag {
+        group,
+        instance,
+        file: uftp_proto::FileId::SESSION,
+    };
+    let source = DiskSource::new(job.files, job.source, Some(tag));
+    let clock = Clock::new(now, common::wall_clock());
+    let machine = Sender::new(job.config, source, clock, rng, now);
+    let (outcome, ended) = oneshot::channel();
+    let watcher = SendWatcher {
+        story: SenderStory::new(group, instance),
+        status: SenderStatus::new(status),
+        progress: display.is_some().then(|| Reporter::new(shared, now)),
+        outcome: Some(outcome),
+    };
+    let control = Control::new()?;
+    let driver = Driver::new(socket, control.clone(), machine, watcher);
+    let tally = common::spawn(move || driver.run())?;
+    let tally = watch(tally, &mut signals, &control, display).await?;
+    let outcome = ended.await.unwrap_or(Outcome::Interrupted);
+    Ok(exit(outcome, &tally))
+}
+
+/// Waits for the end of the driver; passes signals on and shows progress.
+async fn watch(
+    mut tally: oneshot::Receiver<Result<Tally, Failure>>,
+    signals: &mut Signals,
+    control: &Control,
+    mut display: Option<Display>,
+) -> Result<Tally, Failure> {
+    let mut ticks = display
+        .as_ref()
+        .map(|d| tokio::time::interval(d.interval()));
+    let mut stopping = false;
+    let ended = loop {
+        let tick = async {
+            match &mut ticks {
+                Some(ticks) => ticks.tick().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            ended = &mut tally => break ended,
+            number = signals.next() => {
+                say!(0, "Got signal {number}, aborting");
+                if stopping {
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+                stopping = true;
+                control.stop();
+            }
+            _ = tick => if let Some(display) = &mut display {
+                display.draw(Instant::now());
+            },
+        }
+    };
+    if let Some(display) = &mut display {
+        display.clear();
+    }
+    ended.unwrap_or_else(|_| Err(common::thread_died()))
+}
+
+/// What the log says before the session begins.
+fn introduce(job: &SendJob) {
+    let config = &job.config;
+    match config.rate {
+        Rate::SelfClocked => say!(2, "Transfer rate: full interface speed"),
+        Rate::Fixed(bytes) => {
+            say!(
+                2,
+                "Transfer rate: {} Kbps ({} KB/s)",
+                bytes * 8 / 1024,
+                bytes / 1024
+            );
+            let ip = if config.public.is_ipv4() { 20 } else { 40 };
+            // IP, UDP, packet header and message header, as the pacing charges them.
+            let packet = u128::from(config.block_size) + ip + 8 + 24;
+            let wait = packet * 1_000_000_000 / u128::from(bytes.max(1));
+            say!(2, "Wait between packets: {wait} ns");
+        }
+    }
+    say!(2, "Using interface {}", job.interface);
+    let group = config.group;
+    if config.public.ip().is_multicast() {
+        say!(
+            2,
+            "Using private multicast address {}  Group ID: {group}",
+            config.private.ip()
+        );
+    } else {
+        say!(
+            2,
+            "Using unicast address {}  Group ID: {group}",
+            config.private.ip()
+        );
+    }
+    say!(2, "Initializing group");
+}
+
+/// The exit code of a session. A network that took nothing is its own failure.
+fn exit(outcome: Outcome, tally: &Tally) -> Exit {
+    match (outcome, &tally.last_refusal) {
+        (Outcome::NobodyRegistered, Some(words)) if tally.sent == 0 => {
+            say!(
+                0,
+                "Nothing could be sent: {words}; is there a route, and is -I right?"
+            );
+            Exit::Network
+        }
+        _ => outcome.into(),
+    }
+}
+
+/// Renders the events of a sender.
+struct SendWatcher {
+    story: SenderStory,
+    status: SenderStatus,
+    progress: Option<Reporter>,
+    outcome: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Watcher<Sender<DiskSource>> for SendWatcher {
+    fn event(
+        &mut self,
+        _now: Instant,
+        machine: &mut Sender<DiskSource>,
+        _socket: &Socket,
+        event: SenderEvent,
+    ) {
+        self.story.event(&event, |uid| machine.client_name(uid));
+        self.status.event(&event, |uid| machine.client_name(uid));
+        if let SenderEvent::Finished(outcome) = event
+            && let Some(waiting) = self.outcome.take()
+        {
+            // Nobody waits any more only if the program is already ending.
+            let _ = waiting.send(outcome);
+        }
+    }
+
+    fn turn(&mut self, now: Instant, machine: &Sender<DiskSource>) {
+        if let Some(reporter) = &mut self.progress {
+            reporter.turn(now, || machine.progress());
+        }
+    }
+}
