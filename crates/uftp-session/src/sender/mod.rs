@@ -243,7 +243,12 @@ impl<S: FileSource> Sender<S> {
         if header.group != s.config.group {
             return Err(Refusal::OtherSession);
         }
-        if header.src.is_none() || header.src == s.config.uid {
+        // A receiver on the sender's own host has the same id by default; before it registers,
+        // what carries that id is the sender's own voice.
+        let own_voice = header.src == s.config.uid
+            && header.function != Function::Register
+            && s.clients.find(header.src).is_none();
+        if header.src.is_none() || own_voice {
             return Err(Refusal::UnknownSource);
         }
         if header.function == Function::Encrypted {

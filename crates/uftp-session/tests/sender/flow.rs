@@ -337,3 +337,14 @@ fn receivers_with_part_of_the_file_are_asked_first() {
     assert_eq!(words[info + 1], "DONE(1) 1");
     assert!(lab.peers[0].complete[&FileId(1)] == data);
 }
+
+#[test]
+fn a_receiver_on_the_senders_own_host_has_its_id_and_is_served() {
+    for clients in [None, Some([SERVER.0])] {
+        let source = Memory::default().file("f", noise(20_000));
+        let config = config(clients.as_ref().map(|c| c.as_slice()));
+        let mut lab = Lab::new(config, source, vec![Peer::new(SERVER.0)]);
+        assert_eq!(lab.run(), Outcome::Success);
+        assert_eq!(lab.peers[0].complete[&FileId(1)], noise(20_000));
+    }
+}
