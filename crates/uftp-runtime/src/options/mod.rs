@@ -122,7 +122,7 @@ fn explain<T: Program>(command: &Command, error: &clap::Error) -> String {
     let option = option_name(command, &typed);
     let value = text(ContextKind::InvalidValue).unwrap_or_default();
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    let message = match (error.kind(), cause) {
+    match (error.kind(), cause) {
         (ErrorKind::ValueValidation, Some(cause)) => {
             format!("{cause} (option {option}, value '{value}')")
         }
@@ -138,8 +138,7 @@ fn explain<T: Program>(command: &Command, error: &clap::Error) -> String {
             "an option's value is not UTF-8; only file names may be".to_owned()
         }
         _ => error.to_string().trim().to_owned(),
-    };
-    message
+    }
 }
 
 fn not_yet<T: Program>(typed: &str) -> bool {
