@@ -78,7 +78,7 @@ fn build_ours() -> Result<PathBuf> {
     let manifest = workspace_root().join("Cargo.toml");
     let manifest = manifest.to_string_lossy();
     let mut args = vec!["build", "--quiet", "--locked", "--manifest-path", &manifest];
-    args.extend(["-p", "uftp", "-p", "uftpd"]);
+    args.extend(["-p", "uftp", "-p", "uftpd", "-p", "uftp_keymgt"]);
     let profile = if cfg!(debug_assertions) {
         "debug"
     } else {

@@ -12,6 +12,8 @@ mod common;
 pub mod daemon;
 pub mod driver;
 pub mod exit;
+pub mod keyfile;
+pub mod keymgt;
 pub mod log;
 pub mod options;
 pub mod progress;

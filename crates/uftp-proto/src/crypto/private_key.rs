@@ -48,6 +48,15 @@ impl KeySpec {
         }
     }
 
+    /// What makes a key of the same kind and size, as protocol 4 wants the receiver's to be like
+    /// the sender's (wire-v4 §8.9).
+    pub fn like(kind: KeyKind) -> KeySpec {
+        match kind {
+            KeyKind::Rsa { bits } => KeySpec::Rsa(u32::try_from(bits).unwrap_or(u32::MAX)),
+            KeyKind::Ec(curve) => KeySpec::Ec(curve),
+        }
+    }
+
     /// A caution about this choice, if there is one.
     pub fn caution(self) -> Option<String> {
         match self {

@@ -285,6 +285,14 @@ impl PublicKey {
         Ok(out)
     }
 
+    /// The key as a PEM file for other programs (SubjectPublicKeyInfo).
+    ///
+    /// # Errors
+    /// [`BackendError`] if OpenSSL fails.
+    pub fn to_pem(&self) -> Result<Vec<u8>, BackendError> {
+        Ok(self.pkey.public_key_to_pem()?)
+    }
+
     pub(super) fn pkey(&self) -> &PKey<Public> {
         &self.pkey
     }

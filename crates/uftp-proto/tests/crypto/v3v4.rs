@@ -250,11 +250,7 @@ fn refuse_strangers(
     }
     let mut packet = p.packet.to_vec();
     assert_eq!(open(&mut packet, None), Some(OpenError::NoSigner));
-    let stranger = PrivateKey::generate(match kind {
-        KeyKind::Rsa { bits } => KeySpec::Rsa(bits as u32),
-        KeyKind::Ec(curve) => KeySpec::Ec(curve),
-    })
-    .unwrap();
+    let stranger = PrivateKey::generate(KeySpec::like(kind)).unwrap();
     let mut packet = p.packet.to_vec();
     assert_eq!(
         open(&mut packet, Some(stranger.public())),

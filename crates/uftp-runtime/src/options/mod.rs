@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod common;
 pub mod hosts;
 pub mod uftp;
+pub mod uftp_keymgt;
 pub mod uftpd;
 pub mod values;
 
