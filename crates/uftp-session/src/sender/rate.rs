@@ -57,17 +57,17 @@ impl RateControl {
     }
 
     /// Receiver number `client` misses `lost` blocks of `section`. Whether the rate has changed.
-    pub(super) fn report(&mut self, now: Instant, client: usize, section: u16, lost: u32) -> bool {
+    pub(super) fn report(&mut self, client: usize, section: u16, lost: u32) -> bool {
         match &mut self.kind {
             Kind::Fixed(_) => false,
-            Kind::SelfClocked(clock) => clock.report(now, client, section, lost),
+            Kind::SelfClocked(clock) => clock.report(client, section, lost),
         }
     }
 
     /// A file is over; `clean` if nobody missed anything of it. Whether the rate has changed.
-    pub(super) fn finish_file(&mut self, now: Instant, clean: bool) -> bool {
+    pub(super) fn finish_file(&mut self, clean: bool) -> bool {
         match &mut self.kind {
-            Kind::SelfClocked(clock) if clean => clock.finish_file(now),
+            Kind::SelfClocked(clock) if clean => clock.finish_file(),
             _ => false,
         }
     }
@@ -88,8 +88,6 @@ struct SelfClock {
     step: f64,
     /// Drops of the rate so far.
     drops: u32,
-    /// When the rate last changed, either way.
-    changed: Option<Instant>,
     /// What was sent of each section of the file, last time.
     sections: Vec<Sending>,
     current: Option<u16>,
@@ -117,11 +115,28 @@ struct Sending {
 struct Loss {
     /// The part that is lost whatever the rate.
     base: f64,
-    /// The part lost when it last made the rate drop, the rate it dropped to, and how many drops
-    /// there had been then.
+    /// The loss at the highest rate since there was none beyond the base.
+    seen: Option<Seen>,
+}
+
+/// The part of a section lost at a rate.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    rate: f64,
     part: f64,
-    to: f64,
-    drops: u32,
+}
+
+impl Seen {
+    /// Whether the same was lost again at a lower rate. Behind a bottleneck as much arrives as
+    /// before; but here as much less arrives as was sent.
+    fn had_nothing_to_do_with_rate(self, rate: f64, part: f64) -> bool {
+        let slower = rate / self.rate;
+        let arrived = rate * (1.0 - part);
+        let before = self.rate * (1.0 - self.part);
+        slower < 0.97
+            && (0.7..1.4).contains(&(part / self.part))
+            && arrived < before * (1.0 + slower) / 2.0
+    }
 }
 
 impl SelfClock {
@@ -134,9 +149,13 @@ impl SelfClock {
     const MOST_BASE: f64 = 0.5;
     /// Blocks of a section that must have been sent for its losses to mean something.
     const SAMPLE: u32 = 200;
+    /// A section that went out at this part of a rate shows what that rate does.
+    const KEPT_UP: f64 = 0.7;
     /// Growth per section without trouble: at first and long after trouble, and just after it.
     const LARGEST_STEP: f64 = 1.0;
     const SMALLEST_STEP: f64 = 0.03;
+    /// The least after loss turned out not to be for the rate to mend.
+    const RELIEVED_STEP: f64 = 0.25;
 
     fn new(charged: u64) -> Self {
         SelfClock {
@@ -144,7 +163,6 @@ impl SelfClock {
             rate: Self::START,
             step: Self::LARGEST_STEP,
             drops: 0,
-            changed: None,
             sections: Vec::new(),
             current: None,
             ripening: None,
@@ -197,35 +215,38 @@ impl SelfClock {
         };
         self.ripening = None;
         let sending = self.sections.get(usize::from(section)).copied();
-        sending.is_some_and(|sending| self.grow(now, sending))
+        sending.is_some_and(|sending| self.grow(sending))
     }
 
-    fn finish_file(&mut self, now: Instant) -> bool {
+    fn finish_file(&mut self) -> bool {
         let last = self.current.and_then(|s| self.sections.get(usize::from(s)));
-        last.copied().is_some_and(|sending| self.grow(now, sending))
+        last.copied().is_some_and(|sending| self.grow(sending))
     }
 
-    /// Grows on the evidence of a section, if nobody fell behind in it and it was sent at the
-    /// rate of today.
-    fn grow(&mut self, now: Instant, evidence: Sending) -> bool {
-        let stale = self.changed.is_some_and(|at| evidence.began < at);
-        // A sender that cannot keep up with its own rate gains nothing by a higher one.
-        let idle = evidence.blocks >= Self::SAMPLE && self.speed(evidence) < 0.7 * evidence.rate;
-        if evidence.trouble || stale || idle || evidence.blocks < Self::SAMPLE / 4 {
+    /// Grows on the evidence of a section, if nobody fell behind in it and it went out at the
+    /// rate of today. A sender that cannot keep up with its rate gains nothing by a higher one.
+    fn grow(&mut self, evidence: Sending) -> bool {
+        let slower = self.speed(evidence) < Self::KEPT_UP * self.rate;
+        if evidence.trouble || slower || evidence.blocks < Self::SAMPLE / 4 {
             return false;
         }
         let grown = self.rate * (1.0 + self.step);
         self.step = (self.step * 2.0).min(Self::LARGEST_STEP);
-        self.change(now, grown)
+        self.change(grown)
     }
 
-    fn report(&mut self, now: Instant, client: usize, section: u16, lost: u32) -> bool {
+    fn report(&mut self, client: usize, section: u16, lost: u32) -> bool {
         let Some(sending) = self.sections.get(usize::from(section)).copied() else {
             return false;
         };
         if sending.blocks < Self::SAMPLE {
             return false;
         }
+        let speed = match self.speed(sending) {
+            speed if speed >= Self::KEPT_UP * sending.rate => speed,
+            // It stuttered; the loss was suffered at the rate, not at the mean speed.
+            _ => sending.rate,
+        };
         if self.receivers.len() <= client {
             self.receivers.resize(client + 1, Loss::default());
         }
@@ -236,33 +257,33 @@ impl SelfClock {
         loss.base = loss.base.min(part);
         let excess = (part - loss.base) / (1.0 - loss.base);
         if excess <= Self::NOISE {
+            loss.seen = None;
             return false;
         }
-        if sending.drops < loss.drops {
-            // Sent before the rate dropped for this very receiver.
-            return false;
-        }
-        if loss.drops > 0 && sending.rate <= loss.to * 1.01 && part >= 0.7 * loss.part {
-            // It was sent slower and lost as much: that is not for the rate to mend.
+        if loss
+            .seen
+            .is_some_and(|seen| seen.had_nothing_to_do_with_rate(speed, part))
+        {
             loss.base = part.min(Self::MOST_BASE);
-            loss.drops = 0;
-            self.step = Self::LARGEST_STEP;
+            loss.seen = None;
+            self.step = self.step.max(Self::RELIEVED_STEP);
             return false;
         }
-        let speed = self.speed(sending).min(sending.rate);
-        let taken = (speed * (1.0 - excess)).max(Self::FLOOR);
+        if loss.seen.is_none_or(|seen| speed > seen.rate) {
+            loss.seen = Some(Seen { rate: speed, part });
+        }
         if let Some(sending) = self.sections.get_mut(usize::from(section)) {
             sending.trouble = true;
         }
-        if taken >= self.rate {
+        let taken = (speed * (1.0 - excess)).max(Self::FLOOR);
+        // What was sent before the last drop has been answered by it, unless it tells of worse.
+        let answered = sending.drops < self.drops && taken > 0.8 * self.rate;
+        if taken >= self.rate || answered {
             return false;
         }
         self.drops += 1;
         self.step = Self::SMALLEST_STEP;
-        if let Some(loss) = self.receivers.get_mut(client) {
-            (loss.part, loss.to, loss.drops) = (part, taken, self.drops);
-        }
-        self.change(now, taken)
+        self.change(taken)
     }
 
     /// Bytes per second at which a section really went out.
@@ -271,11 +292,10 @@ impl SelfClock {
         f64::from(sending.blocks) * self.charged / time.as_secs_f64().max(1e-6)
     }
 
-    fn change(&mut self, now: Instant, rate: f64) -> bool {
+    fn change(&mut self, rate: f64) -> bool {
         let rate = rate.clamp(Self::FLOOR, Self::CEILING);
         let changed = rate != self.rate;
         self.rate = rate;
-        self.changed = Some(now);
         changed
     }
 }
@@ -311,7 +331,7 @@ mod tests {
                 reports.retain(|&(at, client, section, count)| {
                     let due = at <= now;
                     if due {
-                        control.report(now, client, section, count);
+                        control.report(client, section, count);
                     }
                     !due
                 });
@@ -387,8 +407,8 @@ mod tests {
         for _ in 0..20 {
             control.sent(now, 0, LAG);
         }
-        assert!(!control.report(now, 0, 0, 20));
-        assert!(!control.report(now, 0, 7, 20), "a section never sent");
+        assert!(!control.report(0, 0, 20));
+        assert!(!control.report(0, 7, 20), "a section never sent");
     }
 
     #[test]
@@ -401,7 +421,7 @@ mod tests {
                 control.sent(now, section, LAG);
                 now += Duration::from_micros(10);
             }
-            control.report(now, 0, section, 300);
+            control.report(0, section, 300);
         }
         assert!(control.bytes_per_second() >= 1_000_000);
     }
@@ -413,7 +433,7 @@ mod tests {
         for _ in 0..1000 {
             assert!(!control.sent(now, 0, LAG));
         }
-        assert!(!control.report(now, 0, 0, 1000));
+        assert!(!control.report(0, 0, 1000));
         assert_eq!(control.bytes_per_second(), 1000);
     }
 }

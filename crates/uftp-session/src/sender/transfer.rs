@@ -148,7 +148,7 @@ impl Transfer {
         message: &Message<'_>,
     ) {
         match message {
-            Message::Status(status) => match self.status(s, now, at, status) {
+            Message::Status(status) => match self.status(s, at, status) {
                 Ok(()) => {}
                 Err(why) => s.counters.refuse(why),
             },
@@ -186,7 +186,7 @@ impl Transfer {
         if s.clients.any_receiving() {
             Next::Stay
         } else {
-            self.end(s, now)
+            self.end(s)
         }
     }
 
@@ -268,13 +268,7 @@ impl Transfer {
 
     /// Takes in a report of missing blocks, of any section at any time: those ahead of the
     /// position are served in this pass, those behind it in the next.
-    fn status(
-        &mut self,
-        s: &mut Session,
-        now: Instant,
-        at: usize,
-        status: &Status<'_>,
-    ) -> Result<(), Refusal> {
+    fn status(&mut self, s: &mut Session, at: usize, status: &Status<'_>) -> Result<(), Refusal> {
         if !s.clients.state(at).is_some_and(State::is_receiving) {
             return Err(Refusal::OutOfPlace);
         }
@@ -310,7 +304,7 @@ impl Transfer {
                 count,
             });
         }
-        if s.rate.report(now, at, status.section, count) {
+        if s.rate.report(at, status.section, count) {
             s.pacer.set_rate(s.rate.bytes_per_second());
         }
         Ok(())
@@ -344,12 +338,12 @@ impl Transfer {
         Next::Over(Outcome::AllDropped)
     }
 
-    fn end(&mut self, s: &mut Session, now: Instant) -> Next {
+    fn end(&mut self, s: &mut Session) -> Next {
         if s.config.quit_on_error && s.lost_one {
             return self.quit(s);
         }
         s.lists.clear();
-        if s.rate.finish_file(now, self.pass == 1 && !self.naks) {
+        if s.rate.finish_file(self.pass == 1 && !self.naks) {
             s.pacer.set_rate(s.rate.bytes_per_second());
         }
         s.finish_item(self.file, self.item.clone(), Some(self.started));
