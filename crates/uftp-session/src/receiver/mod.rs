@@ -53,6 +53,8 @@ pub struct Receiver<F: FileStore> {
     partings: VecDeque<Parting>,
     events: VecDeque<ReceiverEvent>,
     counters: Counters,
+    /// Time of the last call.
+    now: Instant,
     /// The second being counted and the refusals answered in it.
     refusals: (Instant, u32),
 }
@@ -74,6 +76,7 @@ impl<F: FileStore> Receiver<F> {
             partings: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            now,
             refusals: (now, 0),
         }
     }
@@ -86,6 +89,7 @@ impl<F: FileStore> Receiver<F> {
         _ecn: Ecn,
         datagram: &mut [u8],
     ) {
+        self.now = now;
         self.counters.received += 1;
         if let Err(refusal) = self.receive(now, from, datagram) {
             self.counters.refuse(refusal);
@@ -95,6 +99,7 @@ impl<F: FileStore> Receiver<F> {
 
     /// A deadline of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         self.for_each_session(|session, around| match session.deadline() > now {
             true => Ok(()),
             false => session.handle_timeout(now, around),
@@ -108,6 +113,7 @@ impl<F: FileStore> Receiver<F> {
 
     /// Appends what may go now.
     pub fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
+        self.now = now;
         self.for_each_session(|session, around| session.poll_transmit(now, batch, around));
         while let Some(parting) = self.partings.front_mut() {
             let words = Message::Abort(Abort {
@@ -128,6 +134,10 @@ impl<F: FileStore> Receiver<F> {
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.events.is_empty() {
+            // What happened while transmitting has not been looked at yet.
+            return Some(self.now);
+        }
         self.sessions.iter().map(Session::deadline).min()
     }
 

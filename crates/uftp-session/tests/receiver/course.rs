@@ -318,3 +318,21 @@ fn protocol_5_differs_in_the_registration_interval() {
     bench.hear(&mut script, |s| s.done(&[ME]));
     assert_eq!(bench.said(), ["FILEINFO_ACK 1", "COMPLETE 1"]);
 }
+
+#[test]
+fn what_happens_while_transmitting_wakes_the_driver() {
+    let mut script = Script::default();
+    let mut bench = Bench::new();
+    let mut packet = script.announce(&[]);
+    bench
+        .receiver
+        .handle_datagram(bench.now, script.addr, Ecn::NotEct, &mut packet);
+    while bench.receiver.poll_event().is_some() {}
+    bench
+        .receiver
+        .poll_transmit(bench.now, &mut Batch::new(2000));
+    assert_eq!(bench.receiver.poll_timeout(), Some(bench.now));
+    let event = bench.receiver.poll_event().map(|event| event.kind);
+    assert_eq!(event, Some(Kind::RegisterSent));
+    assert_eq!(bench.receiver.poll_timeout(), Some(bench.now + g() * 4));
+}
