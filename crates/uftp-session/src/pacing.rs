@@ -16,6 +16,8 @@ pub struct Pacer {
     paid_until: Option<Instant>,
     /// Half the time of the last burst must have passed by then.
     pause: Option<Instant>,
+    /// There was nothing to send since then: nothing to make up for either.
+    resting: bool,
 }
 
 impl Pacer {
@@ -34,6 +36,7 @@ impl Pacer {
             rate: rate.max(1),
             paid_until: None,
             pause: None,
+            resting: false,
         }
     }
 
@@ -77,6 +80,9 @@ impl Pacer {
         if now < self.ready_at(now) {
             return 0;
         }
+        if self.resting {
+            return most.min(1);
+        }
         let late = now.saturating_duration_since(paid).min(Self::BURST);
         let cost = self.cost(bytes).as_nanos().max(1);
         // One is due at `paid`; each further one a cost later.
@@ -87,10 +93,20 @@ impl Pacer {
     /// Charges `bytes` sent at `now`.
     pub fn charge(&mut self, now: Instant, bytes: u64) {
         let cost = self.cost(bytes);
-        let floor = now.checked_sub(Self::DEBT).unwrap_or(now);
+        let debt = match self.resting {
+            true => Duration::ZERO,
+            false => Self::DEBT,
+        };
+        self.resting = false;
+        let floor = now.checked_sub(debt).unwrap_or(now);
         let from = self.paid_until.map_or(now, |paid| paid.max(floor));
         self.paid_until = Some(from + cost);
         self.pause = Some(now + cost / 2);
+    }
+
+    /// There is nothing to send for the moment. The time until there is counts for nothing.
+    pub fn rest(&mut self) {
+        self.resting = true;
     }
 
     /// Forgets the past: the next datagram may go at once and starts a new account.
@@ -161,6 +177,21 @@ mod tests {
             assert_eq!(wake, now + cost * packets, "{rate}");
             assert_eq!(pacer.allowance(wake, 1352, 1000), packets as usize);
         }
+    }
+
+    #[test]
+    fn having_had_nothing_to_send_is_no_debt() {
+        let mut pacer = Pacer::new(1_000_000);
+        let start = Instant::now();
+        pacer.charge(start, 1000);
+        pacer.rest();
+        let now = start + Duration::from_millis(15);
+        assert_eq!(pacer.allowance(now, 1000, 100), 1);
+        pacer.charge(now, 1000);
+        assert_eq!(pacer.ready_at(now), now + Duration::from_millis(1));
+        // Resting does not shorten what is still to be paid.
+        pacer.rest();
+        assert_eq!(pacer.allowance(now, 1000, 100), 0);
     }
 
     #[test]

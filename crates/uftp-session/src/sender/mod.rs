@@ -145,6 +145,9 @@ impl<S: FileSource> Sender<S> {
             }
         }
         self.advance(now);
+        if self.packet_ready_at().is_none() {
+            self.session.pacer.rest();
+        }
     }
 
     /// When to wake the sender if nothing arrives before. `None` when it is through.
@@ -156,13 +159,7 @@ impl<S: FileSource> Sender<S> {
             Phase::Closing(phase) => phase.timer(),
             Phase::Over => None,
         };
-        let s = &self.session;
-        let packet = match &self.phase {
-            _ if s.has_control() => Some(s.control_ready_at()),
-            Phase::Transfer(phase) => phase.data_ready_at(s),
-            _ => None,
-        };
-        timer.into_iter().chain(packet).min()
+        timer.into_iter().chain(self.packet_ready_at()).min()
     }
 
     /// The user wants it to end: everybody is sent away.
@@ -307,6 +304,16 @@ impl<S: FileSource> Sender<S> {
                     Refusal::Limit
                 }),
             _ => Err(Refusal::UnknownSource),
+        }
+    }
+
+    /// When the next packet may go, if there is one.
+    fn packet_ready_at(&self) -> Option<Instant> {
+        let s = &self.session;
+        match &self.phase {
+            _ if s.has_control() => Some(s.control_ready_at()),
+            Phase::Transfer(phase) => phase.data_ready_at(s),
+            _ => None,
         }
     }
 

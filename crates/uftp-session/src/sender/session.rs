@@ -431,12 +431,11 @@ impl Session {
 /// (behaviour-sender-receiver §3.10).
 fn charged_size(config: &SenderConfig, link: &Link) -> u64 {
     const FILESEG: usize = 8;
-    const TFMCC: usize = 8;
     const UDP: usize = 8;
     let ip = if config.private.is_ipv6() { 40 } else { 20 };
     let data = usize::from(config.block_size);
-    let cover = link.prefix() + link.suffix(FILESEG + TFMCC + data);
-    (data + Header::LEN + FILESEG + TFMCC + cover + UDP + ip) as u64
+    let cover = link.prefix() + link.suffix(FILESEG + data);
+    (data + Header::LEN + FILESEG + cover + UDP + ip) as u64
 }
 
 /// Counts answers to strangers, second by second.
