@@ -176,18 +176,20 @@ impl<F: FileStore> Receiver<F> {
         &self.counters
     }
 
-    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), Refusal> {
+    fn receive(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<(), Refusal> {
         let known = |id: &u8| Version::from_wire_id(*id).is_some();
         if datagram.first().is_some_and(|id| !known(id)) {
             return Err(Refusal::OtherVersion);
         }
         let header = wire::decode_header(datagram).map_err(|_| Refusal::Malformed)?;
-        let message = datagram.get(Header::LEN..).unwrap_or_default();
+        let message = datagram.get_mut(Header::LEN..).unwrap_or_default();
         if header.group == GroupId(0) {
             return Err(Refusal::OtherSession);
-        }
-        if !is_for_receivers(header.function) {
-            return Err(Refusal::OutOfPlace);
         }
         let id = SessionId {
             group: header.group,
@@ -196,6 +198,7 @@ impl<F: FileStore> Receiver<F> {
         let Some(position) = self.sessions.find(id) else {
             return match header.function {
                 Function::Announce => self.announced(now, from, &header, message),
+                function if !is_for_receivers(function) => Err(Refusal::OutOfPlace),
                 _ => Err(Refusal::OtherSession),
             };
         };
@@ -203,15 +206,19 @@ impl<F: FileStore> Receiver<F> {
             return Err(Refusal::OtherSession);
         };
         session.admit(&header)?;
+        let (function, message) = session.uncover(&header, message)?;
+        if !is_for_receivers(function) {
+            return Err(Refusal::OutOfPlace);
+        }
         let mut around = Surroundings {
             uid: self.config.uid,
             cache_size: self.config.cache_size,
             events: &mut self.events,
             counters: &mut self.counters,
         };
-        let handled = match wire::decode(header.version, header.function, message) {
+        let handled = match wire::decode(header.version, function, message) {
             Ok(message) => session.handle(now, &header, &message, &mut around),
-            Err(_) => Err(session.malformed(header.function)),
+            Err(_) => Err(session.malformed(function)),
         };
         match handled {
             Ok(()) => Ok(()),

@@ -184,6 +184,20 @@ impl<S: SessionFiles> Session<S> {
         Ok(())
     }
 
+    /// Takes the cover off a packet, if it has one: the function and bytes of the message. The
+    /// one place that knows what must be covered and what may come in the clear.
+    pub(super) fn uncover<'p>(
+        &self,
+        header: &Header,
+        message: &'p mut [u8],
+    ) -> Result<(Function, &'p [u8]), Refusal> {
+        match header.function {
+            // A plain session has no keys to open it with.
+            Function::Encrypted => Err(Refusal::Unauthentic),
+            function => Ok((function, message)),
+        }
+    }
+
     /// What follows from a message of the sender that cannot be decoded.
     pub(super) fn malformed(&self, function: Function) -> Stop {
         match (function, &self.phase) {

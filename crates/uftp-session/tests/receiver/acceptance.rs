@@ -249,6 +249,9 @@ fn what_is_not_for_us_is_counted_and_changes_nothing() {
             clients: Vec::new(),
         }))
     });
+    let mut encrypted = script.group_done(&[ME]);
+    encrypted[1] = 18;
+    bench.feed(script.addr, &mut encrypted);
     let packet = script.group_done(&[ME]);
     for len in 0..packet.len() - 4 {
         bench.feed(script.addr, &mut packet.clone()[..len]);
@@ -267,6 +270,7 @@ fn what_is_not_for_us_is_counted_and_changes_nothing() {
     assert_eq!(counters.refused(Refusal::OtherSession), 6);
     assert_eq!(counters.refused(Refusal::OutOfPlace), 1);
     assert_eq!(counters.refused(Refusal::OtherVersion), 6);
+    assert_eq!(counters.refused(Refusal::Unauthentic), 1);
     assert_eq!(counters.refused(Refusal::Malformed), 24);
     assert_eq!(bench.receiver.poll_timeout(), deadline);
     assert_eq!((bench.events.len(), bench.said().len()), (events, 0));
