@@ -52,16 +52,11 @@ fn run(args: Args) -> Result<Exit, Failure> {
     }
     let stamped = args.wants_timestamps();
     log::install(sink.clone(), args.log.log_level, stamped);
-    say!(2, "");
-    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
-    if !stamped {
-        say!(2, "Starting at {}", time::ctime());
-    }
-    let ended = common::runtime()?.block_on(send(args, sink));
+    let exit = common::runtime()?.block_on(send(args, sink))?;
     if !stamped {
         say!(2, "uftp: Finishing at {}", time::ctime());
     }
-    ended
+    Ok(exit)
 }
 
 async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
@@ -70,11 +65,12 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let shared = Shared::default();
     let display = Display::new(&args, shared.clone(), sink.clone());
     let status = StatusOut::open(args.status_file.as_deref(), &sink)?;
+    let stamped = args.wants_timestamps();
     let job = args.validate(&mut rng).await?;
     let socket = common::bind(&job.socket)?;
     let mut signals = Signals::catch()
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
-    introduce(&job);
+    introduce(&job, stamped);
 
     let (group, instance) = (job.config.group, job.config.instance);
     let tag = Tag {
@@ -140,7 +136,12 @@ async fn watch(
 }
 
 /// What the log says before the session begins.
-fn introduce(job: &SendJob) {
+fn introduce(job: &SendJob, stamped: bool) {
+    say!(2, "");
+    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
+    if !stamped {
+        say!(2, "Starting at {}", time::ctime());
+    }
     let config = &job.config;
     match config.rate {
         Rate::SelfClocked => say!(2, "Transfer rate: full interface speed"),

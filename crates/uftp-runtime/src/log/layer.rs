@@ -47,7 +47,7 @@ impl<S: Subscriber> Layer<S> for ClassicLayer {
             line.push_str(&time::log_stamp());
             line.push_str(": ");
         }
-        if !parts.tag.is_empty() {
+        if self.timestamps && !parts.tag.is_empty() {
             // Writing to a string cannot fail.
             let _ = write!(line, "[{}]: ", parts.tag);
         }
@@ -125,27 +125,36 @@ mod tests {
     fn lines_are_those_of_the_classic_log() {
         let text = logged(2, false, || {
             line(2, None, format_args!("Initializing group"));
-            line(2, tag(1), format_args!("Name of file to receive: {}", "f2"));
-            line(2, tag(0), format_args!("Group complete"));
+            line(2, tag(1), format_args!("Sending section {}", 0));
         });
-        assert_eq!(
-            text,
-            "Initializing group\n\
-             [F26A0172/00:0001]: Name of file to receive: f2\n\
-             [F26A0172/00:0]: Group complete\n"
-        );
+        assert_eq!(text, "Initializing group\nSending section 0\n");
     }
 
     #[test]
-    fn time_stamps_have_microseconds() {
-        let text = logged(2, true, || line(0, None, format_args!("x")));
-        let (stamp, rest) = text.split_at("2026/11/21 06:48:14.990613".len());
-        assert_eq!(rest, ": x\n");
-        let shape: String = stamp
-            .chars()
-            .map(|c| if c.is_ascii_digit() { '9' } else { c })
-            .collect();
-        assert_eq!(shape, "9999/99/99 99:99:99.999999");
+    fn time_stamps_have_microseconds_and_sessions_follow() {
+        let text = logged(2, true, || {
+            line(0, None, format_args!("x"));
+            line(2, tag(1), format_args!("Name of file to receive: f2"));
+            line(2, tag(0), format_args!("Group complete"));
+        });
+        let mut rests = Vec::new();
+        for text in text.lines() {
+            let (stamp, rest) = text.split_at("2026/11/21 06:48:14.990613".len());
+            let shape: String = stamp
+                .chars()
+                .map(|c| if c.is_ascii_digit() { '9' } else { c })
+                .collect();
+            assert_eq!(shape, "9999/99/99 99:99:99.999999");
+            rests.push(rest);
+        }
+        assert_eq!(
+            rests,
+            [
+                ": x",
+                ": [F26A0172/00:0001]: Name of file to receive: f2",
+                ": [F26A0172/00:0]: Group complete",
+            ]
+        );
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl DiskSource {
             return None;
         }
         let mut item = SendItem {
-            source: printable(entry.path.as_os_str().as_bytes()),
+            source: printable(entry.relative.as_os_str().as_bytes()),
             name: entry.name.clone(),
             file_type: FileType::REGULAR,
             size: 0,
