@@ -5,6 +5,7 @@
 //! - [`PrivateKey`], [`PublicKey`], [`Fingerprint`] are identities and ephemeral ECDH keys alike.
 //! - The key schedule of protocols 3 and 4 runs from [`Premaster`] by [`MasterSecret`] to
 //!   [`ClientKeys`], and from [`GroupMaster`] to [`GroupKeys`].
+//! - The key schedule of protocol 5 is in [`v5`].
 //! - [`Sealer`] and [`Opener`] protect packets in place.
 //!
 //! Secrets are overwritten when dropped, have no text form and are compared in constant time.
@@ -27,6 +28,7 @@ mod record;
 mod secret;
 mod self_signed;
 mod suite;
+pub mod v5;
 
 pub use bulk::CipherError;
 pub use curve::{Curve, UnknownCurve};

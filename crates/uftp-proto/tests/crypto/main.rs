@@ -11,4 +11,5 @@
 mod known_answers;
 mod primitives;
 mod v3v4;
+mod v5;
 mod vectors;
