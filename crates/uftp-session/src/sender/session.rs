@@ -24,10 +24,6 @@ use crate::link::{Cover, GroupEstimate, Link};
 use crate::pacing::Pacer;
 use crate::policy::Policy;
 
-/// Answers to hosts that have no part in the session, per second: a bound on what forged
-/// datagrams can make us send.
-const REFUSALS_PER_SECOND: u32 = 50;
-
 /// Everything that outlives a phase.
 pub(super) struct Session {
     pub(super) config: SenderConfig,
@@ -291,7 +287,8 @@ impl Session {
 
     /// Tells a host that has no part in the session so, within a limit.
     pub(super) fn refuse(&mut self, now: Instant, to: SocketAddr, host: Uid, reason: &'static str) {
-        if self.refusals.allow(now) {
+        let gap = self.pacer.cost(self.rate.charged());
+        if self.refusals.allow(now, gap) {
             self.aborts.push_back(OutgoingAbort {
                 to,
                 host,
@@ -438,26 +435,63 @@ fn charged_size(config: &SenderConfig, link: &Link) -> u64 {
     (data + Header::LEN + FILESEG + cover + UDP + ip) as u64
 }
 
-/// Counts answers to strangers, second by second.
+/// Bounds the answers to strangers, and with that what forged datagrams can make us send and how
+/// much they can take from the session.
 struct RefusalLimit {
-    since: Instant,
-    used: u32,
+    left: u32,
+    refilled: Instant,
 }
 
 impl RefusalLimit {
+    /// Answers after a long silence.
+    const BURST: u32 = 8;
+    /// Shortest time between answers, and the number of data packets there must be for each.
+    const INTERVAL: Duration = Duration::from_millis(20);
+    const PACKETS: u32 = 20;
+
     fn new(now: Instant) -> Self {
         RefusalLimit {
-            since: now,
-            used: 0,
+            left: Self::BURST,
+            refilled: now,
         }
     }
 
-    fn allow(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
-            *self = RefusalLimit::new(now);
+    /// Whether one more is allowed; `gap` is the time between data packets.
+    fn allow(&mut self, now: Instant, gap: Duration) -> bool {
+        let interval = Self::INTERVAL.max(gap * Self::PACKETS);
+        let passed = now.saturating_duration_since(self.refilled);
+        let fresh = passed.as_nanos() / interval.as_nanos();
+        if fresh > 0 {
+            let fresh = u32::try_from(fresh).unwrap_or(u32::MAX);
+            self.left = self.left.saturating_add(fresh).min(Self::BURST);
+            self.refilled = now;
         }
-        let allowed = self.used < REFUSALS_PER_SECOND;
-        self.used += u32::from(allowed);
+        let allowed = self.left > 0;
+        self.left = self.left.saturating_sub(1);
         allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_answered_at_times() {
+        let start = Instant::now();
+        let mut limit = RefusalLimit::new(start);
+        let mut answered = |from: u64, to: u64, gap: u64| {
+            let at = |ms| start + Duration::from_millis(ms);
+            let gap = Duration::from_millis(gap);
+            (from..to).filter(|ms| limit.allow(at(*ms), gap)).count()
+        };
+        assert_eq!(answered(0, 1000, 0), 8 + 49);
+        assert_eq!(answered(1000, 2000, 10), 5, "one in twenty packets at most");
+        assert_eq!(answered(600_000, 600_001, 10), 1);
+        assert_eq!(
+            answered(600_001, 600_020, 10),
+            7,
+            "no more than a burst is saved"
+        );
     }
 }
