@@ -25,6 +25,8 @@ use outbox::{Flow, Outbox};
 const BATCHES_IN_A_ROW: usize = 8;
 /// After a stop the farewells must be out within this time.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Longest sleep for want of room in the kernel; timers wait as long.
+const FULL_REST: Duration = Duration::from_millis(10);
 /// Errors in a row after which receiving is given up.
 const RECEIVE_ERRORS: u32 = 1000;
 
@@ -110,13 +112,13 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
 
     /// Sleeps until something is to be done. Whether something may have arrived.
     fn sleep(&mut self, flow: Flow, farewell: Option<Instant>) -> Result<bool, Failure> {
-        let due = self.machine.poll_timeout();
         let (interest, until) = match flow {
             // There is more to send: only look whether something has arrived.
             Flow::Sent => return Ok(true),
-            Flow::Idle => (Interest::Receive, due),
-            Flow::Full => (Interest::SendOrReceive, due),
-            Flow::Held(until) => (Interest::Receive, Some(due.map_or(until, |d| d.min(until)))),
+            Flow::Idle => (Interest::Receive, self.machine.poll_timeout()),
+            // While nothing can be sent, what is due to be sent must not end the sleep.
+            Flow::Full => (Interest::SendOrReceive, Some(Instant::now() + FULL_REST)),
+            Flow::Held(until) => (Interest::Receive, Some(until)),
         };
         let until = until.into_iter().chain(farewell).min();
         let ready = self.socket.wait_for(interest, &self.control.wake, until);
@@ -161,3 +163,6 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         self.watcher.turn(now, &self.machine);
     }
 }
+
+#[cfg(test)]
+mod tests;
