@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use uftp_proto::Uid;
 use uftp_proto::wire::CompleteStatus;
+use uftp_proto::{Uid, WireTime};
 
 /// Most destinations of one session, proxies included (behaviour-sender-receiver §1.3).
 pub(super) const MAX_DESTINATIONS: usize = 100_000;
@@ -71,6 +71,8 @@ pub(super) struct Client {
     /// Last measured round trip, and whether that was since measurements were cleared.
     rtt: Option<Duration>,
     measured: bool,
+    /// The stamp it echoed when that was measured.
+    pub(super) echoed: WireTime,
     /// STATUS messages over the NAK limit.
     pub(super) strikes: u32,
     /// How the current item ended there.
@@ -114,6 +116,7 @@ impl Clients {
             shared: false,
             rtt: None,
             measured: false,
+            echoed: WireTime::default(),
             strikes: 0,
             result: None,
             told_off: None,
@@ -201,10 +204,11 @@ impl Clients {
         self.receivers_in(&[State::Active, State::ActiveNak]) > 0
     }
 
-    /// Notes a measured round trip.
-    pub(super) fn set_rtt(&mut self, at: usize, rtt: Duration) {
+    /// Notes the round trip of the stamp `echoed`.
+    pub(super) fn set_rtt(&mut self, at: usize, rtt: Duration, echoed: WireTime) {
         if let Some(client) = self.list.get_mut(at) {
             client.rtt = Some(rtt);
+            client.echoed = echoed;
             client.measured = true;
         }
     }

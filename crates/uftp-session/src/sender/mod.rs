@@ -125,7 +125,9 @@ impl<S: FileSource> Sender<S> {
         s.now = s.now.max(now);
         loop {
             let had_lists = !s.lists.is_empty();
-            if !s.transmit_control(now, batch) {
+            let data =
+                matches!(&self.phase, Phase::Transfer(phase) if phase.data_ready_at(s).is_some());
+            if !s.transmit_control(now, batch, data) {
                 break;
             }
             if had_lists {
@@ -152,6 +154,10 @@ impl<S: FileSource> Sender<S> {
 
     /// When to wake the sender if nothing arrives before. `None` when it is through.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.session.events.is_empty() {
+            // What happened while transmitting, perhaps without anything to transmit.
+            return Some(self.session.now);
+        }
         let timer = match &self.phase {
             Phase::Announcing(phase) => phase.timer(),
             Phase::Informing(phase) => phase.timer(),

@@ -42,8 +42,11 @@ pub(super) struct Session {
     pub(super) now: Instant,
     /// Lists going out, first to last.
     pub(super) lists: VecDeque<ListRun>,
-    /// ABORTs going out ahead of the lists.
+    /// ABORTs going out, in turn with all else: many at once must not silence the session for
+    /// those who stay in it.
     aborts: VecDeque<OutgoingAbort>,
+    /// The last control message was an ABORT: the next packet is anything else there is.
+    aborted_last: bool,
     /// A receiver was lost or aborted: fatal when the operator wants all or nothing.
     pub(super) lost_one: bool,
     /// Some receiver took some item.
@@ -95,6 +98,7 @@ impl Session {
             now,
             lists: VecDeque::new(),
             aborts: VecDeque::new(),
+            aborted_last: false,
             lost_one: false,
             accepted: false,
             refusals: RefusalLimit::new(now),
@@ -125,11 +129,15 @@ impl Session {
         self.grtt.update(self.clients.longest_rtt(), decay);
     }
 
-    /// Notes the round trip that a stamp of ours made. Stamps we cannot have sent are ignored.
+    /// Notes the round trip that a stamp of ours made. Stamps we cannot have sent are ignored, and
+    /// so is what is no newer than what the destination echoed before: a copy, held up by the
+    /// network or by somebody who means to slow us down, says nothing about the round trip.
     pub(super) fn measure(&mut self, at: usize, now: Instant, echo: WireTime) {
-        if echo >= self.first_stamp {
+        let latest = echo.min(self.clock.stamp(now));
+        let newer = self.clients.get(at).is_some_and(|c| latest > c.echoed);
+        if echo >= self.first_stamp && newer {
             let rtt = self.clock.round_trip(now, echo).max(Grtt::SHORTEST);
-            self.clients.set_rtt(at, rtt);
+            self.clients.set_rtt(at, rtt, latest);
         }
     }
 
@@ -335,32 +343,42 @@ impl Session {
         self.pacer.ready_at(self.now)
     }
 
-    /// Appends the control messages that may go now. Whether none is left.
-    pub(super) fn transmit_control(&mut self, now: Instant, batch: &mut Batch) -> bool {
-        while let Some(abort) = self.aborts.front() {
-            if !abort.at_once && self.pacer.allowance(now, self.rate.charged(), 1) == 0 {
-                return false;
+    /// Appends the control messages that may go now, ABORTs in turn with lists or with the data
+    /// that waits if `data` says so. Whether no list is left and data may follow.
+    pub(super) fn transmit_control(&mut self, now: Instant, batch: &mut Batch, data: bool) -> bool {
+        loop {
+            let others = data || !self.lists.is_empty();
+            let aborts = |a: &&OutgoingAbort| a.at_once || !(others && self.aborted_last);
+            let may_go = self.pacer.allowance(now, self.rate.charged(), 1) > 0;
+            if let Some(abort) = self.aborts.front().filter(aborts) {
+                if !abort.at_once && !may_go {
+                    return self.lists.is_empty();
+                }
+                let message = Message::Abort(Abort {
+                    current_file: false,
+                    host: abort.host,
+                    reason: abort.reason.clone().into_owned(),
+                });
+                let (to, cover) = (abort.to, abort.cover);
+                if !self.send(now, batch, to, &message, cover) {
+                    return self.lists.is_empty();
+                }
+                self.aborts.pop_front();
+                self.aborted_last = true;
+            } else if self.lists.is_empty() {
+                return true;
+            } else {
+                if !may_go || !super::list::transmit(self, now, batch) {
+                    return false;
+                }
+                self.aborted_last = false;
             }
-            let message = Message::Abort(Abort {
-                current_file: false,
-                host: abort.host,
-                reason: abort.reason.clone().into_owned(),
-            });
-            let (to, cover) = (abort.to, abort.cover);
-            if !self.send(now, batch, to, &message, cover) {
-                return false;
-            }
-            self.aborts.pop_front();
         }
-        while !self.lists.is_empty() {
-            if self.pacer.allowance(now, self.rate.charged(), 1) == 0 {
-                return false;
-            }
-            if !super::list::transmit(self, now, batch) {
-                return false;
-            }
-        }
-        true
+    }
+
+    /// Data went out: it is the turn of the next ABORT.
+    pub(super) fn data_sent(&mut self) {
+        self.aborted_last = false;
     }
 
     /// Appends one control message and charges it like a data packet. Whether there was room; a

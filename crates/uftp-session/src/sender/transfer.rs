@@ -497,6 +497,7 @@ impl Transfer {
     fn note_sent(&mut self, s: &mut Session, now: Instant, block: u32, len: usize) {
         self.wanted.clear(block);
         self.stage = Stage::Sending(block + 1);
+        s.data_sent();
         if self.pass == 1 {
             self.sent += len as u64;
         } else {
