@@ -218,7 +218,7 @@ impl<F: FileStore> Receiver<F> {
         };
         let handled = match wire::decode(header.version, function, message) {
             Ok(message) => session.handle(now, &header, &message, &mut around),
-            Err(_) => Err(session.malformed(function)),
+            Err(error) => Err(session.malformed(function, &error)),
         };
         match handled {
             Ok(()) => Ok(()),

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use uftp_proto::wire::{
-    Abort, Announce, CompleteStatus, Done, FileInfo, FileSeg, FileType, Function, Header, Message,
+    Abort, Announce, CompleteStatus, DecodeError, Done, FileInfo, FileSeg, FileType, Function,
+    Header, Message, Problem,
 };
 use uftp_proto::{FileId, Geometry, Seq, Uid, WireTime};
 
@@ -198,11 +199,19 @@ impl<S: SessionFiles> Session<S> {
         }
     }
 
-    /// What follows from a message of the sender that cannot be decoded.
-    pub(super) fn malformed(&self, function: Function) -> Stop {
+    /// What follows from a message of the sender that cannot be decoded. A FILEINFO whose names
+    /// do not fit its header will not be better the next time; a packet cut short may.
+    pub(super) fn malformed(&self, function: Function, error: &DecodeError) -> Stop {
+        let misfit = match error.problem {
+            Problem::HeaderSize { .. } => true,
+            Problem::Length { .. } => error.field != "hlen",
+            _ => false,
+        };
         match (function, &self.phase) {
-            (Function::FileInfo, Phase::Completing { .. }) => Refusal::Malformed.into(),
-            (Function::FileInfo, _) => Stop::abort("Rejecting FILEINFO: invalid message size"),
+            (_, Phase::Completing { .. }) => Refusal::Malformed.into(),
+            (Function::FileInfo, _) if misfit => {
+                Stop::abort("Rejecting FILEINFO: invalid message size")
+            }
             _ => Refusal::Malformed.into(),
         }
     }
@@ -265,7 +274,7 @@ impl<S: SessionFiles> Session<S> {
         around: &mut Surroundings<'_>,
     ) -> Handled {
         if let Message::Abort(abort) = message {
-            return self.aborted(abort, around.uid);
+            return self.aborted(now, abort, around.uid);
         }
         if let Message::FileInfo(info) = message
             && info.file == FileId::SESSION
@@ -319,9 +328,11 @@ impl<S: SessionFiles> Session<S> {
         around.tell(self.id, FileId::SESSION, ReceiverEventKind::Confirmed);
     }
 
-    fn aborted(&mut self, abort: &Abort, uid: Uid) -> Handled {
+    fn aborted(&mut self, now: Instant, abort: &Abort, uid: Uid) -> Handled {
         let everybody = abort.host.is_none();
         if !everybody && abort.host != uid {
+            // The sender sends away others, perhaps very many.
+            self.alive = now;
             return Ok(());
         }
         let done_with_file = matches!(self.phase, Phase::MidGroup | Phase::Completing { .. });
