@@ -30,6 +30,8 @@
 pub mod content;
 pub mod node;
 pub mod path;
+pub mod peers;
+pub mod scenario;
 pub mod seeds;
 pub mod source;
 pub mod store;
@@ -38,6 +40,8 @@ pub mod world;
 
 pub use node::{Membership, Node, NodeId};
 pub use path::{Bottleneck, Loss, Path, PathConfig};
+pub use peers::{ReceiverNode, SenderNode};
+pub use scenario::{Scenario, Stage};
 pub use source::MemSource;
 pub use store::{MemStore, StoredFile};
 pub use traffic::Traffic;

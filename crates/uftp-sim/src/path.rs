@@ -17,15 +17,16 @@ pub enum Loss {
     None,
     /// Each with this probability, independently.
     Random(f64),
-    /// In bursts: the Gilbert-Elliott chain, stepped once per datagram.
+    /// In bursts: the Gilbert-Elliott chain in continuous time, so that a burst is as long for
+    /// a few datagrams as for many.
     Bursty {
-        /// Probability of turning bad at a datagram.
-        worsen: f64,
-        /// Probability of turning good again at a datagram.
-        recover: f64,
-        /// Loss while good.
+        /// Mean time in the good state.
+        good_for: Duration,
+        /// Mean time in the bad state.
+        bad_for: Duration,
+        /// Probability of loss while good.
         good: f64,
-        /// Loss while bad.
+        /// Probability of loss while bad.
         bad: f64,
     },
 }
@@ -63,6 +64,8 @@ pub struct Path {
     pub config: PathConfig,
     /// The chain of [`Loss::Bursty`] is in its bad state.
     bad: bool,
+    /// When it next changes.
+    changes: Option<Instant>,
     /// The bottleneck has sent all it was given at this instant.
     busy_until: Option<Instant>,
     /// Datagrams lost at random.
@@ -87,7 +90,7 @@ impl Path {
 
     /// A datagram of `len` bytes enters at `now`.
     pub fn pass(&mut self, now: Instant, len: usize, ecn: Ecn, rng: &mut StdRng) -> Arrivals {
-        if self.loses(rng) {
+        if self.loses(now, rng) {
             self.lost += 1;
             return [None; 2];
         }
@@ -102,18 +105,25 @@ impl Path {
         [Some((first, ecn)), second.map(|at| (at, ecn))]
     }
 
-    fn loses(&mut self, rng: &mut StdRng) -> bool {
+    fn loses(&mut self, now: Instant, rng: &mut StdRng) -> bool {
         match self.config.loss {
             Loss::None => false,
             Loss::Random(p) => chance(rng, p),
             Loss::Bursty {
-                worsen,
-                recover,
+                good_for,
+                bad_for,
                 good,
                 bad,
             } => {
-                let turn = if self.bad { recover } else { worsen };
-                self.bad ^= chance(rng, turn);
+                let mut changes = match self.changes {
+                    Some(changes) => changes,
+                    None => now + lifetime(rng, good_for),
+                };
+                while changes <= now {
+                    self.bad = !self.bad;
+                    changes += lifetime(rng, if self.bad { bad_for } else { good_for });
+                }
+                self.changes = Some(changes);
                 chance(rng, if self.bad { bad } else { good })
             }
         }
@@ -153,6 +163,12 @@ fn bytes_in(time: Duration, rate: u64) -> u64 {
 
 fn time_for(bytes: u64, rate: u64) -> Duration {
     Duration::from_nanos((u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1))) as u64)
+}
+
+/// Time until something happens that happens every `mean` on average, at any time as likely.
+fn lifetime(rng: &mut StdRng, mean: Duration) -> Duration {
+    let uniform: f64 = rng.random(); // below 1
+    mean.mul_f64(-(1.0 - uniform).ln()) + Duration::from_nanos(1)
 }
 
 /// True with probability `p`.
@@ -196,25 +212,27 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         let mut path = Path::new(PathConfig {
             loss: Loss::Bursty {
-                worsen: 0.01,
-                recover: 0.2,
+                good_for: Duration::from_millis(95),
+                bad_for: Duration::from_millis(5),
                 good: 0.0,
                 bad: 1.0,
             },
             ..PathConfig::default()
         });
-        let now = Instant::now();
+        let start = Instant::now();
         let (mut bursts, mut lost, mut before) = (0, 0, false);
-        for _ in 0..200_000 {
+        let count = 1_000_000;
+        for i in 0..count {
+            let now = start + Duration::from_micros(100) * i;
             let gone = path.pass(now, 1, Ecn::NotEct, &mut rng)[0].is_none();
             bursts += u32::from(gone && !before);
             lost += u32::from(gone);
             before = gone;
         }
         let mean = f64::from(lost) / f64::from(bursts);
-        assert!((4.7..5.3).contains(&mean), "mean burst of {mean}");
-        let share = f64::from(lost) / 200_000.0;
-        assert!((0.043..0.053).contains(&share), "loss of {share}");
+        assert!((46.0..54.0).contains(&mean), "mean burst of {mean}");
+        let share = f64::from(lost) / f64::from(count);
+        assert!((0.045..0.055).contains(&share), "loss of {share}");
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::path::{Arrivals, Path, PathConfig};
 use crate::seeds;
 use crate::traffic::Traffic;
 
+/// With this environment variable set, all that is sent is written to standard error.
+const TRACE: &str = "UFTP_SIM_TRACE";
+
 /// More wakeups of a node than this without time passing is a livelock.
 const STUCK: u32 = 1_000;
 
@@ -37,6 +40,7 @@ pub struct World {
     events: u64,
     rng: StdRng,
     filter: Option<Filter>,
+    traced: bool,
     batch: Batch,
     scratch: Vec<u8>,
     /// Datagrams for an address or port where nobody listens.
@@ -61,6 +65,8 @@ struct Slot {
     wake: Option<Instant>,
     sent: Traffic,
     wakeups: Wakeups,
+    /// Datagrams in and out.
+    busyness: PerSecond,
 }
 
 /// How often a node was woken.
@@ -70,9 +76,26 @@ struct Wakeups {
     last: Option<Instant>,
     /// Since time last passed.
     in_a_row: u32,
-    /// The virtual second counted, and the count.
-    second: (u64, u64),
+    rate: PerSecond,
+}
+
+/// Most events in one virtual second.
+#[derive(Clone, Copy, Debug, Default)]
+struct PerSecond {
+    second: u64,
+    count: u64,
     most: u64,
+}
+
+impl PerSecond {
+    fn note(&mut self, time: Duration) {
+        let second = time.as_secs();
+        if self.second != second {
+            (self.second, self.count) = (second, 0);
+        }
+        self.count += 1;
+        self.most = self.most.max(self.count);
+    }
 }
 
 struct Event {
@@ -153,6 +176,7 @@ impl World {
             events: 0,
             rng: StdRng::seed_from_u64(seeds::derive(seed, 0)),
             filter: None,
+            traced: std::env::var_os(TRACE).is_some(),
             batch: Batch::new(BATCH),
             scratch: Vec::new(),
             astray: 0,
@@ -194,6 +218,7 @@ impl World {
             wake: None,
             sent: Traffic::default(),
             wakeups: Wakeups::default(),
+            busyness: PerSecond::default(),
         });
         // Its first words come after the test has set up its paths.
         self.after(Duration::ZERO, move |world| world.settle(id));
@@ -243,7 +268,17 @@ impl World {
     /// How often a node was woken in all, and most often within one virtual second.
     pub fn wakeups(&self, id: NodeId) -> (u64, u64) {
         let w = self.nodes[id.0].wakeups;
-        (w.total, w.most)
+        (w.total, w.rate.most)
+    }
+
+    /// Most datagrams a node heard and sent within one virtual second.
+    pub fn busiest_second(&self, id: NodeId) -> u64 {
+        self.nodes[id.0].busyness.most
+    }
+
+    /// Whether a node was not killed.
+    pub fn is_alive(&self, id: NodeId) -> bool {
+        self.nodes[id.0].alive
     }
 
     /// Every datagram on its way down to a node passes `filter` from now on.
@@ -343,6 +378,11 @@ impl World {
             return false;
         };
         debug_assert!(event.at >= self.now);
+        if let What::Wake(id) = event.what
+            && !self.is_due(id, event.at)
+        {
+            return false; // time has not passed for anybody
+        }
         self.now = event.at;
         match event.what {
             What::Core(flight) => self.fan_out(&flight),
@@ -351,7 +391,7 @@ impl World {
                     self.hand_over(id, flight.source, flight.ecn, &flight.datagram);
                 }
             }
-            What::Wake(id) => return self.wake(id),
+            What::Wake(id) => self.wake(id),
             What::Script(script) => script(self),
         }
         true
@@ -365,8 +405,12 @@ impl World {
 
     /// A node sends.
     fn send(&mut self, from: NodeId, to: SocketAddr, ecn: Ecn, datagram: &[u8]) {
+        if self.traced {
+            self.trace(from, to, datagram);
+        }
         let slot = &mut self.nodes[from.0];
         slot.sent.note(datagram);
+        slot.busyness.note(self.now - self.base);
         let source = slot.addr;
         let arrivals = slot.up.pass(self.now, datagram.len(), ecn, &mut self.rng);
         let datagram: Rc<[u8]> = datagram.into();
@@ -384,6 +428,17 @@ impl World {
                 self.schedule(at, What::Core(flight));
             }
         }
+    }
+
+    fn trace(&self, from: NodeId, to: SocketAddr, datagram: &[u8]) {
+        let time = self.elapsed();
+        let Ok(header) = wire::decode_header(datagram) else {
+            eprintln!("{time:?} {from:?} to {to}: {datagram:02x?}");
+            return;
+        };
+        let body = datagram.get(wire::Header::LEN..).unwrap_or_default();
+        let message = format!("{:?}", wire::decode(header.version, header.function, body));
+        eprintln!("{time:?} {from:?} to {to}: {:?} {message:.200}", header.seq);
     }
 
     /// A datagram is at the core: it enters the paths of all it is meant for.
@@ -471,6 +526,7 @@ impl World {
         if !slot.alive {
             return;
         }
+        slot.busyness.note(self.now - self.base);
         self.scratch.clear();
         self.scratch.extend_from_slice(datagram);
         slot.node
@@ -478,22 +534,27 @@ impl World {
         self.settle(id);
     }
 
-    /// The alarm of a node rings. False if it was stale.
-    fn wake(&mut self, id: NodeId) -> bool {
+    /// Whether the alarm of a node that was set for `at` still means something. If the node has
+    /// changed its mind it is set anew.
+    fn is_due(&mut self, id: NodeId, at: Instant) -> bool {
         let slot = &mut self.nodes[id.0];
-        if !slot.alive || slot.wake != Some(self.now) {
+        if !slot.alive || slot.wake != Some(at) {
             return false;
         }
         slot.wake = None;
-        let due = slot.node.poll_timeout().is_some_and(|t| t <= self.now);
-        if due {
-            slot.wakeups.note(id, self.now, self.base);
-            slot.node.handle_timeout(self.now);
-            self.settle(id);
-        } else {
+        let due = slot.node.poll_timeout().is_some_and(|t| t <= at);
+        if !due {
             self.set_alarm(id);
         }
         due
+    }
+
+    /// The alarm of a node rings.
+    fn wake(&mut self, id: NodeId) {
+        let slot = &mut self.nodes[id.0];
+        slot.wakeups.note(id, self.now, self.base);
+        slot.node.handle_timeout(self.now);
+        self.settle(id);
     }
 
     /// Drains the outputs of a node.
@@ -572,12 +633,7 @@ impl Wakeups {
             now - base
         );
         self.last = Some(now);
-        let second = (now - base).as_secs();
-        self.second = match self.second {
-            (s, n) if s == second => (s, n + 1),
-            _ => (second, 1),
-        };
-        self.most = self.most.max(self.second.1);
+        self.rate.note(now - base);
     }
 }
 

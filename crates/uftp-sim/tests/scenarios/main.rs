@@ -1,0 +1,46 @@
+//! Whole sessions of the shipping machines over a simulated network.
+
+#![allow(clippy::indexing_slicing, clippy::panic)] // these are tests
+
+mod adversity;
+mod crowd;
+mod death;
+mod delivery;
+mod endings;
+mod rate;
+
+use std::time::Duration;
+
+use uftp_session::files::SendItem;
+use uftp_sim::source;
+use uftp_sim::{Loss, PathConfig};
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn lossy(p: f64) -> PathConfig {
+    PathConfig {
+        loss: Loss::Random(p),
+        ..PathConfig::default()
+    }
+}
+
+fn delayed(delay: Duration) -> PathConfig {
+    PathConfig {
+        delay,
+        ..PathConfig::default()
+    }
+}
+
+/// Two files that end in the middle of a block.
+fn two_files(size: u64) -> [SendItem; 2] {
+    [
+        source::file("first", size + 7),
+        source::file("dir/second", size / 2 + 1),
+    ]
+}

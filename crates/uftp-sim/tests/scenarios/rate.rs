@@ -1,0 +1,139 @@
+//! How fast, and what it costs: fixed rates, bottlenecks, self-clocking.
+
+use std::time::Duration;
+
+use uftp_session::sender::Rate;
+use uftp_sim::{Bottleneck, PathConfig, Scenario, Stage, source};
+
+use super::{lossy, ms, secs};
+
+/// Bytes of an IP packet that carries a full block of 1300 bytes.
+const PACKET: f64 = 1352.0;
+
+fn neck(rate: u64, queue: u64) -> PathConfig {
+    PathConfig {
+        delay: Duration::from_micros(50),
+        bottleneck: Some(Bottleneck {
+            rate,
+            queue,
+            mark_above: None,
+        }),
+        ..PathConfig::default()
+    }
+}
+
+fn self_clocked(receivers: usize, size: u64) -> Scenario {
+    let scenario = Scenario::new(1, receivers, [source::file("f", size)]);
+    scenario.configure(|c| c.rate = Rate::SelfClocked)
+}
+
+/// Prints and returns goodput in bytes per second, and blocks sent for each there is.
+fn measure(name: &str, stage: &Stage) -> (f64, f64) {
+    let size: u64 = stage.items.iter().map(|i| i.size).sum();
+    let goodput = size as f64 / stage.world.elapsed().as_secs_f64();
+    let ratio = stage.blocks_sent_ratio();
+    println!(
+        "{name}: {:.1} MB/s, {ratio:.3} sent for each",
+        goodput / 1e6
+    );
+    (goodput, ratio)
+}
+
+#[test]
+fn fixed_rate_is_kept_exactly() {
+    for rate in [50_000, 1_000_000, 20_000_000] {
+        let blocks = rate / 1000;
+        let scenario = Scenario::new(1, 2, [source::file("f", blocks * 1300)]);
+        let stage = scenario.configure(|c| c.rate = Rate::Fixed(rate)).stage();
+        let stage = stage.play(secs(60));
+        stage.assert_all_whole();
+        let least = blocks as f64 * PACKET / rate as f64;
+        let took = stage.world.elapsed().as_secs_f64();
+        assert!(
+            (least..least + 0.3).contains(&took),
+            "{rate}: {took} s for {least}"
+        );
+    }
+}
+
+#[test]
+fn self_clocked_fills_a_link_and_does_not_flood_it() {
+    for queue in [64_000, 256_000, 1_000_000] {
+        let mut stage = self_clocked(1, 40_000_000).stage();
+        stage.world.down(stage.receivers[0]).config = neck(100_000_000, queue);
+        let stage = stage.play(secs(60));
+        stage.assert_all_whole();
+        let (goodput, ratio) = measure(&format!("queue of {queue}"), &stage);
+        assert!(goodput > 40e6, "{goodput}");
+        assert!(ratio < 1.3, "{ratio}");
+    }
+}
+
+#[test]
+fn self_clocked_follows_the_slowest_of_three() {
+    let mut stage = self_clocked(3, 10_000_000).stage();
+    for (i, rate) in [100_000_000, 100_000_000, 25_000_000]
+        .into_iter()
+        .enumerate()
+    {
+        stage.world.down(stage.receivers[i]).config = neck(rate, 256_000);
+    }
+    let stage = stage.play(secs(60));
+    stage.assert_all_whole();
+    let (goodput, ratio) = measure("one of three four times slower", &stage);
+    assert!(goodput > 8e6, "{goodput}");
+    assert!(ratio < 1.6, "{ratio}");
+}
+
+#[test]
+fn self_clocked_survives_losses_that_no_rate_prevents() {
+    let mut stage = self_clocked(3, 5_000_000).stage();
+    for id in stage.receivers.clone() {
+        let down = PathConfig {
+            loss: lossy(0.01).loss,
+            ..neck(100_000_000, 256_000)
+        };
+        stage.world.down(id).config = down;
+    }
+    let stage = stage.play(secs(100));
+    stage.assert_all_whole();
+    let (goodput, ratio) = measure("one percent lost whatever the rate", &stage);
+    assert!(goodput > 1e6, "{goodput}");
+    assert!(ratio < 1.3, "{ratio}");
+}
+
+#[test]
+fn very_slow_is_not_dead() {
+    // 8 Kbps: a datagram takes longer than receivers wait at the round trip time alone.
+    let scenario = Scenario::new(1, 2, [source::file("f", 20_000)]);
+    let stage = scenario.configure(|c| c.rate = Rate::Fixed(1024)).stage();
+    let stage = stage.play(secs(200));
+    stage.assert_all_whole();
+    assert_eq!(stage.blocks_sent_ratio(), 1.0);
+    assert!(stage.world.elapsed() > secs(20));
+    assert!(
+        stage.world.elapsed() < secs(40),
+        "{:?}",
+        stage.world.elapsed()
+    );
+}
+
+#[test]
+fn very_slow_and_lossy() {
+    let scenario = Scenario::new(1, 2, [source::file("f", 20_000)]).paths(lossy(0.1), lossy(0.2));
+    let stage = scenario.configure(|c| c.rate = Rate::Fixed(1024)).stage();
+    stage.play(secs(1000)).assert_all_whole();
+}
+
+#[test]
+fn overrunning_a_bottleneck_at_a_fixed_rate_still_ends() {
+    let items = [source::file("f", 1_000_000)];
+    let scenario = Scenario::new(1, 2, items).configure(|c| c.rate = Rate::Fixed(4_000_000));
+    let mut stage = scenario.stage();
+    for id in stage.receivers.clone() {
+        stage.world.down(id).config = neck(2_000_000, 30_000);
+    }
+    let stage = stage.play(secs(100));
+    stage.assert_all_whole();
+    assert!(stage.world.elapsed() > ms(500));
+}
