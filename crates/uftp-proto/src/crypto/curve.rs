@@ -119,6 +119,12 @@ impl Curve {
         self.blob_len()
     }
 
+    /// Whether it has points that lie on it and are no public keys all the same: the binary
+    /// curves do, those over prime fields do not.
+    pub(super) fn has_cofactor(self) -> bool {
+        self.name().starts_with("sect")
+    }
+
     /// Whether breaking it takes less than 2¹¹² steps.
     pub fn is_weak(self) -> bool {
         self.0.order_bits < 224
@@ -185,6 +191,9 @@ mod tests {
             group.order(&mut order, &mut ctx).unwrap();
             assert_eq!(group.degree() as usize, c.0.field_bits, "{c}");
             assert_eq!(order.num_bits() as usize, c.0.order_bits, "{c}");
+            let mut cofactor = BigNum::new().unwrap();
+            group.cofactor(&mut cofactor, &mut ctx).unwrap();
+            assert_eq!(cofactor.num_bits() > 1, c.has_cofactor(), "{c}");
         }
         assert!(Curve::DEFAULT.is_available());
     }

@@ -69,6 +69,21 @@ impl Premaster {
         Ok(Premaster(Secret::random(MASTER_LEN)?))
     }
 
+    /// The same for a session of `version`: in protocol 3 the first byte is the version, as its
+    /// text wants it although its programs do not (wire-v3 §5.4).
+    ///
+    /// # Errors
+    /// [`BackendError`] if OpenSSL has no randomness.
+    pub fn generate_for(version: Version) -> Result<Premaster, BackendError> {
+        let mut premaster = Premaster::generate()?;
+        if let (Version::V3 | Version::V3Sync, Some(first)) =
+            (version, premaster.0.expose_mut().first_mut())
+        {
+            *first = version.wire_id();
+        }
+        Ok(premaster)
+    }
+
     /// Encrypts it to the sender's RSA key. Every call gives another ciphertext.
     ///
     /// # Errors

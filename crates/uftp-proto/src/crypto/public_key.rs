@@ -162,8 +162,11 @@ impl PublicKey {
         let key = EcPoint::from_bytes(&group, &encoded, &mut ctx)
             .and_then(|point| EcKey::from_public_key(&group, &point))
             .map_err(|_| KeyError::Point(curve))?;
-        // Also refuses points of small order, which the cofactors of binary curves allow.
-        key.check_key().map_err(|_| KeyError::Point(curve))?;
+        // That the point is on the curve was seen to; that it is not one of small order costs
+        // as much as using it.
+        if curve.has_cofactor() {
+            key.check_key().map_err(|_| KeyError::Point(curve))?;
+        }
         Ok(PublicKey {
             kind: KeyKind::Ec(curve),
             blob: blob.to_vec(),

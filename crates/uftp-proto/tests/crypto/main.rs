@@ -8,8 +8,10 @@
     clippy::panic
 )]
 
+mod hostile;
 mod known_answers;
 mod primitives;
+mod v3_sessions;
 mod v3v4;
 mod v5;
 mod vectors;

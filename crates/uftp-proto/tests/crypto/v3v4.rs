@@ -291,3 +291,8 @@ fn v4_server_with_v5_client() {
         3,
     );
 }
+
+#[test]
+fn v3() {
+    run(include_str!("../vectors/keysched/v3.json"), 21);
+}
