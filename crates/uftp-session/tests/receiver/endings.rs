@@ -391,6 +391,22 @@ fn file_infos_with_wrong_lengths_end_the_session() {
 }
 
 #[test]
+fn names_longer_than_their_buffers_end_the_session() {
+    let mut script = Script::default();
+    let mut bench = Bench::confirmed(&mut script);
+    script.next_file(10);
+    let mut info = script.info(&[ME]);
+    info.name = vec![b'x'; 300];
+    let mut packet = script.packet(&Message::FileInfo(info));
+    packet[Header::LEN + 1] += 1;
+    packet[Header::LEN + 8] += 1;
+    let at = Header::LEN + 28 + 300;
+    packet.splice(at..at, *b"more");
+    bench.feed(script.addr, &mut packet);
+    assert_aborted(&mut bench, "Rejecting FILEINFO: invalid message size");
+}
+
+#[test]
 fn file_infos_cut_short_are_waited_for_again() {
     let changes: [fn(&mut Vec<u8>); 2] = [
         |p| p[Header::LEN + 1] = 255,
