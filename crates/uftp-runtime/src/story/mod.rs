@@ -6,3 +6,6 @@ mod sender;
 pub use receiver::ReceiverStory;
 pub use sender::SenderStory;
 pub(crate) use sender::speed;
+
+#[cfg(test)]
+mod tests;
