@@ -9,7 +9,7 @@
 //!
 //! A phase has three entrances: `handle` takes in a message of a known destination, `lists_sent`
 //! starts the wait for answers once all queued messages are out, `advance` does what the state of
-//! affairs and the time call for. What outlives a phase is in [`session`].
+//! affairs and the time call for. What outlives a phase is in `session`.
 
 mod announce;
 mod clients;

@@ -151,8 +151,9 @@ impl SelfClock {
     const SAMPLE: u32 = 200;
     /// A section that went out at this part of a rate shows what that rate does.
     const KEPT_UP: f64 = 0.7;
-    /// Growth per section without trouble: at first and long after trouble, and just after it.
+    /// Growth per section without trouble: before any, long after it, and just after it.
     const LARGEST_STEP: f64 = 1.0;
+    const LARGEST_STEP_LATER: f64 = 0.5;
     const SMALLEST_STEP: f64 = 0.03;
     /// The least after loss turned out not to be for the rate to mend.
     const RELIEVED_STEP: f64 = 0.25;
@@ -231,7 +232,11 @@ impl SelfClock {
             return false;
         }
         let grown = self.rate * (1.0 + self.step);
-        self.step = (self.step * 2.0).min(Self::LARGEST_STEP);
+        let most = match self.drops {
+            0 => Self::LARGEST_STEP,
+            _ => Self::LARGEST_STEP_LATER,
+        };
+        self.step = (self.step * 2.0).min(most);
         self.change(grown)
     }
 
