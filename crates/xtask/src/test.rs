@@ -19,6 +19,8 @@ pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
         reference_dir()
     })?;
     println!("reference programs: {}", reference.display());
+    // Built here, so that no test has to wait for it.
+    cargo(&["build", "--workspace", "--locked", "--bins"])?;
     let more = options.rest();
     let mut args = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
     args.extend(more.iter().map(String::as_str));
