@@ -6,13 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The environment variable that names the one seed to run.
 pub const VARIABLE: &str = "UFTP_SIM_SEED";
 
-/// Runs `test` from `count` seeds, or from the one in [`VARIABLE`] alone, on as many threads as
+/// The environment variable that multiplies the number of seeds, for long searches.
+pub const ROUNDS: &str = "UFTP_SIM_ROUNDS";
+
+/// Runs `test` from `count` seeds ([`ROUNDS`] times as many if that is set), or from the one in [`VARIABLE`] alone, on as many threads as
 /// the machine has. Each run is single-threaded. Panics if one of them does, naming its seed.
 pub fn each(count: u64, test: impl Fn(u64) + Sync) {
     if let Some(seed) = chosen() {
         test(seed);
         return;
     }
+    let count = count * number(ROUNDS).unwrap_or(1);
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     std::thread::scope(|scope| {
@@ -47,10 +51,14 @@ pub fn one(default: u64) -> u64 {
 }
 
 fn chosen() -> Option<u64> {
-    let text = std::env::var(VARIABLE).ok()?;
+    number(VARIABLE)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
     match text.parse() {
-        Ok(seed) => Some(seed),
-        Err(_) => panic!("{VARIABLE} is {text:?}, expected a number below 2^64"),
+        Ok(number) => Some(number),
+        Err(_) => panic!("{variable} is {text:?}, expected a number below 2^64"),
     }
 }
 
@@ -66,8 +74,8 @@ mod tests {
 
     #[test]
     fn each_seed_runs_once_and_a_failure_comes_out() {
-        if chosen().is_some() {
-            return; // somebody replays another test
+        if chosen().is_some() || number(ROUNDS).is_some() {
+            return; // somebody looks for something else
         }
         let seen = Mutex::new(Vec::new());
         each(50, |seed| seen.lock().unwrap().push(seed));

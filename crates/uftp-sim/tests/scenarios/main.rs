@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing, clippy::panic)] // these are tests
 
 mod adversity;
+mod chaos;
 mod crowd;
 mod death;
 mod delivery;
