@@ -54,6 +54,7 @@ impl From<Outcome> for Exit {
         match outcome {
             Outcome::Success => Exit::Success,
             Outcome::Interrupted => Exit::Interrupted,
+            Outcome::NoKeys => Exit::Keys,
             Outcome::NobodyRegistered => Exit::NobodyRegistered,
             Outcome::NobodyReady => Exit::NobodyReady,
             Outcome::AllDropped => Exit::AllDropped,

@@ -20,16 +20,19 @@ pub enum Refusal {
     OutOfRange,
     /// It is older than the reorder window allows.
     Stale,
-    /// It is not encrypted though the session is, or the other way round, or its author cannot
-    /// be proved.
+    /// It cannot be proved to be its author's, or it is encrypted where there are no keys.
     Unauthentic,
+    /// It came in the clear where it must be encrypted.
+    Uncovered,
+    /// It is authentic but was here before.
+    Replayed,
     /// A limit of ours is reached: sessions, destinations, answers per second.
     Limit,
 }
 
 impl Refusal {
     /// All reasons, in the order of [`Counters::refused`].
-    pub const ALL: [Refusal; 9] = [
+    pub const ALL: [Refusal; 11] = [
         Refusal::Malformed,
         Refusal::OtherVersion,
         Refusal::OtherSession,
@@ -38,6 +41,8 @@ impl Refusal {
         Refusal::OutOfRange,
         Refusal::Stale,
         Refusal::Unauthentic,
+        Refusal::Uncovered,
+        Refusal::Replayed,
         Refusal::Limit,
     ];
 
@@ -52,6 +57,8 @@ impl Refusal {
             Refusal::OutOfRange => "out of range",
             Refusal::Stale => "stale",
             Refusal::Unauthentic => "unauthentic",
+            Refusal::Uncovered => "not encrypted",
+            Refusal::Replayed => "replayed",
             Refusal::Limit => "limit",
         }
     }
@@ -108,6 +115,6 @@ mod tests {
         for (i, why) in Refusal::ALL.into_iter().enumerate() {
             assert_eq!(counters.refused(why), i as u64 + 1, "{why}");
         }
-        assert_eq!(counters.refused_in_all(), 45);
+        assert_eq!(counters.refused_in_all(), 66);
     }
 }

@@ -24,6 +24,7 @@ pub mod link;
 pub mod pacing;
 pub mod policy;
 pub mod receiver;
+pub mod security;
 pub mod sender;
 
 pub use batch::{Batch, Transmit};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use uftp_proto::crypto::{IvCounter, SealError, Sealer, SelfSignError};
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{self, EncodeError, FileSeg, Function, Header, Message, Version};
 use uftp_proto::{Ecn, GroupId, Instance, Seq, Uid};
@@ -27,13 +28,50 @@ pub struct GroupEstimate {
     pub size: GroupSizeCode,
 }
 
-/// Numbers and encodes the packets one host sends in one session.
+/// Numbers, encodes and seals the packets one host sends in one session.
 pub struct Link {
     version: Version,
     uid: Uid,
     group: GroupId,
     instance: Instance,
     next_seq: Seq,
+    sealing: Option<Sealing>,
+}
+
+/// What covers packets. There is none without real keys.
+struct Sealing {
+    sealer: Sealer,
+    counter: IvCounter,
+}
+
+/// A packet that cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It cannot be encoded, or the batch has no room.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// It cannot be sealed.
+    #[error(transparent)]
+    Seal(SealError),
+    /// It cannot be signed.
+    #[error(transparent)]
+    Sign(#[from] SelfSignError),
+}
+
+impl SendError {
+    /// Whether another batch will do.
+    pub fn is_no_room(&self) -> bool {
+        matches!(self, SendError::Encode(EncodeError::NoRoom(_)))
+    }
+}
+
+impl From<SealError> for SendError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Encode(error) => SendError::Encode(error),
+            error => SendError::Seal(error),
+        }
+    }
 }
 
 impl Link {
@@ -45,7 +83,20 @@ impl Link {
             group,
             instance,
             next_seq: Seq(0),
+            sealing: None,
         }
+    }
+
+    /// From now on packets are sealed. `counter` is where counting starts; under another sealer
+    /// it goes on.
+    pub fn secure(&mut self, sealer: Sealer, counter: IvCounter) {
+        let counter = self.sealing.take().map_or(counter, |before| before.counter);
+        self.sealing = Some(Sealing { sealer, counter });
+    }
+
+    /// A counter for keys to be wrapped under; `None` in a session without.
+    pub fn next_iv_counter(&mut self) -> Option<u64> {
+        self.sealing.as_mut().map(|s| s.counter.advance())
     }
 
     /// The protocol spoken.
@@ -55,12 +106,14 @@ impl Link {
 
     /// Bytes that encryption puts between packet header and message.
     pub fn prefix(&self) -> usize {
-        0
+        let sealing = self.sealing.as_ref();
+        sealing.map_or(0, |s| s.sealer.overhead().prefix)
     }
 
     /// Bytes that encryption puts behind a message of `len` bytes.
-    pub fn suffix(&self, _len: usize) -> usize {
-        0
+    pub fn suffix(&self, len: usize) -> usize {
+        let sealing = self.sealing.as_ref();
+        sealing.map_or(0, |s| s.sealer.suffix(len))
     }
 
     /// The header of the next packet; takes a sequence number.
@@ -83,7 +136,7 @@ impl Link {
     /// Appends one message to `batch` as a datagram to `to`. Returns the datagram's length.
     ///
     /// # Errors
-    /// [`EncodeError`] if the message cannot be put on the wire or the batch has no room; then no
+    /// [`SendError`] if the message cannot be put on the wire or the batch has no room; then no
     /// sequence number is taken.
     pub fn send(
         &mut self,
@@ -92,11 +145,44 @@ impl Link {
         ecn: Ecn,
         estimate: GroupEstimate,
         message: &Message<'_>,
-        _cover: Cover,
-    ) -> Result<usize, EncodeError> {
+        cover: Cover,
+    ) -> Result<usize, SendError> {
         let seq = self.next_seq;
         let header = self.next_header(message.function(), estimate);
-        let sent = batch.push(to, ecn, |buf| wire::encode(&header, message, buf));
+        let sent = batch.push(to, ecn, |buf| match (&mut self.sealing, cover) {
+            (Some(Sealing { sealer, counter }), Cover::Session) => {
+                let counter = counter.advance();
+                Ok(sealer.seal_message(&header, counter, message, buf)?)
+            }
+            _ => Ok(wire::encode(&header, message, buf)?),
+        });
+        if sent.is_err() {
+            self.next_seq = seq;
+        }
+        sent
+    }
+
+    /// Appends one message in the clear that carries a signature over its whole packet, which
+    /// `sign` puts in. Returns the datagram's length.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_signed(
+        &mut self,
+        batch: &mut Batch,
+        to: SocketAddr,
+        ecn: Ecn,
+        estimate: GroupEstimate,
+        message: &Message<'_>,
+        sign: impl FnOnce(&mut [u8]) -> Result<(), SelfSignError>,
+    ) -> Result<usize, SendError> {
+        let seq = self.next_seq;
+        let header = self.next_header(message.function(), estimate);
+        let sent = batch.push(to, ecn, |buf| {
+            let len = wire::encode(&header, message, buf)?;
+            sign(buf.get_mut(..len).unwrap_or_default())?;
+            Ok(len)
+        });
         if sent.is_err() {
             self.next_seq = seq;
         }
@@ -122,24 +208,30 @@ impl Link {
         }
     }
 
-    /// Finishes a packet of file data whose data lie in their place already: everything around
-    /// them is written, and the whole is sealed if the session is encrypted.
+    /// Finishes a packet of file data laid out as `frame`, whose data lie in their place already:
+    /// everything around them is written, and the whole is sealed if the session is encrypted.
     ///
     /// # Errors
-    /// [`EncodeError`] if the segment cannot be put on the wire.
+    /// [`SendError`] if the segment cannot be put on the wire.
     pub fn finish(
         &mut self,
         packet: &mut [u8],
+        frame: &Frame,
         estimate: GroupEstimate,
         segment: &FileSeg<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<(), SendError> {
         let too_short = EncodeError::NoRoom(packet.len());
-        let (head, message) = packet.split_at_mut_checked(Header::LEN).ok_or(too_short)?;
         let tfmcc = segment.tfmcc.as_ref();
+        let at = Header::LEN + self.prefix();
+        let message = packet.get_mut(at..frame.data.end).ok_or(too_short)?;
         let len = message.len();
         wire::encode_fileseg_head(self.version, segment.file, segment.at, tfmcc, message)?;
         let header = self.next_header(Function::FileSeg, estimate);
-        wire::encode_header(&header, len, head)?;
+        let Some(Sealing { sealer, counter }) = &mut self.sealing else {
+            wire::encode_header(&header, len, packet)?;
+            return Ok(());
+        };
+        sealer.seal(&header, counter.advance(), packet, len)?;
         Ok(())
     }
 }

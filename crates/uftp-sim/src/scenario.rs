@@ -8,6 +8,7 @@ use uftp_proto::{FileId, GroupId, Instance, Uid, WireTime};
 use uftp_session::Clock;
 use uftp_session::files::SendItem;
 use uftp_session::receiver::{EndReason, Receiver, ReceiverConfig};
+use uftp_session::security::ReceiverSecurity;
 use uftp_session::sender::{
     ClientEntry, FileOutcome, GrttBounds, NakLimit, Outcome, Rate, Sender, SenderConfig, SyncMode,
 };
@@ -45,6 +46,8 @@ pub struct Scenario {
     pub down: PathConfig,
     /// All else about the sender; `clients` is filled in.
     pub config: SenderConfig,
+    /// Keys and trust of the receivers, first to last; the others have none.
+    pub securities: Vec<ReceiverSecurity>,
 }
 
 /// A scenario on stage.
@@ -71,6 +74,7 @@ impl Scenario {
             up: PathConfig::default(),
             down: PathConfig::default(),
             config: sender_config(0),
+            securities: Vec::new(),
         }
     }
 
@@ -103,13 +107,18 @@ impl Scenario {
                 uid: receiver_uid(i),
                 name: format!("host{i}"),
                 proxy: false,
+                fingerprint: None,
             };
             self.config.clients = Some((0..self.receivers).map(entry).collect());
         }
         let sender = add_sender(&mut world, self.config.clone(), &self.items);
         let receivers = (0..self.receivers)
             .map(|i| {
-                let id = add_receiver(&mut world, i, MemStore::default());
+                let security = self.securities.get(i).cloned().unwrap_or_default();
+                let store = MemStore::default();
+                let node = secure_receiver_node(&world, i, store, security);
+                let id = world.add(receiver_addr(i), Box::new(node));
+                world.join(id, PUBLIC);
                 world.set_paths(id, self.up, self.down);
                 id
             })
@@ -260,6 +269,7 @@ pub fn sender_config(k: u8) -> SenderConfig {
         quit_on_error: false,
         sync: SyncMode::Off,
         min_clients: None,
+        security: None,
     }
 }
 
@@ -289,11 +299,22 @@ pub fn add_receiver(world: &mut World, i: usize, store: MemStore) -> NodeId {
 
 /// A fresh machine for receiver number `i`.
 pub fn receiver_node(world: &World, i: usize, store: MemStore) -> ReceiverNode {
+    secure_receiver_node(world, i, store, ReceiverSecurity::default())
+}
+
+/// A fresh machine for receiver number `i` with these keys.
+pub fn secure_receiver_node(
+    world: &World,
+    i: usize,
+    store: MemStore,
+    security: ReceiverSecurity,
+) -> ReceiverNode {
     let config = ReceiverConfig {
         uid: receiver_uid(i),
         cache_size: 16 * 1024,
         max_sessions: 100,
         require_encryption: false,
+        security,
     };
     let rng = world.rng(u64::from(receiver_uid(i).0));
     // No two clocks agree, which must not matter.

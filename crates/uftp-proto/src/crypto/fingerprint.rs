@@ -9,7 +9,8 @@ use std::str::FromStr;
 pub struct Fingerprint(pub [u8; 20]);
 
 impl Fingerprint {
-    pub(super) fn of(bytes: &[u8]) -> Fingerprint {
+    /// The name of the key with this blob, whether or not it is one.
+    pub fn of(bytes: &[u8]) -> Fingerprint {
         Fingerprint(openssl::sha::sha1(bytes))
     }
 }

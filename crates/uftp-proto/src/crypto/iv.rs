@@ -111,6 +111,15 @@ impl IvCounter {
         })
     }
 
+    /// A counter under keys drawn at `now`, which nobody has used before: it counts from 1, but
+    /// in protocol 3, where it is always a clock.
+    pub fn under_new_keys(version: Version, now: WireTime) -> IvCounter {
+        match version {
+            Version::V3 | Version::V3Sync => IvCounter::starting_at(version, now),
+            Version::V4 | Version::V5 => IvCounter(0),
+        }
+    }
+
     /// The value for the next packet, never given before.
     #[must_use]
     pub fn advance(&mut self) -> u64 {
@@ -182,5 +191,9 @@ mod tests {
         assert!(c.advance() < later.advance());
         let mut c = IvCounter::starting_at(Version::V3, WireTime(1_999_999));
         assert_eq!(WireTime(c.advance()).to_parts(), (2, 0));
+        let mut c = IvCounter::under_new_keys(Version::V3, WireTime(1_999_999));
+        assert_eq!(WireTime(c.advance()).to_parts(), (2, 0));
+        let mut c = IvCounter::under_new_keys(Version::V4, WireTime(1_999_999));
+        assert_eq!((c.advance(), c.advance()), (1, 2));
     }
 }

@@ -125,6 +125,11 @@ impl Sealer {
         }
     }
 
+    /// Bytes that sealing puts after a message of `len` bytes, exactly.
+    pub fn suffix(&self, len: usize) -> usize {
+        self.cipher.sealed_len(len) - len
+    }
+
     fn signature_len(&self) -> usize {
         match &self.auth {
             Seal::Hmac(_) => self.hash.digest_len(),

@@ -229,6 +229,7 @@ mod session {
             cache_size: 1 << 20,
             max_sessions: 10,
             require_encryption: false,
+            security: uftp_session::security::ReceiverSecurity::default(),
         };
         let now = Instant::now();
         let store = DiskStore::open(&[dest]).unwrap();

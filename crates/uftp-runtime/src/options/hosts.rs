@@ -116,6 +116,7 @@ pub async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failur
             uid,
             name,
             proxy: false,
+            fingerprint: None,
         });
     }
     Ok(clients)

@@ -300,6 +300,7 @@ impl Args {
                     (false, false) => SyncMode::Off,
                 },
                 min_clients: self.min_clients,
+                security: None,
             },
             socket: SocketConfig {
                 multicast_interface: Some(interface.clone()),

@@ -10,6 +10,7 @@ use uftp_net::{Interface, SocketConfig};
 use uftp_proto::Uid;
 use uftp_proto::wire::Version;
 use uftp_session::receiver::ReceiverConfig;
+use uftp_session::security::ReceiverSecurity;
 
 use super::common::{LogArgs, SocketArgs, socket_config};
 use super::{Program, addresses, values};
@@ -171,6 +172,7 @@ impl Args {
                 cache_size: self.cache_size,
                 max_sessions: MAX_SESSIONS,
                 require_encryption: self.require_encryption,
+                security: ReceiverSecurity::default(),
             },
             socket: socket_config(&self.socket, SocketAddr::new(wildcard, self.port)),
             interfaces,

@@ -35,8 +35,14 @@ impl ReceiverStory {
                 }
             }
             K::Join(group) => say(3, format_args!("Joining {group}")),
+            K::JoinFrom { group, sources } => {
+                say(3, format_args!("Joining {group} from {sources:?}"));
+            }
             K::Leave(group) => say(3, format_args!("Leaving {group}")),
             K::RegisterSent => say(2, format_args!("REGISTER sent")),
+            K::ClientKeySent => say(2, format_args!("CLIENT_KEY sent")),
+            K::KeyInfoReceived => say(2, format_args!("Received KEYINFO")),
+            K::KeyInfoAckSent => say(2, format_args!("KEYINFO_ACK sent")),
             K::Confirmed => say(2, format_args!("Registration confirmed")),
             K::FileStarted {
                 name,

@@ -45,6 +45,24 @@ impl SenderStory {
                     self.say(2, format_args!("  For client {}", name(*client)));
                 }
             },
+            E::ClientKeyReceived { client, .. } => {
+                let name = name(*client);
+                self.say(2, format_args!("Received CLIENT_KEY from client {name}"));
+            }
+            E::ClientKeyRejected { client } => {
+                let name = name(*client);
+                self.say(
+                    1,
+                    format_args!("Rejecting CLIENT_KEY from {name}: key fingerprint mismatch"),
+                );
+            }
+            E::KeyInfoSent { attempt, part } => {
+                self.say(2, format_args!("Sending KEYINFO {attempt}.{part}"));
+            }
+            E::KeyInfoAcked { client } => {
+                let name = name(*client);
+                self.say(2, format_args!("Received KEYINFO_ACK from client {name}"));
+            }
             E::RegConfSent { attempt, part } => {
                 self.say(2, format_args!("Sending REG_CONF {attempt}.{part}"));
             }
@@ -235,6 +253,9 @@ impl SenderStory {
                 self.say(2, format_args!("Group complete"));
             }
             Outcome::Interrupted => {}
+            Outcome::NoKeys => {
+                self.say(0, format_args!("The keys of the session cannot be made"));
+            }
             Outcome::NobodyRegistered => {
                 self.say(0, format_args!("Announce timed out"));
                 self.say(0, format_args!("{NOBODY_REGISTERED}"));

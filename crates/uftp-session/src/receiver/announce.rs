@@ -29,7 +29,11 @@ pub(super) enum Objection {
 }
 
 /// The terms of an ANNOUNCE that invites us, or what is wrong with it.
-pub(super) fn consider(config: &ReceiverConfig, announce: &Announce) -> Result<Terms, Objection> {
+pub(super) fn consider(
+    config: &ReceiverConfig,
+    server: Uid,
+    announce: &Announce,
+) -> Result<Terms, Objection> {
     if !announce.clients.is_empty() && !announce.clients.contains(&config.uid) {
         return Err(Objection::Ignore(Refusal::OtherSession));
     }
@@ -42,15 +46,19 @@ pub(super) fn consider(config: &ReceiverConfig, announce: &Announce) -> Result<T
     if block_size == 0 {
         return Err(Objection::Abort("Invalid block size"));
     }
-    match (&announce.encryption, config.require_encryption) {
-        (Some(_), _) => {
-            return Err(Objection::Abort("Keytype invalid or not supported here"));
-        }
-        (None, true) => return Err(Objection::Abort("No unencrypted transfers allowed")),
-        (None, false) => {}
+    if !config.security.admits(server) {
+        return Err(Objection::Abort("Server not in server list"));
+    }
+    if announce.encryption.is_none() && config.require_encryption {
+        return Err(Objection::Abort("No unencrypted transfers allowed"));
     }
     let private = match announce.private {
         group if group.is_unspecified() => None,
+        group if config.security.source_specific && !is_source_specific(group) => {
+            return Err(Objection::Abort(
+                "Invalid source specific multicast address",
+            ));
+        }
         group if group.is_multicast() => Some(group),
         _ => return Err(Objection::Abort("Invalid multicast address")),
     };
@@ -59,6 +67,14 @@ pub(super) fn consider(config: &ReceiverConfig, announce: &Announce) -> Result<T
         block_size,
         private,
     })
+}
+
+/// Whether a group is of the range for source specific multicast: 232/8 or ff3x::/32 (RFC 4607).
+fn is_source_specific(group: IpAddr) -> bool {
+    match group {
+        IpAddr::V4(group) => matches!(group.octets(), [232, ..]),
+        IpAddr::V6(group) => matches!(group.segments(), [0xff30..=0xff3f, 0, ..]),
+    }
 }
 
 /// What to do about an ANNOUNCE that cannot be decoded. If its list names us, the sender learns

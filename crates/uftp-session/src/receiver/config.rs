@@ -1,5 +1,7 @@
 use uftp_proto::Uid;
 
+use crate::security::ReceiverSecurity;
+
 /// All that steers a receiver.
 #[derive(Clone, Debug)]
 pub struct ReceiverConfig {
@@ -11,4 +13,6 @@ pub struct ReceiverConfig {
     pub max_sessions: usize,
     /// Refuse sessions that are not encrypted.
     pub require_encryption: bool,
+    /// Its keys, and whom it trusts.
+    pub security: ReceiverSecurity,
 }

@@ -38,10 +38,24 @@ pub enum ReceiverEventKind {
     /// The driver must join this group, before it next polls for transmits, and on failure call
     /// [`Receiver::join_failed`](super::Receiver::join_failed).
     Join(IpAddr),
+    /// As [`Join`](Self::Join), but only for what these senders send there (source specific
+    /// multicast). Always the same senders.
+    JoinFrom {
+        /// The group.
+        group: IpAddr,
+        /// Where its senders are.
+        sources: Vec<IpAddr>,
+    },
     /// The driver must leave this group; no session needs it any more.
     Leave(IpAddr),
     /// REGISTER went out.
     RegisterSent,
+    /// CLIENT_KEY went out.
+    ClientKeySent,
+    /// KEYINFO brought keys.
+    KeyInfoReceived,
+    /// KEYINFO_ACK went out.
+    KeyInfoAckSent,
     /// The sender has confirmed the registration.
     Confirmed,
     /// A file was offered and will be received.

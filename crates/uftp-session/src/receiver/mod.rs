@@ -20,16 +20,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
-use uftp_proto::wire::{
-    self, Abort, AnnounceFlags, EncodeError, Function, Header, Message, Version,
-};
+use uftp_proto::crypto::IvCounter;
+use uftp_proto::wire::{self, Abort, Announce, AnnounceFlags, Function, Header, Message, Version};
 use uftp_proto::{Ecn, FileId, GroupId, Uid};
 
 pub use config::ReceiverConfig;
 pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
 use announce::Objection;
-use session::{Parting, Session, Stop, Surroundings};
+use session::{Joining, Parting, Session, Stop, Surroundings};
 use table::{Groups, Table};
 
 use crate::batch::Batch;
@@ -37,6 +36,7 @@ use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::{FileStore, SessionInfo};
 use crate::link::{Cover, GroupEstimate, Link};
+use crate::security::{Client, Invitation, Keyring};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
 /// turns us on a third party with forged announcements.
@@ -55,20 +55,20 @@ pub struct Receiver<F: FileStore> {
     counters: Counters,
     /// Time of the last call.
     now: Instant,
+    clock: Clock,
+    rng: StdRng,
+    keyring: Keyring,
     /// The second being counted and the refusals answered in it.
     refusals: (Instant, u32),
 }
 
 impl<F: FileStore> Receiver<F> {
     /// A receiver that waits for announcements.
-    pub fn new(
-        config: ReceiverConfig,
-        store: F,
-        _clock: Clock,
-        _rng: StdRng,
-        now: Instant,
-    ) -> Self {
+    pub fn new(config: ReceiverConfig, store: F, clock: Clock, rng: StdRng, now: Instant) -> Self {
         Receiver {
+            keyring: Keyring::new(config.security.keys.clone()),
+            clock,
+            rng,
             config,
             store,
             sessions: Table::default(),
@@ -125,7 +125,7 @@ impl<F: FileStore> Receiver<F> {
             let upstream = GroupEstimate::default();
             match link.send(batch, to, Ecn::NotEct, upstream, &words, Cover::Session) {
                 Ok(_) => self.counters.sent += 1,
-                Err(EncodeError::NoRoom(_)) if !batch.is_empty() => break,
+                Err(error) if error.is_no_room() && !batch.is_empty() => break,
                 Err(error) => tracing::warn!(%error, "cannot send ABORT"),
             }
             self.partings.pop_front();
@@ -187,7 +187,6 @@ impl<F: FileStore> Receiver<F> {
             return Err(Refusal::OtherVersion);
         }
         let header = wire::decode_header(datagram).map_err(|_| Refusal::Malformed)?;
-        let message = datagram.get_mut(Header::LEN..).unwrap_or_default();
         if header.group == GroupId(0) {
             return Err(Refusal::OtherSession);
         }
@@ -197,7 +196,7 @@ impl<F: FileStore> Receiver<F> {
         };
         let Some(position) = self.sessions.find(id) else {
             return match header.function {
-                Function::Announce => self.announced(now, from, &header, message),
+                Function::Announce => self.announced(now, from, &header, datagram),
                 function if !is_for_receivers(function) => Err(Refusal::OutOfPlace),
                 _ => Err(Refusal::OtherSession),
             };
@@ -205,22 +204,13 @@ impl<F: FileStore> Receiver<F> {
         let Some(session) = self.sessions.get_mut(position) else {
             return Err(Refusal::OtherSession);
         };
-        session.admit(&header)?;
-        let (function, message) = session.uncover(&header, message)?;
-        if !is_for_receivers(function) {
-            return Err(Refusal::OutOfPlace);
-        }
         let mut around = Surroundings {
             uid: self.config.uid,
             cache_size: self.config.cache_size,
             events: &mut self.events,
             counters: &mut self.counters,
         };
-        let handled = match wire::decode(header.version, function, message) {
-            Ok(message) => session.handle(now, &header, &message, &mut around),
-            Err(error) => Err(session.malformed(function, &error)),
-        };
-        match handled {
+        match session.receive(now, &header, datagram, &mut around) {
             Ok(()) => Ok(()),
             Err(Stop::Refused(refusal)) => Err(refusal),
             Err(Stop::End(reason)) => {
@@ -236,11 +226,13 @@ impl<F: FileStore> Receiver<F> {
         now: Instant,
         from: SocketAddr,
         header: &Header,
-        message: &[u8],
+        packet: &[u8],
     ) -> Result<(), Refusal> {
+        let message = packet.get(Header::LEN..).unwrap_or_default();
         let considered = match wire::decode(header.version, header.function, message) {
             Ok(Message::Announce(announce)) => {
-                announce::consider(&self.config, &announce).map(|terms| (announce, terms))
+                announce::consider(&self.config, header.src, &announce)
+                    .map(|terms| (announce, terms))
             }
             Ok(_) => Err(Objection::Ignore(Refusal::Malformed)),
             Err(error) => {
@@ -257,6 +249,11 @@ impl<F: FileStore> Receiver<F> {
             tracing::debug!(group = %header.group, "too many sessions, announcement ignored");
             return Err(Refusal::Limit);
         }
+        let security = match self.secure(now, header, &announce, packet) {
+            Ok(security) => security,
+            Err(Objection::Ignore(refusal)) => return Err(refusal),
+            Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
+        };
         let info = SessionInfo {
             group: header.group,
             instance: header.instance,
@@ -271,7 +268,7 @@ impl<F: FileStore> Receiver<F> {
         };
         let files = self.store.open_session(&info);
         let uid = self.config.uid;
-        let session = Session::open(now, &info, header, &announce, &terms, uid, files);
+        let session = Session::open(now, &info, header, &announce, &terms, uid, security, files);
         self.sessions.insert(id, session);
         let private = terms.private;
         self.tell(
@@ -285,9 +282,44 @@ impl<F: FileStore> Receiver<F> {
         if let Some(group) = private
             && self.groups.enter(group)
         {
-            self.tell(id, ReceiverEventKind::Join(group));
+            let kind = match self.config.security.sources() {
+                None => ReceiverEventKind::Join(group),
+                Some(sources) => ReceiverEventKind::JoinFrom { group, sources },
+            };
+            self.tell(id, kind);
         }
         Ok(())
+    }
+
+    /// Our end of the handshake, if the announced session is encrypted.
+    fn secure(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        announce: &Announce,
+        packet: &[u8],
+    ) -> Result<Option<Joining>, Objection> {
+        let Some(info) = &announce.encryption else {
+            return Ok(None);
+        };
+        if !self.may_refuse(now) {
+            // Judging is dear, and what is refused now would stay without an answer.
+            return Err(Objection::Ignore(Refusal::Limit));
+        }
+        let invitation = Invitation {
+            header,
+            announce,
+            info,
+            packet,
+        };
+        let expected = self.config.security.server(header.src);
+        let expected = expected.and_then(|entry| entry.fingerprint);
+        let client = Client::accept(&invitation, expected, &mut self.keyring, &mut self.rng, now)
+            .map_err(Objection::Abort)?;
+        Ok(Some(Joining {
+            counter: IvCounter::starting_at(header.version, self.clock.stamp(now)),
+            client: Box::new(client),
+        }))
     }
 
     /// Tells a sender why its session is not received here.
@@ -298,14 +330,10 @@ impl<F: FileStore> Receiver<F> {
         header: &Header,
         words: &str,
     ) -> Result<(), Refusal> {
-        let (second, count) = &mut self.refusals;
-        if now.saturating_duration_since(*second) >= Duration::from_secs(1) {
-            (*second, *count) = (now, 0);
-        }
-        if *count >= REFUSALS_PER_SECOND {
+        if !self.may_refuse(now) {
             return Err(Refusal::Limit);
         }
-        *count += 1;
+        self.refusals.1 += 1;
         tracing::info!(group = %header.group, %from, "announcement refused: {words}");
         self.partings.push_back(Parting {
             link: Link::new(
@@ -318,6 +346,15 @@ impl<F: FileStore> Receiver<F> {
             reason: words.to_owned(),
         });
         Ok(())
+    }
+
+    /// Whether another announcement may be refused with an answer in this second.
+    fn may_refuse(&mut self, now: Instant) -> bool {
+        let (second, count) = &mut self.refusals;
+        if now.saturating_duration_since(*second) >= Duration::from_secs(1) {
+            (*second, *count) = (now, 0);
+        }
+        *count < REFUSALS_PER_SECOND
     }
 
     /// Lets every session do something; those that end by it are closed.
@@ -385,5 +422,6 @@ fn is_for_receivers(function: Function) -> bool {
             | Function::DoneConf
             | Function::CongCtrl
             | Function::Abort
+            | Function::Encrypted
     )
 }

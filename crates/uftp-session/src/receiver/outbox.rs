@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use uftp_proto::wire::{
-    Complete, CompleteStatus, EncodeError, FileInfoAck, Message, Register, Status,
+    Complete, CompleteStatus, FileInfoAck, KeyInfoAck, Message, Register, Status,
 };
 use uftp_proto::{Ecn, FileId, WireTime};
 
@@ -15,12 +15,16 @@ use super::transfer::Transfer;
 use crate::batch::Batch;
 use crate::files::SessionFiles;
 use crate::link::{Cover, GroupEstimate, Link};
+use crate::security::Client;
 
 /// One answer, or a row of them. They are made when there is room for them, so that a report on
 /// thousands of sections takes no memory and echoed times are those of sending.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Outgoing {
     Register,
+    /// Goes with every REGISTER; nothing where it is not asked for.
+    ClientKey,
+    KeyInfoAck([u8; 12]),
     FileInfoAck,
     Complete(Answer),
     Naks(NakSweep),
@@ -58,6 +62,8 @@ pub(super) struct Pen<'a, 'e, S> {
     /// The sender's last stamp plus the time it was held.
     pub(super) echo: WireTime,
     pub(super) link: &'a mut Link,
+    /// Our end of the handshake, in an encrypted session.
+    pub(super) security: Option<&'a Client>,
     pub(super) transfer: Option<&'a mut Transfer>,
     pub(super) files: &'a mut S,
     pub(super) batch: &'a mut Batch,
@@ -104,6 +110,8 @@ impl Outbox {
         while let Some(answer) = self.queue.front_mut() {
             let written = match answer {
                 Outgoing::Register => pen.register(),
+                Outgoing::ClientKey => pen.client_key(),
+                Outgoing::KeyInfoAck(proof) => pen.key_info_ack(*proof),
                 Outgoing::FileInfoAck => pen.file_info_ack(),
                 Outgoing::Complete(answer) => pen.complete(*answer),
                 Outgoing::Naks(sweep) => pen.naks(sweep, &mut self.bitmap)?,
@@ -119,14 +127,39 @@ impl Outbox {
 
 impl<S: SessionFiles> Pen<'_, '_, S> {
     fn register(&mut self) -> Written {
+        let (random, key) = match self.security {
+            None => ([0; 32], Some(Vec::new())),
+            Some(client) => (client.random(), client.register_key()),
+        };
+        let Some(key) = key else {
+            tracing::error!("cannot encrypt to the sender's key");
+            return Written::Impossible;
+        };
         let message = Message::Register(Register {
             echo: self.echo,
-            random: [0; 32],
-            key: Vec::new(),
+            random,
+            key,
             clients: Vec::new(),
         });
         let sent = ReceiverEventKind::RegisterSent;
         self.write(&message, Cover::Clear, FileId::SESSION, sent)
+    }
+
+    fn client_key(&mut self) -> Written {
+        let Some(key) = self.security.and_then(Client::client_key) else {
+            return Written::Impossible;
+        };
+        let message = Message::ClientKey(key.clone());
+        let sent = ReceiverEventKind::ClientKeySent;
+        self.write(&message, Cover::Clear, FileId::SESSION, sent)
+    }
+
+    fn key_info_ack(&mut self, proof: [u8; 12]) -> Written {
+        let message = Message::KeyInfoAck(KeyInfoAck {
+            verify_data: proof.to_vec(),
+        });
+        let sent = ReceiverEventKind::KeyInfoAckSent;
+        self.write(&message, Cover::Session, FileId::SESSION, sent)
     }
 
     fn file_info_ack(&mut self) -> Written {
@@ -204,7 +237,7 @@ impl<S: SessionFiles> Pen<'_, '_, S> {
                 self.around.tell(self.session, file, sent);
                 Written::Sent
             }
-            Err(EncodeError::NoRoom(_)) if !self.batch.is_empty() => Written::NoRoom,
+            Err(error) if error.is_no_room() && !self.batch.is_empty() => Written::NoRoom,
             Err(error) => {
                 tracing::warn!(%error, function = ?message.function(), "cannot send");
                 Written::Impossible

@@ -5,9 +5,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use uftp_proto::crypto::IvCounter;
 use uftp_proto::wire::{
-    Abort, Announce, CompleteStatus, DecodeError, Done, FileInfo, FileSeg, FileType, Function,
-    Header, Message, Problem,
+    self, Abort, Announce, CompleteStatus, DecodeError, Done, FileInfo, FileSeg, FileType,
+    Function, Header, KeyInfo, Message, Problem,
 };
 use uftp_proto::{FileId, Geometry, Seq, Uid, WireTime};
 
@@ -21,6 +22,8 @@ use crate::counters::{Counters, Refusal};
 use crate::files::{IncomingFile, Offer, SessionFiles, SessionInfo};
 use crate::link::Link;
 use crate::policy::Policy;
+use crate::security::Client;
+use crate::security::gate::{self, Form, Keys};
 
 /// Packets more than this many numbers behind the newest are dropped (wire-v4 §1.5).
 const REORDER_WINDOW: i16 = 5;
@@ -88,6 +91,8 @@ pub(super) struct Session<S> {
     policy: Policy,
     timing: Timing,
     link: Link,
+    /// Our end of the handshake, in an encrypted session.
+    security: Option<Joining>,
     files: S,
     phase: Phase,
     announced: Instant,
@@ -120,6 +125,13 @@ enum Phase {
     Completing { since: Instant, sent: Instant },
 }
 
+/// Our end of an encrypted session.
+pub(super) struct Joining {
+    pub(super) client: Box<Client>,
+    /// Where our packets begin to count.
+    pub(super) counter: IvCounter,
+}
+
 /// What is left of a session that must still tell its sender why it ended.
 pub(super) struct Parting {
     pub(super) link: Link,
@@ -129,6 +141,7 @@ pub(super) struct Parting {
 
 impl<S: SessionFiles> Session<S> {
     /// A session that was announced by `header` and `announce`, and accepted on `terms`.
+    #[expect(clippy::too_many_arguments, reason = "everything an ANNOUNCE brings")]
     pub(super) fn open(
         now: Instant,
         info: &SessionInfo,
@@ -136,12 +149,14 @@ impl<S: SessionFiles> Session<S> {
         announce: &Announce,
         terms: &Terms,
         uid: Uid,
+        security: Option<Joining>,
         files: S,
     ) -> Self {
         let policy = Policy::of(header.version);
         let timing = Timing::new(policy, terms.robust, header.grtt);
         let mut outbox = Outbox::default();
         outbox.push(Outgoing::Register);
+        outbox.push(Outgoing::ClientKey);
         Session {
             id: SessionId {
                 group: info.group,
@@ -154,6 +169,7 @@ impl<S: SessionFiles> Session<S> {
             policy,
             timing,
             link: Link::new(header.version, uid, info.group, info.instance),
+            security,
             files,
             phase: Phase::Registering {
                 sent: now,
@@ -174,29 +190,132 @@ impl<S: SessionFiles> Session<S> {
         self.private
     }
 
-    /// Whether a packet can be the sender's, before its message is looked at.
-    pub(super) fn admit(&self, header: &Header) -> Result<(), Refusal> {
+    /// Takes in a packet of this session. Nothing of it is believed, its header included, before
+    /// it has proved authentic or is one that comes in the clear.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        packet: &mut [u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
         if header.version != self.link.version() {
-            return Err(Refusal::OtherVersion);
+            return Err(Refusal::OtherVersion.into());
         }
         if header.src != self.server {
-            return Err(Refusal::UnknownSource);
+            return Err(Refusal::UnknownSource.into());
         }
-        Ok(())
+        let keys = self
+            .security
+            .as_ref()
+            .map_or(Keys::None, |s| s.client.keys());
+        gate::downstream(Form::Clear, header.function, keys)?;
+        let Some(security) = &mut self.security else {
+            let body = packet.get(Header::LEN..).unwrap_or_default();
+            return match wire::decode(header.version, header.function, body) {
+                Ok(message) => self.handle(now, header, &message, around),
+                Err(error) => Err(self.malformed(header.function, &error)),
+            };
+        };
+        if header.function != Function::Encrypted {
+            let body = packet.get(Header::LEN..).unwrap_or_default();
+            let message = wire::decode(header.version, header.function, body)
+                .map_err(|_| Refusal::Malformed)?;
+            return self.handle_clear(now, header, &message, packet, around);
+        }
+        let (body, sealer) = security.client.open(packet)?;
+        if let Some(sealer) = sealer {
+            self.link.secure(sealer, security.counter.clone());
+        }
+        let function =
+            wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
+        gate::downstream(Form::Sealed, function, keys)?;
+        let header = Header {
+            function,
+            ..*header
+        };
+        match wire::decode(header.version, function, body) {
+            Ok(message) => self.handle(now, &header, &message, around),
+            Err(error) => Err(self.malformed(function, &error)),
+        }
     }
 
-    /// Takes the cover off a packet, if it has one: the function and bytes of the message. The
-    /// one place that knows what must be covered and what may come in the clear.
-    pub(super) fn uncover<'p>(
-        &self,
+    /// Acts on a message that comes in the clear in an encrypted session. Its header may be
+    /// anybody's: packet numbers and round trip times are not taken from it, but while we
+    /// register, when there is nothing better than an ANNOUNCE.
+    fn handle_clear(
+        &mut self,
+        now: Instant,
         header: &Header,
-        message: &'p mut [u8],
-    ) -> Result<(Function, &'p [u8]), Refusal> {
-        match header.function {
-            // A plain session has no keys to open it with.
-            Function::Encrypted => Err(Refusal::Unauthentic),
-            function => Ok((function, message)),
+        message: &Message<'_>,
+        packet: &[u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        match message {
+            Message::Announce(announce) if self.keeps_time(header, announce, packet) => {
+                self.timing.set_grtt(header.grtt);
+                if let Phase::Registering { until, .. } = &mut self.phase {
+                    *until = (*until).max(self.announced + self.timing.registration());
+                }
+                Ok(())
+            }
+            Message::KeyInfo(keys) => self.key_info(now, header, keys, around),
+            Message::Abort(abort) => self.aborted(now, abort, around.uid),
+            _ => {
+                // The sender may still be busy with others.
+                if let Phase::MidGroup = self.phase {
+                    self.alive = now;
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Whether a repeated ANNOUNCE tells us a new round trip time.
+    fn keeps_time(&self, header: &Header, announce: &Announce, packet: &[u8]) -> bool {
+        let registering = matches!(self.phase, Phase::Registering { .. });
+        registering
+            && self.timing.differs(header.grtt)
+            && self
+                .security
+                .as_ref()
+                .is_some_and(|s| s.client.recognizes(announce, packet))
+    }
+
+    /// Keys arrive, perhaps again.
+    fn key_info(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        message: &KeyInfo,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let Some(security) = &mut self.security else {
+            return Err(Refusal::OutOfPlace.into());
+        };
+        let Some(answer) = security.client.key_info(header.src, around.uid, message)? else {
+            if let Phase::MidGroup = self.phase {
+                self.alive = now;
+            }
+            return Ok(());
+        };
+        if let Some(sealer) = answer.sealer {
+            self.link.secure(sealer, security.counter.clone());
+        }
+        let heard = ReceiverEventKind::KeyInfoReceived;
+        match self.phase {
+            Phase::Registering { .. } => {
+                around.tell(self.id, FileId::SESSION, heard);
+                self.confirmed(now, around);
+            }
+            Phase::MidGroup => {
+                around.tell(self.id, FileId::SESSION, heard);
+                self.alive = now;
+            }
+            Phase::Receiving(_) | Phase::Completing { .. } => return Ok(()),
+        }
+        self.outbox.push(Outgoing::KeyInfoAck(answer.proof));
+        Ok(())
     }
 
     /// What follows from a message of the sender that cannot be decoded. A FILEINFO whose names
@@ -325,6 +444,7 @@ impl<S: SessionFiles> Session<S> {
         self.phase = Phase::MidGroup;
         self.alive = now;
         self.outbox.forget(&Outgoing::Register);
+        self.outbox.forget(&Outgoing::ClientKey);
         around.tell(self.id, FileId::SESSION, ReceiverEventKind::Confirmed);
     }
 
@@ -605,6 +725,7 @@ impl<S: SessionFiles> Session<S> {
                 if over(*sent, timing.register_repeat()) {
                     *sent = now;
                     self.outbox.push(Outgoing::Register);
+                    self.outbox.push(Outgoing::ClientKey);
                 }
             }
             Phase::Completing { since, .. } if over(*since, timing.confirmation()) => {
@@ -652,6 +773,7 @@ impl<S: SessionFiles> Session<S> {
             to: self.reply_to,
             echo: stamp.plus(now.saturating_duration_since(at)),
             link: &mut self.link,
+            security: self.security.as_ref().map(|s| &*s.client),
             transfer,
             files: &mut self.files,
             batch,

@@ -36,9 +36,14 @@ impl Timing {
         }
     }
 
+    /// Whether a header says another round trip time.
+    pub(super) fn differs(&self, grtt: RttCode) -> bool {
+        self.code != grtt
+    }
+
     /// Takes over the round trip time of a header; running timers follow.
     pub(super) fn set_grtt(&mut self, grtt: RttCode) {
-        if self.code != grtt {
+        if self.differs(grtt) {
             self.code = grtt;
             self.grtt = grtt.duration();
         }

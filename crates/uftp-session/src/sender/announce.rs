@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use uftp_proto::Uid;
-use uftp_proto::wire::{Message, Register};
+use uftp_proto::wire::{ClientKey, KeyInfoAck, Message, Register};
 
-use super::clients::State;
+use super::clients::{Clients, State};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
 use super::{DROPPED_OUT, Next, until};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
+use crate::security::Admission;
 
 /// The announce phase.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(super) struct Announcing {
     attempt: u32,
     /// REG_CONF repetitions.
     confirmations: u32,
+    /// KEYINFO repetitions.
+    key_infos: u32,
+    /// The cycle was cut short once, so that those who wait for keys do not wait for nobody.
+    hurried: bool,
     timer: Option<Instant>,
 }
 
@@ -40,6 +45,8 @@ impl Announcing {
             stage: Stage::Calling,
             attempt: 0,
             confirmations: 0,
+            key_infos: 0,
+            hurried: false,
             timer: None,
         };
         phase.call(s);
@@ -68,6 +75,8 @@ impl Announcing {
     ) {
         match message {
             Message::Register(register) => self.register(s, now, from, at, register),
+            Message::ClientKey(key) => self.client_key(s, at, key),
+            Message::KeyInfoAck(ack) => self.key_info_ack(s, at, ack),
             _ => s.counters.refuse(Refusal::OutOfPlace),
         }
     }
@@ -81,6 +90,12 @@ impl Announcing {
                 s.update_grtt(Decay::FirstFree);
                 self.stage = Stage::Lingering(now + s.cycle() * s.robust());
                 self.confirm(s);
+                Next::Stay
+            }
+            Stage::Calling if !self.hurried && everybody_has_registered(s) => {
+                self.hurried = true;
+                s.lists.clear();
+                self.call(s);
                 Next::Stay
             }
             Stage::Calling if until(self.timer, now) => {
@@ -102,6 +117,7 @@ impl Announcing {
         self.attempt += 1;
         self.timer = None;
         if self.attempt > 1 {
+            self.hand_out_keys(s);
             self.confirm(s);
         }
         s.send_list(ListMessage::Announce, self.attempt);
@@ -114,6 +130,14 @@ impl Announcing {
         s.send_list(ListMessage::RegConf, self.confirmations);
     }
 
+    /// Sends keys to those who wait for them.
+    fn hand_out_keys(&mut self, s: &mut Session) {
+        if s.clients.destinations_in(&[State::Registered]) > 0 {
+            self.key_infos += 1;
+            s.send_list(ListMessage::KeyInfo, self.key_infos);
+        }
+    }
+
     fn register(
         &mut self,
         s: &mut Session,
@@ -122,26 +146,38 @@ impl Announcing {
         at: usize,
         register: &Register,
     ) {
-        if !self.registrable(s, at) {
+        if !self.registrable(&s.clients, at) {
             s.counters.refuse(Refusal::OutOfPlace);
             return;
         }
         let proxy = s.clients.get(at).is_some_and(|c| c.proxy);
-        if !register.clients.is_empty() && !proxy {
-            if !s.is_open() || s.clients.state(at) != Some(State::Mute) {
-                s.counters.refuse(Refusal::OutOfPlace);
+        let promoted = !register.clients.is_empty() && !proxy;
+        if promoted && (!s.is_open() || s.clients.state(at) != Some(State::Mute)) {
+            s.counters.refuse(Refusal::OutOfPlace);
+            if s.security.is_none() {
                 s.abort_client(at, "Specified multiple clients but not a proxy");
-                return;
             }
+            return;
+        }
+        let uid = s.clients.uid(at);
+        let admitted = match &mut s.security {
+            None => Ok(State::Active),
+            Some(security) => security.register(uid, register).map(state_of),
+        };
+        let state = match admitted {
+            Ok(state) => state,
+            Err(refusal) => return s.counters.refuse(refusal),
+        };
+        if promoted {
             s.clients.make_proxy(at);
         }
         s.measure(at, now, register.echo);
-        self.admit(s, at, None);
+        self.admit(s, at, None, state);
         for &uid in &register.clients {
             match find_or_add(s, uid) {
-                Some(client) if client != at && self.registrable(s, client) => {
+                Some(client) if client != at && self.registrable(&s.clients, client) => {
                     s.measure(client, now, register.echo);
-                    self.admit(s, client, Some(at));
+                    self.admit(s, client, Some(at), State::Active);
                 }
                 Some(_) => s.counters.refuse(Refusal::OutOfPlace),
                 None => s.refuse(now, from, uid, "Not in host list"),
@@ -153,18 +189,23 @@ impl Announcing {
     }
 
     /// Whether a destination may still register.
-    fn registrable(&self, s: &Session, at: usize) -> bool {
-        let state = s.clients.state(at);
+    fn registrable(&self, clients: &Clients, at: usize) -> bool {
+        let state = clients.state(at);
         state.is_some_and(|s| matches!(s, State::Mute | State::Registered | State::Active))
     }
 
     /// A destination has registered, by itself or through a proxy.
-    fn admit(&self, s: &mut Session, at: usize, via: Option<usize>) {
-        let again = s.clients.state(at) != Some(State::Mute);
-        s.clients.set_state(at, State::Active);
+    fn admit(&self, s: &mut Session, at: usize, via: Option<usize>, state: State) {
+        let before = s.clients.state(at);
+        let again = before != Some(State::Mute);
+        if before != Some(State::Active) {
+            s.clients.set_state(at, state);
+        }
+        let direct = via.is_none() && s.security.is_some();
         let proxy = via.and_then(|via| s.clients.get(via)).map(|c| c.uid);
         if let Some(client) = s.clients.get_mut(at) {
-            client.confirmed = false;
+            // Whoever has the keys needs no other confirmation.
+            client.confirmed = direct;
             client.via = via;
             let client = client.uid;
             s.events.push_back(SenderEvent::Registered {
@@ -172,6 +213,45 @@ impl Announcing {
                 proxy,
                 again,
             });
+        }
+    }
+
+    fn client_key(&mut self, s: &mut Session, at: usize, message: &ClientKey) {
+        let uid = s.clients.uid(at);
+        let (Some(security), true) = (&mut s.security, self.registrable(&s.clients, at)) else {
+            s.counters.refuse(Refusal::OutOfPlace);
+            return;
+        };
+        let again = security.is_keyed(uid);
+        match security.client_key(uid, message) {
+            Ok(admission) => {
+                if s.clients.state(at) == Some(State::Mute) {
+                    s.clients.set_state(at, state_of(admission));
+                }
+                s.events
+                    .push_back(SenderEvent::ClientKeyReceived { client: uid, again });
+            }
+            Err((refusal, news)) => {
+                s.counters.refuse(refusal);
+                let rejected = SenderEvent::ClientKeyRejected { client: uid };
+                s.events.extend(news.then_some(rejected));
+            }
+        }
+    }
+
+    fn key_info_ack(&mut self, s: &mut Session, at: usize, ack: &KeyInfoAck) {
+        let uid = s.clients.uid(at);
+        let (Some(security), true) = (&mut s.security, self.registrable(&s.clients, at)) else {
+            s.counters.refuse(Refusal::OutOfPlace);
+            return;
+        };
+        match security.acknowledge(uid, ack) {
+            Ok(()) => {
+                s.clients.set_state(at, State::Active);
+                s.events
+                    .push_back(SenderEvent::KeyInfoAcked { client: uid });
+            }
+            Err(refusal) => s.counters.refuse(refusal),
         }
     }
 
@@ -209,6 +289,25 @@ fn everybody_is_in(s: &Session) -> bool {
         return s.config.min_clients.is_some_and(|min| active >= min.max(1));
     }
     s.clients.destinations_in(&[State::Active, State::Aborted]) == s.clients.len()
+}
+
+/// Whether everybody who is waited for has keys or can be handed them, and somebody cannot do
+/// anything else.
+fn everybody_has_registered(s: &Session) -> bool {
+    let in_all = s.clients.receivers_in(&[State::Registered, State::Active]);
+    let enough = match s.is_open() {
+        true => s.config.min_clients.is_some_and(|min| in_all >= min.max(1)),
+        false => s.clients.destinations_in(&[State::Mute]) == 0,
+    };
+    enough && s.clients.destinations_in(&[State::Registered]) > 0
+}
+
+/// Where registering leads.
+fn state_of(admission: Admission) -> State {
+    match admission {
+        Admission::AwaitsKey => State::Mute,
+        Admission::Ready => State::Registered,
+    }
 }
 
 /// The destination of this id; in an open group a new one if need be.

@@ -141,6 +141,11 @@ impl Clients {
         self.list.get_mut(at)
     }
 
+    /// The id of a destination; [`Uid::NONE`] if there is none there.
+    pub(super) fn uid(&self, at: usize) -> Uid {
+        self.list.get(at).map_or(Uid::NONE, |c| c.uid)
+    }
+
     pub(super) fn state(&self, at: usize) -> Option<State> {
         self.list.get(at).map(|c| c.state)
     }

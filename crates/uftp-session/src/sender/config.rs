@@ -1,8 +1,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::Version;
 use uftp_proto::{GroupId, Instance, Uid};
+
+use crate::security::SenderSecurity;
 
 /// All that steers a sender. Values are taken as valid; programs check them against the ranges
 /// of the command line.
@@ -42,6 +45,8 @@ pub struct SenderConfig {
     pub sync: SyncMode,
     /// In an open group, go on as soon as this many have registered.
     pub min_clients: Option<usize>,
+    /// How the session is encrypted; `None` if it is not.
+    pub security: Option<SenderSecurity>,
 }
 
 /// A receiver or proxy named by the operator.
@@ -53,6 +58,8 @@ pub struct ClientEntry {
     pub name: String,
     /// It answers for others and receives nothing itself.
     pub proxy: bool,
+    /// The key it must prove to have, in sessions with client authentication; `None` for any.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// Initial round trip time estimate and its bounds.

@@ -23,6 +23,31 @@ pub enum SenderEvent {
         /// It had registered before.
         again: bool,
     },
+    /// A receiver has proved who it is.
+    ClientKeyReceived {
+        /// Who.
+        client: Uid,
+        /// It had done so before.
+        again: bool,
+    },
+    /// A CLIENT_KEY came with another key than the operator has in the list. Told once for each
+    /// receiver.
+    ClientKeyRejected {
+        /// Who.
+        client: Uid,
+    },
+    /// Part `part` (from 1) of KEYINFO number `attempt` went out.
+    KeyInfoSent {
+        /// Repetition, from 1.
+        attempt: u32,
+        /// Datagram of the list, from 1.
+        part: u32,
+    },
+    /// A receiver has the keys.
+    KeyInfoAcked {
+        /// Who.
+        client: Uid,
+    },
     /// Part `part` (from 1) of REG_CONF number `attempt` went out.
     RegConfSent {
         /// Repetition, from 1.
@@ -189,6 +214,8 @@ pub enum Outcome {
     Success,
     /// The user stopped it.
     Interrupted,
+    /// The keys of the session could not be made.
+    NoKeys,
     /// Nobody registered, or not everybody who had to.
     NobodyRegistered,
     /// Nobody answered a FILEINFO, or not everybody who had to.

@@ -7,19 +7,22 @@
 use std::time::Instant;
 
 use uftp_proto::wire::{
-    Announce, AnnounceFlags, CcType, Done, DoneConf, FileInfo, Message, Pace, RegConf,
+    Announce, AnnounceFlags, CcType, Done, DoneConf, FileInfo, KeyInfo, Message, Pace, RegConf,
 };
 use uftp_proto::{FileId, Uid, WireTime};
 
 use super::clients::{Client, State};
 use super::config::SyncMode;
 use super::event::SenderEvent;
+use super::security::Security;
 use super::session::Session;
 use crate::batch::Batch;
 use crate::link::Cover;
 
 /// Fewest ids worth a datagram, however long the rest of the message.
 const FEWEST_IDS: usize = 16;
+/// Bytes of one entry of a KEYINFO.
+const KEY_ENTRY: usize = 52;
 /// What a list datagram may exceed the block size by, like a data packet.
 const OVERHEAD: usize = 28;
 
@@ -28,6 +31,8 @@ const OVERHEAD: usize = 28;
 pub(super) enum ListMessage {
     /// To the destinations not heard of.
     Announce,
+    /// To those who have registered but do not have the group's keys yet.
+    KeyInfo,
     /// To those who take part and were not told yet that they are known.
     RegConf,
     /// To those expected to answer it. Stamp and list are filled in.
@@ -40,6 +45,14 @@ pub(super) enum ListMessage {
     },
     /// To those who have finished the session and were not told yet that it is known.
     DoneConf,
+}
+
+/// What sets one copy of a message apart from the next.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    timestamp: WireTime,
+    /// Of a KEYINFO.
+    iv_counter: u64,
 }
 
 /// A message with a list on its way out.
@@ -82,10 +95,17 @@ pub(super) fn transmit(session: &mut Session, now: Instant, batch: &mut Batch) -
     }
     let ids = chosen.iter().filter_map(|at| session.clients.get(*at));
     let ids = ids.map(|c| c.uid).collect();
-    let message = run.message.with(session, session.clock.stamp(now), ids);
+    let marks = Marks {
+        timestamp: session.clock.stamp(now),
+        iv_counter: match run.message {
+            ListMessage::KeyInfo => session.link.next_iv_counter().unwrap_or_default(),
+            _ => 0,
+        },
+    };
+    let message = run.message.with(session, marks, ids);
     let (to, cover) = match run.message {
         ListMessage::Announce => (session.config.public, Cover::Clear),
-        ListMessage::RegConf => (session.config.private, Cover::Clear),
+        ListMessage::RegConf | ListMessage::KeyInfo => (session.config.private, Cover::Clear),
         _ => (session.config.private, Cover::Session),
     };
     if !session.send(now, batch, to, &message, cover) {
@@ -131,7 +151,10 @@ fn choose(session: &Session, run: &ListRun, most: usize) -> (Vec<usize>, usize) 
 
 fn ids_per_datagram(session: &Session, message: &ListMessage) -> usize {
     let block = usize::from(session.config.block_size);
-    let bare = message.with(session, WireTime::default(), Vec::new());
+    if let ListMessage::KeyInfo = message {
+        return (block / KEY_ENTRY).max(1);
+    }
+    let bare = message.with(session, Marks::default(), Vec::new());
     let fixed = session.link.plain_len(&bare).unwrap_or(0);
     let room = (block + OVERHEAD).saturating_sub(fixed) / 4;
     (block / 4).min(room).max(FEWEST_IDS)
@@ -142,6 +165,7 @@ impl ListMessage {
     fn concerns(&self, client: &Client) -> bool {
         match self {
             ListMessage::Announce => client.state() == State::Mute,
+            ListMessage::KeyInfo => client.state() == State::Registered,
             ListMessage::RegConf => client.state() == State::Active && !client.confirmed,
             ListMessage::FileInfo(_) => client.state() == State::Registered,
             ListMessage::Done { .. } => client.state() == State::Active,
@@ -167,7 +191,8 @@ impl ListMessage {
         matches!(self, ListMessage::RegConf | ListMessage::DoneConf)
     }
 
-    fn with(&self, session: &Session, timestamp: WireTime, clients: Vec<Uid>) -> Message<'static> {
+    fn with(&self, session: &Session, marks: Marks, clients: Vec<Uid>) -> Message<'static> {
+        let timestamp = marks.timestamp;
         match self {
             ListMessage::Announce => Message::Announce(Announce {
                 flags: match session.config.sync {
@@ -183,8 +208,15 @@ impl ListMessage {
                 timestamp,
                 public: session.stated(session.config.public),
                 private: session.stated(session.config.private),
-                encryption: None,
+                encryption: session.security.as_ref().map(Security::enc_info),
                 clients,
+            }),
+            ListMessage::KeyInfo => Message::KeyInfo(KeyInfo {
+                iv_counter: marks.iv_counter,
+                signature: Vec::new(),
+                keys: session.security.as_ref().map_or_else(Vec::new, |s| {
+                    s.key_entries(session.config.uid, marks.iv_counter, clients)
+                }),
             }),
             ListMessage::RegConf => Message::RegConf(RegConf { clients }),
             ListMessage::FileInfo(info) => Message::FileInfo(FileInfo {
@@ -210,6 +242,7 @@ impl ListMessage {
         match self {
             ListMessage::Announce if part > 1 => None,
             ListMessage::Announce => Some(SenderEvent::AnnounceSent { attempt }),
+            ListMessage::KeyInfo => Some(SenderEvent::KeyInfoSent { attempt, part }),
             ListMessage::RegConf => Some(SenderEvent::RegConfSent { attempt, part }),
             ListMessage::FileInfo(_) => Some(SenderEvent::FileInfoSent { attempt, part }),
             ListMessage::Done { file, .. } => Some(SenderEvent::DoneSent {

@@ -20,6 +20,7 @@ mod fileinfo;
 mod list;
 mod rate;
 mod report;
+mod security;
 mod session;
 mod transfer;
 
@@ -41,6 +42,7 @@ use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::FileSource;
 use crate::policy::Policy;
+use crate::security::gate::{self, Form, Keys};
 
 pub use config::{ClientEntry, GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 pub use event::{FileOutcome, FileReport, Outcome, SenderEvent};
@@ -82,14 +84,19 @@ impl<S: FileSource> Sender<S> {
     /// A sender that begins to announce at once.
     pub fn new(config: SenderConfig, source: S, clock: Clock, rng: StdRng, now: Instant) -> Self {
         let policy = Policy::of(config.version);
-        let mut session = Session::new(config, policy, clock, rng, now);
+        let (mut session, failed) = Session::new(config, policy, clock, rng, now);
         let phase = Phase::Announcing(Announcing::start(&mut session));
-        Sender {
+        let mut sender = Sender {
             session,
             source,
             phase,
             file: FileId::SESSION,
+        };
+        if let Some(error) = failed {
+            tracing::error!(%error, "cannot encrypt the session");
+            sender.end(Outcome::NoKeys);
         }
+        sender
     }
 
     /// Takes in a datagram that arrived at `now`.
@@ -234,7 +241,12 @@ impl<S: FileSource> Sender<S> {
     }
 
     /// Finds out who speaks, and lets the phase listen.
-    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), Refusal> {
+    fn receive(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &mut [u8],
+    ) -> Result<(), Refusal> {
         if matches!(self.phase, Phase::Over) {
             return Err(Refusal::OutOfPlace);
         }
@@ -254,12 +266,24 @@ impl<S: FileSource> Sender<S> {
         if header.src.is_none() || own_voice {
             return Err(Refusal::UnknownSource);
         }
-        if header.function == Function::Encrypted {
-            return Err(Refusal::Unauthentic);
-        }
-        let body = datagram.get(Header::LEN..).unwrap_or_default();
+        let keys = match (&self.phase, s.keys(header.src)) {
+            (Phase::Announcing(_), keys) | (_, keys @ Keys::None) => keys,
+            // Whoever has none by now is not taken at its word any more.
+            _ => Keys::Ready,
+        };
+        gate::upstream(Form::Clear, header.function, keys)?;
+        let (function, body) = match (&mut s.security, header.function) {
+            (Some(security), Function::Encrypted) => {
+                let body = security.open(header.src, datagram)?;
+                let function =
+                    wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
+                gate::upstream(Form::Sealed, function, keys)?;
+                (function, &*body)
+            }
+            (_, function) => (function, datagram.get(Header::LEN..).unwrap_or_default()),
+        };
         let message =
-            wire::decode(header.version, header.function, body).map_err(|_| Refusal::Malformed)?;
+            wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
         let at = self.author(now, from, header.src, &message)?;
         let s = &mut self.session;
         if let Message::Abort(abort) = &message {

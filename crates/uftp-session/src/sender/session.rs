@@ -15,6 +15,7 @@ use super::config::SenderConfig;
 use super::event::{FileOutcome, FileReport, SenderEvent};
 use super::list::{ListMessage, ListRun};
 use super::rate::RateControl;
+use super::security::Security;
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
@@ -23,15 +24,17 @@ use crate::grtt::{Decay, Grtt};
 use crate::link::{Cover, GroupEstimate, Link};
 use crate::pacing::Pacer;
 use crate::policy::Policy;
+use crate::security::SecurityError;
+use crate::security::gate::Keys;
 
 /// Everything that outlives a phase.
 pub(super) struct Session {
     pub(super) config: SenderConfig,
     pub(super) policy: Policy,
     pub(super) clock: Clock,
-    #[expect(dead_code, reason = "encrypted sessions draw their secrets from it")]
-    pub(super) rng: StdRng,
     pub(super) link: Link,
+    /// Keys, if the session is encrypted.
+    pub(super) security: Option<Security>,
     pub(super) clients: Clients,
     pub(super) grtt: Grtt,
     pub(super) rate: RateControl,
@@ -66,14 +69,21 @@ struct OutgoingAbort {
 }
 
 impl Session {
+    /// A session, and what went wrong with its keys: then it must not begin.
     pub(super) fn new(
         config: SenderConfig,
         policy: Policy,
         clock: Clock,
-        rng: StdRng,
+        mut rng: StdRng,
         now: Instant,
-    ) -> Self {
-        let link = Link::new(config.version, config.uid, config.group, config.instance);
+    ) -> (Self, Option<SecurityError>) {
+        let mut link = Link::new(config.version, config.uid, config.group, config.instance);
+        let private = stated(&config, config.private);
+        let started = Security::start(&config, private, &mut link, clock, &mut rng, now);
+        let (security, failed) = match started {
+            Ok(security) => (security, None),
+            Err(error) => (None, Some(error)),
+        };
         let grtt = Grtt::new(config.grtt.initial, config.grtt.min, config.grtt.max);
         let charged = charged_size(&config, &link);
         let rate = RateControl::new(config.rate, charged);
@@ -82,16 +92,16 @@ impl Session {
             // A name that stands twice is one destination.
             let _ = clients.add(entry.uid, Some(entry.name.clone()), entry.proxy);
         }
-        Session {
+        let session = Session {
             pacer: Pacer::new(rate.bytes_per_second()),
             rate,
             link,
+            security,
             policy,
             grtt,
             clients,
             first_stamp: clock.stamp(now),
             clock,
-            rng,
             config,
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -102,7 +112,8 @@ impl Session {
             lost_one: false,
             accepted: false,
             refusals: RefusalLimit::new(now),
-        }
+        };
+        (session, failed)
     }
 
     // ----- time -------------------------------------------------------------------------------
@@ -148,18 +159,9 @@ impl Session {
         self.config.clients.is_none()
     }
 
-    /// Whether receivers are addressed directly rather than by a group.
-    pub(super) fn is_unicast(&self) -> bool {
-        !self.config.public.ip().is_multicast()
-    }
-
-    /// A group address as ANNOUNCE states it: unspecified in a unicast session.
+    /// A group address as ANNOUNCE states it.
     pub(super) fn stated(&self, addr: SocketAddr) -> IpAddr {
-        match addr.ip() {
-            ip if !self.is_unicast() => ip,
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        }
+        stated(&self.config, addr)
     }
 
     /// What every header says about the group.
@@ -284,13 +286,15 @@ impl Session {
     pub(super) fn abort_all(&mut self, reason: &'static str) {
         self.lists.clear();
         self.aborts.clear();
-        self.aborts.push_back(OutgoingAbort {
-            to: self.config.private,
-            host: Uid::NONE,
-            reason: reason.into(),
-            cover: Cover::Session,
-            at_once: true,
-        });
+        let keyless = |s: &Session| {
+            let keys = |c: &Client| s.keys(c.uid);
+            s.clients.iter().any(|c| keys(c) == Keys::Pending)
+        };
+        let both = self.security.is_some() && (self.is_open() || keyless(self));
+        self.push_abort(Uid::NONE, reason, Cover::Session, true);
+        if both {
+            self.push_abort(Uid::NONE, reason, Cover::Clear, true);
+        }
     }
 
     /// Tells a host that has no part in the session so, within a limit.
@@ -311,16 +315,32 @@ impl Session {
 
     fn tell_off(&mut self, at: usize, reason: &'static str) {
         let now = self.now;
-        if let Some(client) = self.clients.get_mut(at) {
-            client.told_off = Some(now);
-            self.aborts.push_back(OutgoingAbort {
-                to: self.config.private,
-                host: client.uid,
-                reason: reason.into(),
-                cover: Cover::Session,
-                at_once: false,
-            });
+        let Some(client) = self.clients.get_mut(at) else {
+            return;
+        };
+        client.told_off = Some(now);
+        let uid = client.uid;
+        self.push_abort(uid, reason, Cover::Session, false);
+        if self.keys(uid) == Keys::Pending {
+            // It may have no keys to read that with.
+            self.push_abort(uid, reason, Cover::Clear, false);
         }
+    }
+
+    fn push_abort(&mut self, host: Uid, reason: &'static str, cover: Cover, at_once: bool) {
+        self.aborts.push_back(OutgoingAbort {
+            to: self.config.private,
+            host,
+            reason: reason.into(),
+            cover,
+            at_once,
+        });
+    }
+
+    /// How far the keys of a host are.
+    pub(super) fn keys(&self, uid: Uid) -> Keys {
+        let security = self.security.as_ref();
+        security.map_or(Keys::None, |s| s.keys(uid))
     }
 
     // ----- sending ----------------------------------------------------------------------------
@@ -393,12 +413,20 @@ impl Session {
     ) -> bool {
         let estimate = self.estimate();
         let ecn = self.ecn();
-        match self.link.send(batch, to, ecn, estimate, message, cover) {
+        let sent = match (&self.security, cover) {
+            (Some(security), Cover::Clear) => {
+                let sign = |packet: &mut [u8]| security.server().sign(message, packet);
+                self.link
+                    .send_signed(batch, to, ecn, estimate, message, sign)
+            }
+            _ => self.link.send(batch, to, ecn, estimate, message, cover),
+        };
+        match sent {
             Ok(_) => {
                 self.pacer.charge(now, self.rate.charged());
                 self.counters.sent += 1;
             }
-            Err(_) if !batch.is_empty() => return false,
+            Err(error) if error.is_no_room() && !batch.is_empty() => return false,
             Err(error) => {
                 tracing::error!(function = ?message.function(), %error, "message cannot be sent");
             }
@@ -439,6 +467,15 @@ impl Session {
             elapsed: elapsed.unwrap_or_default(),
             results,
         });
+    }
+}
+
+/// A group address as ANNOUNCE states it: unspecified in a unicast session.
+fn stated(config: &SenderConfig, addr: SocketAddr) -> IpAddr {
+    match addr.ip() {
+        ip if config.public.ip().is_multicast() => ip,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

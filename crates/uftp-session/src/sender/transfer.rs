@@ -415,7 +415,7 @@ impl Transfer {
         for (&block, slot) in blocks.iter().zip(slots.chunks_exact_mut(frame.len)) {
             let segment = self.segment(block);
             s.link
-                .finish(slot, estimate, &segment)
+                .finish(slot, &frame, estimate, &segment)
                 .map_err(io::Error::other)?;
         }
         batch.commit(s.config.private, s.ecn(), frame.len, count);

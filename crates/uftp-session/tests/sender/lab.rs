@@ -103,6 +103,7 @@ pub(crate) fn config(clients: Option<&[u32]>) -> SenderConfig {
         uid: Uid(uid),
         name: format!("host{uid}"),
         proxy: false,
+        fingerprint: None,
     };
     SenderConfig {
         version: Version::V4,
@@ -122,6 +123,7 @@ pub(crate) fn config(clients: Option<&[u32]>) -> SenderConfig {
         quit_on_error: false,
         sync: SyncMode::Off,
         min_clients: None,
+        security: None,
     }
 }
 

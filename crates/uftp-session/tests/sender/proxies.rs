@@ -14,6 +14,7 @@ fn closed() -> SenderConfig {
         uid: Uid(PROXY),
         name: "proxy".into(),
         proxy: true,
+        fingerprint: None,
     });
     config
 }

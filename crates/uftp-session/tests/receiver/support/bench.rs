@@ -10,6 +10,7 @@ use uftp_proto::{Ecn, FileId, Seq, Uid, WireTime};
 use uftp_session::receiver::{
     Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind, SessionId,
 };
+use uftp_session::security::ReceiverSecurity;
 use uftp_session::{Batch, Clock, Refusal};
 
 use super::script::{ME, STAMP, Script};
@@ -33,6 +34,7 @@ pub(crate) fn config() -> ReceiverConfig {
         cache_size: 65536,
         max_sessions: 3,
         require_encryption: false,
+        security: ReceiverSecurity::default(),
     }
 }
 

@@ -1,0 +1,229 @@
+//! What the operator decides about security.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use uftp_proto::crypto::{
+    BackendError, CipherError, Curve, Fingerprint, GroupMaster, KeyError, KeyExchange, KeyKind,
+    PrivateKey, SetupError, SignatureType, Suite, SuiteError,
+};
+use uftp_proto::wire::{
+    self, Announce, AnnounceFlags, CcType, EncInfo, EncodeError, Message, Pace, Version,
+};
+use uftp_proto::{Uid, WireTime};
+
+/// Encryption of the sessions of a sender, checked: such a session can be set up here.
+#[derive(Clone)]
+pub struct SenderSecurity {
+    suite: Suite,
+    identity: Arc<PrivateKey>,
+    curve: Curve,
+}
+
+impl SenderSecurity {
+    /// Sessions with these algorithms under the key `identity`. `curve` is that of the ephemeral
+    /// keys, where the key exchange uses them. Packets signed one by one imply client
+    /// authentication (wire-v4 §5.1).
+    ///
+    /// # Errors
+    /// [`SecurityError`] if the algorithms do not go together, do not go with the key, or are
+    /// not offered here.
+    pub fn new(
+        version: Version,
+        suite: Suite,
+        identity: Arc<PrivateKey>,
+        curve: Curve,
+    ) -> Result<Self, SecurityError> {
+        let suite = Suite {
+            client_auth: suite.client_auth || suite.signature == SignatureType::Keyex,
+            ..suite
+        };
+        suite.check(version)?;
+        let fits = match (suite.key_exchange, identity.kind()) {
+            (KeyExchange::Rsa | KeyExchange::EcdhRsa, kind) => matches!(kind, KeyKind::Rsa { .. }),
+            (KeyExchange::EcdhEcdsa, kind) => matches!(kind, KeyKind::Ec(_)),
+            (KeyExchange::Ecdh, _) => true,
+        };
+        if !fits {
+            return Err(SecurityError::Identity {
+                exchange: suite.key_exchange,
+                kind: identity.kind(),
+            });
+        }
+        let security = SenderSecurity {
+            suite,
+            identity,
+            curve,
+        };
+        security.try_out(version)?;
+        Ok(security)
+    }
+
+    /// The algorithms.
+    pub fn suite(&self) -> &Suite {
+        &self.suite
+    }
+
+    /// The sender's key.
+    pub fn identity(&self) -> &Arc<PrivateKey> {
+        &self.identity
+    }
+
+    /// The curve of the ephemeral keys.
+    pub fn curve(&self) -> Curve {
+        self.curve
+    }
+
+    /// What an ANNOUNCE says about it. The signature is zeros.
+    pub(super) fn enc_info(&self, random: [u8; 32], dh_key: Vec<u8>) -> EncInfo {
+        let signature_len = match self.suite.key_exchange.is_ecdh() {
+            true => self.identity.public().signature_len(),
+            false => 0,
+        };
+        EncInfo {
+            client_auth: self.suite.client_auth,
+            key_exchange: self.suite.key_exchange.code(),
+            signature_type: self.suite.signature.code(),
+            cipher: self.suite.cipher.code(),
+            hash: self.suite.hash.code(),
+            random,
+            key: self.identity.public().blob().to_vec(),
+            dh_key,
+            signature: vec![0; signature_len],
+        }
+    }
+
+    /// Does everything that could fail later.
+    fn try_out(&self, version: Version) -> Result<(), SecurityError> {
+        self.identity.public().check_words()?;
+        let random = [0; 32];
+        let keys = GroupMaster::generate(version)?.group_keys(version, &self.suite, &random)?;
+        keys.sealer(Some(self.identity.clone()))?;
+        let form = uftp_proto::crypto::SignatureForm::of(version);
+        if self.suite.key_exchange.is_ecdh() || self.suite.signature == SignatureType::Keyex {
+            self.identity.sign(self.suite.hash, form, &[&random])?;
+        }
+        let dh_len = match self.suite.key_exchange.is_ecdh() {
+            true => self.curve.blob_len(),
+            false => 0,
+        };
+        let announce = Message::Announce(Announce {
+            flags: AnnounceFlags::empty(),
+            pace: Pace::Adaptive {
+                robust: 1,
+                cc: CcType::NONE,
+                block_size: 1300,
+            },
+            timestamp: WireTime(0),
+            public: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            private: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            encryption: Some(self.enc_info(random, vec![0; dh_len])),
+            clients: Vec::new(),
+        });
+        let mut scratch = [0; 4096];
+        match wire::encode_message(version, &announce, &mut scratch) {
+            Ok(_) | Err(EncodeError::NotInProtocol(_)) => Ok(()),
+            Err(_) => Err(SecurityError::TooLarge(self.identity.kind())),
+        }
+    }
+}
+
+/// Names algorithms and key, never a secret.
+impl fmt::Debug for SenderSecurity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SenderSecurity")
+            .field("suite", &self.suite)
+            .field("identity", self.identity.public())
+            .field("curve", &self.curve)
+            .finish()
+    }
+}
+
+/// What a receiver trusts, and what it proves itself with.
+#[derive(Clone, Default)]
+pub struct ReceiverSecurity {
+    /// Its keys, in order of preference. When there is none, one that fits is made on demand.
+    pub keys: Vec<Arc<PrivateKey>>,
+    /// The senders it listens to; `None` for all.
+    pub servers: Option<Vec<ServerEntry>>,
+    /// Groups are joined for packets of the listed senders only, and must be of the range for
+    /// that.
+    pub source_specific: bool,
+}
+
+impl ReceiverSecurity {
+    /// The entry of a sender, if senders are listed and it is.
+    pub fn server(&self, uid: Uid) -> Option<&ServerEntry> {
+        self.servers.iter().flatten().find(|entry| entry.uid == uid)
+    }
+
+    /// Whether a sender may be listened to.
+    pub fn admits(&self, uid: Uid) -> bool {
+        self.servers.is_none() || self.server(uid).is_some()
+    }
+
+    /// The addresses groups are joined for; `None` for any.
+    pub fn sources(&self) -> Option<Vec<IpAddr>> {
+        let listed = self.servers.iter().flatten();
+        let addresses = listed.flat_map(|entry| entry.addresses.iter().copied());
+        self.source_specific.then(|| addresses.collect())
+    }
+}
+
+/// Names keys by fingerprint.
+impl fmt::Debug for ReceiverSecurity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.keys.iter().map(|k| k.public()).collect();
+        f.debug_struct("ReceiverSecurity")
+            .field("keys", &keys)
+            .field("servers", &self.servers)
+            .field("source_specific", &self.source_specific)
+            .finish()
+    }
+}
+
+/// A sender that a receiver listens to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServerEntry {
+    /// Its id.
+    pub uid: Uid,
+    /// Where its packets come from; used for source specific groups.
+    pub addresses: Vec<IpAddr>,
+    /// Its key in encrypted sessions; `None` for any.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// Encryption that cannot be set up, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecurityError {
+    /// The algorithms.
+    #[error(transparent)]
+    Suite(#[from] SuiteError),
+    /// The key is of the wrong kind.
+    #[error(
+        "key exchange {exchange} needs {} key, but the key given is {kind}",
+        if matches!(exchange, KeyExchange::EcdhEcdsa) { "an EC" } else { "an RSA" }
+    )]
+    Identity {
+        /// The key exchange.
+        exchange: KeyExchange,
+        /// The kind of the key.
+        kind: KeyKind,
+    },
+    /// The key does not fit an ANNOUNCE.
+    #[error("the key ({0}) is too large for the announcement of a session; use a smaller one")]
+    TooLarge(KeyKind),
+    /// The key itself.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Keys that cannot be put to use.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The cipher cannot be set up.
+    #[error(transparent)]
+    Cipher(#[from] CipherError),
+    /// OpenSSL failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
