@@ -32,6 +32,7 @@ pub struct ReceiverSetup<'w> {
     host: HostId,
     family: Family,
     program: Option<PathBuf>,
+    by_itself: bool,
     args: Vec<String>,
     environment: Vec<(String, PathBuf)>,
 }
@@ -53,6 +54,7 @@ impl World {
             host,
             family: Family::V4,
             program: None,
+            by_itself: false,
             args: Vec::new(),
             environment: Vec::new(),
         }
@@ -66,6 +68,7 @@ impl World {
             host,
             family: Family::V4,
             program: None,
+            by_itself: false,
             to: None,
             rate: "100000".to_owned(),
             timing: Timing::Quick,
@@ -88,6 +91,13 @@ impl ReceiverSetup<'_> {
     #[must_use]
     pub fn program(mut self, program: PathBuf) -> Self {
         self.program = Some(program);
+        self
+    }
+
+    /// Lets the program find its interface and its id by itself.
+    #[must_use]
+    pub fn by_itself(mut self) -> Self {
+        self.by_itself = true;
         self
     }
 
@@ -119,8 +129,7 @@ impl ReceiverSetup<'_> {
             .map_or_else(|| self.suite.program("uftpd"), Ok)?;
         let mut command = world.command(host, &program);
         command
-            .args(["-d", "-q", "-x", "3", "-U", &uid(host)])
-            .args(["-I", &world.address(host, self.family).to_string()])
+            .args(["-d", "-q", "-x", "3"])
             .args(["-M", public_group(self.family)])
             .arg("-D")
             .arg(&dest)
@@ -129,6 +138,10 @@ impl ReceiverSetup<'_> {
             .args(&self.args)
             .env_remove("UFTP_PROTOCOL")
             .envs(self.environment);
+        if !self.by_itself {
+            let address = world.address(host, self.family).to_string();
+            command.args(["-U", &uid(host), "-I", &address]);
+        }
         let mut program = Program::start(&name, command, &world.log_path(&name))?;
         wait_until_listening(&mut program, "uftpd", PORT, public_group(self.family))?;
         Ok(Receiver {
@@ -252,6 +265,7 @@ pub struct SenderSetup<'w> {
     host: HostId,
     family: Family,
     program: Option<PathBuf>,
+    by_itself: bool,
     to: Option<IpAddr>,
     rate: String,
     timing: Timing,
@@ -317,6 +331,13 @@ impl SenderSetup<'_> {
         self
     }
 
+    /// Lets the program find its interface and its id by itself.
+    #[must_use]
+    pub fn by_itself(mut self) -> Self {
+        self.by_itself = true;
+        self
+    }
+
     /// Adds options.
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {
@@ -365,9 +386,11 @@ impl SenderSetup<'_> {
         let mut command = world.command(host, &program);
         command
             .args(["-x", "3", "-R", &self.rate])
-            .args(["-I", &world.address(host, self.family).to_string()])
             .arg("-S")
             .arg(&status);
+        if !self.by_itself {
+            command.args(["-I", &world.address(host, self.family).to_string()]);
+        }
         match self.to {
             Some(address) => command.args(["-M", &address.to_string()]),
             None => command.args(["-M", public_group(self.family)]),
