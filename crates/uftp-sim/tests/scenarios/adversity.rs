@@ -64,12 +64,16 @@ fn every_datagram_doubled() {
 fn late_copies_of_one_file_do_not_touch_the_next() {
     seeds::each(20, |seed| {
         let path = PathConfig {
-            jitter: ms(4),
+            jitter: ms(10),
             duplicate: 1.0,
             ..PathConfig::default()
         };
-        let items = (0..40).map(|i| source::file(&format!("{i}"), i % 3 * 1000));
-        let stage = Scenario::new(seed, 3, items).paths(path, path).stage();
+        // Answered at once, the next comes while copies of the one before are under way.
+        let items = (0..40).map(|i| match i % 4 {
+            0 => source::file(&format!("{i}"), i * 50),
+            _ => source::directory(&format!("{i}")),
+        });
+        let stage = Scenario::new(seed, 1, items).paths(path, path).stage();
         stage.play(secs(100)).assert_all_whole();
     });
 }

@@ -81,8 +81,8 @@ fn self_clocked_follows_the_slowest_of_three() {
     let stage = stage.play(secs(60));
     stage.assert_all_whole();
     let (goodput, ratio) = measure("one of three four times slower", &stage);
-    assert!(goodput > 8e6, "{goodput}");
-    assert!(ratio < 1.6, "{ratio}");
+    assert!(goodput > 12e6, "{goodput}");
+    assert!(ratio < 2.0, "{ratio}");
 }
 
 #[test]
@@ -136,4 +136,35 @@ fn overrunning_a_bottleneck_at_a_fixed_rate_still_ends() {
     let stage = stage.play(secs(100));
     stage.assert_all_whole();
     assert!(stage.world.elapsed() > ms(500));
+}
+
+/// Small blocks at a high rate: packet numbers come round several times.
+fn many_packets(size: u64) -> Scenario {
+    let scenario = Scenario::new(1, 2, [source::file("f", size)]);
+    scenario.configure(|c| {
+        c.block_size = 64;
+        c.rate = Rate::Fixed(50_000_000);
+    })
+}
+
+#[test]
+fn packet_numbers_come_round() {
+    let stage = many_packets(10_000_000)
+        .paths(lossy(0.01), lossy(0.01))
+        .stage();
+    stage.play(secs(100)).assert_all_whole();
+}
+
+#[test]
+fn a_receiver_finds_back_after_missing_half_of_all_numbers() {
+    // 32768 to 65535 packets missed make the next look old. Data takes 0.36 s.
+    for missed in [80, 100, 120, 140] {
+        let mut stage = many_packets(10_000_000).stage();
+        let victim = stage.receivers[1];
+        stage
+            .world
+            .after(ms(60), move |world| world.cut_off(&[victim]));
+        stage.world.after(ms(60 + missed), |world| world.heal());
+        stage.play(secs(100)).assert_all_whole();
+    }
 }
