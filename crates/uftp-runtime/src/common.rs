@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use uftp_net::{Socket, SocketConfig};
 use uftp_proto::WireTime;
+use uftp_session::{Counters, Refusal};
 
 use crate::exit::{Exit, Failure};
 use crate::options::{self, Parsed, Program};
@@ -95,6 +96,19 @@ pub(crate) fn bind(config: &SocketConfig) -> Result<Socket, Failure> {
         );
     }
     Ok(socket)
+}
+
+/// Logs what a session machine has counted.
+pub(crate) fn tell_counters(counters: &Counters) {
+    let refused = Refusal::ALL.map(|why| format!("{why} {}", counters.refused(why)));
+    say!(
+        0,
+        "Counters: {} datagrams received, {} sent, {} refused ({})",
+        counters.received,
+        counters.sent,
+        counters.refused_in_all(),
+        refused.join(", ")
+    );
 }
 
 /// Randomness from the operating system.

@@ -5,17 +5,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use nix::unistd::{chdir, dup2_stdin, dup2_stdout, geteuid, setsid};
 
 use crate::exit::{Exit, Failure};
+use crate::log::{LogFile, Rolling, Sink};
 
 /// The option by which the child knows what it is.
 pub const CHILD_OPTION: &str = "--detached-child";
@@ -26,7 +27,7 @@ pub const CHILD_OPTION: &str = "--detached-child";
 /// # Errors
 /// The child cannot be started; what it finds wrong it says itself.
 pub fn launch(words: &[OsString]) -> Result<Exit, Failure> {
-    let cannot = |error: std::io::Error| {
+    let cannot = |error: io::Error| {
         Failure::new(
             Exit::Resources,
             format!("can't go into the background: {error}"),
@@ -71,22 +72,23 @@ pub fn detach() -> Result<(), Failure> {
     })
 }
 
-/// The child is ready: tells the parent, and lets go of its files. What is still written to
-/// standard error goes to `log`.
+/// The child is ready: tells the parent, and lets go of its files. What `sink` writes, and others
+/// to standard error, goes to `log`.
 ///
 /// # Errors
 /// The system refuses.
-pub fn report_ready(log: &File) -> Result<(), Failure> {
+pub fn report_ready(mut log: LogFile, sink: &Sink) -> Result<(), Failure> {
     // The parent may have been killed; then there is nobody to tell.
     let _ = std::io::stdout()
         .write_all(b"!")
         .and_then(|()| std::io::stdout().flush());
-    let done = || -> nix::Result<()> {
-        let null = File::options().read(true).write(true).open("/dev/null");
-        let null = null.map_err(|_| nix::errno::Errno::ENODEV)?;
+    let done = || -> io::Result<()> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
         dup2_stdin(&null)?;
         dup2_stdout(&null)?;
-        dup2_stderr(log)
+        log.hold_stderr()?;
+        sink.redirect(log);
+        Ok(())
     };
     done().map_err(|error| {
         Failure::new(
@@ -101,7 +103,11 @@ pub fn report_ready(log: &File) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn open_log(option: Option<&OsStr>, default: &str) -> Result<File, Failure> {
+pub fn open_log(
+    option: Option<&OsStr>,
+    default: &str,
+    rolling: Option<Rolling>,
+) -> Result<LogFile, Failure> {
     let path = Path::new(option.unwrap_or(OsStr::new(default)));
     let flags = match option {
         Some(_) => OFlag::empty(),
@@ -113,6 +119,13 @@ pub fn open_log(option: Option<&OsStr>, default: &str) -> Result<File, Failure> 
         .mode(0o644)
         .custom_flags(flags.bits())
         .open(path)
+        .and_then(|file| {
+            // Nobody but its owner can put a link in its place where anybody may write.
+            let own = option.is_some() || file.metadata()?.uid() == geteuid().as_raw();
+            own.then_some(())
+                .ok_or_else(|| io::Error::other("it belongs to somebody else"))
+        })
+        .and_then(|()| LogFile::open(path, rolling))
         .map_err(|error| {
             let path = path.display();
             Failure::new(
@@ -206,11 +219,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (target, link) = (dir.path().join("target"), dir.path().join("link"));
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        assert!(open_log(None, link.to_str().unwrap()).is_err());
+        assert!(open_log(None, link.to_str().unwrap(), None).is_err());
         assert!(!target.exists());
-        let failure = open_log(Some(dir.path().as_os_str()), "").unwrap_err();
+        let failure = open_log(Some(dir.path().as_os_str()), "", None)
+            .err()
+            .unwrap();
         assert_eq!(failure.exit, Exit::Log);
-        open_log(Some(link.as_os_str()), "").unwrap();
+        open_log(Some(link.as_os_str()), "", None).unwrap();
         assert!(target.exists());
     }
 }

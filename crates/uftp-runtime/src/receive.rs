@@ -14,14 +14,16 @@ use crate::common;
 use crate::daemon::{self, PidFile};
 use crate::driver::{Control, Daemon, Driver, Tally, Watcher};
 use crate::exit::{Exit, Failure};
+use crate::herald::Herald;
 use crate::log::{self, Sink};
+use crate::names::Names;
 use crate::options::Parsed;
+use crate::options::common::LogArgs;
 use crate::options::uftpd::{Args, ReceiveJob};
 use crate::say;
-use crate::signals::Signals;
-use crate::status::{ReceiverStatus, StatusOut};
+use crate::signals::{Asked, Signals};
+use crate::status::StatusOut;
 use crate::store::DiskStore;
-use crate::story::ReceiverStory;
 
 /// The log of a daemon without `-L`.
 const DEFAULT_LOG: &str = "/tmp/uftpd.log";
@@ -45,10 +47,11 @@ fn run(args: Args) -> Result<Exit, Failure> {
 async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let process = Process {
         in_background: !args.foreground,
-        log: args.log.log_file.clone(),
+        log: args.log.clone(),
         pid_file: args.pid_file.clone(),
     };
     let status = args.status_file.clone();
+    let look_up_names = !args.no_name_lookup;
     let job = args.validate().await?;
     let store = DiskStore::open(&job.dest_dirs)?;
     let socket = common::bind(&job.socket)?;
@@ -56,7 +59,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
         interfaces: job.interfaces.clone(),
     };
     listener.join_all(&socket, &job.groups)?;
-    let mut signals = Signals::catch()
+    let mut signals = Signals::catch(true)
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
     let (status, _pid_file) = process.settle(status, &sink)?;
     introduce(&job);
@@ -64,15 +67,22 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let now = Instant::now();
     let clock = Clock::new(now, common::wall_clock());
     let receiver = Receiver::new(job.config, store, clock, common::seeded()?, now);
+    let control = Control::new()?;
+    let names = match look_up_names {
+        false => Names::none(),
+        true => {
+            let (names, resolver) = Names::new();
+            tokio::spawn(resolver.run(control.clone()));
+            names
+        }
+    };
     let watcher = ReceiveWatcher {
-        story: ReceiverStory,
-        status: ReceiverStatus::new(status),
+        herald: Herald::new(status, names),
         listener,
     };
-    let control = Control::new()?;
     let driver = Driver::new(socket, control.clone(), Daemon::new(receiver), watcher);
     let tally = common::spawn(move || driver.run())?;
-    watch(tally, &mut signals, &control).await
+    watch(tally, &mut signals, &control, &sink).await
 }
 
 /// Waits for the end of the driver, which only a signal or a broken socket brings.
@@ -80,6 +90,7 @@ async fn watch(
     mut tally: oneshot::Receiver<Result<Tally, Failure>>,
     signals: &mut Signals,
     control: &Control,
+    sink: &Sink,
 ) -> Result<Exit, Failure> {
     let mut stopping = false;
     loop {
@@ -87,13 +98,23 @@ async fn watch(
             ended = &mut tally => {
                 return ended.unwrap_or_else(|_| Err(common::thread_died())).map(|_| Exit::Interrupted);
             }
-            number = signals.next() => {
-                say!(0, "Exiting on signal {number}");
-                if stopping {
-                    std::process::exit(Exit::Interrupted as i32);
+            asked = signals.next() => match asked {
+                Asked::Stop(number) => {
+                    say!(0, "Exiting on signal {number}");
+                    if stopping {
+                        return Ok(Exit::Interrupted);
+                    }
+                    stopping = true;
+                    control.stop();
                 }
-                stopping = true;
-                control.stop();
+                Asked::Reload => {
+                    say!(2, "Opening log and status file anew");
+                    if let Err(error) = sink.reopen() {
+                        say!(0, "can't open the log file: {error}");
+                    }
+                    control.reload();
+                }
+                Asked::Counters => control.tell_counters(),
             }
         }
     }
@@ -115,7 +136,7 @@ fn introduce(job: &ReceiveJob) {
 /// What a daemon does to itself.
 struct Process {
     in_background: bool,
-    log: Option<OsString>,
+    log: LogArgs,
     pid_file: Option<OsString>,
 }
 
@@ -131,13 +152,14 @@ impl Process {
             return Ok((StatusOut::open(status.as_deref(), sink)?, None));
         }
         daemon::detach()?;
-        let log = daemon::open_log(self.log.as_deref(), DEFAULT_LOG)?;
+        let option = self.log.log_file.as_deref();
+        let log = daemon::open_log(option, DEFAULT_LOG, self.log.rolling())?;
         let status = StatusOut::open(status.as_deref(), sink)?;
         let pid_file = self
             .pid_file
             .map(|path| PidFile::write(Path::new(&path)))
             .transpose()?;
-        daemon::report_ready(&log)?;
+        daemon::report_ready(log, sink)?;
         Ok((status, pid_file))
     }
 }
@@ -188,10 +210,9 @@ impl Listener {
     }
 }
 
-/// Renders the events of a receiver and minds its groups.
+/// Has the events of a receiver told and minds its groups.
 struct ReceiveWatcher {
-    story: ReceiverStory,
-    status: ReceiverStatus,
+    herald: Herald,
     listener: Listener,
 }
 
@@ -203,9 +224,9 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         socket: &Socket,
         event: ReceiverEvent,
     ) {
-        self.story.event(&event);
-        self.status.event(&event);
-        match event.kind {
+        let kind = event.kind.clone();
+        self.herald.event(event);
+        match kind {
             ReceiverEventKind::Join(group) => {
                 if let Err(reason) = self.listener.join(socket, group) {
                     machine.receiver.join_failed(now, group, &reason);
@@ -214,5 +235,17 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
             ReceiverEventKind::Leave(group) => self.listener.leave(socket, group),
             _ => {}
         }
+    }
+
+    fn turn(&mut self, _now: Instant, _machine: &Daemon<DiskStore>) {
+        self.herald.turn();
+    }
+
+    fn reload(&mut self, _machine: &mut Daemon<DiskStore>) {
+        self.herald.reopen();
+    }
+
+    fn tell_counters(&mut self, machine: &Daemon<DiskStore>) {
+        common::tell_counters(machine.receiver.counters());
     }
 }

@@ -1,9 +1,8 @@
 //! The program `uftp`: from command line to exit code.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::future::pending;
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -14,12 +13,12 @@ use uftp_session::sender::{Outcome, Rate, Sender, SenderEvent};
 use crate::common;
 use crate::driver::{Control, Driver, Tally, Watcher};
 use crate::exit::{Exit, Failure};
-use crate::log::{self, Sink, Tag, time};
+use crate::log::{self, LogFile, Sink, Tag, time};
 use crate::options::Parsed;
 use crate::options::uftp::{Args, SendJob};
 use crate::progress::{Display, Reporter, Shared};
 use crate::say;
-use crate::signals::Signals;
+use crate::signals::{Asked, Signals};
 use crate::source::DiskSource;
 use crate::status::{SenderStatus, StatusOut};
 use crate::story::SenderStory;
@@ -35,20 +34,16 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
 fn run(args: Args) -> Result<Exit, Failure> {
     let sink = Sink::stderr();
     if let Some(path) = &args.log.log_file {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .open(path);
-        let file = file.map_err(|error| {
+        let opened = LogFile::open(Path::new(path), args.log.rolling());
+        let opened = opened.and_then(|mut file| file.hold_stderr().map(|()| file));
+        let file = opened.map_err(|error| {
             let path = path.to_string_lossy();
             Failure::new(
                 Exit::Log,
                 format!("can't open log file {path}: {error} (option -L)"),
             )
         })?;
-        nix::unistd::dup2_stderr(&file)
-            .map_err(|error| Failure::new(Exit::Log, format!("can't log to a file: {error}")))?;
+        sink.redirect(file);
     }
     let stamped = args.wants_timestamps();
     log::install(sink.clone(), args.log.log_level, stamped);
@@ -68,7 +63,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let stamped = args.wants_timestamps();
     let job = args.validate(&mut rng).await?;
     let socket = common::bind(&job.socket)?;
-    let mut signals = Signals::catch()
+    let mut signals = Signals::catch(false)
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
     introduce(&job, stamped);
 
@@ -116,14 +111,18 @@ async fn watch(
         };
         tokio::select! {
             ended = &mut tally => break ended,
-            number = signals.next() => {
-                say!(0, "Got signal {number}, aborting");
-                if stopping {
-                    std::process::exit(Exit::Interrupted as i32);
+            asked = signals.next() => match asked {
+                Asked::Stop(number) => {
+                    say!(0, "Got signal {number}, aborting");
+                    if stopping {
+                        std::process::exit(Exit::Interrupted as i32);
+                    }
+                    stopping = true;
+                    control.stop();
                 }
-                stopping = true;
-                control.stop();
-            }
+                Asked::Counters => control.tell_counters(),
+                Asked::Reload => {}
+            },
             _ = tick => if let Some(display) = &mut display {
                 display.draw(Instant::now());
             },
@@ -221,5 +220,9 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
         if let Some(reporter) = &mut self.progress {
             reporter.turn(now, || machine.progress());
         }
+    }
+
+    fn tell_counters(&mut self, machine: &Sender<DiskSource>) {
+        common::tell_counters(machine.counters());
     }
 }

@@ -1,29 +1,55 @@
-//! SIGINT and SIGTERM: the first asks for an orderly end, the second ends at once.
+//! Signals: SIGINT and SIGTERM ask for an orderly end, and a second one for an end at once;
+//! SIGUSR1 asks a program for its counters, SIGHUP a daemon to read its files anew (cli §8.3).
 
+use std::future::pending;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end a program.
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// The end; the number of the signal.
+    Stop(i32),
+    /// To open log and status file anew and to read lists again.
+    Reload,
+    /// To tell the counters.
+    Counters,
+}
+
+/// The signals a program listens to.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    counters: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
-    /// From now on these signals are caught.
-    pub(crate) fn catch() -> io::Result<Signals> {
+    /// From now on these signals are caught. Of others than a daemon, SIGHUP ends the program.
+    pub(crate) fn catch(daemon: bool) -> io::Result<Signals> {
+        let hangup = daemon.then(|| signal(SignalKind::hangup()));
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            counters: signal(SignalKind::user_defined1())?,
+            hangup: hangup.transpose()?,
         })
     }
 
-    /// The number of the next signal.
-    pub(crate) async fn next(&mut self) -> i32 {
+    /// What the next signal asks for.
+    pub(crate) async fn next(&mut self) -> Asked {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => Asked::Stop(SignalKind::interrupt().as_raw_value()),
+            _ = self.terminate.recv() => Asked::Stop(SignalKind::terminate().as_raw_value()),
+            _ = self.counters.recv() => Asked::Counters,
+            _ = hangup => Asked::Reload,
         }
     }
 }

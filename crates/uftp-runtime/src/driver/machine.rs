@@ -30,6 +30,12 @@ pub trait Watcher<M: Machine> {
 
     /// The machine has had its turn; called often.
     fn turn(&mut self, _now: Instant, _machine: &M) {}
+
+    /// The user wants files opened anew and lists read again.
+    fn reload(&mut self, _machine: &mut M) {}
+
+    /// The user wants to know the counters.
+    fn tell_counters(&mut self, _machine: &M) {}
 }
 
 impl<S: FileSource> Machine for Sender<S> {

@@ -1,15 +1,15 @@
 //! Runs one session machine over one socket, in one thread: datagrams in, events out, datagrams
 //! out, sleep.
 //!
-//! The thread never waits for anything but the socket and the disk. Signals reach it as a
-//! [`Control::stop`].
+//! The thread never waits for anything but the socket and the disk. Signals reach it by a
+//! [`Control`].
 
 mod machine;
 mod outbox;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use uftp_net::{Interest, RecvBatch, Socket, Wake};
@@ -30,12 +30,16 @@ const FULL_REST: Duration = Duration::from_millis(10);
 /// Errors in a row after which receiving is given up.
 const RECEIVE_ERRORS: u32 = 1000;
 
-/// Asks a driver in another thread to stop.
+/// Asks a driver in another thread for something.
 #[derive(Clone)]
 pub struct Control {
     wake: Wake,
-    stop: Arc<AtomicBool>,
+    asked: Arc<AtomicU8>,
 }
+
+const STOP: u8 = 1;
+const RELOAD: u8 = 2;
+const COUNTERS: u8 = 4;
 
 impl Control {
     /// A control of a driver to be made.
@@ -45,13 +49,32 @@ impl Control {
     pub fn new() -> Result<Control, Failure> {
         Ok(Control {
             wake: Wake::new().map_err(|error| Failure::network(error.to_string()))?,
-            stop: Arc::default(),
+            asked: Arc::default(),
         })
     }
 
     /// The machine is to end its sessions and say farewell.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.ask(STOP);
+    }
+
+    /// The watcher is to open its files anew and to read its lists again.
+    pub fn reload(&self) {
+        self.ask(RELOAD);
+    }
+
+    /// The watcher is to tell the counters.
+    pub fn tell_counters(&self) {
+        self.ask(COUNTERS);
+    }
+
+    /// The watcher is to have its turn: something it waits for is there.
+    pub fn wake(&self) {
+        self.wake.wake();
+    }
+
+    fn ask(&self, what: u8) {
+        self.asked.fetch_or(what, Ordering::AcqRel);
         self.wake.wake();
     }
 }
@@ -89,9 +112,16 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         let mut farewell: Option<Instant> = None;
         loop {
             let now = Instant::now();
-            if self.control.stop.swap(false, Ordering::AcqRel) {
+            let asked = self.control.asked.swap(0, Ordering::AcqRel);
+            if asked & STOP != 0 {
                 self.machine.stop(now);
                 farewell.get_or_insert(now + FAREWELL);
+            }
+            if asked & RELOAD != 0 {
+                self.watcher.reload(&mut self.machine);
+            }
+            if asked & COUNTERS != 0 {
+                self.watcher.tell_counters(&self.machine);
             }
             if self.machine.poll_timeout().is_some_and(|due| due <= now) {
                 self.machine.handle_timeout(now);

@@ -3,6 +3,7 @@
 //! The classic verbosity 0 to 5 of `-x` travels in the field `classic`; events of libraries
 //! without it get one from their level. A line that belongs to a session carries a [`Tag`].
 
+mod file;
 mod layer;
 mod sink;
 pub mod time;
@@ -13,6 +14,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use uftp_proto::{FileId, GroupId, Instance};
 
+pub use file::{LogFile, Rolling};
 pub use layer::ClassicLayer;
 pub use sink::Sink;
 

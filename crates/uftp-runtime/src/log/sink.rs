@@ -1,6 +1,8 @@
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::LogFile;
 
 /// Where log lines, status lines of `@LOG` and the progress bar go, each in one write.
 #[derive(Clone)]
@@ -9,7 +11,7 @@ pub struct Sink {
 }
 
 struct Inner {
-    out: Box<dyn Write + Send>,
+    out: Out,
     /// The progress bar as it stands on the terminal's last line.
     bar: String,
 }
@@ -24,7 +26,7 @@ impl Sink {
     pub fn new(out: impl Write + Send + 'static) -> Sink {
         Sink {
             inner: Arc::new(Mutex::new(Inner {
-                out: Box::new(out),
+                out: Out::Any(Box::new(out)),
                 bar: String::new(),
             })),
         }
@@ -35,9 +37,20 @@ impl Sink {
         std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
     }
 
-    /// From now on to `out`.
-    pub fn redirect(&self, out: impl Write + Send + 'static) {
-        self.lock().out = Box::new(out);
+    /// From now on to `file`.
+    pub fn redirect(&self, file: LogFile) {
+        self.lock().out = Out::File(file);
+    }
+
+    /// Opens the log file anew, if it is one.
+    ///
+    /// # Errors
+    /// It cannot be opened; the old one stays in use.
+    pub fn reopen(&self) -> io::Result<()> {
+        match &mut self.lock().out {
+            Out::File(file) => file.reopen(),
+            Out::Any(_) => Ok(()),
+        }
     }
 
     /// Writes one line; `line` without its line feed. Errors are ignored: a daemon's standard
@@ -65,10 +78,19 @@ impl Sink {
     }
 }
 
+enum Out {
+    Any(Box<dyn Write + Send>),
+    File(LogFile),
+}
+
 impl Inner {
     fn write(&mut self, text: &str) {
-        let _ = self.out.write_all(text.as_bytes());
-        let _ = self.out.flush();
+        let out: &mut dyn Write = match &mut self.out {
+            Out::Any(out) => out,
+            Out::File(file) => file,
+        };
+        let _ = out.write_all(text.as_bytes());
+        let _ = out.flush();
     }
 }
 

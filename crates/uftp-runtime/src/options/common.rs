@@ -7,7 +7,7 @@ use clap::Args;
 use uftp_net::{Offload, SocketConfig};
 
 use super::values;
-use crate::log::Verbosity;
+use crate::log::{Rolling, Verbosity};
 
 /// Options about the log.
 #[derive(Args, Clone, PartialEq, Debug)]
@@ -20,6 +20,26 @@ pub struct LogArgs {
     /// Append the log to this file, with time stamps; standard error otherwise
     #[arg(short = 'L', long, value_name = "FILE")]
     pub log_file: Option<OsString>,
+
+    /// With -L: above so many megabytes the log becomes an archive, 1 to 1024 [default: never]
+    #[arg(short = 'g', long, value_name = "MB",
+          value_parser = values::number::<u64>("Invalid max log size", 1..=1024))]
+    pub max_log_size: Option<u64>,
+
+    /// With -g: archives kept, FILE.1 the youngest, 1 to 1000
+    #[arg(short = 'n', long, value_name = "COUNT", default_value = "5",
+          value_parser = values::number::<usize>("Invalid max log count", 1..=1000))]
+    pub max_log_count: usize,
+}
+
+impl LogArgs {
+    /// When the log is rolled, if ever.
+    pub fn rolling(&self) -> Option<Rolling> {
+        self.max_log_size.map(|megabytes| Rolling {
+            size: megabytes * 1_000_000,
+            keep: self.max_log_count,
+        })
+    }
 }
 
 /// Options about sockets.

@@ -208,7 +208,7 @@ pub enum ProgressMode {
 
 impl Program for Args {
     const OPERANDS: &'static str = "FILE... ";
-    const NOT_YET: &'static str = "gnjFfhwecky";
+    const NOT_YET: &'static str = "jFfhwecky";
 }
 
 /// A sender, ready to run.

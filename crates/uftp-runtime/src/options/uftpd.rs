@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(short = 'F', long, value_name = "FILE", help_heading = "Log")]
     pub status_file: Option<OsString>,
 
-    /// Do not look up the names of senders; this is never done
+    /// Do not look up the names of senders for log and status file
     #[arg(short = 'q', long, help_heading = "Log")]
     pub no_name_lookup: bool,
 
@@ -103,7 +103,7 @@ pub struct Args {
 
 impl Program for Args {
     const OPERANDS: &'static str = "";
-    const NOT_YET: &'static str = "gnATisSoRrkKmNHh";
+    const NOT_YET: &'static str = "ATisSoRrkKmNHh";
 }
 
 /// A receiver, ready to run.

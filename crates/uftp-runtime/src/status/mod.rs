@@ -3,9 +3,9 @@
 mod receiver;
 mod sender;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 pub use receiver::ReceiverStatus;
@@ -20,7 +20,12 @@ pub enum StatusOut {
     /// Nowhere.
     None,
     /// A file, appended to.
-    File(File),
+    File {
+        /// Its name.
+        path: OsString,
+        /// The file of this name when it was opened.
+        file: File,
+    },
     /// Among the log lines, without time stamps.
     Log(Sink),
 }
@@ -37,16 +42,29 @@ impl StatusOut {
         if path == "@LOG" {
             return Ok(StatusOut::Log(log.clone()));
         }
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .open(path)
-            .map(StatusOut::File)
+        open(path)
+            .map(|file| StatusOut::File {
+                path: path.to_owned(),
+                file,
+            })
             .map_err(|error| {
                 let path = path.to_string_lossy();
                 Failure::command_line(format!("Can't open status file: {path}: {error}"))
             })
+    }
+
+    /// Opens the file anew, if it is one: somebody has moved the old one away. If it cannot be
+    /// opened, the old one stays in use.
+    pub fn reopen(&mut self) {
+        if let StatusOut::File { path, file } = self {
+            match open(path) {
+                Ok(fresh) => *file = fresh,
+                Err(error) => {
+                    let path = path.to_string_lossy();
+                    say!(0, "Can't open status file: {path}: {error}");
+                }
+            }
+        }
     }
 
     /// Writes one line; `line` without its line feed.
@@ -54,7 +72,7 @@ impl StatusOut {
         match self {
             StatusOut::None => {}
             StatusOut::Log(sink) => sink.write_line(line),
-            StatusOut::File(file) => {
+            StatusOut::File { file, .. } => {
                 line.push('\n');
                 if let Err(error) = file.write_all(line.as_bytes()) {
                     say!(0, "Can't write to the status file: {error}");
@@ -63,6 +81,14 @@ impl StatusOut {
             }
         }
     }
+}
+
+fn open(path: &OsStr) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .open(path)
 }
 
 #[cfg(test)]

@@ -22,8 +22,14 @@ impl ReceiverStatus {
         }
     }
 
-    /// Writes what an event means.
-    pub fn event(&mut self, event: &ReceiverEvent) {
+    /// Opens the file anew.
+    pub fn reopen(&mut self) {
+        self.out.reopen();
+    }
+
+    /// Writes what an event means; `host` is the name of the sender's host, if it says where
+    /// that is.
+    pub fn event(&mut self, event: &ReceiverEvent, host: &str) {
         if matches!(self.out, StatusOut::None) {
             return;
         }
@@ -33,7 +39,7 @@ impl ReceiverStatus {
                 self.servers.insert(event.session, *server);
                 let ip = from.ip().to_canonical();
                 self.out.write_line(format!(
-                    "CONNECT;{};{:08X};{group};{ip};{ip}",
+                    "CONNECT;{};{:08X};{group};{ip};{host}",
                     time::status_stamp(),
                     server.0
                 ));

@@ -153,11 +153,14 @@ fn a_receiver_writes_the_lines_scripts_know() {
         file(b"d", CompleteStatus::REJECTED),
         ReceiverEventKind::Ended(EndReason::Confirmed),
     ] {
-        status.event(&ReceiverEvent {
-            session,
-            file: FileId(1),
-            kind,
-        });
+        status.event(
+            &ReceiverEvent {
+                session,
+                file: FileId(1),
+                kind,
+            },
+            "host.example",
+        );
     }
     assert!(status.servers.is_empty());
     // The second field is the time, with the shape YYYY/MM/DD-HH:MM:SS.
@@ -177,7 +180,7 @@ fn a_receiver_writes_the_lines_scripts_know() {
     assert_eq!(
         lines,
         [
-            "CONNECT;7F000001;000000AB;10.0.0.1;10.0.0.1",
+            "CONNECT;7F000001;000000AB;10.0.0.1;host.example",
             "RESULT;7F000001;000000AB;a?b\u{fffd};2KB;copied",
             "RESULT;7F000001;000000AB;b;2KB;overwritten",
             "RESULT;7F000001;000000AB;c;2KB;skipped",
@@ -196,6 +199,19 @@ fn files_are_appended_to_and_errors_name_the_file() {
         out.write_line(line.to_owned());
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+
+    let mut out = StatusOut::open(Some(path.as_os_str()), &sink).unwrap();
+    let moved = dir.path().join("moved");
+    std::fs::rename(&path, &moved).unwrap();
+    out.write_line("three".to_owned());
+    out.reopen();
+    out.write_line("four".to_owned());
+    assert_eq!(
+        std::fs::read_to_string(&moved).unwrap(),
+        "one\ntwo\nthree\n"
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "four\n");
+
     let Err(failure) = StatusOut::open(Some(dir.path().as_os_str()), &sink) else {
         panic!("opened a directory");
     };

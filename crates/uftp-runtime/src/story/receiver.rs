@@ -8,8 +8,8 @@ use crate::log::{self, Tag, Verbosity, printable};
 pub struct ReceiverStory;
 
 impl ReceiverStory {
-    /// Logs one event.
-    pub fn event(&self, event: &ReceiverEvent) {
+    /// Logs one event; `host` is the name of the sender's host, if it says where that is.
+    pub fn event(&self, event: &ReceiverEvent, host: &str) {
         use ReceiverEventKind as K;
         let tag = Tag {
             group: event.session.group,
@@ -28,7 +28,7 @@ impl ReceiverStory {
                 let ip = from.ip().to_canonical();
                 say(
                     2,
-                    format_args!("Received request from {:08X} at {ip} ({ip})", server.0),
+                    format_args!("Received request from {:08X} at {host} ({ip})", server.0),
                 );
                 if let Some(group) = private {
                     say(2, format_args!("Using private multicast address {group}"));

@@ -32,14 +32,17 @@ fn sender(verbosity: Verbosity, events: Vec<SenderEvent>) -> String {
 fn receiver(verbosity: Verbosity, kinds: Vec<ReceiverEventKind>) -> String {
     logged(verbosity, || {
         for kind in kinds {
-            ReceiverStory.event(&ReceiverEvent {
-                session: SessionId {
-                    group: GroupId(1),
-                    instance: Instance(0),
+            ReceiverStory.event(
+                &ReceiverEvent {
+                    session: SessionId {
+                        group: GroupId(1),
+                        instance: Instance(0),
+                    },
+                    file: FileId(1),
+                    kind,
                 },
-                file: FileId(1),
-                kind,
-            });
+                "10.0.0.1",
+            );
         }
     })
 }

@@ -1,0 +1,201 @@
+//! Tells log and status file what a receiver does.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind, SessionId};
+
+use crate::names::Names;
+use crate::status::{ReceiverStatus, StatusOut};
+use crate::story::ReceiverStory;
+
+/// Most events of a session that wait for the name of its sender's host.
+const WAITING: usize = 1000;
+
+/// Renders events in the order in which they happen within a session. Those of a session whose
+/// sender's host is still being looked up wait.
+pub struct Herald {
+    story: ReceiverStory,
+    status: ReceiverStatus,
+    names: Names,
+    waiting: BTreeMap<SessionId, Waiting>,
+}
+
+/// A session that cannot be told of yet.
+struct Waiting {
+    host: IpAddr,
+    events: Vec<ReceiverEvent>,
+}
+
+impl Herald {
+    /// Status lines go to `status`; hosts are called what `names` says.
+    pub fn new(status: StatusOut, names: Names) -> Self {
+        Herald {
+            story: ReceiverStory,
+            status: ReceiverStatus::new(status),
+            names,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// Something has happened.
+    pub fn event(&mut self, event: ReceiverEvent) {
+        let session = event.session;
+        if let Some(waiting) = self.waiting.get_mut(&session) {
+            waiting.events.push(event);
+            if waiting.events.len() >= WAITING {
+                let host = waiting.host;
+                self.release(session, &host.to_string());
+            }
+            return;
+        }
+        let ReceiverEventKind::Announced { from, .. } = &event.kind else {
+            return self.tell(&event, "");
+        };
+        let host = from.ip().to_canonical();
+        match self.names.of(host) {
+            Some(name) => self.tell(&event, &name),
+            None => {
+                let events = vec![event];
+                self.waiting.insert(session, Waiting { host, events });
+            }
+        }
+    }
+
+    /// Names may have been found.
+    pub fn turn(&mut self) {
+        while !self.waiting.is_empty()
+            && let Some((ip, name)) = self.names.answer()
+        {
+            let found = self.waiting.iter().filter(|(_, w)| w.host == ip);
+            let found: Vec<_> = found.map(|(session, _)| *session).collect();
+            for session in found {
+                self.release(session, &name);
+            }
+        }
+    }
+
+    /// Opens the status file anew.
+    pub fn reopen(&mut self) {
+        self.status.reopen();
+    }
+
+    fn release(&mut self, session: SessionId, host: &str) {
+        if let Some(waiting) = self.waiting.remove(&session) {
+            for event in &waiting.events {
+                self.tell(event, host);
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &ReceiverEvent, host: &str) {
+        self.story.event(event, host);
+        self.status.event(event, host);
+    }
+}
+
+impl Drop for Herald {
+    fn drop(&mut self) {
+        while let Some((session, waiting)) = self.waiting.first_key_value() {
+            let (session, host) = (*session, waiting.host);
+            self.release(session, &host.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uftp_proto::wire::{CompleteStatus, FileType};
+    use uftp_proto::{FileId, GroupId, Instance, Uid};
+
+    use super::*;
+    use crate::driver::Control;
+    use crate::log::Sink;
+
+    fn happened(group: u32, kind: ReceiverEventKind) -> ReceiverEvent {
+        let session = SessionId {
+            group: GroupId(group),
+            instance: Instance(0),
+        };
+        let file = FileId(1);
+        ReceiverEvent {
+            session,
+            file,
+            kind,
+        }
+    }
+
+    fn announced(group: u32) -> ReceiverEvent {
+        let from = "127.0.0.1:9".parse().unwrap();
+        let kind = ReceiverEventKind::Announced {
+            server: Uid(1),
+            from,
+            private: None,
+        };
+        happened(group, kind)
+    }
+
+    fn finished(group: u32) -> ReceiverEvent {
+        let kind = ReceiverEventKind::FileFinished {
+            name: b"f".to_vec(),
+            file_type: FileType::REGULAR,
+            size: 0,
+            status: CompleteStatus::NORMAL,
+            note: None,
+        };
+        happened(group, kind)
+    }
+
+    /// Kind, group and last field of each line.
+    fn told(written: &str) -> Vec<String> {
+        let line = |l: &str| {
+            let fields: Vec<_> = l.split(';').collect();
+            format!("{} {} {}", fields[0], fields[3], fields[fields.len() - 1])
+        };
+        written.lines().map(line).collect()
+    }
+
+    #[tokio::test]
+    async fn a_session_waits_for_the_name_of_its_sender_and_others_do_not() {
+        let (sink, written) = Sink::memory();
+        let (names, resolver) = Names::new();
+        let mut herald = Herald::new(StatusOut::Log(sink), names);
+        herald.event(announced(1));
+        herald.event(finished(1));
+        herald.event(finished(2));
+        herald.turn();
+        assert_eq!(told(&written()), ["RESULT 00000002 copied"]);
+        tokio::spawn(resolver.run(Control::new().unwrap()));
+        while written().lines().count() < 3 {
+            tokio::task::yield_now().await;
+            herald.turn();
+        }
+        let lines = told(&written());
+        let name = lines[1].strip_prefix("CONNECT 00000001 ").unwrap();
+        assert!(!name.is_empty());
+        assert_eq!(lines[2], "RESULT 00000001 copied");
+        herald.event(announced(3));
+        assert_eq!(
+            told(&written())[3],
+            format!("CONNECT 00000003 {name}"),
+            "the name is known"
+        );
+    }
+
+    #[test]
+    fn what_waits_is_told_at_the_end_and_when_it_grows() {
+        let (sink, written) = Sink::memory();
+        let (names, _resolver) = Names::new();
+        let mut herald = Herald::new(StatusOut::Log(sink), names);
+        herald.event(announced(1));
+        herald.event(announced(2));
+        for _ in 1..WAITING {
+            herald.event(finished(2));
+        }
+        assert_eq!(written().lines().count(), WAITING);
+        assert_eq!(told(&written())[0], "CONNECT 00000002 127.0.0.1");
+        drop(herald);
+        let all = written();
+        assert_eq!(told(&all)[WAITING], "CONNECT 00000001 127.0.0.1");
+    }
+}

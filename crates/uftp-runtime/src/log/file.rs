@@ -1,0 +1,202 @@
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Local};
+use rolling_file::{RollingCondition, RollingFileAppender};
+
+use super::time;
+
+/// When a log is rolled, and how much of it is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rolling {
+    /// Bytes above which the file becomes an archive.
+    pub size: u64,
+    /// Archives kept: `LOG.1`, the youngest, to `LOG.keep`.
+    pub keep: usize,
+}
+
+/// A log file that is appended to, rolled when it has grown, and opened anew on request
+/// (cli §6.6).
+///
+/// One `write` is one line, and is in the file when it returns.
+pub struct LogFile {
+    path: PathBuf,
+    rolling: Option<Rolling>,
+    out: RollingFileAppender<Never>,
+    size: u64,
+    holds_stderr: bool,
+}
+
+impl LogFile {
+    /// Opens `path` for appending, mode 0666 less the umask.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(path: &Path, rolling: Option<Rolling>) -> io::Result<LogFile> {
+        let keep = rolling.map_or(0, |r| r.keep);
+        Ok(LogFile {
+            path: path.to_owned(),
+            rolling,
+            out: RollingFileAppender::new(path, Never, keep)?,
+            size: std::fs::metadata(path)?.len(),
+            holds_stderr: false,
+        })
+    }
+
+    /// What others write to standard error goes into this file from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn hold_stderr(&mut self) -> io::Result<()> {
+        let file = File::options().append(true).open(&self.path)?;
+        nix::unistd::dup2_stderr(&file)?;
+        self.holds_stderr = true;
+        Ok(())
+    }
+
+    /// Opens the file of this name anew; somebody has moved the old one away.
+    ///
+    /// # Errors
+    /// It cannot be opened; the old one stays in use.
+    pub fn reopen(&mut self) -> io::Result<()> {
+        let fresh = LogFile::open(&self.path, self.rolling)?;
+        let holds_stderr = self.holds_stderr;
+        *self = fresh;
+        if holds_stderr {
+            self.hold_stderr()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn roll(&mut self) -> io::Result<()> {
+        for text in ["Rolling logs", "Opening new log", "Switching to new log"] {
+            self.note(text)?;
+        }
+        self.out.rollover()?;
+        self.size = 0;
+        if self.holds_stderr {
+            self.hold_stderr()?;
+        }
+        self.note("Switch to new log complete")
+    }
+
+    fn note(&mut self, text: &str) -> io::Result<()> {
+        let line = format!("{}: {text}\n", time::log_stamp());
+        self.size += line.len() as u64;
+        self.out.write_all(line.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.out.write_all(line)?;
+        self.out.flush()?;
+        self.size += line.len() as u64;
+        if self.rolling.is_some_and(|r| self.size > r.size)
+            && let Err(error) = self.roll()
+        {
+            self.note(&format!("Rolling logs failed: {error}"))?;
+            // It is written on, and tried again when as much has come again.
+            self.size = 0;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Rolling is asked for: lines of the old log come before it, and lines of the new one after.
+struct Never;
+
+impl RollingCondition for Never {
+    fn should_rollover(&mut self, _: &DateTime<Local>, _: u64) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The lines of a file without what time stamps tell.
+    fn lines(path: &Path) -> Vec<String> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let bare = |l: &str| {
+            l.split_once(".")
+                .map_or(l, |(_, rest)| &rest[8..])
+                .to_owned()
+        };
+        text.lines().map(bare).collect()
+    }
+
+    /// Lines come in one write.
+    fn put(log: &mut LogFile, line: &str) {
+        log.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn archives_are_numbered_from_the_youngest_and_the_oldest_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let archive = |n: u8| dir.path().join(format!("log.{n}"));
+        fs::write(&path, b"old\n").unwrap();
+        let rolling = Rolling { size: 100, keep: 2 };
+        let mut log = LogFile::open(&path, Some(rolling)).unwrap();
+        let long = "x".repeat(96);
+        put(&mut log, &long);
+        let head = "Switch to new log complete";
+        let tail = ["Rolling logs", "Opening new log", "Switching to new log"];
+        assert_eq!(lines(&path), [head], "the size of an existing log counts");
+        let first = [&["old", &long][..], &tail].concat();
+        assert_eq!(lines(&archive(1)), first);
+        assert!(!archive(2).exists(), "the first roll makes one archive");
+
+        put(&mut log, &long);
+        let second = [&[head, &long][..], &tail].concat();
+        assert_eq!(lines(&archive(1)), second);
+        assert_eq!(lines(&archive(2)), first);
+        put(&mut log, &long);
+        assert_eq!(lines(&archive(2)), second, "the oldest went");
+        assert!(!archive(3).exists());
+        put(&mut log, "short");
+        assert_eq!(lines(&path), [head, "short"]);
+    }
+
+    #[test]
+    fn a_log_that_was_moved_away_is_opened_anew_on_request() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("log"), dir.path().join("moved"));
+        let mut log = LogFile::open(&path, None).unwrap();
+        put(&mut log, "one");
+        fs::rename(&path, &moved).unwrap();
+        put(&mut log, "two");
+        log.reopen().unwrap();
+        put(&mut log, "three");
+        assert_eq!(lines(&moved), ["one", "two"]);
+        assert_eq!(lines(&path), ["three"]);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_rolled_is_written_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        // A directory with an entry cannot be replaced by a file.
+        fs::create_dir_all(dir.path().join("log.1/entry")).unwrap();
+        let rolling = Rolling { size: 100, keep: 1 };
+        let mut log = LogFile::open(&path, Some(rolling)).unwrap();
+        put(&mut log, &"long enough ".repeat(10));
+        put(&mut log, "more");
+        let written = lines(&path).join("\n");
+        assert!(written.contains("long enough"), "{written}");
+        assert!(written.contains("Rolling logs failed"), "{written}");
+        assert!(written.ends_with("more"), "{written}");
+        assert!(LogFile::open(dir.path(), None).is_err());
+    }
+}
