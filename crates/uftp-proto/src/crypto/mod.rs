@@ -1,6 +1,6 @@
 //! Cryptography: algorithms, keys, key schedules and the sealing of packets, all by OpenSSL.
 //!
-//! - [`Suite`] names a session's algorithms; [`Curve`], [`Cipher`], [`Hash`] know their codes,
+//! - [`Suite`] names a session's algorithms; [`Curve`], [`Cipher`], [`Hash`](enum@Hash) know their codes,
 //!   names and lengths.
 //! - [`PrivateKey`], [`PublicKey`], [`Fingerprint`] are identities and ephemeral ECDH keys alike.
 //! - The key schedule of protocols 3 and 4 runs from [`Premaster`] by [`MasterSecret`] to
