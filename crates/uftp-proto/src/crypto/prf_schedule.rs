@@ -116,6 +116,11 @@ impl Premaster {
         Premaster(Secret::copy_of(bytes))
     }
 
+    /// Whether two are the same, in constant time.
+    pub fn is(&self, other: &Premaster) -> bool {
+        secret::same(self.0.expose(), other.0.expose())
+    }
+
     /// The next stage.
     ///
     /// # Errors

@@ -106,19 +106,25 @@ impl Server {
     /// # Errors
     /// [`Refusal`] if its key field makes no secret, or it has proved other secrets before.
     pub fn register(&self, peer: &mut Peer, register: &Register) -> Result<Admission, Refusal> {
-        let random = &register.random;
         let known = peer.keyed.as_ref().map(|keyed| &keyed.handshake);
-        if known.is_some_and(|h| h.binding.client_random == *random) {
-            return Ok(Admission::Ready);
-        }
         if peer.proven {
-            return Err(Refusal::OutOfPlace);
-        }
-        let pending = peer.pending.as_ref();
-        if pending.is_some_and(|h| h.binding.client_random == *random) {
-            return Ok(Admission::AwaitsKey);
+            let same = |h: &Handshake| h.binding.client_random == register.random;
+            return match known.is_some_and(same) {
+                true => Ok(Admission::Ready),
+                false => Err(Refusal::OutOfPlace),
+            };
         }
         let handshake = self.handshake(register).map_err(|_| Refusal::Unauthentic)?;
+        if known.is_some_and(|known| known.is(&handshake)) {
+            return Ok(Admission::Ready);
+        }
+        if peer
+            .pending
+            .as_ref()
+            .is_some_and(|known| known.is(&handshake))
+        {
+            return Ok(Admission::AwaitsKey);
+        }
         if !self.suite.client_auth {
             peer.keyed = Some(
                 self.key(handshake, None)
@@ -298,6 +304,12 @@ impl Peer {
 struct Handshake {
     binding: Binding,
     premaster: Premaster,
+}
+
+impl Handshake {
+    fn is(&self, other: &Handshake) -> bool {
+        self.binding == other.binding && self.premaster.is(&other.premaster)
+    }
 }
 
 /// A handshake whose other side is as sure as the session asks for.

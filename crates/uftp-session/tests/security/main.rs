@@ -1,6 +1,9 @@
-//! Encrypted sessions between our machines, in a simulated network.
+//! Encrypted sessions between our machines, in a simulated network and hand to hand.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // these are tests
 
+mod attacks;
+mod identities;
+mod pair;
 mod scene;
 mod suites;

@@ -1,0 +1,271 @@
+//! What an attacker on the network can do to an encrypted session: nothing but be counted.
+
+use uftp_proto::crypto::{Cipher, Hash, KeyExchange, SignatureType, Suite};
+use uftp_proto::quant::RateCode;
+use uftp_proto::wire::{
+    Abort, CcAck, CcFlags, Complete, CompleteStatus, CongCtrl, Done, DoneConf, FileInfo,
+    FileInfoAck, FileSeg, FileType, Function, KeyInfoAck, Message, Status, TfmccAckInfo,
+};
+use uftp_proto::{FileId, Seq, Uid, WireTime};
+use uftp_session::Refusal;
+use uftp_session::receiver::ReceiverEventKind as K;
+use uftp_session::sender::SenderEvent as E;
+use uftp_sim::scenario::receiver_uid;
+use uftp_sim::source::file;
+
+use super::pair::{Pair, Side, function};
+use super::scene::suite;
+
+/// One suite for each way packets are protected.
+fn suites() -> [Suite; 3] {
+    [
+        suite(Cipher::Aes256Gcm, Hash::Sha256, KeyExchange::EcdhEcdsa),
+        suite(Cipher::Aes128Cbc, Hash::Sha1, KeyExchange::EcdhEcdsa),
+        Suite {
+            signature: SignatureType::Keyex,
+            client_auth: true,
+            ..suite(Cipher::Aes128Cbc, Hash::Sha256, KeyExchange::EcdhEcdsa)
+        },
+    ]
+}
+
+/// What becomes of a packet that is not as it was sent.
+const DAMAGED: &[Refusal] = &[
+    Refusal::Malformed,
+    Refusal::OtherVersion,
+    Refusal::OtherSession,
+    Refusal::UnknownSource,
+    Refusal::OutOfPlace,
+    Refusal::Unauthentic,
+    Refusal::Uncovered,
+];
+
+#[test]
+fn no_byte_of_an_encrypted_packet_can_be_changed() {
+    for suite in suites() {
+        let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+        let mut tried = 0;
+        pair.play(|pair, to, datagram| {
+            if function(datagram) == Function::Encrypted {
+                let step = if datagram.len() > 500 { 61 } else { 1 };
+                for at in (0..datagram.len()).step_by(step) {
+                    let mut damaged = datagram.to_vec();
+                    damaged[at] ^= 1 << (at % 8);
+                    pair.assert_refused(to, damaged, DAMAGED);
+                    tried += 1;
+                }
+                for len in (0..datagram.len()).step_by(step) {
+                    pair.assert_refused(to, datagram[..len].to_vec(), DAMAGED);
+                }
+                let mut longer = datagram.to_vec();
+                longer.push(0);
+                pair.assert_refused(to, longer, DAMAGED);
+            }
+            true
+        });
+        pair.assert_whole();
+        assert!(tried > 500, "{tried}");
+    }
+}
+
+#[test]
+fn a_damaged_keyinfo_costs_nothing_but_time() {
+    let mut pair = Pair::new(suites()[0], vec![file("file", 3000)]);
+    let mut damaged = 0;
+    pair.play(|pair, to, datagram| {
+        if function(datagram) == Function::KeyInfo && damaged == 0 {
+            // Everything but what the receiver can make no use of.
+            for at in (0..16).chain(20..datagram.len()) {
+                let mut copy = datagram.to_vec();
+                copy[at] ^= 0x10;
+                pair.deliver(to, copy);
+                damaged += 1;
+            }
+        }
+        true
+    });
+    assert!(damaged > 60);
+    pair.assert_whole();
+}
+
+#[test]
+fn the_ids_of_two_members_cannot_be_swapped() {
+    for suite in suites() {
+        let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+        let (server, client) = (pair.config.uid, receiver_uid(0));
+        let mut tried = 0;
+        pair.play(|pair, to, datagram| {
+            if function(datagram) == Function::Encrypted {
+                let (other, back) = match to {
+                    Side::Sender => (server, Side::Receiver),
+                    Side::Receiver => (client, Side::Sender),
+                };
+                let mut swapped = datagram.to_vec();
+                swapped[4..8].copy_from_slice(&other.0.to_be_bytes());
+                // Back to its author, and on its way under a wrong name.
+                let known = matches!(back, Side::Receiver) || !pair.sender_events.is_empty();
+                assert!(known);
+                pair.assert_refused(back, swapped.clone(), DAMAGED);
+                pair.assert_refused(to, swapped, DAMAGED);
+                pair.assert_refused(back, datagram.to_vec(), DAMAGED);
+                tried += 1;
+            }
+            true
+        });
+        pair.assert_whole();
+        assert!(tried > 10);
+    }
+}
+
+#[test]
+fn a_thousand_recorded_datagrams_replayed() {
+    let replayed = &[Refusal::Replayed, Refusal::Stale];
+    for suite in suites() {
+        let mut pair = Pair::new(suite, vec![file("file", 1_400_000)]);
+        let mut heard = Vec::new();
+        let mut again = 0;
+        pair.play(|pair, to, datagram| {
+            if function(datagram) == Function::Encrypted {
+                let nearly_done = heard.len() >= 1000 && again == 0;
+                if nearly_done || to == Side::Sender {
+                    for (to, old) in &heard {
+                        pair.assert_refused(*to, Vec::clone(old), replayed);
+                        again += 1;
+                    }
+                }
+                heard.push((to, datagram.to_vec()));
+            }
+            true
+        });
+        assert!(again >= 1000, "{again}");
+        pair.assert_whole();
+        let counted = pair.refused(Side::Receiver, replayed) + pair.refused(Side::Sender, replayed);
+        assert_eq!(counted, again);
+    }
+}
+
+fn downstream() -> Vec<Message<'static>> {
+    let clients = vec![receiver_uid(0)];
+    vec![
+        Message::FileInfo(FileInfo {
+            file: FileId(7),
+            file_type: FileType::REGULAR,
+            size: 10,
+            mtime: 0,
+            stated_geometry: None,
+            timestamp: WireTime(1),
+            name: b"forged".to_vec(),
+            link: Vec::new(),
+            clients: clients.clone(),
+        }),
+        Message::FileSeg(FileSeg {
+            file: FileId(1),
+            at: uftp_proto::wire::BlockRef::InSection {
+                section: 0,
+                block: 0,
+            },
+            tfmcc: None,
+            data: &[0xee; 1300],
+        }),
+        Message::Done(Done {
+            file: FileId::SESSION,
+            pass: 0,
+            section: 0,
+            clients: clients.clone(),
+        }),
+        Message::DoneConf(DoneConf { clients }),
+        Message::CongCtrl(CongCtrl {
+            cc_seq: 1,
+            cc_rate: RateCode(0x19a0),
+            timestamp: WireTime(1),
+            items: Vec::new(),
+        }),
+    ]
+}
+
+fn upstream() -> Vec<Message<'static>> {
+    vec![
+        Message::KeyInfoAck(KeyInfoAck {
+            verify_data: vec![0; 12],
+        }),
+        Message::FileInfoAck(FileInfoAck {
+            file: FileId(1),
+            partial: true,
+            echo: WireTime(1),
+            clients: Vec::new(),
+        }),
+        Message::Status(Status {
+            file: FileId(1),
+            pass: 0,
+            proxy_seq: 0,
+            section: 0,
+            tfmcc: None,
+            naks: &[0xff],
+        }),
+        Message::Complete(Complete {
+            file: FileId(1),
+            status: CompleteStatus::NORMAL,
+            free_space: None,
+            clients: Vec::new(),
+        }),
+        Message::Complete(Complete {
+            file: FileId::SESSION,
+            status: CompleteStatus::NORMAL,
+            free_space: None,
+            clients: Vec::new(),
+        }),
+        Message::CcAck(CcAck {
+            info: TfmccAckInfo {
+                flags: CcFlags::empty(),
+                cc_seq: 1,
+                cc_rate: RateCode(0x19a0),
+                client: receiver_uid(0),
+                echo: WireTime(1),
+            },
+        }),
+    ]
+}
+
+#[test]
+fn control_messages_in_the_clear_are_refused_in_every_phase() {
+    let abort = Message::Abort(Abort {
+        current_file: false,
+        host: Uid::NONE,
+        reason: "forged".into(),
+    });
+    let uncovered = &[Refusal::Uncovered];
+    for suite in suites() {
+        let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+        let mut injected = 0;
+        pair.play(|pair, _, _| {
+            let at = |pair: &Pair, kind: &K| pair.receiver_events.iter().any(|e| e.kind == *kind);
+            let open = pair.receiver_events.len() > 1 && !pair.receiver.is_idle();
+            if open {
+                let seq = Seq(40_000 + injected);
+                for message in downstream() {
+                    let forged = pair.forge(Side::Receiver, seq, &message);
+                    pair.assert_refused(Side::Receiver, forged, uncovered);
+                }
+                if at(pair, &K::Confirmed) {
+                    let forged = pair.forge(Side::Receiver, seq, &abort);
+                    pair.assert_refused(Side::Receiver, forged, uncovered);
+                }
+                injected += 1;
+            }
+            if !pair.sender.is_finished() {
+                for message in upstream() {
+                    let forged = pair.forge(Side::Sender, Seq(9), &message);
+                    pair.assert_refused(Side::Sender, forged, uncovered);
+                }
+                let acked = |e: &E| matches!(e, E::KeyInfoAcked { .. });
+                if pair.sender_events.iter().any(acked) {
+                    let forged = pair.forge(Side::Sender, Seq(9), &abort);
+                    pair.assert_refused(Side::Sender, forged, uncovered);
+                }
+            }
+            true
+        });
+        assert!(injected > 10);
+        pair.assert_whole();
+    }
+}
