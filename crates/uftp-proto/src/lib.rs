@@ -2,8 +2,8 @@
 //!
 //! This crate holds what every UFTP program must agree on to the byte: the packet layouts of
 //! protocols 3, 4 and 5 ([`wire`]), the cutting of files into blocks and sections ([`geometry`]),
-//! the maps of missing blocks ([`nak`]), the quantised scalars of the packet header ([`quant`])
-//! and sequence arithmetic ([`seq`]).
+//! the maps of missing blocks ([`nak`]), the quantised scalars of the packet header ([`quant`]),
+//! sequence arithmetic ([`seq`]) and that of congestion control ([`tfmcc`]).
 //!
 //! It has no clock, no socket and no file, and it knows nothing of the order in which messages
 //! are exchanged: that is `uftp-session`.
@@ -15,6 +15,7 @@ pub mod ids;
 pub mod nak;
 pub mod quant;
 pub mod seq;
+pub mod tfmcc;
 pub mod time;
 pub mod wire;
 

@@ -15,6 +15,11 @@ impl Seq {
         self.distance_from(other) > 0
     }
 
+    /// The number that packet `count` of an unwrapped count has.
+    pub fn from_count(count: u64) -> Seq {
+        Seq((count & 0xFFFF) as u16)
+    }
+
     /// The next number, wrapping from 65535 to 0.
     #[must_use]
     pub fn next(self) -> Seq {

@@ -17,6 +17,7 @@
 
 pub mod batch;
 pub mod clock;
+pub mod congestion;
 pub mod counters;
 pub mod files;
 pub mod grtt;

@@ -1,0 +1,45 @@
+//! TCP-friendly multicast congestion control (RFC 4654), both sides, without messages.
+//!
+//! ```text
+//!   receiver                                     sender
+//!   meter   what arrives per time                control   the rate; who limits it (the CLR);
+//!   history which packets are missing                      rounds of feedback
+//!   reporter  the rate TCP would have, and
+//!             when to say so
+//! ```
+//!
+//! The limiting receiver answers every CONG_CTRL. The others answer once a round at most, after a
+//! random wait, and not at all when the sender already goes slower than they ask for. The
+//! arithmetic is in [`uftp_proto::tfmcc`].
+
+pub mod control;
+mod history;
+mod meter;
+pub mod reporter;
+
+use std::net::IpAddr;
+
+use uftp_proto::wire::Header;
+
+use crate::link::Link;
+
+pub use control::{Controller, Limits, Report};
+pub use history::LossHistory;
+pub use meter::ReceiveMeter;
+pub use reporter::{Group, Reporter};
+
+/// Bytes of the IP and UDP headers of a datagram to or from `ip`.
+pub fn ip_udp_len(ip: IpAddr) -> u64 {
+    const UDP: u64 = 8;
+    UDP + if ip.is_ipv6() { 40 } else { 20 }
+}
+
+/// Bytes a data packet counts for, down to the IP header and whatever its real length
+/// (behaviour-sender-receiver §3.10).
+pub fn charged_size(link: &Link, block_size: u16, ip: IpAddr) -> u64 {
+    const FILESEG: usize = 8;
+    const TFMCC: usize = 8;
+    let data = usize::from(block_size);
+    let cover = link.prefix() + link.suffix(FILESEG + TFMCC + data);
+    (data + Header::LEN + FILESEG + TFMCC + cover) as u64 + ip_udp_len(ip)
+}
