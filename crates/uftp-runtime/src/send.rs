@@ -144,6 +144,7 @@ fn introduce(job: &SendJob, stamped: bool) {
     let config = &job.config;
     match config.rate {
         Rate::SelfClocked => say!(2, "Transfer rate: full interface speed"),
+        Rate::Tfmcc(_) => say!(2, "Transfer rate: dynamic via TFMCC"),
         Rate::Fixed(bytes) => {
             say!(
                 2,

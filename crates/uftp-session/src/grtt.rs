@@ -40,6 +40,11 @@ impl Grtt {
         self.value
     }
 
+    /// Takes in one round trip at once if it is longer.
+    pub fn raise(&mut self, rtt: Duration) {
+        self.value = self.value.max(rtt.min(self.max));
+    }
+
     /// Takes in the longest round trip measured since measurements were last cleared.
     pub fn update(&mut self, longest: Option<Duration>, decay: Decay) {
         let Some(longest) = longest else { return };
@@ -80,6 +85,17 @@ mod tests {
         g.update(Some(Duration::from_micros(3)), Decay::FirstFree);
         assert_eq!(g.value(), MS(10));
         g.update(Some(MS(60_000)), Decay::Gradual);
+        assert_eq!(g.value(), MS(15_000));
+    }
+
+    #[test]
+    fn one_longer_round_trip_raises_it_within_bounds() {
+        let mut g = Grtt::new(MS(500), MS(10), MS(15_000));
+        g.raise(MS(400));
+        assert_eq!(g.value(), MS(500));
+        g.raise(MS(700));
+        assert_eq!(g.value(), MS(700));
+        g.raise(MS(20_000));
         assert_eq!(g.value(), MS(15_000));
     }
 }

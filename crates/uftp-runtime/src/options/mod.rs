@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod common;
+pub mod congestion;
 pub mod hosts;
 pub mod uftp;
 pub mod uftp_keymgt;

@@ -185,10 +185,7 @@ fn bad_values_name_the_option_and_what_was_expected() {
             "uftp -Y aes256-gcm f",
             "cipher aes256-gcm is not available yet",
         ),
-        (
-            "uftp -C tfmcc f",
-            "congestion control tfmcc is not available yet",
-        ),
+        ("uftp -C tfmcc:max=0 f", "Invalid rate"),
         ("uftp -C pgmcc f", "Invalid congestion control type"),
         ("uftp --protocol 3 f", "protocol 3 is not available yet"),
         ("uftp --protocol 5 f", "protocol 5 is not available yet"),

@@ -14,6 +14,7 @@ use uftp_proto::{GroupId, Instance, Uid};
 use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 
 use super::common::{LogArgs, SocketArgs, socket_config};
+use super::congestion::{self, CongestionControl};
 use super::{Program, addresses, hosts, values};
 use crate::exit::Failure;
 use crate::say;
@@ -36,10 +37,12 @@ pub struct Args {
           help_heading = "Transfer", value_parser = values::rate)]
     pub rate: Rate,
 
-    /// Congestion control; only none yet
+    /// Congestion control: none, or tfmcc, by which the rate follows what the network and the
+    /// receivers can take; then -R means nothing. Bounds in Kbps may follow:
+    /// tfmcc:max=RATE:min=RATE:init=RATE, or tfmcc:MAX
     #[arg(short = 'C', long, value_name = "TYPE", default_value = "none", help_heading = "Transfer",
-          value_parser = congestion_control)]
-    pub congestion_control: NoCongestionControl,
+          value_parser = congestion::congestion_control)]
+    pub congestion_control: CongestionControl,
 
     /// Bytes of file data in a packet, 512 to 8800
     #[arg(short = 'b', long, value_name = "BYTES", default_value = "1300", help_heading = "Transfer",
@@ -286,7 +289,7 @@ impl Args {
                 block_size: self.block_size,
                 robust: self.robust,
                 grtt: self.grtt,
-                rate: self.rate,
+                rate: self.congestion_control.rate(self.rate),
                 max_passes: self.max_passes,
                 nak_limit: NakLimit {
                     percent: self.max_nak_percent,
@@ -391,18 +394,4 @@ fn lines(path: &OsString, what: &str) -> Result<Vec<OsString>, Failure> {
         .filter(|line| !line.is_empty())
         .map(|line| OsString::from_vec(line.to_vec()))
         .collect())
-}
-
-/// The rate is fixed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoCongestionControl;
-
-fn congestion_control(text: &str) -> Result<NoCongestionControl, String> {
-    match text {
-        "none" => Ok(NoCongestionControl),
-        _ if text.starts_with("tfmcc") => {
-            Err("congestion control tfmcc is not available yet".into())
-        }
-        _ => Err("Invalid congestion control type: expected none or tfmcc".into()),
-    }
 }

@@ -94,7 +94,7 @@ pub fn rate(text: &str) -> Result<Rate, String> {
 }
 
 /// Greatest send rate, Kbps.
-const MAX_KBPS: i64 = 1_073_741_824;
+pub const MAX_KBPS: i64 = 1_073_741_824;
 
 /// `-U`: hexadecimal; 0 is "none given".
 pub fn uid(text: &str) -> Result<Uid, String> {

@@ -67,6 +67,7 @@ impl ReceiverStory {
             K::NaksSent { section, count } => {
                 say(2, format_args!("Sent {count} NAKs for section {section}"));
             }
+            K::CcAckSent { rate } => say(4, format_args!("Sent CC_ACK, rate {rate} B/s")),
             K::FileFinished {
                 name,
                 file_type,

@@ -115,6 +115,28 @@ impl SenderStory {
                     name(*client)
                 ),
             ),
+            E::CongCtrlSent {
+                round,
+                rate,
+                limiting,
+            } => {
+                let clr = limiting.map_or_else(|| "none".to_owned(), &name);
+                self.say(
+                    4,
+                    format_args!("Sent CONG_CTRL: round {round}, rate {rate} B/s, CLR {clr}"),
+                );
+            }
+            E::RateReported {
+                client,
+                rate,
+                limiting,
+            } => {
+                let role = if *limiting { ", CLR" } else { "" };
+                self.say(
+                    3,
+                    format_args!("Got CC rate {rate} B/s from client {}{role}", name(*client)),
+                );
+            }
             E::Completed { client, status, .. } => {
                 let word = match *status {
                     CompleteStatus::SKIPPED => "(skipped)",

@@ -205,6 +205,14 @@ impl LossHistory {
         }
     }
 
+    /// Whether a packet with this number comes soon after the newest.
+    pub fn expects(&self, seq: Seq) -> bool {
+        self.numbers.is_some_and(|numbers| {
+            let ahead = seq.distance_from(Seq::from_count(numbers.newest));
+            (1..=REORDER as i16).contains(&ahead)
+        })
+    }
+
     /// Whether nothing was lost yet.
     pub fn in_slow_start(&self) -> bool {
         self.event.is_none()

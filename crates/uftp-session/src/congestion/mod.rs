@@ -35,11 +35,11 @@ pub fn ip_udp_len(ip: IpAddr) -> u64 {
 }
 
 /// Bytes a data packet counts for, down to the IP header and whatever its real length
-/// (behaviour-sender-receiver §3.10).
-pub fn charged_size(link: &Link, block_size: u16, ip: IpAddr) -> u64 {
+/// (behaviour-sender-receiver §3.10); `controlled` packets carry the state of congestion control.
+pub fn charged_size(link: &Link, block_size: u16, ip: IpAddr, controlled: bool) -> u64 {
     const FILESEG: usize = 8;
     const TFMCC: usize = 8;
-    let data = usize::from(block_size);
-    let cover = link.prefix() + link.suffix(FILESEG + TFMCC + data);
-    (data + Header::LEN + FILESEG + TFMCC + cover) as u64 + ip_udp_len(ip)
+    let message = usize::from(block_size) + FILESEG + if controlled { TFMCC } else { 0 };
+    let cover = link.prefix() + link.suffix(message);
+    (Header::LEN + message + cover) as u64 + ip_udp_len(ip)
 }

@@ -52,12 +52,12 @@ struct Waiting {
 }
 
 impl Reporter {
-    /// A receiver that has heard nothing yet. Data packets count for `packet` bytes, of which
-    /// `overhead` are not UDP payload; `seed` makes its waits its own.
-    pub fn new(packet: u64, overhead: u64, seed: u64) -> Self {
+    /// A receiver that has heard nothing yet. `overhead` is what packets add to their UDP payload,
+    /// bytes; `seed` makes its waits its own.
+    pub fn new(overhead: u64, seed: u64) -> Self {
         Reporter {
             history: LossHistory::new(overhead),
-            packet: packet as f64,
+            packet: 0.0,
             rtt: None,
             round: None,
             current: 0,
@@ -66,8 +66,18 @@ impl Reporter {
         }
     }
 
-    /// A packet of the sender arrived; any packet that has a number in its row.
+    /// Whether a packet with this number may be the sender's next, or nearly so.
+    pub fn expects(&self, seq: Seq) -> bool {
+        self.history.expects(seq)
+    }
+
+    /// A packet of the sender arrived; any packet that has a number in its row. What comes before
+    /// the first file does not count: some of it went to others, or to the group before we had
+    /// joined it, or in the clear.
     pub fn arrived(&mut self, now: Instant, seq: Seq, len: usize, ecn: Ecn, group: Group) {
+        if self.packet <= 0.0 {
+            return;
+        }
         let rtt = self.round_trips(group);
         self.history.note(now, seq, len, ecn, rtt);
     }
@@ -77,8 +87,10 @@ impl Reporter {
         self.history.lose_track(now, seq);
     }
 
-    /// A file begins. Deployed senders count rounds anew with each.
-    pub fn start_file(&mut self) {
+    /// A file begins, whose data packets count for `packet` bytes. Deployed senders count rounds
+    /// anew with each.
+    pub fn start_file(&mut self, packet: u64) {
+        self.packet = packet as f64;
         self.round = None;
         self.waiting = None;
     }
@@ -230,7 +242,8 @@ mod tests {
 
     /// 1000 packets of 1360 bytes, one a millisecond.
     fn streamed(seed: u64, lost: impl Fn(u16) -> bool) -> (Reporter, Instant) {
-        let mut reporter = Reporter::new(1360, 28, seed);
+        let mut reporter = Reporter::new(28, seed);
+        reporter.start_file(1360);
         let start = Instant::now();
         for i in (0..1000).filter(|i| !lost(*i)) {
             let now = start + Duration::from_millis(i.into());
@@ -326,7 +339,7 @@ mod tests {
     fn rounds_that_start_again_with_a_file_are_heard() {
         let (mut reporter, now) = streamed(1, |_| false);
         reporter.data_info(now, &data(9, RateCode::UNLIMITED), GROUP);
-        reporter.start_file();
+        reporter.start_file(1360);
         assert_eq!(reporter.deadline(), None);
         reporter.data_info(now, &data(0, RateCode::UNLIMITED), GROUP);
         assert!(reporter.deadline().is_some());

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use uftp_proto::Uid;
-use uftp_proto::wire::{self, Announce, DecodeError, Pace, Problem, Version};
+use uftp_proto::wire::{self, Announce, CcType, DecodeError, Pace, Problem, Version};
 
 use super::config::ReceiverConfig;
 use crate::counters::Refusal;
@@ -15,6 +15,8 @@ pub(super) struct Terms {
     pub(super) robust: u8,
     /// Bytes of file data in a packet, at least 1.
     pub(super) block_size: u16,
+    /// The sender's rate follows what receivers report.
+    pub(super) controlled: bool,
     /// The group that carries the session; `None` in a unicast session.
     pub(super) private: Option<IpAddr>,
 }
@@ -38,7 +40,9 @@ pub(super) fn consider(
         return Err(Objection::Ignore(Refusal::OtherSession));
     }
     let Pace::Adaptive {
-        robust, block_size, ..
+        robust,
+        cc,
+        block_size,
     } = announce.pace
     else {
         return Err(Objection::Ignore(Refusal::OtherVersion));
@@ -65,6 +69,7 @@ pub(super) fn consider(
     Ok(Terms {
         robust,
         block_size,
+        controlled: cc == CcType::TFMCC,
         private,
     })
 }

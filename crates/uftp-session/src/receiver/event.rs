@@ -56,6 +56,11 @@ pub enum ReceiverEventKind {
     KeyInfoReceived,
     /// KEYINFO_ACK went out.
     KeyInfoAckSent,
+    /// Under congestion control: CC_ACK went out.
+    CcAckSent {
+        /// The rate asked for, bytes per second.
+        rate: u64,
+    },
     /// The sender has confirmed the registration.
     Confirmed,
     /// A file was offered and will be received.

@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use rand::Rng;
 use rand::rngs::StdRng;
 use uftp_proto::crypto::IvCounter;
 use uftp_proto::wire::{self, Abort, Announce, AnnounceFlags, Function, Header, Message, Version};
@@ -86,12 +87,12 @@ impl<F: FileStore> Receiver<F> {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        _ecn: Ecn,
+        ecn: Ecn,
         datagram: &mut [u8],
     ) {
         self.now = now;
         self.counters.received += 1;
-        if let Err(refusal) = self.receive(now, from, datagram) {
+        if let Err(refusal) = self.receive(now, from, ecn, datagram) {
             self.counters.refuse(refusal);
             tracing::trace!(%from, %refusal, "datagram refused");
         }
@@ -180,6 +181,7 @@ impl<F: FileStore> Receiver<F> {
         &mut self,
         now: Instant,
         from: SocketAddr,
+        ecn: Ecn,
         datagram: &mut [u8],
     ) -> Result<(), Refusal> {
         let known = |id: &u8| Version::from_wire_id(*id).is_some();
@@ -210,7 +212,7 @@ impl<F: FileStore> Receiver<F> {
             events: &mut self.events,
             counters: &mut self.counters,
         };
-        match session.receive(now, &header, datagram, &mut around) {
+        match session.receive(now, &header, ecn, datagram, &mut around) {
             Ok(()) => Ok(()),
             Err(Stop::Refused(refusal)) => Err(refusal),
             Err(Stop::End(reason)) => {
@@ -268,7 +270,11 @@ impl<F: FileStore> Receiver<F> {
         };
         let files = self.store.open_session(&info);
         let uid = self.config.uid;
-        let session = Session::open(now, &info, header, &announce, &terms, uid, security, files);
+        let mut session =
+            Session::open(now, &info, header, &announce, &terms, uid, security, files);
+        if terms.controlled {
+            session.report_rates(self.rng.next_u64());
+        }
         self.sessions.insert(id, session);
         let private = terms.private;
         self.tell(

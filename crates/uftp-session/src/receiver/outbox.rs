@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use uftp_proto::wire::{
-    Complete, CompleteStatus, FileInfoAck, KeyInfoAck, Message, Register, Status,
+    CcAck, Complete, CompleteStatus, FileInfoAck, KeyInfoAck, Message, Register, Status,
+    TfmccAckInfo,
 };
 use uftp_proto::{Ecn, FileId, WireTime};
 
@@ -28,6 +29,7 @@ pub(super) enum Outgoing {
     FileInfoAck,
     Complete(Answer),
     Naks(NakSweep),
+    CcAck,
 }
 
 /// How an item ended.
@@ -61,6 +63,8 @@ pub(super) struct Pen<'a, 'e, S> {
     pub(super) to: SocketAddr,
     /// The sender's last stamp plus the time it was held.
     pub(super) echo: WireTime,
+    /// Under congestion control: our report.
+    pub(super) report: Option<TfmccAckInfo>,
     pub(super) link: &'a mut Link,
     /// Our end of the handshake, in an encrypted session.
     pub(super) security: Option<&'a Client>,
@@ -114,6 +118,7 @@ impl Outbox {
                 Outgoing::KeyInfoAck(proof) => pen.key_info_ack(*proof),
                 Outgoing::FileInfoAck => pen.file_info_ack(),
                 Outgoing::Complete(answer) => pen.complete(*answer),
+                Outgoing::CcAck => pen.cc_ack(),
                 Outgoing::Naks(sweep) => pen.naks(sweep, &mut self.bitmap)?,
             };
             if let Written::NoRoom = written {
@@ -188,6 +193,17 @@ impl<S: SessionFiles> Pen<'_, '_, S> {
         self.write(&message, Cover::Session, answer.file, sent)
     }
 
+    fn cc_ack(&mut self) -> Written {
+        let (Some(info), Some(transfer)) = (self.report, &self.transfer) else {
+            return Written::Impossible;
+        };
+        let file = transfer.info.file;
+        let rate = info.cc_rate.rate();
+        let message = Message::CcAck(CcAck { info });
+        let sent = ReceiverEventKind::CcAckSent { rate };
+        self.write(&message, Cover::Session, file, sent)
+    }
+
     /// One STATUS for each section of the sweep that misses blocks.
     fn naks(&mut self, sweep: &mut NakSweep, bitmap: &mut Vec<u8>) -> Result<Written, Stop> {
         let Some(transfer) = self.transfer.take() else {
@@ -205,7 +221,7 @@ impl<S: SessionFiles> Pen<'_, '_, S> {
                     pass: 0,
                     proxy_seq: 0,
                     section,
-                    tfmcc: None,
+                    tfmcc: self.report,
                     naks: bitmap,
                 });
                 let sent = ReceiverEventKind::NaksSent { section, count };

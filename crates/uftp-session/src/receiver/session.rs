@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use uftp_proto::crypto::IvCounter;
 use uftp_proto::wire::{
-    self, Abort, Announce, CompleteStatus, DecodeError, Done, FileInfo, FileSeg, FileType,
-    Function, Header, KeyInfo, Message, Problem,
+    self, Abort, Announce, CompleteStatus, CongCtrl, DecodeError, Done, FileInfo, FileSeg,
+    FileType, Function, Header, KeyInfo, Message, Problem, TfmccAckInfo,
 };
-use uftp_proto::{FileId, Geometry, Seq, Uid, WireTime};
+use uftp_proto::{Ecn, FileId, Geometry, Seq, Uid, WireTime};
 
 use super::announce::Terms;
 use super::event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
@@ -18,6 +18,7 @@ use super::outbox::{Answer, Outbox, Outgoing};
 use super::timing::Timing;
 use super::transfer::Transfer;
 use crate::batch::Batch;
+use crate::congestion::{self, Group, Reporter, ip_udp_len};
 use crate::counters::{Counters, Refusal};
 use crate::files::{IncomingFile, Offer, SessionFiles, SessionInfo};
 use crate::link::Link;
@@ -96,6 +97,10 @@ pub(super) struct Session<S> {
     files: S,
     phase: Phase,
     announced: Instant,
+    /// Under congestion control: what we ask for.
+    congestion: Option<Box<Reporter>>,
+    /// Receivers in the group, as the sender says.
+    group_size: u32,
     /// The last answered item, for when the answer was lost.
     answered: Option<Answer>,
     /// The sender's last stamp and when it came.
@@ -176,6 +181,8 @@ impl<S: SessionFiles> Session<S> {
                 until: now + timing.registration(),
             },
             announced: now,
+            congestion: None,
+            group_size: header.group_size.count(),
             answered: None,
             stamp: (announce.timestamp, now),
             newest: header.seq,
@@ -183,6 +190,12 @@ impl<S: SessionFiles> Session<S> {
             alive: now,
             outbox,
         }
+    }
+
+    /// The sender's rate is to follow what we report; `seed` makes our waits our own.
+    pub(super) fn report_rates(&mut self, seed: u64) {
+        let overhead = ip_udp_len(self.reply_to.ip());
+        self.congestion = Some(Box::new(Reporter::new(overhead, seed)));
     }
 
     /// The group that carries the session; `None` in a unicast session.
@@ -196,6 +209,7 @@ impl<S: SessionFiles> Session<S> {
         &mut self,
         now: Instant,
         header: &Header,
+        ecn: Ecn,
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
@@ -210,7 +224,9 @@ impl<S: SessionFiles> Session<S> {
             .as_ref()
             .map_or(Keys::None, |s| s.client.keys());
         gate::downstream(Form::Clear, header.function, keys)?;
+        let len = packet.len();
         let Some(security) = &mut self.security else {
+            self.arrived(now, header, len, ecn);
             let body = packet.get(Header::LEN..).unwrap_or_default();
             return match wire::decode(header.version, header.function, body) {
                 Ok(message) => self.handle(now, header, &message, around),
@@ -227,6 +243,7 @@ impl<S: SessionFiles> Session<S> {
         if let Some(sealer) = sealer {
             self.link.secure(sealer, security.counter.clone());
         }
+        self.arrived(now, header, len, ecn);
         let function =
             wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
         gate::downstream(Form::Sealed, function, keys)?;
@@ -335,6 +352,35 @@ impl<S: SessionFiles> Session<S> {
         }
     }
 
+    /// A packet of the sender arrived, `len` bytes with its header: whatever it says, it counts for
+    /// congestion control, but that aborts and keys may be others' and have their numbers.
+    fn arrived(&mut self, now: Instant, header: &Header, len: usize, ecn: Ecn) {
+        let out_of_step = self.is_out_of_step(now, header.seq);
+        let group = self.group();
+        let Some(congestion) = &mut self.congestion else {
+            return;
+        };
+        let ours = match header.function {
+            Function::KeyInfo => false,
+            Function::Abort => congestion.expects(header.seq),
+            _ => true,
+        };
+        if !ours {
+            return;
+        }
+        if out_of_step {
+            congestion.lose_track(now, header.seq);
+        }
+        congestion.arrived(now, header.seq, len, ecn, group);
+    }
+
+    fn group(&self) -> Group {
+        Group {
+            grtt: self.timing.grtt(),
+            size: self.group_size,
+        }
+    }
+
     /// Acts on a message from the sender.
     pub(super) fn handle(
         &mut self,
@@ -351,6 +397,7 @@ impl<S: SessionFiles> Session<S> {
             Err(Stop::Refused(_)) => self.timing = timing,
             _ => {
                 self.accepted = now;
+                self.group_size = header.group_size.count();
                 if newest {
                     self.newest = header.seq;
                 }
@@ -407,6 +454,10 @@ impl<S: SessionFiles> Session<S> {
             }
             (Phase::Receiving(_) | Phase::MidGroup, Message::Done(done)) => {
                 self.done(now, done, around)
+            }
+            (Phase::Receiving(_), Message::CongCtrl(ctrl)) => {
+                self.cong_ctrl(now, newest, ctrl, around.uid);
+                Ok(())
             }
             // The others may be served while we wait for our turn, or lag behind.
             (Phase::MidGroup, _) => {
@@ -517,6 +568,11 @@ impl<S: SessionFiles> Session<S> {
 
     /// Considers a new file.
     fn offer(&mut self, info: &FileInfo, around: &mut Surroundings<'_>) -> Handled {
+        if let Some(congestion) = &mut self.congestion {
+            let ip = self.reply_to.ip();
+            let packet = congestion::charged_size(&self.link, self.block_size, ip, true);
+            congestion.start_file(packet);
+        }
         let file = IncomingFile {
             file: info.file,
             file_type: info.file_type,
@@ -615,11 +671,33 @@ impl<S: SessionFiles> Session<S> {
             return Err(Refusal::OutOfPlace.into());
         };
         let section = transfer.take(seg, &mut self.files)?;
+        let group = Group {
+            grtt: self.timing.grtt(),
+            size: self.group_size,
+        };
+        if newest && let (Some(congestion), Some(info)) = (&mut self.congestion, &seg.tfmcc) {
+            congestion.data_info(now, info, group);
+        }
         if newest {
             transfer.newest_data(now, self.timing.nak_delay(), section);
         }
         self.alive = now;
         Ok(())
+    }
+
+    /// The limiting receiver answers at once, the others when their time comes.
+    fn cong_ctrl(&mut self, now: Instant, newest: bool, ctrl: &CongCtrl, uid: Uid) {
+        let group = self.group();
+        let Some(congestion) = &mut self.congestion else {
+            return;
+        };
+        if newest {
+            self.stamp = (ctrl.timestamp, now);
+        }
+        if congestion.cong_ctrl(now, uid, ctrl, group) {
+            self.alive = now;
+            self.outbox.push(Outgoing::CcAck);
+        }
     }
 
     fn done(&mut self, now: Instant, done: &Done, around: &mut Surroundings<'_>) -> Handled {
@@ -699,9 +777,11 @@ impl<S: SessionFiles> Session<S> {
                 (*until).min(*sent + self.timing.register_repeat())
             }
             Phase::MidGroup => silence,
-            Phase::Receiving(transfer) => transfer
-                .deadline()
-                .map_or(silence, |naks| naks.min(silence)),
+            Phase::Receiving(transfer) => {
+                let report = self.congestion.as_ref().and_then(|c| c.deadline());
+                let earlier = transfer.deadline().into_iter().chain(report).min();
+                earlier.map_or(silence, |earlier| earlier.min(silence))
+            }
             Phase::Completing { since, sent } => {
                 let give_up = *since + self.timing.confirmation();
                 give_up.min(*sent + self.timing.complete_repeat())
@@ -742,6 +822,10 @@ impl<S: SessionFiles> Session<S> {
             }
             Phase::MidGroup => {}
             Phase::Receiving(transfer) => {
+                if self.congestion.as_mut().is_some_and(|c| c.due(now)) {
+                    self.outbox.push(Outgoing::CcAck);
+                    self.alive = now;
+                }
                 if let Some(sweep) = transfer.naks_due(now) {
                     if transfer.flush(&mut self.files)? {
                         return self.finish_file(around);
@@ -763,15 +847,28 @@ impl<S: SessionFiles> Session<S> {
         if self.outbox.is_empty() {
             return Ok(());
         }
+        let group = self.group();
         let transfer = match &mut self.phase {
             Phase::Receiving(transfer) => Some(&mut **transfer),
             _ => None,
         };
         let (stamp, at) = self.stamp;
+        let echo = stamp.plus(now.saturating_duration_since(at));
+        let report = self.congestion.as_ref().map(|congestion| {
+            let (flags, cc_seq, cc_rate) = congestion.report(now, group);
+            TfmccAckInfo {
+                flags,
+                cc_seq,
+                cc_rate,
+                client: around.uid,
+                echo,
+            }
+        });
         let mut pen = super::outbox::Pen {
             session: self.id,
             to: self.reply_to,
-            echo: stamp.plus(now.saturating_duration_since(at)),
+            echo,
+            report,
             link: &mut self.link,
             security: self.security.as_ref().map(|s| &*s.client),
             transfer,

@@ -49,6 +49,11 @@ impl Timing {
         }
     }
 
+    /// Round trip time to the farthest receiver, as the sender says.
+    pub(super) fn grtt(&self) -> Duration {
+        self.grtt
+    }
+
     /// From the end of a section, or from a DONE, to the STATUS.
     pub(super) fn nak_delay(&self) -> Duration {
         self.grtt

@@ -209,6 +209,17 @@ impl Clients {
         self.receivers_in(&[State::Active, State::ActiveNak]) > 0
     }
 
+    /// The last measured round trip of a destination.
+    pub(super) fn rtt(&self, at: usize) -> Option<Duration> {
+        self.list.get(at).and_then(|c| c.rtt)
+    }
+
+    /// Whether a destination is a receiver, not a proxy, that is still at the current item.
+    pub(super) fn is_receiving(&self, at: usize) -> bool {
+        let client = self.list.get(at);
+        client.is_some_and(|c| !c.proxy && c.state.is_receiving())
+    }
+
     /// Notes the round trip of the stamp `echoed`.
     pub(super) fn set_rtt(&mut self, at: usize, rtt: Duration, echoed: WireTime) {
         if let Some(client) = self.list.get_mut(at) {

@@ -5,6 +5,7 @@ use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::Version;
 use uftp_proto::{GroupId, Instance, Uid};
 
+use crate::congestion::Limits;
 use crate::security::SenderSecurity;
 
 /// All that steers a sender. Values are taken as valid; programs check them against the ranges
@@ -90,6 +91,8 @@ pub enum Rate {
     Fixed(u64),
     /// As fast as the slowest receiver keeps up, found from NAKs.
     SelfClocked,
+    /// TCP-friendly: congestion control of RFC 4654.
+    Tfmcc(Limits),
 }
 
 /// Loss beyond which a receiver is given up.

@@ -127,6 +127,24 @@ pub enum SenderEvent {
         /// Blocks missing.
         count: u32,
     },
+    /// Under congestion control: CONG_CTRL went out.
+    CongCtrlSent {
+        /// Feedback round.
+        round: u16,
+        /// Send rate, bytes per second.
+        rate: u64,
+        /// The limiting receiver.
+        limiting: Option<Uid>,
+    },
+    /// Under congestion control: a receiver said what rate it can take.
+    RateReported {
+        /// Who.
+        client: Uid,
+        /// Bytes per second.
+        rate: u64,
+        /// It is the limiting receiver now.
+        limiting: bool,
+    },
     /// A receiver has finished the current item, or the session ([`FileId::SESSION`]).
     Completed {
         /// Who.
@@ -147,7 +165,8 @@ pub enum SenderEvent {
     ClientLost {
         /// Who.
         client: Uid,
-        /// During which message exchange: `ANNOUNCE`, `FILEINFO`, `DONE`.
+        /// During which message exchange: `ANNOUNCE`, `FILEINFO`, `CONG_CTRL`,
+        /// `DONE`.
         waiting_for: &'static str,
     },
     /// A receiver ended, or was made to end, its part.

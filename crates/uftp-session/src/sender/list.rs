@@ -202,7 +202,10 @@ impl ListMessage {
                 },
                 pace: Pace::Adaptive {
                     robust: session.config.robust,
-                    cc: CcType::NONE,
+                    cc: match session.rate.tfmcc() {
+                        Some(_) => CcType::TFMCC,
+                        None => CcType::NONE,
+                    },
                     block_size: session.config.block_size,
                 },
                 timestamp,

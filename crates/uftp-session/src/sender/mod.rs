@@ -15,6 +15,7 @@ mod announce;
 mod clients;
 mod completion;
 mod config;
+mod congestion;
 mod event;
 mod fileinfo;
 mod list;
@@ -130,6 +131,7 @@ impl<S: FileSource> Sender<S> {
     pub fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
         let s = &mut self.session;
         s.now = s.now.max(now);
+        s.transmit_cong_ctrl(now, batch);
         loop {
             let had_lists = !s.lists.is_empty();
             let data =
@@ -168,7 +170,7 @@ impl<S: FileSource> Sender<S> {
         let timer = match &self.phase {
             Phase::Announcing(phase) => phase.timer(),
             Phase::Informing(phase) => phase.timer(),
-            Phase::Transfer(phase) => phase.timer(),
+            Phase::Transfer(phase) => phase.timer(&self.session),
             Phase::Closing(phase) => phase.timer(),
             Phase::Over => None,
         };

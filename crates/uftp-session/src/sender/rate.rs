@@ -1,8 +1,9 @@
-//! How fast data goes out: at a fixed rate, or as fast as the slowest receiver takes it.
+//! How fast data goes out: at a fixed rate, as fast as the slowest receiver takes it, or like TCP.
 
 use std::time::{Duration, Instant};
 
 use super::config::Rate;
+use crate::congestion::Controller;
 
 /// The rate of a session.
 #[derive(Debug)]
@@ -15,16 +16,21 @@ pub(super) struct RateControl {
 enum Kind {
     Fixed(u64),
     SelfClocked(SelfClock),
+    Tfmcc(Box<Controller>),
 }
 
 impl RateControl {
     /// `charged` is what a data packet counts for, in bytes.
-    pub(super) fn new(rate: Rate, charged: u64) -> Self {
+    /// `robust` is the session's robustness factor.
+    pub(super) fn new(rate: Rate, charged: u64, robust: u8, now: Instant) -> Self {
         RateControl {
             charged,
             kind: match rate {
                 Rate::Fixed(rate) => Kind::Fixed(rate.max(1)),
                 Rate::SelfClocked => Kind::SelfClocked(SelfClock::new(charged)),
+                Rate::Tfmcc(limits) => {
+                    Kind::Tfmcc(Box::new(Controller::new(limits, charged, robust, now)))
+                }
             },
         }
     }
@@ -38,6 +44,22 @@ impl RateControl {
         match &self.kind {
             Kind::Fixed(rate) => *rate,
             Kind::SelfClocked(clock) => clock.rate as u64,
+            Kind::Tfmcc(controller) => controller.rate(),
+        }
+    }
+
+    /// The controller of a session under congestion control.
+    pub(super) fn tfmcc(&self) -> Option<&Controller> {
+        match &self.kind {
+            Kind::Tfmcc(controller) => Some(controller),
+            _ => None,
+        }
+    }
+
+    pub(super) fn tfmcc_mut(&mut self) -> Option<&mut Controller> {
+        match &mut self.kind {
+            Kind::Tfmcc(controller) => Some(controller),
+            _ => None,
         }
     }
 
@@ -51,7 +73,7 @@ impl RateControl {
     /// A block of `section` was sent. Whether the rate has changed.
     pub(super) fn sent(&mut self, now: Instant, section: u16, lag: Duration) -> bool {
         match &mut self.kind {
-            Kind::Fixed(_) => false,
+            Kind::Fixed(_) | Kind::Tfmcc(_) => false,
             Kind::SelfClocked(clock) => clock.sent(now, section, lag),
         }
     }
@@ -59,7 +81,7 @@ impl RateControl {
     /// Receiver number `client` misses `lost` blocks of `section`. Whether the rate has changed.
     pub(super) fn report(&mut self, client: usize, section: u16, lost: u32) -> bool {
         match &mut self.kind {
-            Kind::Fixed(_) => false,
+            Kind::Fixed(_) | Kind::Tfmcc(_) => false,
             Kind::SelfClocked(clock) => clock.report(client, section, lost),
         }
     }
@@ -325,7 +347,7 @@ mod tests {
     /// end. Returns the mean rate over the last half and the part of it lost to the slowest
     /// receiver's bottleneck.
     fn run(models: &[Model], sections: u16, fastest: f64) -> (f64, f64) {
-        let mut control = RateControl::new(Rate::SelfClocked, PACKET);
+        let mut control = RateControl::new(Rate::SelfClocked, PACKET, 20, Instant::now());
         control.start_file();
         let mut now = Instant::now();
         let mut reports: Vec<(Instant, usize, u16, u32)> = Vec::new();
@@ -391,7 +413,7 @@ mod tests {
 
     #[test]
     fn stays_with_what_the_sender_itself_manages() {
-        let mut control = RateControl::new(Rate::SelfClocked, PACKET);
+        let mut control = RateControl::new(Rate::SelfClocked, PACKET, 20, Instant::now());
         control.start_file();
         let mut now = Instant::now();
         for section in 0..100 {
@@ -406,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_few_lost_blocks_of_a_repair_say_nothing() {
-        let mut control = RateControl::new(Rate::SelfClocked, PACKET);
+        let mut control = RateControl::new(Rate::SelfClocked, PACKET, 20, Instant::now());
         control.start_file();
         let now = Instant::now();
         for _ in 0..20 {
@@ -418,7 +440,7 @@ mod tests {
 
     #[test]
     fn never_falls_below_its_floor() {
-        let mut control = RateControl::new(Rate::SelfClocked, PACKET);
+        let mut control = RateControl::new(Rate::SelfClocked, PACKET, 20, Instant::now());
         let mut now = Instant::now();
         for section in 0..200 {
             control.start_file();
@@ -433,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_fixed_rate_is_fixed() {
-        let mut control = RateControl::new(Rate::Fixed(1000), PACKET);
+        let mut control = RateControl::new(Rate::Fixed(1000), PACKET, 20, Instant::now());
         let now = Instant::now();
         for _ in 0..1000 {
             assert!(!control.sent(now, 0, LAG));

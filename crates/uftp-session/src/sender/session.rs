@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use uftp_proto::quant::{GroupSizeCode, RttCode};
-use uftp_proto::wire::{Abort, CompleteStatus, Header, Message};
+use uftp_proto::wire::{Abort, CompleteStatus, Message};
 use uftp_proto::{Ecn, FileId, Uid, WireTime};
 
 use super::clients::{Client, Clients, ItemResult, State};
-use super::config::SenderConfig;
+use super::config::{Rate, SenderConfig};
+use super::congestion::Rotation;
 use super::event::{FileOutcome, FileReport, SenderEvent};
 use super::list::{ListMessage, ListRun};
 use super::rate::RateControl;
 use super::security::Security;
 use crate::batch::Batch;
 use crate::clock::Clock;
+use crate::congestion;
 use crate::counters::{Counters, Refusal};
 use crate::files::SendItem;
 use crate::grtt::{Decay, Grtt};
@@ -39,6 +41,7 @@ pub(super) struct Session {
     pub(super) grtt: Grtt,
     pub(super) rate: RateControl,
     pub(super) pacer: Pacer,
+    pub(super) rotation: Rotation,
     pub(super) events: VecDeque<SenderEvent>,
     pub(super) counters: Counters,
     /// The latest time anybody told us.
@@ -85,8 +88,10 @@ impl Session {
             Err(error) => (None, Some(error)),
         };
         let grtt = Grtt::new(config.grtt.initial, config.grtt.min, config.grtt.max);
-        let charged = charged_size(&config, &link);
-        let rate = RateControl::new(config.rate, charged);
+        let controlled = matches!(config.rate, Rate::Tfmcc(_));
+        let ip = config.private.ip();
+        let charged = congestion::charged_size(&link, config.block_size, ip, controlled);
+        let rate = RateControl::new(config.rate, charged, config.robust, now);
         let mut clients = Clients::default();
         for entry in config.clients.iter().flatten() {
             // A name that stands twice is one destination.
@@ -94,6 +99,7 @@ impl Session {
         }
         let session = Session {
             pacer: Pacer::new(rate.bytes_per_second()),
+            rotation: Rotation::default(),
             rate,
             link,
             security,
@@ -436,7 +442,10 @@ impl Session {
 
     /// The congestion mark of our packets.
     pub(super) fn ecn(&self) -> Ecn {
-        Ecn::NotEct
+        match self.rate.tfmcc() {
+            Some(_) => Ecn::Ect0,
+            None => Ecn::NotEct,
+        }
     }
 
     // ----- items ------------------------------------------------------------------------------
@@ -477,17 +486,6 @@ fn stated(config: &SenderConfig, addr: SocketAddr) -> IpAddr {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
-}
-
-/// Bytes a data packet counts for, down to the IP header and whatever its real length
-/// (behaviour-sender-receiver §3.10).
-fn charged_size(config: &SenderConfig, link: &Link) -> u64 {
-    const FILESEG: usize = 8;
-    const UDP: usize = 8;
-    let ip = if config.private.is_ipv6() { 40 } else { 20 };
-    let data = usize::from(config.block_size);
-    let cover = link.prefix() + link.suffix(FILESEG + data);
-    (data + Header::LEN + FILESEG + cover + UDP + ip) as u64
 }
 
 /// Bounds the answers to strangers, and with that what forged datagrams can make us send and how

@@ -15,6 +15,7 @@ use super::list::ListMessage;
 use super::session::Session;
 use super::{DROPPED_OUT, Next, until};
 use crate::batch::Batch;
+use crate::congestion::Controller;
 use crate::counters::Refusal;
 use crate::files::{FileSource, SendItem};
 
@@ -80,6 +81,7 @@ impl Transfer {
         s.events
             .push_back(SenderEvent::TransferStarted { max_time });
         s.rate.start_file();
+        s.start_congestion_control(now);
         let mut phase = Transfer {
             file,
             item,
@@ -126,12 +128,13 @@ impl Transfer {
         sending.then(|| s.pacer.worthwhile_at(s.now, s.rate.charged(), RUN as u32))
     }
 
-    pub(super) fn timer(&self) -> Option<Instant> {
+    pub(super) fn timer(&self, s: &Session) -> Option<Instant> {
         let stage = match self.stage {
             Stage::Sending(_) => None,
             Stage::Asking { again, rewind, .. } => again.into_iter().chain(rewind).min(),
         };
-        stage.into_iter().chain(self.limit).min()
+        let control = s.rate.tfmcc().map(Controller::deadline);
+        stage.into_iter().chain(self.limit).chain(control).min()
     }
 
     pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
@@ -148,10 +151,17 @@ impl Transfer {
         message: &Message<'_>,
     ) {
         match message {
-            Message::Status(status) => match self.status(s, at, status) {
-                Ok(()) => {}
-                Err(why) => s.counters.refuse(why),
-            },
+            Message::Status(status) => {
+                if let Some(info) = &status.tfmcc {
+                    s.congestion_report(now, at, info);
+                }
+                if let Err(why) = self.status(s, at, status) {
+                    s.counters.refuse(why);
+                }
+            }
+            Message::CcAck(ack) if s.rate.tfmcc().is_some() => {
+                s.congestion_report(now, at, &ack.info);
+            }
             Message::Complete(complete) if complete.file == self.file => {
                 let Some(speakers) = s.speakers(at, &complete.clients) else {
                     s.counters.refuse(Refusal::OutOfPlace);
@@ -179,6 +189,11 @@ impl Transfer {
         }
         if until(self.limit, now) {
             self.drop_all(s, "Max file transfer time exceeded");
+        }
+        if s.control_congestion(now) {
+            for at in s.clients.places(|c| !c.proxy && c.state().is_receiving()) {
+                s.lose(at, "CONG_CTRL");
+            }
         }
         if s.clients.any_receiving() {
             self.advance_stage(s, now);
@@ -238,6 +253,7 @@ impl Transfer {
     /// Nothing is wanted ahead. The position is gone before DONE is sent, so that the answers
     /// to it are never taken for reports on a section being sent.
     fn end_pass(&mut self, s: &mut Session) {
+        s.data_flows(false);
         self.stage = Stage::Asking {
             attempt: 1,
             again: None,
@@ -346,6 +362,7 @@ impl Transfer {
         if s.rate.finish_file(self.pass == 1 && !self.naks) {
             s.pacer.set_rate(s.rate.bytes_per_second());
         }
+        s.end_congestion_control();
         s.finish_item(self.file, self.item.clone(), Some(self.started));
         if s.clients.receivers_in(&[State::Done]) == 0 {
             return Next::Over(Outcome::AllDropped);
@@ -401,7 +418,7 @@ impl Transfer {
             }
             return Ok(0);
         };
-        let frame = s.link.frame(&self.segment(first), len);
+        let frame = s.link.frame(&self.segment(s, first), len);
         let slots = batch.slots(frame.len, count.min(RUN_BYTES / frame.len.max(1)).max(1));
         let count = slots.len() / frame.len.max(1);
         let blocks = blocks.get(..count).unwrap_or_default();
@@ -413,7 +430,7 @@ impl Transfer {
         )?;
         let estimate = s.estimate();
         for (&block, slot) in blocks.iter().zip(slots.chunks_exact_mut(frame.len)) {
-            let segment = self.segment(block);
+            let segment = self.segment(s, block);
             s.link
                 .finish(slot, &frame, estimate, &segment)
                 .map_err(io::Error::other)?;
@@ -481,7 +498,7 @@ impl Transfer {
     }
 
     /// The message that carries a block, without the data.
-    fn segment(&self, block: u32) -> FileSeg<'static> {
+    fn segment(&self, s: &Session, block: u32) -> FileSeg<'static> {
         let (section, offset) = self.geometry.locate(block).unwrap_or_default();
         FileSeg {
             file: self.file,
@@ -489,7 +506,7 @@ impl Transfer {
                 section,
                 block: offset as u16, // at most 65536 blocks in a section
             },
-            tfmcc: None,
+            tfmcc: s.rate.tfmcc().map(Controller::data_info),
             data: &[],
         }
     }
@@ -498,6 +515,7 @@ impl Transfer {
         self.wanted.clear(block);
         self.stage = Stage::Sending(block + 1);
         s.data_sent();
+        s.data_flows(true);
         if self.pass == 1 {
             self.sent += len as u64;
         } else {
