@@ -32,6 +32,7 @@ pub mod content;
 pub mod node;
 pub mod path;
 pub mod peers;
+pub mod reno;
 pub mod scenario;
 pub mod seeds;
 pub mod source;

@@ -197,7 +197,10 @@ impl Reporter {
         };
         let lowest = lowest.rate() as f64;
         let slower = lowest < waiting.rate || lowest < self.rate(now, group);
-        if slower && self.rtt.is_none_or(|rtt| group.grtt > rtt) {
+        // Who is farther away than the sender knows is to be heard. A step of the coded round trip
+        // time is less than a tenth.
+        let farthest = group.grtt.mul_f64(1.1);
+        if slower && self.rtt.is_none_or(|rtt| rtt < farthest) {
             self.waiting = None;
         }
     }
@@ -333,6 +336,16 @@ mod tests {
         assert!(reporter.deadline().is_some(), "we are slower");
         reporter.data_info(now, &data(1, 1_000_000), nobody);
         assert_eq!(reporter.deadline(), None);
+    }
+
+    #[test]
+    fn who_is_farther_away_than_is_known_speaks() {
+        let (mut reporter, now) = streamed(1, |_| false);
+        let nobody = Group { size: 0, ..GROUP };
+        let told = ctrl(1, RateCode::UNLIMITED, Some((CcFlags::RTT, 30)));
+        reporter.cong_ctrl(now, ME, &told, nobody);
+        reporter.data_info(now, &data(1, 1), nobody);
+        assert!(reporter.deadline().is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod adversity;
 mod chaos;
+mod congestion;
 mod crowd;
 mod death;
 mod delivery;
