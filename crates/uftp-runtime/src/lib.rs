@@ -20,6 +20,7 @@ pub mod names;
 pub mod options;
 pub mod progress;
 pub mod receive;
+pub mod restart;
 pub mod send;
 mod signals;
 pub mod source;

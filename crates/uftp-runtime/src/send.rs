@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use uftp_net::Socket;
 use uftp_session::Clock;
-use uftp_session::sender::{Outcome, Rate, Sender, SenderEvent};
+use uftp_session::sender::{ClientEntry, Outcome, Rate, Sender, SenderEvent};
 
 use crate::common;
 use crate::driver::{Control, Driver, Tally, Watcher};
@@ -17,6 +17,7 @@ use crate::log::{self, LogFile, Sink, Tag, time};
 use crate::options::Parsed;
 use crate::options::uftp::{Args, SendJob};
 use crate::progress::{Display, Reporter, Shared};
+use crate::restart::Restart;
 use crate::say;
 use crate::signals::{Asked, Signals};
 use crate::source::DiskSource;
@@ -65,30 +66,56 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let socket = common::bind(&job.socket)?;
     let mut signals = Signals::catch(false)
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
-    introduce(&job, stamped);
-
     let (group, instance) = (job.config.group, job.config.instance);
     let tag = Tag {
         group,
         instance,
         file: uftp_proto::FileId::SESSION,
     };
+    introduce(&job, tag, stamped);
+
+    let files = job.restartable.then(|| job.files.clone());
     let source = DiskSource::new(job.files, job.source, Some(tag));
     let clock = Clock::new(now, common::wall_clock());
     let machine = Sender::new(job.config, source, clock, rng, now);
-    let (outcome, ended) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
     let watcher = SendWatcher {
         story: SenderStory::new(group, instance),
         status: SenderStatus::new(status),
         progress: display.is_some().then(|| Reporter::new(shared, now)),
-        outcome: Some(outcome),
+        end: Some(end),
     };
     let control = Control::new()?;
     let driver = Driver::new(socket, control.clone(), machine, watcher);
     let tally = common::spawn(move || driver.run())?;
     let tally = watch(tally, &mut signals, &control, display).await?;
-    let outcome = ended.await.unwrap_or(Outcome::Interrupted);
+    let Ok(End {
+        outcome,
+        unfinished: clients,
+    }) = ended.await
+    else {
+        return Ok(Exit::Interrupted);
+    };
+    if let Some(files) = files
+        && clients.iter().any(|c| !c.proxy)
+    {
+        leave(&Restart {
+            group,
+            instance,
+            files,
+            clients,
+        });
+    }
     Ok(exit(outcome, &tally))
+}
+
+/// Leaves a file to resume the session from. It is the last that can be done for the session:
+/// an error changes nothing about how that ended.
+fn leave(restart: &Restart) {
+    match restart.write(Path::new(".")) {
+        Ok(path) => say!(2, "To resume this session: uftp -F {}", path.display()),
+        Err(error) => say!(0, "Failed to write restart file: {error}"),
+    }
 }
 
 /// Waits for the end of the driver; passes signals on and shows progress.
@@ -135,19 +162,23 @@ async fn watch(
 }
 
 /// What the log says before the session begins.
-fn introduce(job: &SendJob, stamped: bool) {
-    say!(2, "");
-    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
+fn introduce(job: &SendJob, tag: Tag, stamped: bool) {
+    macro_rules! tell {
+        ($($text:tt)+) => { log::line(2, Some(tag), format_args!($($text)+)) };
+    }
     if !stamped {
-        say!(2, "Starting at {}", time::ctime());
+        tell!("");
+    }
+    tell!("UFTP version {}", env!("CARGO_PKG_VERSION"));
+    if !stamped {
+        tell!("Starting at {}", time::ctime());
     }
     let config = &job.config;
     match config.rate {
-        Rate::SelfClocked => say!(2, "Transfer rate: full interface speed"),
-        Rate::Tfmcc(_) => say!(2, "Transfer rate: dynamic via TFMCC"),
+        Rate::SelfClocked => tell!("Transfer rate: full interface speed"),
+        Rate::Tfmcc(_) => tell!("Transfer rate: dynamic via TFMCC"),
         Rate::Fixed(bytes) => {
-            say!(
-                2,
+            tell!(
                 "Transfer rate: {} Kbps ({} KB/s)",
                 bytes * 8 / 1024,
                 bytes / 1024
@@ -156,25 +187,23 @@ fn introduce(job: &SendJob, stamped: bool) {
             // IP, UDP, packet header and message header, as the pacing charges them.
             let packet = u128::from(config.block_size) + ip + 8 + 24;
             let wait = packet * 1_000_000_000 / u128::from(bytes.max(1));
-            say!(2, "Wait between packets: {wait} ns");
+            tell!("Wait between packets: {wait} ns");
         }
     }
-    say!(2, "Using interface {}", job.interface);
+    tell!("Using interface {}", job.interface);
     let group = config.group;
     if config.public.ip().is_multicast() {
-        say!(
-            2,
+        tell!(
             "Using private multicast address {}  Group ID: {group}",
             config.private.ip()
         );
     } else {
-        say!(
-            2,
+        tell!(
             "Using unicast address {}  Group ID: {group}",
             config.private.ip()
         );
     }
-    say!(2, "Initializing group");
+    tell!("Initializing group");
 }
 
 /// The exit code of a session. A network that took nothing is its own failure.
@@ -191,12 +220,19 @@ fn exit(outcome: Outcome, tally: &Tally) -> Exit {
     }
 }
 
+/// How a session ended.
+struct End {
+    outcome: Outcome,
+    /// Who has not got everything.
+    unfinished: Vec<ClientEntry>,
+}
+
 /// Renders the events of a sender.
 struct SendWatcher {
     story: SenderStory,
     status: SenderStatus,
     progress: Option<Reporter>,
-    outcome: Option<oneshot::Sender<Outcome>>,
+    end: Option<oneshot::Sender<End>>,
 }
 
 impl Watcher<Sender<DiskSource>> for SendWatcher {
@@ -210,10 +246,13 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
         self.story.event(&event, |uid| machine.client_name(uid));
         self.status.event(&event, |uid| machine.client_name(uid));
         if let SenderEvent::Finished(outcome) = event
-            && let Some(waiting) = self.outcome.take()
+            && let Some(waiting) = self.end.take()
         {
             // Nobody waits any more only if the program is already ending.
-            let _ = waiting.send(outcome);
+            let _ = waiting.send(End {
+                outcome,
+                unfinished: machine.unfinished(),
+            });
         }
     }
 

@@ -1,11 +1,13 @@
 //! Lists of receivers: `-H` on the command line and in files (cli §1.5, §6.1).
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::task::JoinSet;
 use uftp_proto::Uid;
+use uftp_proto::crypto::Fingerprint;
 use uftp_session::sender::ClientEntry;
 
 use super::values::{c_integer, hex_uid};
@@ -25,6 +27,8 @@ const LOOKUPS: usize = 32;
 pub struct HostEntry {
     /// The name as written.
     pub name: String,
+    /// It answers for others (`-j`).
+    pub proxy: bool,
     /// Of its key, if the list gives one.
     pub fingerprint: Option<[u8; 20]>,
     /// Its id, if it can be told without asking the resolver.
@@ -41,10 +45,10 @@ pub fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
     for value in values {
         let before = entries.len();
         match value.strip_prefix('@') {
-            Some(path) => read_file(path, &mut entries)?,
+            Some(path) => read_file(OsStr::new(path), &DESTINATIONS, &mut entries)?,
             None => {
                 for name in value.split(',').filter(|n| !n.is_empty()) {
-                    entries.push(entry(name, None)?);
+                    entries.push(entry(name, None, &DESTINATIONS)?);
                 }
             }
         }
@@ -63,6 +67,36 @@ pub fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
     }
     Ok(entries)
 }
+
+/// Reads the files of `-j`: proxies that are expected besides the receivers.
+///
+/// # Errors
+/// An unreadable file or an invalid entry.
+pub fn read_proxies(paths: &[OsString]) -> Result<Vec<HostEntry>, Failure> {
+    let mut entries = Vec::new();
+    for path in paths {
+        read_file(path, &PROXIES, &mut entries)?;
+    }
+    Ok(entries)
+}
+
+/// What is said of a list.
+struct Kind {
+    name: &'static str,
+    option: &'static str,
+    proxies: bool,
+}
+
+const DESTINATIONS: Kind = Kind {
+    name: "destination list",
+    option: "-H",
+    proxies: false,
+};
+const PROXIES: Kind = Kind {
+    name: "proxy list",
+    option: "-j",
+    proxies: true,
+};
 
 /// Finds the ids of all entries; names are looked up many at a time. A host named twice is
 /// taken once.
@@ -96,12 +130,23 @@ pub async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failur
     }
     let mut clients: Vec<ClientEntry> = Vec::with_capacity(entries.len());
     let mut seen: HashMap<Uid, String> = HashMap::new();
-    for (HostEntry { name, .. }, uid) in entries.into_iter().zip(found) {
+    for (entry, uid) in entries.into_iter().zip(found) {
+        let HostEntry {
+            name,
+            proxy,
+            fingerprint,
+            ..
+        } = entry;
+        let option = if proxy {
+            PROXIES.option
+        } else {
+            DESTINATIONS.option
+        };
         let uid = uid
             .filter(|u| !matches!(u.0, 0 | u32::MAX))
             .ok_or_else(|| {
                 Failure::command_line(format!(
-                    "Invalid UID {name} (option -H): expected a host name, an IPv4 address or a \
+                    "Invalid UID {name} (option {option}): expected a host name, an IPv4 address or a \
                  hexadecimal id other than 0 and FFFFFFFF"
                 ))
             })?;
@@ -115,16 +160,20 @@ pub async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failur
         clients.push(ClientEntry {
             uid,
             name,
-            proxy: false,
-            fingerprint: None,
+            proxy,
+            fingerprint: fingerprint.map(Fingerprint),
         });
     }
     Ok(clients)
 }
 
-fn read_file(path: &str, entries: &mut Vec<HostEntry>) -> Result<(), Failure> {
+fn read_file(path: &OsStr, kind: &Kind, entries: &mut Vec<HostEntry>) -> Result<(), Failure> {
     let text = fs::read(path).map_err(|error| {
-        Failure::command_line(format!("Couldn't open destination list {path}: {error}"))
+        let path = path.to_string_lossy();
+        Failure::command_line(format!(
+            "Couldn't open {} {path}: {error} (option {})",
+            kind.name, kind.option
+        ))
     })?;
     for line in text.split(|b| *b == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -139,20 +188,22 @@ fn read_file(path: &str, entries: &mut Vec<HostEntry>) -> Result<(), Failure> {
                 (name, word.map(|w| fingerprint(name, w)).transpose()?)
             }
         };
-        entries.push(entry(name, fingerprint)?);
+        entries.push(entry(name, fingerprint, kind)?);
     }
     Ok(())
 }
 
-fn entry(name: &str, fingerprint: Option<[u8; 20]>) -> Result<HostEntry, Failure> {
+fn entry(name: &str, fingerprint: Option<[u8; 20]>, kind: &Kind) -> Result<HostEntry, Failure> {
     if name.len() > MAX_HOST {
         return Err(Failure::command_line(format!(
-            "name too long: {name} (option -H): expected at most {MAX_HOST} characters"
+            "name too long: {name} (option {}): expected at most {MAX_HOST} characters",
+            kind.option
         )));
     }
     Ok(HostEntry {
         uid: numeric(name),
         name: name.to_owned(),
+        proxy: kind.proxies,
         fingerprint,
     })
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use clap::{Parser, ValueEnum};
 use rand::RngExt;
@@ -15,8 +16,10 @@ use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 
 use super::common::{LogArgs, SocketArgs, socket_config};
 use super::congestion::{self, CongestionControl};
+use super::hosts::HostEntry;
 use super::{Program, addresses, hosts, values};
 use crate::exit::Failure;
+use crate::restart::Restart;
 use crate::say;
 use crate::source::{Naming, SourceOptions};
 
@@ -106,14 +109,28 @@ pub struct Args {
           action = clap::ArgAction::Append)]
     pub hosts: Vec<String>,
 
+    /// File with proxies that are expected besides the receivers of -H, one a line
+    #[arg(short = 'j', long, value_name = "FILE", help_heading = "Receivers",
+          action = clap::ArgAction::Append)]
+    pub proxy_list: Vec<OsString>,
+
     /// Without -H: go on as soon as so many receivers have registered
     #[arg(long, visible_alias = "wait-clients", value_name = "COUNT", help_heading = "Receivers",
           value_parser = values::number::<usize>("Invalid number of clients", 1..=100_000))]
     pub min_clients: Option<usize>,
 
     /// File with files to send, one a line; - is standard input
-    #[arg(short = 'i', long, value_name = "FILE", help_heading = "Files")]
-    pub files_from: Option<OsString>,
+    #[arg(short = 'i', long, value_name = "FILE", help_heading = "Files",
+          action = clap::ArgAction::Append)]
+    pub files_from: Vec<OsString>,
+
+    /// If a receiver fails, leave a file _group_ID_restart in the working directory, for -F
+    #[arg(short = 'f', long, help_heading = "Files")]
+    pub restartable: bool,
+
+    /// Resume the session that left this file, with its files and the receivers that failed
+    #[arg(short = 'F', long, value_name = "FILE", help_heading = "Files")]
+    pub restart: Option<OsString>,
 
     /// Name at the receivers (one file), or directory there (several)
     #[arg(short = 'D', long, value_name = "NAME", help_heading = "Files")]
@@ -140,6 +157,10 @@ pub struct Args {
     /// Append status lines to this file; @LOG puts them into the log
     #[arg(short = 'S', long, value_name = "FILE", help_heading = "Log")]
     pub status_file: Option<OsString>,
+
+    /// Accepted for the sake of old command lines; means nothing here
+    #[arg(short = 'y', long, help_heading = "Network")]
+    pub system_keys: bool,
 
     /// Put the time in front of log lines
     #[arg(short = 'T', long, help_heading = "Log")]
@@ -211,7 +232,7 @@ pub enum ProgressMode {
 
 impl Program for Args {
     const OPERANDS: &'static str = "FILE... ";
-    const NOT_YET: &'static str = "jFfhwecky";
+    const NOT_YET: &'static str = "hweck";
 }
 
 /// A sender, ready to run.
@@ -227,6 +248,8 @@ pub struct SendJob {
     pub files: Vec<OsString>,
     /// How it is named.
     pub source: SourceOptions,
+    /// If a receiver fails, a file is left to resume the session from.
+    pub restartable: bool,
 }
 
 impl Args {
@@ -242,12 +265,22 @@ impl Args {
     pub async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
         let version = values::protocol_or_environment(self.protocol)?;
         // Lists come first: they are part of the command line, addresses of the network.
-        let listed = hosts::read(&self.hosts)?;
-        let files = self.files()?;
+        self.check_conflicts()?;
+        let restart = self.restart.as_ref();
+        let restart = restart.map(|path| Restart::read(Path::new(path)));
+        let restart = restart.transpose()?;
+        let listed = self.listed()?;
+        let files = self.files(restart.as_ref())?;
         let source = self.source_options()?;
-        let clients = match self.hosts.is_empty() {
-            true => None,
-            false => Some(hosts::resolve(listed).await?),
+        let clients = match (&restart, listed) {
+            (Some(restart), _) => Some(restart.clients.clone()),
+            (None, Some(listed)) => Some(hosts::resolve(listed).await?),
+            (None, None) => None,
+        };
+        let (group, instance) = match &restart {
+            // Never the last: such a file is refused.
+            Some(restart) => (restart.group, restart.instance.0.saturating_add(1)),
+            None => (GroupId(rng.random_range(1..=u32::MAX)), 0),
         };
         let public = addresses::resolve(&self.public_address)
             .await
@@ -281,8 +314,8 @@ impl Args {
                     .uid
                     .filter(|u| !u.is_none())
                     .unwrap_or(Uid::from_addr(own)),
-                group: GroupId(rng.random_range(1..=u32::MAX)),
-                instance: Instance(0),
+                group,
+                instance: Instance(instance),
                 public: SocketAddr::new(public, self.port),
                 private: SocketAddr::new(private, self.port),
                 clients,
@@ -313,20 +346,55 @@ impl Args {
             interface,
             files,
             source,
+            restartable: self.restartable || restart.is_some(),
         })
     }
 
-    /// What to send, from the command line or a list.
-    fn files(&self) -> Result<Vec<OsString>, Failure> {
-        let files = match &self.files_from {
-            None => self.files.clone(),
-            Some(list) => {
-                if !self.files.is_empty() {
-                    say!(1, "ignoring paths specified on command line");
-                }
-                lines(list, "file list (option -i)")?
-            }
+    /// Options that exclude each other.
+    fn check_conflicts(&self) -> Result<(), Failure> {
+        let restart = self.restart.is_some();
+        let conflict = if restart && !self.hosts.is_empty() {
+            "Can't specify both -H and -F: the receivers are those of the restart file"
+        } else if restart && !self.files_from.is_empty() {
+            "Can't specify both -i and -F: the files are those of the restart file"
+        } else if self.files_from.len() > 1 {
+            "Can't specify both -i and -F, nor -i twice"
+        } else if (restart || self.restartable) && (self.sync || self.sync_preview) {
+            "Cannot use restart mode and sync mode together: expected either -f or -F, or -z or -Z"
+        } else {
+            return Ok(());
         };
+        Err(Failure::command_line(conflict))
+    }
+
+    /// Receivers and proxies as listed; `None` lets anybody register.
+    fn listed(&self) -> Result<Option<Vec<HostEntry>>, Failure> {
+        let mut listed = hosts::read(&self.hosts)?;
+        let proxies = hosts::read_proxies(&self.proxy_list)?;
+        if self.hosts.is_empty() {
+            if !proxies.is_empty() {
+                say!(
+                    1,
+                    "ignoring the proxy list (-j): without -H anybody may register"
+                );
+            }
+            return Ok(None);
+        }
+        listed.extend(proxies);
+        Ok(Some(listed))
+    }
+
+    /// What to send, from the command line, a list or the run that is resumed.
+    fn files(&self, restart: Option<&Restart>) -> Result<Vec<OsString>, Failure> {
+        let listed = match (restart, self.files_from.first()) {
+            (Some(restart), _) => Some(restart.files.clone()),
+            (None, Some(list)) => Some(lines(list, "file list (option -i)")?),
+            (None, None) => None,
+        };
+        if listed.is_some() && !self.files.is_empty() {
+            say!(1, "ignoring paths specified on command line");
+        }
+        let files = listed.unwrap_or_else(|| self.files.clone());
         if files.is_empty() {
             return Err(Failure::command_line(
                 "there is nothing to send: expected at least one file",

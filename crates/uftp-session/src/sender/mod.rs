@@ -24,6 +24,7 @@ mod report;
 mod security;
 mod session;
 mod transfer;
+mod unfinished;
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -59,6 +60,8 @@ pub struct Sender<S> {
     phase: Phase,
     /// Number of the last item.
     file: FileId,
+    /// Every item is over.
+    all_sent: bool,
 }
 
 enum Phase {
@@ -92,6 +95,7 @@ impl<S: FileSource> Sender<S> {
             source,
             phase,
             file: FileId::SESSION,
+            all_sent: false,
         };
         if let Some(error) = failed {
             tracing::error!(%error, "cannot encrypt the session");
@@ -199,6 +203,11 @@ impl<S: FileSource> Sender<S> {
         let client = clients.find(uid).and_then(|at| clients.get(at));
         let name = client.and_then(|c| c.name.clone());
         name.unwrap_or_else(|| uid.to_string())
+    }
+
+    /// Receivers that, as things stand, have not got everything, and the proxies they need.
+    pub fn unfinished(&self) -> Vec<ClientEntry> {
+        unfinished::unfinished(&self.session, self.all_sent)
     }
 
     /// How far the session has come.
@@ -384,6 +393,7 @@ impl<S: FileSource> Sender<S> {
                 }
             }
         }
+        self.all_sent = true;
         self.phase = Phase::Closing(Closing::start(&mut self.session));
     }
 

@@ -65,3 +65,52 @@ fn before_anything_was_sent() {
     assert!(matches!(lab.packets[0].message(), Message::Abort(_)));
     assert_eq!(lab.packets.len(), 1);
 }
+
+/// Ids of those who have to be invited again.
+fn unfinished(lab: &Lab) -> Vec<u32> {
+    lab.sender.unfinished().iter().map(|c| c.uid.0).collect()
+}
+
+#[test]
+fn nobody_has_finished_a_session_stopped_halfway() {
+    let files = Memory::default().file("f", noise(2000));
+    let source = files.file("g", noise(200_000));
+    let peers = vec![Peer::new(1), Peer::new(2)];
+    let mut lab = Lab::new(config(Some(&[1, 2])), source, peers);
+    lab.run_until(|lab| lab.of("FILEINFO(2)").len() == 1);
+    let now = lab.now;
+    lab.sender.stop(now);
+    assert_eq!(lab.run(), Outcome::Interrupted);
+    assert_eq!(unfinished(&lab), [1, 2], "the first file is not all");
+}
+
+#[test]
+fn all_have_finished_a_session_stopped_while_closing_but_the_absent() {
+    let source = Memory::default().file("f", noise(2000));
+    let peers = vec![Peer::new(1), Peer::new(2)];
+    let mut lab = Lab::new(config(Some(&[1, 2, 3])), source, peers);
+    lab.run_until(|lab| lab.has(|e| matches!(e, SenderEvent::Finishing)));
+    let now = lab.now;
+    lab.sender.stop(now);
+    assert_eq!(lab.run(), Outcome::Interrupted);
+    assert_eq!(unfinished(&lab), [3]);
+}
+
+#[test]
+fn proxies_are_needed_by_those_behind_them_and_by_the_absent() {
+    let clients = |ids: &[u32]| {
+        let mut config = config(Some(ids));
+        for entry in config.clients.iter_mut().flatten() {
+            entry.proxy = entry.uid.0 >= 100;
+        }
+        config
+    };
+    let source = || Memory::default().file("f", noise(2000));
+    let mut lab = Lab::new(clients(&[1, 100]), source(), vec![Peer::new(1)]);
+    assert_eq!(lab.run(), Outcome::Success);
+    assert_eq!(unfinished(&lab), [0; 0], "a proxy alone lacks nothing");
+    let mut lab = Lab::new(clients(&[1, 2, 100]), source(), vec![Peer::new(1)]);
+    assert_eq!(lab.run(), Outcome::Success);
+    assert_eq!(unfinished(&lab), [2, 100]);
+    assert!(lab.sender.unfinished()[1].proxy);
+}
