@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod options;
 mod packages;
 mod programs;
@@ -29,6 +30,8 @@ usage: cargo xtask TASK
       --block-size N    bytes of file in a datagram (1300)
       --suites LIST     which of ours,reference (reference,ours)
       --dir DIR         where the files go (/dev/shm)
+  dist              make target/dist: a tree to install, with man pages and completions, and a
+                    Debian package of it
 
 demo and test install the system packages they miss, by apt-get, without asking.
 ";
@@ -49,6 +52,7 @@ fn run_task(options: &mut Options) -> Result<ExitCode> {
         Some("demo") => demo::demo(options),
         Some("test") => test::test(options),
         Some("bench") => bench::bench(options),
+        Some("dist") => dist::dist(options),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

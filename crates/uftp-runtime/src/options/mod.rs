@@ -18,6 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
+use clap_complete::Shell;
 
 use crate::exit::{Exit, Failure};
 
@@ -40,7 +41,17 @@ pub trait Program: CommandFactory + FromArgMatches {
 
 /// The command of a program with the manners of getopt.
 pub fn command<T: Program>() -> Command {
-    T::command()
+    let plain = T::command();
+    // Options in columns are easier to read than in paragraphs; what else there is to say follows.
+    let about = plain
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let long = plain.get_long_about().map(ToString::to_string);
+    let more = long.unwrap_or_default().replacen(&about, "", 1);
+    let more = more.trim_start_matches('.').trim().to_owned();
+    plain
+        .after_help(more)
         .args_override_self(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -48,21 +59,54 @@ pub fn command<T: Program>() -> Command {
             Arg::new("help")
                 .long("help")
                 .help("Show this help and exit")
-                .action(clap::ArgAction::Help)
+                .help_heading(ASKING)
+                .action(clap::ArgAction::HelpShort)
                 .display_order(1000),
         )
         .arg(
             Arg::new("version")
                 .long("version")
                 .help("Show the version and exit")
+                .help_heading(ASKING)
                 .action(clap::ArgAction::Version)
                 .display_order(1001),
+        )
+        .arg(
+            Arg::new(COMPLETIONS)
+                .long(COMPLETIONS)
+                .value_name("SHELL")
+                .help_heading(ASKING)
+                .help("Show the completions for a shell and exit")
+                .value_parser(clap::builder::EnumValueParser::<Shell>::new())
+                .hide_possible_values(false)
+                .display_order(1002),
         )
         .mut_args(|arg| {
             let hyphens = arg.get_action().takes_values() && !arg.is_positional();
             arg.allow_hyphen_values(hyphens)
         })
 }
+
+/// The script that completes the options of a program in a shell.
+pub fn completions<T: Program>(shell: Shell) -> String {
+    let mut command = command::<T>();
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// The shells there are completions for.
+pub const SHELLS: [Shell; 5] = [
+    Shell::Bash,
+    Shell::Elvish,
+    Shell::Fish,
+    Shell::PowerShell,
+    Shell::Zsh,
+];
+
+const ASKING: &str = "Help";
+const COMPLETIONS: &str = "print-completions";
 
 /// Reads a command line; `args` begins with the program's name.
 ///
@@ -82,11 +126,13 @@ fn parse_as<T: Program>(
     if posix {
         end_options_at_first_operand(&mut args, &command);
     }
-    let read = command
-        .try_get_matches_from_mut(args)
-        .and_then(|matches| T::from_arg_matches(&matches));
+    let read = command.try_get_matches_from_mut(args);
+    let read = read.and_then(|matches| match matches.get_one::<Shell>(COMPLETIONS) {
+        Some(shell) => Ok(Parsed::Show(completions::<T>(*shell))),
+        None => T::from_arg_matches(&matches).map(Parsed::Run),
+    });
     match read {
-        Ok(typed) => Ok(Parsed::Run(typed)),
+        Ok(parsed) => Ok(parsed),
         Err(error)
             if matches!(
                 error.kind(),

@@ -241,6 +241,69 @@ fn help_and_version_are_shown() {
     assert!(version.starts_with("uftpd "));
 }
 
+#[test]
+fn every_option_is_in_help_and_completions() {
+    fn check<T: Program + std::fmt::Debug>(name: &str) {
+        let Ok(Parsed::Show(help)) = parse_as::<T>(words(&format!("{name} --help")), false) else {
+            panic!("no help");
+        };
+        let all = command::<T>();
+        for shell in SHELLS {
+            let line = format!("{name} --print-completions {shell}");
+            let Ok(Parsed::Show(script)) = parse_as::<T>(words(&line), false) else {
+                panic!("{line}");
+            };
+            assert!(script.contains(name));
+            for option in all.get_arguments().filter(|a| !a.is_hide_set()) {
+                let Some(long) = option.get_long() else {
+                    continue;
+                };
+                assert!(script.contains(long), "{long} for {shell}");
+                assert!(help.contains(&format!("--{long}")), "{long} in {help}");
+                assert!(option.get_help().is_some(), "{long}");
+            }
+        }
+    }
+    check::<uftp::Args>("uftp");
+    check::<uftpd::Args>("uftpd");
+    let bad = complaint_about("uftp --print-completions tcsh f");
+    assert!(bad.contains("--print-completions"), "{bad}");
+}
+
+/// Letters that the manuals of 4.10.2 list (cli §2.1, §3.1) and the names they have here.
+#[test]
+fn every_letter_has_its_long_name() {
+    for (command, table) in [
+        (
+            command::<uftp::Args>(),
+            "R rate, C congestion-control, L log-file, g max-log-size, n max-log-count, \
+             T timestamps, x log-level, B buffer-size, b block-size, t ttl, Q dscp, I interface, \
+             M public-address, P private-address, p port, u source-port, U uid, H hosts, \
+             j proxy-list, F restart, f restartable, X exclude-from, i files-from, D dest-name, \
+             o dest-is-dir, E base-dir, l follow-links, z sync, Z sync-preview, S status-file, \
+             q quit-on-error, a max-passes, m max-nak-count, N max-nak-percent, W tx-weight, \
+             r grtt, s robust, Y cipher, y system-keys",
+        ),
+        (
+            command::<uftpd::Args>(),
+            "d foreground, p port, U uid, B buffer-size, c cache-size, E require-encryption, \
+             Q dscp, x log-level, L log-file, g max-log-size, n max-log-count, F status-file, \
+             P pid-file, q no-name-lookup, D dest-dir, t temp-file, I interface, \
+             M public-address",
+        ),
+    ] {
+        for entry in table.split(", ") {
+            let (letter, long) = entry.split_once(' ').unwrap();
+            let found = command
+                .get_arguments()
+                .find(|a| a.get_long() == Some(long))
+                .unwrap_or_else(|| panic!("--{long}"));
+            assert_eq!(found.get_short(), letter.chars().next(), "--{long}");
+        }
+    }
+    assert!(uftpd("uftpd --debug").foreground);
+}
+
 #[tokio::test]
 async fn what_is_meant_is_checked_as_a_whole() {
     let mut rng = crate::common::seeded().unwrap();

@@ -1,0 +1,205 @@
+//! `cargo xtask dist`: a tree to install, and a Debian package that takes the place of Debian's.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use uftp_tests::{Failure, Result, run};
+
+use crate::options::Options;
+use crate::programs::cargo;
+
+/// Greater than that of Debian's package, which this one replaces.
+const VERSION: &str = concat!("1:", env!("CARGO_PKG_VERSION"), "-1");
+
+const PROGRAMS: [&str; 3] = ["uftp", "uftpd", "uftp_keymgt"];
+
+/// Where completions go, and what they are called there.
+const COMPLETIONS: [(&str, &str, &str, &str); 3] = [
+    ("bash", "usr/share/bash-completion/completions", "", ""),
+    ("zsh", "usr/share/zsh/vendor-completions", "_", ""),
+    ("fish", "usr/share/fish/vendor_completions.d", "", ".fish"),
+];
+
+/// Files of the workspace: where they go, and with which rights.
+const FILES: [(&str, &str, u32); 5] = [
+    (
+        "packaging/systemd/uftp.service",
+        "usr/lib/systemd/system/uftp.service",
+        0o644,
+    ),
+    (
+        "packaging/systemd/uftpd.service",
+        "usr/lib/systemd/system/uftpd.service",
+        0o644,
+    ),
+    ("packaging/debian/logrotate", "etc/logrotate.d/uftp", 0o644),
+    (
+        "docs/differences.md",
+        "usr/share/doc/uftp/differences.md",
+        0o644,
+    ),
+    ("LICENSE-MIT", "usr/share/doc/uftp/copyright", 0o644),
+];
+
+/// The worst exposure that `systemd-analyze security` may find, in tenths.
+const EXPOSURE: &str = "15";
+
+/// Makes the tree, and the package if `dpkg-deb` is there.
+pub(crate) fn dist(options: &mut Options) -> Result<ExitCode> {
+    if let Some(word) = options.next() {
+        return Err(Failure::new(format!("dist takes no argument: {word}")));
+    }
+    let root = root();
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = root.join(target);
+    let release = target.join("release");
+    let out = target.join("dist");
+    let tree = out.join("tree");
+    if out.exists() {
+        fs::remove_dir_all(&out).map_err(|e| Failure::io(told("removing", &out), e))?;
+    }
+    let mut build = vec!["build", "--release", "--locked"];
+    build.extend(PROGRAMS.iter().flat_map(|program| ["-p", program]));
+    cargo(&build)?;
+    let pages = out.join("pages");
+    let pages_text = pages.to_string_lossy();
+    let made = [
+        "run",
+        "-q",
+        "--locked",
+        "-p",
+        "uftp-runtime",
+        "--example",
+        "man",
+    ];
+    cargo(&[&made[..], &["--", &pages_text]].concat())?;
+
+    for program in PROGRAMS {
+        let to = tree.join("usr/bin").join(program);
+        install(&release.join(program), &to, 0o755)?;
+        run("strip", &["--strip-unneeded", &to.to_string_lossy()], "")?;
+        let page = format!("{program}.1");
+        let to = tree.join("usr/share/man/man1").join(&page);
+        install(&pages.join("man1").join(&page), &to, 0o644)?;
+        run("gzip", &["-9n", &to.to_string_lossy()], "")?;
+        for (shell, dir, before, after) in COMPLETIONS {
+            let from = pages.join("completions").join(format!("{program}.{shell}"));
+            let to = tree.join(dir).join(format!("{before}{program}{after}"));
+            install(&from, &to, 0o644)?;
+        }
+    }
+    for (from, to, mode) in FILES {
+        install(&root.join(from), &tree.join(to), mode)?;
+    }
+    let changes = tree.join("usr/share/doc/uftp/changelog");
+    install(&root.join("docs/CHANGELOG.md"), &changes, 0o644)?;
+    run("gzip", &["-9n", &changes.to_string_lossy()], "")?;
+    println!("tree to install: {}", tree.display());
+
+    check_exposure(&root.join("packaging/systemd/uftpd.service"));
+    let package = package(&root, &out, &tree)?;
+    println!("package: {}", package.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the package of `tree`.
+fn package(root: &Path, out: &Path, tree: &Path) -> Result<PathBuf> {
+    let architecture = run("dpkg", &["--print-architecture"], "")?;
+    let architecture = architecture.trim();
+    let libc = run("dpkg-query", &["-W", "-f", "${Version}", "libc6"], "")?;
+    let libc = libc.split(['-', '+']).next().unwrap_or_default();
+    let size = run("du", &["-sk", &tree.to_string_lossy()], "")?;
+    let size = size.split_whitespace().next().unwrap_or("0").to_owned();
+    let control = format!(
+        "Package: uftp\n\
+         Version: {VERSION}\n\
+         Architecture: {architecture}\n\
+         Maintainer: UFTP maintainers <maintainers@localhost>\n\
+         Installed-Size: {size}\n\
+         Depends: libc6 (>= {libc}), libgcc-s1, libssl3t64 | libssl3\n\
+         Section: net\n\
+         Priority: optional\n\
+         Description: encrypted multicast file transfer\n \
+         uftp sends files to many receivers at once over UDP multicast, uftpd receives\n \
+         them. They speak with the programs of UFTP 4.10.2 and have their command lines.\n"
+    );
+    let staging = out.join("package");
+    run(
+        "cp",
+        &["-a", &tree.to_string_lossy(), &staging.to_string_lossy()],
+        "",
+    )?;
+    let debian = staging.join("DEBIAN");
+    for script in ["postinst", "prerm", "postrm"] {
+        let from = root.join("packaging/debian").join(script);
+        install(&from, &debian.join(script), 0o755)?;
+    }
+    let sums = "find . -type f ! -path './DEBIAN/*' -printf '%P\\0' | sort -z | xargs -0 md5sum";
+    let staging_text = staging.to_string_lossy();
+    let sums = run("sh", &["-c", &format!("cd '{staging_text}' && {sums}")], "")?;
+    for (name, text) in [
+        ("control", control.as_str()),
+        ("conffiles", "/etc/logrotate.d/uftp\n"),
+        ("md5sums", &sums),
+    ] {
+        let path = debian.join(name);
+        fs::write(&path, text).map_err(|e| Failure::io(told("writing", &path), e))?;
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let package = out.join(format!("uftp_{version}-1_{architecture}.deb"));
+    let package_text = package.to_string_lossy();
+    run(
+        "dpkg-deb",
+        &[
+            "--root-owner-group",
+            "--build",
+            &staging_text,
+            &package_text,
+        ],
+        "",
+    )?;
+    Ok(package)
+}
+
+/// Says what a unit exposes, if systemd can tell.
+fn check_exposure(unit: &Path) {
+    let threshold = format!("--threshold={EXPOSURE}");
+    let unit = unit.to_string_lossy();
+    let args = [
+        "security",
+        "--offline=true",
+        "--no-pager",
+        &threshold,
+        &unit,
+    ];
+    match run("systemd-analyze", &args, "") {
+        Ok(table) => println!("{}", table.lines().last().unwrap_or_default()),
+        Err(failure) => println!("the exposure of {unit} was not found out: {failure}"),
+    }
+}
+
+fn install(from: &Path, to: &Path, mode: u32) -> Result<()> {
+    let installed = to
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::copy(from, to))
+        .and_then(|_| fs::set_permissions(to, Permissions::from_mode(mode)));
+    installed.map_err(|e| {
+        Failure::io(
+            format!("installing {} as {}", from.display(), to.display()),
+            e,
+        )
+    })
+}
+
+fn told(what: &str, path: &Path) -> String {
+    format!("{what} {}", path.display())
+}
+
+/// The workspace's root directory.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
