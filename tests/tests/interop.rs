@@ -68,7 +68,6 @@ cases! {
     killed_receiver,
     receiver_that_is_no_longer_heard,
     replaced_file,
-    congestion_control,
 }
 
 fn one_megabyte(parties: Parties) -> Result<()> {
@@ -417,23 +416,6 @@ fn replaced_file(parties: Parties) -> Result<()> {
     sent.ended_with(0)?;
     sent.resulted("copy", &[1], 1)?;
     all_received([receiver], &content, 1)
-}
-
-/// TFMCC with three receivers, one of them behind a loss of a hundredth.
-fn congestion_control(parties: Parties) -> Result<()> {
-    let world = World::new("tfmcc", 4)?;
-    let content = world.make_dir("content")?;
-    write_file(&content.join("first"), 3_000_000)?;
-    write_file(&content.join("second"), 500_000)?;
-    world.lose_incoming(2, PORT, 10)?;
-    let receivers = start_receivers(&world, parties, 1..=3)?;
-    let sender = world
-        .sender(parties.sender, 0)
-        .args(&["-C", "tfmcc:max=100000"]);
-    let sent = sender.files_of(&content)?.run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1, 2, 3], 2)?;
-    all_received(receivers, &content, 2)
 }
 
 /// A directory with one file of `size` bytes.
