@@ -117,6 +117,15 @@ pub trait SessionFiles {
     /// Gives up the open file, if any. `missing` says which blocks never came, for a later run.
     fn discard(&mut self, missing: &uftp_proto::BlockMap);
 
+    /// The sender says that it has nothing more: what was received is put in its final place, if it
+    /// is not there yet. Called once, before the sender is told that all is well.
+    ///
+    /// # Errors
+    /// Any error of the system; the session is then aborted.
+    fn commit(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The session is over: confirmed (or presumed so) by its sender, or aborted.
     fn end(&mut self, complete: bool);
 }
@@ -125,6 +134,12 @@ pub trait SessionFiles {
 pub trait FileStore {
     /// The disk side of one session.
     type Session: SessionFiles;
+
+    /// Whether what one run of a session received is there for the next. Then the next is not
+    /// begun before the earlier one is over.
+    fn resumes(&self) -> bool {
+        false
+    }
 
     /// A session was announced and accepted.
     fn open_session(&mut self, session: &SessionInfo) -> Self::Session;

@@ -109,6 +109,12 @@ impl ReceiverStory {
                 let why = printable(why.as_bytes());
                 say(1, format_args!("Transfer aborted by server: {why}"));
             }
+            K::Ended(EndReason::Superseded(instance)) => {
+                say(
+                    1,
+                    format_args!("Transfer goes on as instance {}", instance.0),
+                );
+            }
             K::Ended(EndReason::Aborted(why)) => {
                 say(
                     1,

@@ -129,4 +129,6 @@ pub enum EndReason {
     AbortedByServer(String),
     /// We ended it: our words to the sender.
     Aborted(String),
+    /// The sender has begun a later run of it, as this instance; nobody is left to be told.
+    Superseded(Instance),
 }

@@ -23,7 +23,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use uftp_proto::crypto::IvCounter;
 use uftp_proto::wire::{self, Abort, Announce, AnnounceFlags, Function, Header, Message, Version};
-use uftp_proto::{Ecn, FileId, GroupId, Uid};
+use uftp_proto::{Ecn, FileId, GroupId, Instance, Uid};
 
 pub use config::ReceiverConfig;
 pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
@@ -256,6 +256,9 @@ impl<F: FileStore> Receiver<F> {
             Err(Objection::Ignore(refusal)) => return Err(refusal),
             Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
         };
+        if self.store.resumes() {
+            self.supersede(header, security.is_some());
+        }
         let info = SessionInfo {
             group: header.group,
             instance: header.instance,
@@ -326,6 +329,23 @@ impl<F: FileStore> Receiver<F> {
             counter: IvCounter::starting_at(header.version, self.clock.stamp(now)),
             client: Box::new(client),
         }))
+    }
+
+    /// Ends the earlier runs of a session whose next run is announced: whoever led them is gone.
+    fn supersede(&mut self, header: &Header, encrypted: bool) {
+        for instance in 0..header.instance.0 {
+            let id = SessionId {
+                group: header.group,
+                instance: Instance(instance),
+            };
+            let Some(position) = self.sessions.find(id) else {
+                continue;
+            };
+            let earlier = self.sessions.get_mut(position);
+            if earlier.is_some_and(|e| e.can_give_way_to(header.src, encrypted)) {
+                self.close(position, EndReason::Superseded(header.instance));
+            }
+        }
     }
 
     /// Tells a sender why its session is not received here.

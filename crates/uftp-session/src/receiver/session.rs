@@ -198,6 +198,12 @@ impl<S: SessionFiles> Session<S> {
         self.congestion = Some(Box::new(Reporter::new(overhead, seed)));
     }
 
+    /// Whether a session with this sender's number, encrypted or not, can be a later run of this
+    /// one: what was encrypted does not go on in the clear.
+    pub(super) fn can_give_way_to(&self, server: Uid, encrypted: bool) -> bool {
+        self.server == server && (encrypted || self.security.is_none())
+    }
+
     /// The group that carries the session; `None` in a unicast session.
     pub(super) fn private(&self) -> Option<IpAddr> {
         self.private
@@ -744,6 +750,7 @@ impl<S: SessionFiles> Session<S> {
         }
         self.alive = now;
         if asked {
+            self.files.commit().map_err(|error| Stop::disk(&error))?;
             around.tell(self.id, FileId::SESSION, ReceiverEventKind::GroupDone);
             self.phase = Phase::Completing {
                 since: now,
@@ -889,6 +896,7 @@ impl<S: SessionFiles> Session<S> {
             EndReason::Confirmed | EndReason::Unconfirmed => (true, None),
             EndReason::AbortedByServer(words) => (false, Some(words)),
             EndReason::Aborted(words) => (false, Some(words)),
+            EndReason::Superseded(_) => (false, None),
         };
         self.give_up_file(words.map_or("the session is over", |w| w), around);
         self.files.end(complete);

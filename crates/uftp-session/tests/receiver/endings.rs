@@ -244,6 +244,29 @@ fn shutdown_takes_leave_of_everybody() {
 }
 
 #[test]
+fn what_cannot_be_put_in_its_final_place_is_not_reported_complete() {
+    for fails in [false, true] {
+        let mut script = Script::default();
+        let mut bench = Bench::receiving(&mut script, 10);
+        bench.store.change(|store| store.commit_fails = fails);
+        bench.hear(&mut script, |s| s.seg(0));
+        bench.hear(&mut script, |s| s.done(&[ME]));
+        bench.said();
+        assert_eq!(bench.store.look().commits, 0);
+        for _ in 0..2 {
+            bench.hear(&mut script, |s| s.group_done(&[ME]));
+        }
+        let said = bench.said();
+        match fails {
+            true => assert!(said[0].starts_with("ABORT Error writing file"), "{said:?}"),
+            false => assert_eq!(said[0], "COMPLETE session"),
+        }
+        assert_eq!(bench.receiver.is_idle(), fails);
+        assert_eq!(bench.store.look().commits, 1);
+    }
+}
+
+#[test]
 fn a_full_disk_ends_the_session() {
     let mut script = Script::default();
     let mut bench = Bench::receiving(&mut script, 100);

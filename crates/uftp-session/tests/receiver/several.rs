@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use uftp_proto::{GroupId, Instance};
-use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind as Kind};
+use uftp_proto::{GroupId, Instance, Uid};
+use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind as Kind};
 
 use super::support::{Bench, ME, Script, config, g};
 
@@ -75,6 +75,28 @@ fn a_new_instance_is_a_new_session() {
     assert_eq!(bench.said(), ["ABORT Transfer timed out"]);
     assert!(bench.happened().contains(&Kind::Leave(old.private)));
     assert!(!bench.receiver.is_idle());
+}
+
+#[test]
+fn a_run_that_can_be_resumed_gives_way_to_the_next() {
+    for (uid, gives_way) in [(Script::default().uid, true), (Uid(0xBAD), false)] {
+        let mut old = Script::default();
+        let mut bench = Bench::receiving(&mut old, 100);
+        bench.store.change(|store| store.resumes = true);
+        let mut new = Script {
+            uid,
+            instance: Instance(1),
+            ..Script::default()
+        };
+        bench.hear(&mut new, |s| s.announce(&[]));
+        // Nothing is said to the sender, which would take it for the end of the new run.
+        assert_eq!(bench.said(), ["REGISTER"]);
+        let over = Kind::Ended(EndReason::Superseded(Instance(1)));
+        assert_eq!(bench.happened().contains(&over), gives_way);
+        let ended: &[bool] = if gives_way { &[false] } else { &[] };
+        assert_eq!(bench.store.look().ended, ended);
+        assert_eq!(bench.store.look().discarded.len(), ended.len());
+    }
 }
 
 #[test]

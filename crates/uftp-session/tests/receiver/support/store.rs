@@ -32,6 +32,11 @@ pub(crate) struct Shared {
     /// Bytes the disk has room for.
     pub(crate) room: usize,
     pub(crate) finish_fails: bool,
+    pub(crate) commit_fails: bool,
+    /// Times everything was put in its final place.
+    pub(crate) commits: usize,
+    /// The next run of a session finds what this one received.
+    pub(crate) resumes: bool,
     /// Files get no memory; they cannot be written.
     pub(crate) lazy: bool,
     pub(crate) decide: OfferFn,
@@ -47,6 +52,9 @@ impl Default for Shared {
             writes: 0,
             room: usize::MAX,
             finish_fails: false,
+            commit_fails: false,
+            commits: 0,
+            resumes: false,
             lazy: false,
             decide: Box::new(ordinary),
         }
@@ -80,6 +88,10 @@ impl MemStore {
 
 impl FileStore for MemStore {
     type Session = MemFiles;
+
+    fn resumes(&self) -> bool {
+        self.shared.borrow().resumes
+    }
 
     fn open_session(&mut self, _: &SessionInfo) -> MemFiles {
         MemFiles {
@@ -127,6 +139,15 @@ impl SessionFiles for MemFiles {
         let (name, bytes) = self.open.take().expect("a file is open");
         shared.files.insert(name, bytes);
         Ok(())
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        let mut shared = self.shared.borrow_mut();
+        shared.commits += 1;
+        match shared.commit_fails {
+            true => Err(io::Error::other("the disk is on fire")),
+            false => Ok(()),
+        }
     }
 
     fn discard(&mut self, missing: &BlockMap) {
