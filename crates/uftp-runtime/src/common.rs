@@ -45,6 +45,18 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(Exit::Resources, format!("can't start: {error}")))
 }
 
+/// Adds to the niceness of this thread and of those it will start. The system may refuse less.
+pub(crate) fn be_nice(by: i32) {
+    if by != 0
+        && let Err(error) = rustix::process::nice(by)
+    {
+        say!(
+            0,
+            "Error setting priority to {by} more than it was: {error} (option -N)"
+        );
+    }
+}
+
 /// Runs `work` in a thread of its own; what it returns is to be had from the receiver.
 pub(crate) fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,

@@ -21,6 +21,7 @@ pub mod options;
 pub mod progress;
 pub mod receive;
 pub mod restart;
+mod script;
 pub mod send;
 mod signals;
 pub mod source;

@@ -21,6 +21,7 @@ use crate::options::Parsed;
 use crate::options::common::LogArgs;
 use crate::options::uftpd::{Args, ReceiveJob};
 use crate::say;
+use crate::script;
 use crate::signals::{Asked, Signals};
 use crate::status::StatusOut;
 use crate::store::DiskStore;
@@ -39,8 +40,10 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
+    script::close_inherited();
     let sink = Sink::stderr();
     log::install(sink.clone(), args.log.log_level, true);
+    common::be_nice(args.priority);
     common::runtime()?.block_on(receive(args, sink))
 }
 
@@ -53,7 +56,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let status = args.status_file.clone();
     let look_up_names = !args.no_name_lookup;
     let job = args.validate().await?;
-    let store = DiskStore::open(&job.dest_dirs)?;
+    let store = DiskStore::open(&job.store)?;
     let socket = common::bind(&job.socket)?;
     let listener = Listener {
         interfaces: job.interfaces.clone(),

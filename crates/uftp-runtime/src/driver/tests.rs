@@ -186,7 +186,7 @@ mod session {
     use crate::options::uftp::Args;
     use crate::options::{Parsed, parse};
     use crate::source::DiskSource;
-    use crate::store::DiskStore;
+    use crate::store::{DiskStore, StoreConfig};
 
     struct Outcomes(mpsc::Sender<Outcome>);
 
@@ -232,7 +232,11 @@ mod session {
             security: uftp_session::security::ReceiverSecurity::default(),
         };
         let now = Instant::now();
-        let store = DiskStore::open(&[dest]).unwrap();
+        let store = DiskStore::open(&StoreConfig {
+            dest_dirs: vec![dest],
+            ..StoreConfig::default()
+        })
+        .unwrap();
         let rng = StdRng::seed_from_u64(1);
         let receiver = Receiver::new(config, store, Clock::new(now, WireTime(0)), rng, now);
         let control = Control::new().unwrap();

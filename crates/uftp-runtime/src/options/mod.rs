@@ -7,6 +7,7 @@
 pub mod addresses;
 pub mod common;
 pub mod congestion;
+pub mod files;
 pub mod hosts;
 pub mod uftp;
 pub mod uftp_keymgt;

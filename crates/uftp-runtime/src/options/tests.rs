@@ -204,7 +204,10 @@ fn bad_values_name_the_option_and_what_was_expected() {
         ),
         ("uftpd -c 10239", "Invalid cache size"),
         ("uftpd -p 1044x", "Invalid port"),
-        ("uftpd -T /t", "option -T is not available yet"),
+        ("uftpd -N 20", "Invalid priority value"),
+        ("uftpd -N -21", "Invalid priority value"),
+        ("uftpd -N low", "Invalid priority value"),
+        ("uftpd -c 20971521", "Invalid cache size"),
         ("uftpd --protocol 5", "protocol 5 is not available yet"),
     ] {
         let message = complaint_about(line);
@@ -357,6 +360,12 @@ async fn what_is_meant_is_checked_as_a_whole() {
             2,
             "10.0.0.1 is not a multicast address",
         ),
+        ("uftpd -I lo -t -T /t", 1, "Cannot specify both -t and -T"),
+        (
+            "uftpd -I lo -s relative",
+            1,
+            "must specify absolute pathname for postreceive script",
+        ),
         ("uftpd -I nosuch0", 1, "invalid name/address nosuch0"),
     ] {
         let failure = uftpd(line).validate().await.unwrap_err();
@@ -401,7 +410,26 @@ async fn addresses_and_ids_get_their_defaults() {
         .unwrap();
     assert_eq!(job.config.uid, Uid(0x7F00_0001));
     assert_eq!(job.groups.len(), 1);
-    assert_eq!(job.dest_dirs.len(), 3);
+    assert_eq!(job.store.dest_dirs.len(), 3);
     let job = uftpd("uftpd -I lo -D ").validate().await.unwrap();
-    assert_eq!(job.dest_dirs, [std::path::PathBuf::from("/tmp")]);
+    assert_eq!(job.store.dest_dirs, [std::path::PathBuf::from("/tmp")]);
+
+    let line = "uftpd -I lo -D /d -A /a, -A /b -i -s /bin/true -T /t -T /u -N -5 -c 20971520";
+    let args = uftpd(line);
+    assert_eq!(args.priority, -5);
+    let job = args.validate().await.unwrap();
+    assert_eq!(job.config.cache_size, 20_971_520);
+    let store = crate::store::StoreConfig {
+        dest_dirs: vec!["/d".into()],
+        backup_dirs: vec!["/a".into(), "/b".into()],
+        temp_dir: Some("/u".into()),
+        move_individually: true,
+        post_receive: Some("/bin/true".into()),
+    };
+    assert_eq!(job.store, store);
+    let job = uftpd("uftpd -I lo -A  -t -T  -s ")
+        .validate()
+        .await
+        .unwrap();
+    assert!(job.store.backup_dirs.is_empty() && job.store.temp_dir.is_none());
 }

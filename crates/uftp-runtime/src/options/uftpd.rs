@@ -2,8 +2,6 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 
 use clap::Parser;
 use uftp_net::{Interface, SocketConfig};
@@ -13,8 +11,10 @@ use uftp_session::receiver::ReceiverConfig;
 use uftp_session::security::ReceiverSecurity;
 
 use super::common::{LogArgs, SocketArgs, socket_config};
+use super::files::FileArgs;
 use super::{Program, addresses, values};
 use crate::exit::Failure;
+use crate::store::StoreConfig;
 
 /// Sessions at once.
 const MAX_SESSIONS: usize = 100;
@@ -41,15 +41,14 @@ pub struct Args {
     #[arg(short = 'P', long, value_name = "FILE", help_heading = "Process")]
     pub pid_file: Option<OsString>,
 
-    /// Directories to receive into, comma separated: relative names go into the first, absolute
-    /// ones must lie in one of them
-    #[arg(short = 'D', long, value_name = "DIRS", help_heading = "Files",
-          action = clap::ArgAction::Append)]
-    pub dest_dir: Vec<OsString>,
+    /// Add this to the niceness of the process: up to 19 more patient, down to -20 more urgent
+    #[arg(short = 'N', long, value_name = "NICENESS", default_value = "0", help_heading = "Process",
+          value_parser = values::number::<i32>("Invalid priority value", -20..=19))]
+    pub priority: i32,
 
-    /// Receive into a temporary name beside the file's; this is always done
-    #[arg(short = 't', long, help_heading = "Files")]
-    pub temp_file: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub files: FileArgs,
 
     /// Bytes gathered before they are written to disk, 10240 to 20971520
     #[arg(short = 'c', long, value_name = "BYTES", default_value = "1048576", help_heading = "Files",
@@ -103,7 +102,7 @@ pub struct Args {
 
 impl Program for Args {
     const OPERANDS: &'static str = "";
-    const NOT_YET: &'static str = "ATisSoRrkKmNHh";
+    const NOT_YET: &'static str = "SoRrkKmHh";
 }
 
 /// A receiver, ready to run.
@@ -118,7 +117,7 @@ pub struct ReceiveJob {
     /// What to listen for.
     pub groups: Vec<IpAddr>,
     /// Where files go.
-    pub dest_dirs: Vec<PathBuf>,
+    pub store: StoreConfig,
 }
 
 impl Args {
@@ -128,6 +127,7 @@ impl Args {
     /// A sentence naming what is wrong, with the exit code for it.
     pub async fn validate(self) -> Result<ReceiveJob, Failure> {
         values::protocol_or_environment(self.protocol)?;
+        let store = self.files.validate()?;
         let named: Vec<_> = self
             .interface
             .into_iter()
@@ -150,16 +150,6 @@ impl Args {
                 groups.push(group);
             }
         }
-        let mut dest_dirs: Vec<PathBuf> = self
-            .dest_dir
-            .iter()
-            .flat_map(|dirs| dirs.as_bytes().split(|b| *b == b','))
-            .filter(|dir| !dir.is_empty())
-            .map(|dir| OsString::from_vec(dir.to_vec()).into())
-            .collect();
-        if dest_dirs.is_empty() {
-            dest_dirs.push("/tmp".into());
-        }
         let wildcard: IpAddr = match groups.iter().any(IpAddr::is_ipv6) {
             true => Ipv6Addr::UNSPECIFIED.into(),
             false => Ipv4Addr::UNSPECIFIED.into(),
@@ -177,7 +167,7 @@ impl Args {
             socket: socket_config(&self.socket, SocketAddr::new(wildcard, self.port)),
             interfaces,
             groups,
-            dest_dirs,
+            store,
         })
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 pub use receiver::ReceiverStatus;
+pub(crate) use receiver::receiver_word;
 pub use sender::SenderStatus;
 
 use crate::exit::Failure;

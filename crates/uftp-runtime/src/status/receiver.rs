@@ -54,7 +54,7 @@ impl ReceiverStatus {
                     server.unwrap_or_default().0,
                     printable(name),
                     size / 1024,
-                    word(*status)
+                    receiver_word(*status)
                 ));
             }
             ReceiverEventKind::Ended(_) => {
@@ -65,7 +65,8 @@ impl ReceiverStatus {
     }
 }
 
-fn word(status: CompleteStatus) -> &'static str {
+/// What a receiver calls the end of an item.
+pub(crate) fn receiver_word(status: CompleteStatus) -> &'static str {
     match status {
         CompleteStatus::OVERWRITE => "overwritten",
         CompleteStatus::SKIPPED => "skipped",

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use nix::dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat, renameat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, fsync, linkat, symlinkat, syncfs, unlinkat};
 
-/// Directories in one another beyond which a tree is not deleted.
-const MAX_DEPTH: usize = 200;
+/// Directories in one another beyond which a tree is not walked.
+pub(super) const MAX_DEPTH: usize = 200;
 
 /// An open directory.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Dir {
     }
 
     /// The directory `name` in this one.
-    fn child(&self, name: &OsStr) -> Result<Dir, Errno> {
+    pub(super) fn child(&self, name: &OsStr) -> Result<Dir, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         openat(&self.0, name, flags, Mode::empty()).map(Dir)
     }
@@ -105,14 +105,45 @@ impl Dir {
         Ok(openat(&self.0, name, flags, Mode::from_bits_truncate(0o644))?.into())
     }
 
+    /// Opens a file that is there, for writing.
+    pub(super) fn reopen(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        Ok(openat(&self.0, name, flags, Mode::empty())?.into())
+    }
+
+    /// Opens a file that is there, for reading.
+    pub(super) fn read(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        Ok(openat(&self.0, name, flags, Mode::empty())?.into())
+    }
+
     /// Makes a symbolic link.
     pub(super) fn link(&self, name: &OsStr, text: &OsStr) -> io::Result<()> {
         Ok(symlinkat(text, &self.0, name)?)
     }
 
-    /// Moves an entry within this directory, in the place of what is there.
-    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(renameat(&self.0, from, &self.0, to)?)
+    /// Moves an entry to another directory, at once in the place of what is there.
+    pub(super) fn move_to(&self, from: &OsStr, other: &Dir, to: &OsStr) -> io::Result<()> {
+        Ok(renameat(&self.0, from, &other.0, to)?)
+    }
+
+    /// Lets two entries that are there change places: at once where the file system can.
+    pub(super) fn swap_with(&self, from: &OsStr, other: &Dir, to: &OsStr) -> io::Result<()> {
+        match renameat2(&self.0, from, &other.0, to, RenameFlags::RENAME_EXCHANGE) {
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                let aside = OsString::from_iter([to, OsStr::new(".~uftp-old")]);
+                self.remove_tree(&aside)?;
+                other.move_to(to, self, &aside)?;
+                self.move_to(from, other, to)?;
+                self.move_to(&aside, self, from)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Gives a file or link a second name in another directory, where it must not be taken.
+    pub(super) fn second_name(&self, from: &OsStr, other: &Dir, to: &OsStr) -> io::Result<()> {
+        Ok(linkat(&self.0, from, &other.0, to, AtFlags::empty())?)
     }
 
     /// Removes anything but a directory; nothing there is fine.
@@ -134,6 +165,18 @@ impl Dir {
             }
         }
         Ok(true)
+    }
+
+    /// The names of the entries, as the system lists them.
+    pub(super) fn entries(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in dir::Dir::from_fd(self.child(OsStr::new("."))?.0)?.iter() {
+            let entry = entry?;
+            if !is_dots(entry.file_name()) {
+                names.push(os_str(entry.file_name()).to_owned());
+            }
+        }
+        Ok(names)
     }
 
     /// Removes `name` with all below it; nothing there is fine.
@@ -173,11 +216,20 @@ impl Dir {
         Ok(blocks.saturating_mul(size))
     }
 
-    /// Whether this process may make entries here.
-    pub(super) fn is_writable(&self) -> io::Result<()> {
-        use nix::unistd::{AccessFlags, faccessat};
-        let wanted = AccessFlags::W_OK | AccessFlags::X_OK;
-        Ok(faccessat(self, ".", wanted, AtFlags::AT_EACCESS)?)
+    /// Whether both are one directory.
+    pub(super) fn is(&self, other: &Dir) -> io::Result<bool> {
+        let (a, b) = (fstat(&self.0)?, fstat(&other.0)?);
+        Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+    }
+
+    /// Waits until the names in this directory are on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&self.0)?)
+    }
+
+    /// Waits until everything written to this file system is on the disk.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        Ok(syncfs(&self.0)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// Longest component every supported file system takes, NAME_MAX.
 const MAX_COMPONENT: usize = 255;
@@ -16,6 +16,13 @@ pub(super) struct Target {
     pub(super) parents: Vec<OsString>,
     /// The entry itself.
     pub(super) entry: OsString,
+}
+
+impl Target {
+    /// The way down as one relative path.
+    pub(super) fn path(&self) -> PathBuf {
+        self.parents.iter().chain([&self.entry]).collect()
+    }
 }
 
 /// Why a name is refused.

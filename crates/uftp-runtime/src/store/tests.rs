@@ -3,6 +3,12 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use uftp_proto::{FileId, GroupId, Instance, Uid};
 
+use std::path::{Path, PathBuf};
+
+use uftp_proto::BlockMap;
+use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_session::files::{IncomingFile, Offer, SessionFiles};
+
 use super::*;
 
 struct World {
@@ -31,17 +37,18 @@ impl World {
     }
 
     fn session_with(&self, set: impl FnOnce(&mut SessionInfo)) -> DiskSession {
-        let mut info = SessionInfo {
-            group: GroupId(0xABCD),
-            instance: Instance(0),
-            server: Uid(1),
-            server_addr: "10.0.0.1:1044".parse().unwrap(),
-            sync: false,
-            preview: false,
-        };
+        let mut info = info();
         set(&mut info);
-        let mut store = DiskStore::open(std::slice::from_ref(&self.dest)).unwrap();
-        store.open_session(&info)
+        self.store(|_| {}).open_session(&info)
+    }
+
+    fn store(&self, set: impl FnOnce(&mut StoreConfig)) -> DiskStore {
+        let mut config = StoreConfig {
+            dest_dirs: vec![self.dest.clone()],
+            ..StoreConfig::default()
+        };
+        set(&mut config);
+        DiskStore::open(&config).unwrap()
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -61,6 +68,17 @@ impl World {
     fn untouched(&self) {
         assert_eq!(fs::read(self.outside.join("victim")).unwrap(), b"keep");
         assert_eq!(fs::read_dir(&self.outside).unwrap().count(), 1);
+    }
+}
+
+fn info() -> SessionInfo {
+    SessionInfo {
+        group: GroupId(0xABCD),
+        instance: Instance(0),
+        server: Uid(1),
+        server_addr: "10.0.0.1:1044".parse().unwrap(),
+        sync: false,
+        preview: false,
     }
 }
 
@@ -351,10 +369,18 @@ fn unusable_destinations_are_told_apart() {
             "couldn't write to dest directory",
         ),
     ] {
-        let Err(failure) = DiskStore::open(&[path]) else {
+        let config = StoreConfig {
+            dest_dirs: vec![path],
+            ..StoreConfig::default()
+        };
+        let Err(failure) = DiskStore::open(&config) else {
             panic!("opened");
         };
         assert!(failure.message.contains(words), "{failure}");
         assert_eq!(failure.exit, crate::exit::Exit::CommandLine);
     }
 }
+
+mod backups;
+mod scripts;
+mod temp_dir;

@@ -1,0 +1,448 @@
+//! One session's files: offers answered, files opened, filled and put in their place.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::sys::stat::futimens;
+use nix::sys::time::TimeSpec;
+use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_proto::{BlockMap, FileId};
+use uftp_session::files::{IncomingFile, Offer, SessionFiles, SessionInfo};
+
+use super::backup::{self, Stamp};
+use super::beneath::{Dir, Entry};
+use super::name::{self, Target};
+use super::restart::Partial;
+use super::staging::Staging;
+use super::{Place, Root};
+use crate::log::{self, Tag};
+use crate::script::Call;
+
+/// What senders of protocol 4 take for "unknown" (behaviour §5.5).
+const UNKNOWN_SPACE: u64 = i64::MAX as u64;
+
+/// The disk side of one session.
+pub struct DiskSession {
+    place: Arc<Place>,
+    info: SessionInfo,
+    /// When it was announced.
+    announced: Stamp,
+    /// Its files in the temp directory, if there is one and the first file has been offered.
+    staging: Option<Staging>,
+    open: Option<Arriving>,
+}
+
+/// A regular file on its way in.
+struct Arriving {
+    offered: IncomingFile,
+    status: CompleteStatus,
+    file: File,
+    /// Where it is now.
+    from: Dir,
+    temporary: OsString,
+    /// Where it is to be.
+    parent: Dir,
+    target: Target,
+}
+
+/// An answer, or why the file is rejected.
+type Answer = Result<Offer, Rejection>;
+
+/// Why a file is rejected.
+#[derive(Debug, thiserror::Error)]
+enum Rejection {
+    #[error(transparent)]
+    Name(#[from] name::NameError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("a directory that is not empty has its name")]
+    DirectoryInPlace,
+    #[error("the link text is empty")]
+    EmptyLink,
+}
+
+impl DiskSession {
+    pub(super) fn new(place: Arc<Place>, info: &SessionInfo) -> DiskSession {
+        DiskSession {
+            place,
+            info: info.clone(),
+            announced: backup::stamp(),
+            staging: None,
+            open: None,
+        }
+    }
+
+    fn consider(&mut self, file: &IncomingFile) -> Answer {
+        self.drop_open();
+        if file.file_type == FileType::FREESPACE {
+            return Ok(self.free_space());
+        }
+        if self.is_restart_of_sync() {
+            return Ok(Offer::Abort(
+                "Sync mode and restart mode incompatible".into(),
+            ));
+        }
+        let target = name::resolve(&file.name, &self.roots_for_absolute_names())?;
+        self.stage()?;
+        match file.file_type {
+            FileType::REGULAR => self.regular(file, target),
+            FileType::DIRECTORY => self.directory(&target),
+            FileType::SYMLINK => self.link(file, &target),
+            FileType::DELETE => self.delete(&target),
+            _ => Ok(Offer::Abort("Invalid file type".into())),
+        }
+    }
+
+    /// Files of an interrupted session are no state of the destination to compare with.
+    fn is_restart_of_sync(&self) -> bool {
+        self.place.temp.is_some() && self.info.sync && self.info.instance.0 > 0
+    }
+
+    /// Directories that absolute names may lie in: none while files go elsewhere first.
+    fn roots_for_absolute_names(&self) -> Vec<&Path> {
+        match self.place.temp {
+            Some(_) => Vec::new(),
+            None => self.place.roots.iter().map(|r| r.path.as_path()).collect(),
+        }
+    }
+
+    /// Opens the session's own tree in the temp directory, if files go there first.
+    fn stage(&mut self) -> io::Result<()> {
+        if let (Some(temp), None) = (&self.place.temp, &self.staging) {
+            self.staging = Some(Staging::open(&temp.dir, &self.info, &self.place.claims)?);
+        }
+        Ok(())
+    }
+
+    fn regular(&mut self, file: &IncomingFile, target: Target) -> Answer {
+        let base = self.base(&target)?;
+        let there = match base.descend(&target.parents)? {
+            Some(parent) => parent.look(&target.entry)?,
+            None => Entry::Absent,
+        };
+        let staging = self.staging.as_ref();
+        if staging.is_some_and(|staging| staging.has_whole(there, file)) {
+            return Ok(done(CompleteStatus::NORMAL));
+        }
+        let status = if self.info.sync {
+            compare(there, file)
+        } else {
+            CompleteStatus::NORMAL
+        };
+        if status == CompleteStatus::SKIPPED || self.info.preview {
+            return Ok(done(status));
+        }
+        let to_come = file.size - staging.map_or(0, |staging| staging.present(file));
+        if base.free_space().is_ok_and(|free| to_come > free) {
+            return Ok(Offer::Abort("Not enough disk space".into()));
+        }
+        let parent = base.descend_making(&target.parents)?;
+        self.refuse_full_directory(&parent, &target, there)?;
+        let temporary = self.temporary(file, &target.entry);
+        let mut missing = None;
+        let (opened, from, temporary) = match &mut self.staging {
+            Some(staging) => {
+                let opened = staging.begin(file)?;
+                missing = opened.earlier.map(|partial| partial.missing);
+                (opened.file, opened.parts, opened.part)
+            }
+            None => {
+                parent.remove_file(&temporary)?;
+                (parent.create(&temporary)?, parent.again()?, temporary)
+            }
+        };
+        self.open = Some(Arriving {
+            offered: file.clone(),
+            status,
+            file: opened,
+            from,
+            temporary,
+            parent,
+            target,
+        });
+        Ok(Offer::Accept { status, missing })
+    }
+
+    fn directory(&self, target: &Target) -> Answer {
+        let base = self.base(target)?;
+        if self.info.preview {
+            let parent = base.descend(&target.parents)?;
+            let there = parent.map(|p| p.look(&target.entry)).transpose()?;
+            return Ok(done(match there {
+                Some(Entry::Directory) => CompleteStatus::SKIPPED,
+                _ => CompleteStatus::NORMAL,
+            }));
+        }
+        let parent = base.descend_making(&target.parents)?;
+        match parent.look(&target.entry)? {
+            Entry::Directory => return Ok(done(CompleteStatus::SKIPPED)),
+            Entry::Absent => {}
+            Entry::Regular { .. } | Entry::Other => {
+                self.back_up(&parent, target)?;
+                parent.remove_file(&target.entry)?;
+            }
+        }
+        parent.make(&target.entry).map_err(io::Error::from)?;
+        Ok(done(CompleteStatus::NORMAL))
+    }
+
+    fn link(&self, file: &IncomingFile, target: &Target) -> Answer {
+        if file.link.is_empty() {
+            return Err(Rejection::EmptyLink);
+        }
+        if file.link.contains(&0) {
+            return Err(name::NameError::Nul.into());
+        }
+        if !self.info.preview {
+            let parent = self.base(target)?.descend_making(&target.parents)?;
+            let there = parent.look(&target.entry)?;
+            self.refuse_full_directory(&parent, target, there)?;
+            let temporary = self.temporary(file, &target.entry);
+            parent.remove_file(&temporary)?;
+            parent.link(&temporary, OsStr::from_bytes(&file.link))?;
+            let put = self.put(&parent, &temporary, &parent, target);
+            if put.is_err() {
+                parent.remove_file(&temporary)?;
+            }
+            put?;
+        }
+        Ok(done(CompleteStatus::NORMAL))
+    }
+
+    fn delete(&self, target: &Target) -> Answer {
+        if !self.info.preview
+            && let Some(parent) = self.base(target)?.descend(&target.parents)?
+        {
+            self.back_up(&parent, target)?;
+            parent.remove_tree(&target.entry)?;
+        }
+        Ok(done(CompleteStatus::NORMAL))
+    }
+
+    fn free_space(&self) -> Offer {
+        let free = self.place.roots.first().map(|root| root.dir.free_space());
+        Offer::Done {
+            status: CompleteStatus::NORMAL,
+            free_space: Some(free.and_then(Result::ok).unwrap_or(UNKNOWN_SPACE)),
+            note: None,
+        }
+    }
+
+    /// The directory that `target` lies beneath.
+    fn base(&self, target: &Target) -> io::Result<Dir> {
+        match &self.staging {
+            Some(staging) => staging.tree().again(),
+            None => self.root(target)?.dir.again(),
+        }
+    }
+
+    fn root(&self, target: &Target) -> io::Result<&Root> {
+        let root = self.place.roots.get(target.root);
+        root.ok_or_else(|| io::Error::other("there is no destination directory"))
+    }
+
+    /// Keeps what is at `target` in the backup directory, if there is one.
+    fn back_up(&self, parent: &Dir, target: &Target) -> io::Result<()> {
+        let root = self.root(target)?;
+        let Some(dir) = &root.backup else {
+            return Ok(());
+        };
+        backup::keep(dir, &self.announced, &root.path, parent, target)
+            .map_err(|error| io::Error::new(error.kind(), format!("no backup was made: {error}")))
+    }
+
+    /// Moves a finished entry to its place, where a file, a link or an empty directory may be.
+    fn put(&self, from: &Dir, temporary: &OsStr, parent: &Dir, target: &Target) -> io::Result<()> {
+        self.back_up(parent, target)?;
+        if parent.look(&target.entry)? == Entry::Directory {
+            parent.remove_empty(&target.entry)?;
+        }
+        from.move_to(temporary, parent, &target.entry)
+    }
+
+    /// Without a backup a file never takes the place of a tree: what is in it would be lost
+    /// without a word.
+    fn refuse_full_directory(
+        &self,
+        parent: &Dir,
+        target: &Target,
+        there: Entry,
+    ) -> Result<(), Rejection> {
+        let lost = self.root(target)?.backup.is_none();
+        match there {
+            Entry::Directory if lost && !parent.is_empty(&target.entry)? => {
+                Err(Rejection::DirectoryInPlace)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs the script, if there is one, with these things received.
+    fn announce(&self, file: FileId, status: CompleteStatus, paths: &[PathBuf]) {
+        if let Some(script) = &self.place.script {
+            script.run(Call {
+                session: Tag { file, ..self.tag() },
+                server: self.info.server,
+                status,
+                paths,
+            });
+        }
+    }
+
+    /// The temp directory gives everything to the destination.
+    fn deliver(&mut self) -> io::Result<()> {
+        let place = Arc::clone(&self.place);
+        let (Some(temp), Some(root)) = (&place.temp, place.roots.first()) else {
+            return Ok(());
+        };
+        if self.info.preview {
+            return Ok(());
+        }
+        let moved = match &mut self.staging {
+            Some(staging) => staging.deliver(&root.dir, &root.path, temp.individually)?,
+            None => Vec::new(),
+        };
+        let calls: Vec<&[PathBuf]> = match temp.individually {
+            true => moved.chunks(1).collect(),
+            false => vec![&moved],
+        };
+        for paths in calls {
+            self.announce(FileId::SESSION, CompleteStatus::NORMAL, paths);
+        }
+        Ok(())
+    }
+
+    /// `NAME.~uftp-GROUPID-FILEID`, as deployed receivers name it.
+    fn temporary(&self, file: &IncomingFile, entry: &OsStr) -> OsString {
+        let tag = format!(".~uftp-{}-{:04X}", self.info.group, file.file.0);
+        name::temporary(entry, &tag)
+    }
+
+    /// Removes what arrived of a file that did not arrive whole.
+    fn drop_open(&mut self) {
+        let Some(arriving) = self.open.take() else {
+            return;
+        };
+        if let Err(error) = arriving.from.remove_file(&arriving.temporary) {
+            let name = log::printable(arriving.temporary.as_bytes());
+            log::line(
+                0,
+                Some(self.tag()),
+                format_args!("Couldn't remove {name}: {error}"),
+            );
+        }
+    }
+
+    fn tag(&self) -> Tag {
+        Tag {
+            group: self.info.group,
+            instance: self.info.instance,
+            file: FileId::SESSION,
+        }
+    }
+}
+
+impl SessionFiles for DiskSession {
+    fn offer(&mut self, file: &IncomingFile) -> Offer {
+        self.consider(file).unwrap_or_else(|why| Offer::Done {
+            status: CompleteStatus::REJECTED,
+            free_space: None,
+            note: Some(why.to_string()),
+        })
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let arriving = self.open.as_ref().ok_or_else(nothing_open)?;
+        arriving.file.write_all_at(data, offset)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let arriving = self.open.as_ref().ok_or_else(nothing_open)?;
+        if arriving.offered.mtime != 0 {
+            let time = TimeSpec::new(arriving.offered.mtime, 0);
+            futimens(&arriving.file, &time, &time)?;
+        }
+        let Arriving {
+            from,
+            temporary,
+            parent,
+            target,
+            ..
+        } = arriving;
+        self.put(from, temporary, parent, target)?;
+        if self.staging.is_none() {
+            let path = self.root(target)?.path.join(target.path());
+            self.announce(arriving.offered.file, arriving.status, &[path]);
+        }
+        self.open = None;
+        Ok(())
+    }
+
+    fn discard(&mut self, missing: &BlockMap) {
+        let kept = missing.missing() < missing.len();
+        if let Some(staging) = self.staging.as_mut().filter(|_| kept)
+            && let Some(arriving) = self.open.take()
+        {
+            let partial = Partial {
+                part: arriving.temporary,
+                name: arriving.offered.name,
+                size: arriving.offered.size,
+                mtime: arriving.offered.mtime,
+                block_size: arriving.offered.block_size,
+                missing: missing.clone(),
+            };
+            if let Err(error) = staging.keep(partial) {
+                let text = format_args!("Couldn't keep what was received: {error}");
+                log::line(0, Some(self.tag()), text);
+            }
+        }
+        self.drop_open();
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        self.drop_open();
+        self.deliver()
+    }
+
+    fn end(&mut self, _complete: bool) {
+        self.drop_open();
+        if let Some(staging) = self.staging.take() {
+            staging.end();
+        }
+    }
+}
+
+impl Drop for DiskSession {
+    fn drop(&mut self) {
+        self.drop_open();
+    }
+}
+
+/// What a file in sync mode is to what is there (behaviour §5.5.1).
+fn compare(there: Entry, offered: &IncomingFile) -> CompleteStatus {
+    match there {
+        Entry::Absent => CompleteStatus::NORMAL,
+        Entry::Regular { mtime, .. } if mtime > offered.mtime => CompleteStatus::SKIPPED,
+        Entry::Regular { size, mtime } if mtime == offered.mtime && size == offered.size => {
+            CompleteStatus::SKIPPED
+        }
+        _ => CompleteStatus::OVERWRITE,
+    }
+}
+
+fn done(status: CompleteStatus) -> Offer {
+    Offer::Done {
+        status,
+        free_space: None,
+        note: None,
+    }
+}
+
+fn nothing_open() -> io::Error {
+    io::Error::other("no file is open")
+}

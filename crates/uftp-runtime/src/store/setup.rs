@@ -1,0 +1,136 @@
+//! The directories of a receiver, opened and tried out before anything is received (cli §3.1).
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::beneath::Dir;
+use super::{Root, TempDir};
+use crate::exit::Failure;
+
+/// Where received files go, and what else is done with them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StoreConfig {
+    /// The first takes all relative names, the others only absolute names that lie in them.
+    pub dest_dirs: Vec<PathBuf>,
+    /// For each destination where replaced files are kept; empty if they are not.
+    pub backup_dirs: Vec<PathBuf>,
+    /// Where files stay until their session is over.
+    pub temp_dir: Option<PathBuf>,
+    /// Move file by file out of `temp_dir`, instead of replacing whole directories.
+    pub move_individually: bool,
+    /// The program to run with what was received.
+    pub post_receive: Option<PathBuf>,
+}
+
+impl StoreConfig {
+    /// Opens and tries the destination and backup directories.
+    pub(super) fn open_roots(&self) -> Result<Vec<Root>, Failure> {
+        let backups = self.backup_dirs.len();
+        if backups > 0 && backups != self.dest_dirs.len() {
+            return Err(Failure::command_line(format!(
+                "Must specify same number of backup directories (-A) as dest directories (-D): \
+                 {} and {}",
+                backups,
+                self.dest_dirs.len()
+            )));
+        }
+        let mut roots = Vec::new();
+        for (index, path) in self.dest_dirs.iter().enumerate() {
+            let dir = open(path, "dest")?;
+            let backup = self
+                .backup_dirs
+                .get(index)
+                .map(|backup| open_beside(backup, "backup", &dir, path))
+                .transpose()?;
+            roots.push(Root {
+                path: path.clone(),
+                dir,
+                backup,
+            });
+        }
+        Ok(roots)
+    }
+
+    /// Opens and tries the temp directory, if there is one.
+    pub(super) fn open_temp(&self, roots: &[Root]) -> Result<Option<TempDir>, Failure> {
+        let (Some(path), Some(root)) = (&self.temp_dir, roots.first()) else {
+            return Ok(None);
+        };
+        if !self.backup_dirs.is_empty() {
+            return Err(Failure::command_line(
+                "Cannot specify both -T and -A: a temp directory leaves no backups",
+            ));
+        }
+        if roots.len() > 1 {
+            return Err(Failure::command_line(
+                "Cannot specify -T with more than one dest directory (-D)",
+            ));
+        }
+        Ok(Some(TempDir {
+            dir: open_beside(path, "temp", &root.dir, &root.path)?,
+            individually: self.move_individually,
+        }))
+    }
+}
+
+/// Opens a directory of this kind, in which it must be possible to make files.
+fn open(path: &Path, kind: &str) -> Result<Dir, Failure> {
+    if !path.is_absolute() {
+        return Err(Failure::command_line(format!(
+            "must specify absolute pathname for {kind} directory, not {}",
+            path.display()
+        )));
+    }
+    let tried = Dir::open(path).and_then(|dir| {
+        let scratch = scratch();
+        dir.remove_file(&scratch)?;
+        dir.create(&scratch)?;
+        dir.remove_file(&scratch)?;
+        Ok(dir)
+    });
+    tried.map_err(|error| {
+        Failure::command_line(format!(
+            "couldn't write to {kind} directory: {}: {error}",
+            path.display()
+        ))
+    })
+}
+
+/// Opens a directory of this kind, which must be another than `dest`, but on its file system.
+fn open_beside(path: &Path, kind: &str, dest: &Dir, dest_path: &Path) -> Result<Dir, Failure> {
+    let dir = open(path, kind)?;
+    let trouble = |what: String| {
+        Failure::command_line(format!(
+            "{what}: {} and {}",
+            path.display(),
+            dest_path.display()
+        ))
+    };
+    if dir.is(dest).unwrap_or(false) {
+        let what = format!("corresponding {kind} dir and dest dir must be different");
+        return Err(trouble(what));
+    }
+    match try_move(&dir, dest).and_then(|()| try_move(dest, &dir)) {
+        Ok(()) => Ok(dir),
+        Err(error) => Err(trouble(format!(
+            "couldn't move files between {kind} directory and dest directory ({error}); both must \
+             be on the same file system"
+        ))),
+    }
+}
+
+fn try_move(from: &Dir, to: &Dir) -> io::Result<()> {
+    let scratch = scratch();
+    from.remove_file(&scratch)?;
+    from.create(&scratch)?;
+    let moved = from.move_to(&scratch, to, &scratch);
+    from.remove_file(&scratch)?;
+    moved?;
+    to.remove_file(&scratch)
+}
+
+/// A name no other receiver tries out at the same time.
+fn scratch() -> OsString {
+    format!("_uftptmp_{}", std::process::id()).into()
+}
