@@ -15,6 +15,7 @@ pub mod exit;
 pub mod herald;
 pub mod keyfile;
 pub mod keymgt;
+pub mod keys;
 pub mod log;
 pub mod names;
 pub mod options;

@@ -15,6 +15,7 @@ use crate::daemon::{self, PidFile};
 use crate::driver::{Control, Daemon, Driver, Tally, Watcher};
 use crate::exit::{Exit, Failure};
 use crate::herald::Herald;
+use crate::keys;
 use crate::log::{self, Sink};
 use crate::names::Names;
 use crate::options::Parsed;
@@ -60,6 +61,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let socket = common::bind(&job.socket)?;
     let listener = Listener {
         interfaces: job.interfaces.clone(),
+        sources: job.config.security.sources(),
     };
     listener.join_all(&socket, &job.groups)?;
     let mut signals = Signals::catch(true)
@@ -124,6 +126,11 @@ async fn watch(
 }
 
 fn introduce(job: &ReceiveJob) {
+    job.config
+        .security
+        .keys
+        .iter()
+        .for_each(|key| keys::introduce(key));
     say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
     let join = |list: Vec<String>| list.join(", ");
     let groups = join(job.groups.iter().map(ToString::to_string).collect());
@@ -170,6 +177,8 @@ impl Process {
 /// The interfaces groups are joined on.
 struct Listener {
     interfaces: Vec<Interface>,
+    /// Whose packets groups are joined for; `None` for everybody's.
+    sources: Option<Vec<IpAddr>>,
 }
 
 impl Listener {
@@ -187,11 +196,16 @@ impl Listener {
         let mut failed = format!("cannot join {group}: no interface of -I has an {family} address");
         let mut joined = false;
         for interface in self.speaking(group) {
-            match socket.join(group, interface) {
-                Ok(()) => joined = true,
-                Err(error) => {
-                    say!(1, "{error}");
-                    failed = error.to_string();
+            for done in self.each_source(group, |source| match source {
+                None => socket.join(group, interface),
+                Some(source) => socket.join_source(group, source, interface),
+            }) {
+                match done {
+                    Ok(()) => joined = true,
+                    Err(error) => {
+                        say!(1, "{error}");
+                        failed = error.to_string();
+                    }
                 }
             }
         }
@@ -200,8 +214,24 @@ impl Listener {
 
     fn leave(&self, socket: &Socket, group: IpAddr) {
         for interface in self.speaking(group) {
-            if let Err(error) = socket.leave(group, interface) {
+            let done = self.each_source(group, |source| match source {
+                None => socket.leave(group, interface),
+                Some(source) => socket.leave_source(group, source, interface),
+            });
+            for error in done.into_iter().filter_map(Result::err) {
                 say!(3, "{error}");
+            }
+        }
+    }
+
+    /// Does something for each source a group is joined for, or once for all.
+    fn each_source<T>(&self, group: IpAddr, act: impl Fn(Option<IpAddr>) -> T) -> Vec<T> {
+        match &self.sources {
+            None => vec![act(None)],
+            Some(sources) => {
+                let alike = |s: &&IpAddr| s.is_ipv4() == group.is_ipv4();
+                let sources = sources.iter().filter(alike);
+                sources.map(|source| act(Some(*source))).collect()
             }
         }
     }
@@ -230,7 +260,7 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         let kind = event.kind.clone();
         self.herald.event(event);
         match kind {
-            ReceiverEventKind::Join(group) => {
+            ReceiverEventKind::Join(group) | ReceiverEventKind::JoinFrom { group, .. } => {
                 if let Err(reason) = self.listener.join(socket, group) {
                     machine.receiver.join_failed(now, group, &reason);
                 }

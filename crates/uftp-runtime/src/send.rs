@@ -14,8 +14,8 @@ use crate::common;
 use crate::driver::{Control, Driver, Tally, Watcher};
 use crate::exit::{Exit, Failure};
 use crate::log::{self, LogFile, Sink, Tag, time};
-use crate::options::Parsed;
 use crate::options::uftp::{Args, SendJob};
+use crate::options::{Parsed, security};
 use crate::progress::{Display, Reporter, Shared};
 use crate::restart::Restart;
 use crate::say;
@@ -174,6 +174,7 @@ fn introduce(job: &SendJob, tag: Tag, stamped: bool) {
         tell!("Starting at {}", time::ctime());
     }
     let config = &job.config;
+    security::introduce(config.security.as_ref());
     match config.rate {
         Rate::SelfClocked => tell!("Transfer rate: full interface speed"),
         Rate::Tfmcc(_) => tell!("Transfer rate: dynamic via TFMCC"),

@@ -30,7 +30,7 @@ pub struct HostEntry {
     /// It answers for others (`-j`).
     pub proxy: bool,
     /// Of its key, if the list gives one.
-    pub fingerprint: Option<[u8; 20]>,
+    pub fingerprint: Option<Fingerprint>,
     /// Its id, if it can be told without asking the resolver.
     uid: Option<Uid>,
 }
@@ -161,7 +161,7 @@ pub async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failur
             uid,
             name,
             proxy,
-            fingerprint: fingerprint.map(Fingerprint),
+            fingerprint,
         });
     }
     Ok(clients)
@@ -193,7 +193,7 @@ fn read_file(path: &OsStr, kind: &Kind, entries: &mut Vec<HostEntry>) -> Result<
     Ok(())
 }
 
-fn entry(name: &str, fingerprint: Option<[u8; 20]>, kind: &Kind) -> Result<HostEntry, Failure> {
+fn entry(name: &str, fingerprint: Option<Fingerprint>, kind: &Kind) -> Result<HostEntry, Failure> {
     if name.len() > MAX_HOST {
         return Err(Failure::command_line(format!(
             "name too long: {name} (option {}): expected at most {MAX_HOST} characters",
@@ -210,28 +210,13 @@ fn entry(name: &str, fingerprint: Option<[u8; 20]>, kind: &Kind) -> Result<HostE
 
 /// 20 bytes in hexadecimal, with or without colons. Anything else is refused: an entry whose
 /// fingerprint cannot be read must not pass for one without.
-fn fingerprint(name: &str, text: &str) -> Result<[u8; 20], Failure> {
-    let digits: String = if text.contains(':') {
-        text.split(':').map(|part| format!("{part:0>2}")).collect()
-    } else {
-        text.to_owned()
-    };
-    let mut bytes = [0; 20];
-    let plain = digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).ok();
-        *byte = pair
-            .and_then(|p| u8::from_str_radix(p, 16).ok())
-            .unwrap_or(0);
-    }
-    if plain {
-        Ok(bytes)
-    } else {
-        Err(Failure::command_line(format!(
+fn fingerprint(name: &str, text: &str) -> Result<Fingerprint, Failure> {
+    text.parse().map_err(|_| {
+        Failure::command_line(format!(
             "invalid fingerprint {text} of {name} in the host list: expected 20 hexadecimal \
              bytes joined by colons"
-        )))
-    }
+        ))
+    })
 }
 
 /// The id of an entry that is a number or an address.
@@ -327,7 +312,7 @@ mod tests {
             ),
         ]);
         let ok = ok.unwrap();
-        assert_eq!(ok.last().unwrap().fingerprint.unwrap()[19], 0xff);
+        assert_eq!(ok.last().unwrap().fingerprint.unwrap().0[19], 0xff);
         let clients = resolve(ok).await.unwrap();
         let names: Vec<_> = clients.iter().map(|c| (c.name.as_str(), c.uid.0)).collect();
         assert_eq!(names, [("0x1", 1), ("0x2", 2), ("0x3", 3)]);

@@ -9,6 +9,8 @@ pub mod common;
 pub mod congestion;
 pub mod files;
 pub mod hosts;
+pub mod security;
+pub mod servers;
 pub mod uftp;
 pub mod uftp_keymgt;
 pub mod uftpd;

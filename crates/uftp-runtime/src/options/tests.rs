@@ -127,6 +127,8 @@ fn good_values() {
     ] {
         uftp(ok);
     }
+    uftp("uftp -Y aes256-ccm -h sha512 -w keyex -e ecdh_ecdsa:secp521r1 -c -k f -K secp384r1 f");
+    uftpd("uftpd -E -k a,b -K rsa:2048,ec:secp256r1 -S list -o");
     uftpd("uftpd -c 10240 -t -B 65536 -x 0 --protocol 4");
 }
 
@@ -181,10 +183,10 @@ fn bad_values_name_the_option_and_what_was_expected() {
         ("uftp -r 1:1:nan f", "Invalid max_grtt"),
         ("uftp -r 1:1:2:3 f", "Invalid grtt"),
         ("uftp -Y rot13 f", "Invalid keytype"),
-        (
-            "uftp -Y aes256-gcm f",
-            "cipher aes256-gcm is not available yet",
-        ),
+        ("uftp -h md5 f", "Invalid hashtype"),
+        ("uftp -w aead f", "Invalid sigtype"),
+        ("uftp -e dh f", "Invalid keyextype"),
+        ("uftp -e ecdh_rsa:P-256 f", "Invalid curve"),
         ("uftp -C tfmcc:max=0 f", "Invalid rate"),
         ("uftp -C pgmcc f", "Invalid congestion control type"),
         ("uftp --protocol 3 f", "protocol 3 is not available yet"),
@@ -194,7 +196,7 @@ fn bad_values_name_the_option_and_what_was_expected() {
             "Invalid protocol: expected 3, 4 or 5",
         ),
         ("uftp f -R", "option -R (--rate) requires an argument"),
-        ("uftp f -w x", "option -w is not available yet"),
+        ("uftp f -w x", "Invalid sigtype"),
         ("uftp -8 f", "unknown option -8"),
         ("uftp --nonsense f", "unknown option --nonsense"),
         ("uftp --rat 5 f", "unknown option --rat"),
@@ -343,6 +345,22 @@ async fn what_is_meant_is_checked_as_a_whole() {
         ("uftp f -I nosuch0", 1, "invalid name/address nosuch0"),
         ("uftp f -M 230.4.4.1 -P ff15::1", 2, "IP version mismatch"),
         ("uftp f -M ff15::1", 2, "an IPv6 public address"),
+        (
+            "uftp f -Y aes256-gcm -k /no/key",
+            3,
+            "/no/key: failed to open key file",
+        ),
+        ("uftp f -Y aes256-gcm -K 100", 1, "Invalid new key length"),
+        (
+            "uftp f -Y aes256-gcm -e ecdh_rsa -K ec:secp256r1",
+            3,
+            "the session cannot be encrypted: key exchange ecdh_rsa needs an RSA key",
+        ),
+        (
+            "uftp f -Y aes256-gcm -h sha512 -K 512",
+            3,
+            "the session cannot be encrypted",
+        ),
         ("uftp f -P 10.0.0.x", 1, "Invalid private address 10.0.0."),
         (
             "uftp f -I 127.0.0.1 -M ff15::1 -P ff15::x",
@@ -367,6 +385,28 @@ async fn what_is_meant_is_checked_as_a_whole() {
             "must specify absolute pathname for postreceive script",
         ),
         ("uftpd -I nosuch0", 1, "invalid name/address nosuch0"),
+        (
+            "uftpd -I lo -k /no/key",
+            3,
+            "/no/key: failed to open key file",
+        ),
+        (
+            "uftpd -I lo -k /no/a,/no/b -K ec:secp256r1",
+            1,
+            "1 keys are to be made",
+        ),
+        ("uftpd -I lo -K rsa:100", 1, "Invalid key size"),
+        ("uftpd -I lo -o", 1, "SSM mode enabled but no server list"),
+        (
+            "uftpd -I lo -S /no/list",
+            1,
+            "Couldn't open server list /no/list",
+        ),
+        (
+            "uftpd -I lo -o -S /dev/null",
+            1,
+            "Invalid source specific multicast address: 230.4.4.1",
+        ),
     ] {
         let failure = uftpd(line).validate().await.unwrap_err();
         assert!(failure.message.starts_with(want), "{line}: {failure}");

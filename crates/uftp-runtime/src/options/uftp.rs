@@ -17,6 +17,7 @@ use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 use super::common::{LogArgs, SocketArgs, socket_config};
 use super::congestion::{self, CongestionControl};
 use super::hosts::HostEntry;
+use super::security::SenderArgs;
 use super::{Program, addresses, hosts, values};
 use crate::exit::Failure;
 use crate::restart::Restart;
@@ -93,11 +94,6 @@ pub struct Args {
     /// Receivers only say what --sync would do
     #[arg(short = 'Z', long, help_heading = "Transfer")]
     pub sync_preview: bool,
-
-    /// Encryption of the session; only none yet
-    #[arg(short = 'Y', long, value_name = "CIPHER", default_value = "none", help_heading = "Transfer",
-          value_parser = values::cipher)]
-    pub cipher: values::NoCipher,
 
     /// Generation of the protocol; also from the environment variable UFTP_PROTOCOL
     #[arg(long, value_name = "3|4|5", help_heading = "Transfer", value_parser = values::protocol)]
@@ -210,6 +206,10 @@ pub struct Args {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub security: SenderArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub socket: SocketArgs,
 
     #[command(flatten)]
@@ -232,7 +232,7 @@ pub enum ProgressMode {
 
 impl Program for Args {
     const OPERANDS: &'static str = "FILE... ";
-    const NOT_YET: &'static str = "hweck";
+    const NOT_YET: &'static str = "";
 }
 
 /// A sender, ready to run.
@@ -272,11 +272,21 @@ impl Args {
         let listed = self.listed()?;
         let files = self.files(restart.as_ref())?;
         let source = self.source_options()?;
+        let security = self.security.validate(version)?;
         let clients = match (&restart, listed) {
             (Some(restart), _) => Some(restart.clients.clone()),
             (None, Some(listed)) => Some(hosts::resolve(listed).await?),
             (None, None) => None,
         };
+        let compared = security.as_ref().is_some_and(|s| s.suite().client_auth);
+        let mut listed = clients.iter().flatten();
+        if !compared && listed.any(|c| c.fingerprint.is_some()) {
+            say!(
+                1,
+                "The fingerprints in the host list are compared only in encrypted sessions with \
+                 client authentication (-Y, -c)"
+            );
+        }
         let (group, instance) = match &restart {
             // Never the last: such a file is refused.
             Some(restart) => (restart.group, restart.instance.0.saturating_add(1)),
@@ -336,7 +346,7 @@ impl Args {
                     (false, false) => SyncMode::Off,
                 },
                 min_clients: self.min_clients,
-                security: None,
+                security,
             },
             socket: SocketConfig {
                 multicast_interface: Some(interface.clone()),

@@ -8,10 +8,10 @@ use uftp_net::{Interface, SocketConfig};
 use uftp_proto::Uid;
 use uftp_proto::wire::Version;
 use uftp_session::receiver::ReceiverConfig;
-use uftp_session::security::ReceiverSecurity;
 
 use super::common::{LogArgs, SocketArgs, socket_config};
 use super::files::FileArgs;
+use super::security::ReceiverArgs;
 use super::{Program, addresses, values};
 use crate::exit::Failure;
 use crate::store::StoreConfig;
@@ -56,7 +56,7 @@ pub struct Args {
     pub cache_size: usize,
 
     /// Refuse sessions that are not encrypted
-    #[arg(short = 'E', long, help_heading = "Sessions")]
+    #[arg(short = 'E', long, help_heading = "Encryption")]
     pub require_encryption: bool,
 
     /// Generation of the protocol; also from the environment variable UFTP_PROTOCOL
@@ -93,6 +93,10 @@ pub struct Args {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub security: ReceiverArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub socket: SocketArgs,
 
     #[command(flatten)]
@@ -102,7 +106,7 @@ pub struct Args {
 
 impl Program for Args {
     const OPERANDS: &'static str = "";
-    const NOT_YET: &'static str = "SoRrkKmHh";
+    const NOT_YET: &'static str = "RrHh";
 }
 
 /// A receiver, ready to run.
@@ -162,7 +166,7 @@ impl Args {
                 cache_size: self.cache_size,
                 max_sessions: MAX_SESSIONS,
                 require_encryption: self.require_encryption,
-                security: ReceiverSecurity::default(),
+                security: self.security.validate(&groups).await?,
             },
             socket: socket_config(&self.socket, SocketAddr::new(wildcard, self.port)),
             interfaces,

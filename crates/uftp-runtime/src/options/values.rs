@@ -171,29 +171,3 @@ pub fn protocol_or_environment(option: Option<Version>) -> Result<Version, crate
         _ => Ok(Version::V4),
     }
 }
-
-/// The session is not encrypted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoCipher;
-
-/// `-Y`: no cipher yet but none.
-pub fn cipher(text: &str) -> Result<NoCipher, String> {
-    const CIPHERS: [&str; 8] = [
-        "des",
-        "3des",
-        "aes128-cbc",
-        "aes256-cbc",
-        "aes128-gcm",
-        "aes256-gcm",
-        "aes128-ccm",
-        "aes256-ccm",
-    ];
-    match text {
-        "none" => Ok(NoCipher),
-        _ if CIPHERS.contains(&text) => Err(format!("cipher {text} is not available yet")),
-        _ => Err(format!(
-            "Invalid keytype: expected none, {}",
-            CIPHERS.join(", ")
-        )),
-    }
-}

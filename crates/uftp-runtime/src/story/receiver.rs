@@ -35,6 +35,13 @@ impl ReceiverStory {
                 }
             }
             K::Join(group) => say(3, format_args!("Joining {group}")),
+            K::Secured(suite) => {
+                let weak = suite.weaknesses();
+                if !weak.is_empty() {
+                    let weak = weak.join(", ");
+                    say(1, format_args!("Weak algorithms in use: {weak}"));
+                }
+            }
             K::JoinFrom { group, sources } => {
                 say(3, format_args!("Joining {group} from {sources:?}"));
             }

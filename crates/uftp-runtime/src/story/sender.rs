@@ -170,10 +170,13 @@ impl SenderStory {
                 let reason = printable(reason.as_bytes());
                 let name = name(*client);
                 if *by_client {
-                    self.say(1, format_args!("Transfer aborted by {name}: {reason}"));
+                    self.aborted_by(&name, &reason);
                 } else {
                     self.say(1, format_args!("Aborting {name}: {reason}"));
                 }
+            }
+            E::Declined { client, reason } => {
+                self.aborted_by(&name(*client), &printable(reason.as_bytes()));
             }
             E::DuplicateUid { client } => self.say(
                 1,
@@ -198,6 +201,13 @@ impl SenderStory {
             // What has no classic line, and what is added later, tells itself.
             #[allow(unreachable_patterns)]
             other => self.say(3, format_args!("{other:?}")),
+        }
+    }
+
+    fn aborted_by(&self, name: &str, reason: &str) {
+        self.say(1, format_args!("Transfer aborted by {name}: {reason}"));
+        if reason == NO_COMPATIBLE_KEY {
+            self.say(1, format_args!("{MAKE_KEYS_MEET}"));
         }
     }
 
@@ -295,6 +305,12 @@ impl SenderStory {
         log::line(verbosity, Some(self.tag), text);
     }
 }
+
+/// How a receiver of 4.x says that it has no key of the size or curve of the sender's.
+const NO_COMPATIBLE_KEY: &str = "No client key compatible with server key";
+const MAKE_KEYS_MEET: &str = "A 4.x receiver needs a key of the same size or curve as the sender's: \
+     give it one (uftpd -K rsa:2048), or send with one like its own (its default is the weak \
+     uftp -K 512)";
 
 /// The usual causes, in the order to look for them.
 const NOBODY_REGISTERED: &str = "Nobody registered. Usual causes: no uftpd runs there; another \

@@ -7,6 +7,7 @@ use uftp_proto::wire::{self, Announce, CcType, DecodeError, Pace, Problem, Versi
 
 use super::config::ReceiverConfig;
 use crate::counters::Refusal;
+use crate::security::is_source_specific;
 
 /// What an ANNOUNCE settles for the whole session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,14 +73,6 @@ pub(super) fn consider(
         controlled: cc == CcType::TFMCC,
         private,
     })
-}
-
-/// Whether a group is of the range for source specific multicast: 232/8 or ff3x::/32 (RFC 4607).
-fn is_source_specific(group: IpAddr) -> bool {
-    match group {
-        IpAddr::V4(group) => matches!(group.octets(), [232, ..]),
-        IpAddr::V6(group) => matches!(group.segments(), [0xff30..=0xff3f, 0, ..]),
-    }
 }
 
 /// What to do about an ANNOUNCE that cannot be decoded. If its list names us, the sender learns

@@ -1,5 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
+use uftp_proto::crypto::Suite;
 use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
 
@@ -35,6 +36,8 @@ pub enum ReceiverEventKind {
         /// The group that will carry the session; `None` in a unicast session.
         private: Option<IpAddr>,
     },
+    /// The session is encrypted, with these algorithms.
+    Secured(Suite),
     /// The driver must join this group, before it next polls for transmits, and on failure call
     /// [`Receiver::join_failed`](super::Receiver::join_failed).
     Join(IpAddr),

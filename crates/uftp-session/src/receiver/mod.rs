@@ -271,6 +271,7 @@ impl<F: FileStore> Receiver<F> {
             group: info.group,
             instance: info.instance,
         };
+        let suite = security.as_ref().map(|s| *s.client.suite());
         let files = self.store.open_session(&info);
         let uid = self.config.uid;
         let mut session =
@@ -288,6 +289,9 @@ impl<F: FileStore> Receiver<F> {
                 private,
             },
         );
+        if let Some(suite) = suite {
+            self.tell(id, ReceiverEventKind::Secured(suite));
+        }
         if let Some(group) = private
             && self.groups.enter(group)
         {

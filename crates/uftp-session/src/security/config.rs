@@ -194,6 +194,14 @@ pub struct ServerEntry {
     pub fingerprint: Option<Fingerprint>,
 }
 
+/// Whether a group is of the range for source specific multicast: 232/8 or ff3x::/32 (RFC 4607).
+pub fn is_source_specific(group: IpAddr) -> bool {
+    match group {
+        IpAddr::V4(group) => matches!(group.octets(), [232, ..]),
+        IpAddr::V6(group) => matches!(group.segments(), [0xff30..=0xff3f, 0, ..]),
+    }
+}
+
 /// Encryption that cannot be set up, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecurityError {

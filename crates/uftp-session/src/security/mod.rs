@@ -27,7 +27,9 @@ mod replay;
 mod server;
 
 pub use client::{Answer, Client, Invitation};
-pub use config::{ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry};
+pub use config::{
+    ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
+};
 pub use keyring::Keyring;
 pub use replay::ReplayWindow;
 pub use server::{Admission, Peer, Rejection, Server};

@@ -178,6 +178,13 @@ pub enum SenderEvent {
         /// Whether the receiver said so, rather than we.
         by_client: bool,
     },
+    /// A host that is not in the session would not register when it was announced.
+    Declined {
+        /// Who.
+        client: Uid,
+        /// Why.
+        reason: String,
+    },
     /// One id answers from two addresses: two receivers share it.
     DuplicateUid {
         /// The id.

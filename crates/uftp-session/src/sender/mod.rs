@@ -331,7 +331,10 @@ impl<S: FileSource> Sender<S> {
         if let Some(at) = s.clients.find(uid) {
             return Ok(at);
         }
-        if matches!(message, Message::Abort(_)) {
+        if let Message::Abort(abort) = message {
+            if s.is_open() && matches!(self.phase, Phase::Announcing(_)) {
+                s.note_declined(uid, &abort.reason);
+            }
             return Err(Refusal::UnknownSource);
         }
         if !s.is_open() {

@@ -55,12 +55,17 @@ pub(super) struct Session {
     aborted_last: bool,
     /// A receiver was lost or aborted: fatal when the operator wants all or nothing.
     pub(super) lost_one: bool,
+    /// Hosts told of as having declined the announcement.
+    declined: Vec<Uid>,
     /// Some receiver took some item.
     pub(super) accepted: bool,
     /// Echoes older than this were never ours.
     first_stamp: WireTime,
     refusals: RefusalLimit,
 }
+
+/// Most hosts told of as having declined the announcement of an open group.
+const MOST_DECLINED: usize = 16;
 
 struct OutgoingAbort {
     to: SocketAddr,
@@ -116,6 +121,7 @@ impl Session {
             aborts: VecDeque::new(),
             aborted_last: false,
             lost_one: false,
+            declined: Vec::new(),
             accepted: false,
             refusals: RefusalLimit::new(now),
         };
@@ -274,6 +280,17 @@ impl Session {
                 client,
                 reason,
                 by_client,
+            });
+        }
+    }
+
+    /// Notes that a host would not even register; the first few times, for anybody can say so.
+    pub(super) fn note_declined(&mut self, client: Uid, reason: &str) {
+        if self.declined.len() < MOST_DECLINED && !self.declined.contains(&client) {
+            self.declined.push(client);
+            self.events.push_back(SenderEvent::Declined {
+                client,
+                reason: reason.to_owned(),
             });
         }
     }

@@ -127,7 +127,7 @@ fn the_story_of_an_encrypted_session() {
             &"CONNECT"
         ]
     );
-    let kinds: Vec<_> = stage.receiver(0).kinds().skip(2).take(6).cloned().collect();
+    let kinds: Vec<_> = stage.receiver(0).kinds().skip(3).take(6).cloned().collect();
     assert_eq!(
         kinds,
         [

@@ -1,0 +1,387 @@
+//! Options about encryption, keys and trust of both programs (cli §1.7, §2.1, §3.1).
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use clap::Args;
+use uftp_proto::crypto::{
+    Cipher, Curve, Hash, KeyExchange, KeyKind, KeySpec, PrivateKey, SignatureType, Suite,
+};
+use uftp_proto::wire::Version;
+use uftp_session::security::{ReceiverSecurity, SenderSecurity, is_source_specific};
+
+use super::servers;
+use crate::exit::{Exit, Failure};
+use crate::keys;
+
+/// Options of the sender.
+#[derive(Args, Clone, PartialEq, Debug)]
+#[command(next_help_heading = "Encryption")]
+pub struct SenderArgs {
+    /// Cipher: none, des, 3des, aes128-cbc, aes256-cbc, aes128-gcm, aes256-gcm, aes128-ccm,
+    /// aes256-ccm
+    #[arg(short = 'Y', long, value_name = "CIPHER", default_value = "none", value_parser = cipher)]
+    pub cipher: CipherChoice,
+
+    /// Hash: sha1, sha256, sha384, sha512
+    #[arg(short = 'h', long, value_name = "HASH", default_value = "sha256",
+          value_parser = word::<Hash>("Invalid hashtype"))]
+    pub hash: Hash,
+
+    /// What authenticates packets of the CBC ciphers: hmac, or keyex for a signature on each
+    #[arg(short = 'w', long, value_name = "TYPE", default_value = "hmac",
+          value_parser = word::<SignatureType>("Invalid sigtype"))]
+    pub signature: SignatureType,
+
+    /// Key exchange: rsa, ecdh_rsa[:CURVE], ecdh_ecdsa[:CURVE], or a curve
+    /// [default: ecdh_rsa or ecdh_ecdsa, as the key is]
+    #[arg(short = 'e', long, value_name = "EXCHANGE", value_parser = exchange)]
+    pub key_exchange: Option<Exchange>,
+
+    /// Receivers must prove an identity; fingerprints in host lists are compared with it
+    #[arg(short = 'c', long)]
+    pub client_auth: bool,
+
+    /// File with our private key; with -K it is made and stored there
+    #[arg(short = 'k', long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+
+    /// Make a new key: bits of an RSA key, a curve, or rsa:BITS or ec:CURVE [default: rsa:2048]
+    #[arg(short = 'K', long, value_name = "KEY")]
+    pub new_key: Option<String>,
+}
+
+/// A cipher, or none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CipherChoice(pub Option<Cipher>);
+
+/// What `-e` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exchange {
+    /// `None` if the key decides.
+    kind: Option<KeyExchange>,
+    /// Of the ephemeral keys.
+    curve: Curve,
+}
+
+impl SenderArgs {
+    /// How sessions are encrypted, if they are. Reads or makes the key.
+    ///
+    /// # Errors
+    /// A key or an algorithm that cannot be had, or that do not go together.
+    pub fn validate(&self, version: Version) -> Result<Option<SenderSecurity>, Failure> {
+        let Some(cipher) = self.cipher.0 else {
+            return Ok(None);
+        };
+        cipher.ensure_available().map_err(|why| {
+            Failure::command_line(format!("Keytype not supported: {why} (option -Y)"))
+        })?;
+        let asked = self.key_exchange.and_then(|e| e.kind);
+        let key = self.key(asked)?;
+        let suite = Suite {
+            cipher,
+            hash: self.hash,
+            key_exchange: asked.unwrap_or(match key.kind() {
+                KeyKind::Rsa { .. } => KeyExchange::EcdhRsa,
+                KeyKind::Ec(_) => KeyExchange::EcdhEcdsa,
+            }),
+            signature: match cipher.is_aead() {
+                true => SignatureType::Aead,
+                false => self.signature,
+            },
+            client_auth: self.client_auth,
+        };
+        let curve = self.key_exchange.map_or(Curve::DEFAULT, |e| e.curve);
+        SenderSecurity::new(version, suite, key, curve)
+            .map(Some)
+            .map_err(|why| {
+                Failure::new(
+                    Exit::Keys,
+                    format!("the session cannot be encrypted: {why} (options -Y -h -w -e -k)"),
+                )
+            })
+    }
+
+    fn key(&self, asked: Option<KeyExchange>) -> Result<Arc<PrivateKey>, Failure> {
+        let spec = match (&self.new_key, asked) {
+            (Some(text), _) => Some(new_key(text, asked)?),
+            (None, _) if self.key_file.is_some() => None,
+            (None, Some(KeyExchange::EcdhEcdsa)) => Some(KeySpec::Ec(Curve::DEFAULT)),
+            (None, _) => Some(KeySpec::DEFAULT_RSA),
+        };
+        match (spec, &self.key_file) {
+            (Some(spec), path) => keys::make(spec, path.as_deref()),
+            (None, Some(path)) => keys::read(path),
+            (None, None) => keys::make(KeySpec::DEFAULT_RSA, None),
+        }
+    }
+}
+
+/// Says what protects the session, and what does not.
+pub fn introduce(security: Option<&SenderSecurity>) {
+    use crate::say;
+    let Some(security) = security else {
+        say!(2, "Data leaves unencrypted; -Y aes256-gcm encrypts it");
+        return;
+    };
+    let suite = security.suite();
+    keys::introduce(security.identity());
+    if suite.key_exchange.is_ecdh() {
+        say!(2, "Loaded ECDH key with curve {}", security.curve());
+    }
+    let mut weak: Vec<_> = suite.weaknesses().iter().map(ToString::to_string).collect();
+    let kind = security.identity().kind();
+    if kind.is_weak() {
+        weak.push(format!("key ({kind})"));
+    }
+    if suite.key_exchange.is_ecdh() && security.curve().is_weak() {
+        weak.push(format!("curve {}", security.curve()));
+    }
+    if !weak.is_empty() {
+        say!(
+            1,
+            "Weak algorithms in use: {}; better are AES, sha256, ecdh_rsa or ecdh_ecdsa, and keys \
+             of 2048 bits",
+            weak.join(", ")
+        );
+    }
+}
+
+/// Options of the receiver.
+#[derive(Args, Clone, PartialEq, Debug)]
+#[command(next_help_heading = "Encryption")]
+pub struct ReceiverArgs {
+    /// Files with our private keys, comma separated; with -K they are made and stored there
+    #[arg(short = 'k', long, value_name = "FILES", action = clap::ArgAction::Append)]
+    pub key_file: Vec<OsString>,
+
+    /// Make new keys, comma separated: rsa:BITS or ec:CURVE. Without -k and -K, keys are made as
+    /// senders need them
+    #[arg(short = 'K', long, value_name = "KEYS", action = clap::ArgAction::Append,
+          value_delimiter = ',')]
+    pub new_key: Vec<String>,
+
+    /// File with the senders to listen to, one a line: uid|address[|fingerprint]. If all groups
+    /// of -M are source specific, they are joined for these senders only
+    #[arg(short = 'S', long, value_name = "FILE", action = clap::ArgAction::Append)]
+    pub server_list: Vec<PathBuf>,
+
+    /// Join groups for the senders of -S only (source specific multicast)
+    #[arg(short = 'o', long)]
+    pub ssm: bool,
+
+    /// Keys are in the machine's key store; Windows only
+    #[arg(short = 'm', long, hide = true)]
+    pub system_keys: bool,
+}
+
+impl ReceiverArgs {
+    /// Keys and trust; `groups` are those announcements come to. Reads and makes keys, reads the
+    /// lists, asks the resolver.
+    ///
+    /// # Errors
+    /// A key or list that cannot be had, or groups that are not source specific where they have
+    /// to be.
+    pub async fn validate(&self, groups: &[std::net::IpAddr]) -> Result<ReceiverSecurity, Failure> {
+        let servers = match self.server_list.is_empty() {
+            true => None,
+            false => Some(servers::read(&self.server_list).await?),
+        };
+        let source_specific = match (&servers, self.ssm) {
+            (None, true) => {
+                return Err(Failure::command_line(
+                    "SSM mode enabled but no server list specified (options -o, -S)",
+                ));
+            }
+            (None, false) => false,
+            (Some(_), true) => {
+                if let Some(group) = groups.iter().find(|g| !is_source_specific(**g)) {
+                    return Err(Failure::command_line(format!(
+                        "Invalid source specific multicast address: {group} (options -o, -M): \
+                         expected one of 232.0.0.0/8 or ff3x::/32"
+                    )));
+                }
+                true
+            }
+            (Some(_), false) => groups.iter().all(|g| is_source_specific(*g)),
+        };
+        Ok(ReceiverSecurity {
+            keys: self.keys()?,
+            servers,
+            source_specific,
+        })
+    }
+
+    fn keys(&self) -> Result<Vec<Arc<PrivateKey>>, Failure> {
+        let files: Vec<&Path> = self
+            .key_file
+            .iter()
+            .flat_map(|list| list.as_bytes().split(|b| *b == b','))
+            .filter(|file| !file.is_empty())
+            .map(|file| Path::new(std::ffi::OsStr::from_bytes(file)))
+            .collect();
+        let specs: Vec<KeySpec> = self
+            .new_key
+            .iter()
+            .filter(|spec| !spec.is_empty())
+            .map(|spec| {
+                spec.parse()
+                    .map_err(|why| Failure::command_line(format!("{why} (option -K)")))
+            })
+            .collect::<Result<_, _>>()?;
+        if specs.is_empty() {
+            return files.into_iter().map(keys::read).collect();
+        }
+        if !files.is_empty() && files.len() != specs.len() {
+            return Err(Failure::command_line(format!(
+                "{} keys are to be made (option -K) but {} files are named for them (option -k): \
+                 expected as many",
+                specs.len(),
+                files.len()
+            )));
+        }
+        let path = |at: usize| files.get(at).copied();
+        let made = specs.iter().enumerate();
+        made.map(|(at, spec)| keys::make(*spec, path(at))).collect()
+    }
+}
+
+/// `-Y`.
+fn cipher(text: &str) -> Result<CipherChoice, String> {
+    match text {
+        "none" => Ok(CipherChoice(None)),
+        _ => text
+            .parse()
+            .map(|cipher| CipherChoice(Some(cipher)))
+            .map_err(|why| format!("Invalid keytype: {why}, none")),
+    }
+}
+
+/// One of the names of an algorithm; `phrase` begins the complaint.
+fn word<T>(phrase: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    move |text| text.parse().map_err(|why| format!("{phrase}: {why}"))
+}
+
+/// `-e`: of protocol 4, or a bare curve as in protocol 5.
+fn exchange(text: &str) -> Result<Exchange, String> {
+    if let Ok(curve) = text.parse() {
+        return Ok(Exchange { kind: None, curve });
+    }
+    let (kind, curve) = match text.split_once(':') {
+        None => (text, None),
+        Some((kind, curve)) => (kind, Some(curve)),
+    };
+    let kind: KeyExchange = kind
+        .parse()
+        .map_err(|why| format!("Invalid keyextype: {why}, or a curve"))?;
+    match (kind, curve) {
+        (_, None) => Ok(Curve::DEFAULT),
+        (KeyExchange::Rsa, Some(_)) => {
+            return Err("Invalid keyextype: rsa takes no curve".to_owned());
+        }
+        (_, Some(curve)) => curve.parse(),
+    }
+    .map(|curve| Exchange {
+        kind: Some(kind),
+        curve,
+    })
+    .map_err(|why| format!("Invalid curve: {why}"))
+}
+
+/// `-K` of the sender: as `-e` has it, or with its kind in front.
+fn new_key(text: &str, asked: Option<KeyExchange>) -> Result<KeySpec, Failure> {
+    let spec = if text.contains(':') {
+        text.parse()
+            .map_err(|why: uftp_proto::crypto::BadKeySpec| why.to_string())
+    } else if let (Ok(bits), true) = (text.parse(), asked != Some(KeyExchange::EcdhEcdsa)) {
+        KeySpec::rsa(bits).map_err(|_| {
+            "Invalid new key length: expected 512 to 8192 bits, in steps of 32".to_owned()
+        })
+    } else {
+        match (text.parse(), asked) {
+            (Ok(curve), None | Some(KeyExchange::EcdhEcdsa)) => Ok(KeySpec::Ec(curve)),
+            (Err(why), Some(KeyExchange::EcdhEcdsa)) => Err(format!("Invalid curve: {why}")),
+            _ => {
+                Err("Invalid new key length: expected 512 to 8192 bits, in steps of 32".to_owned())
+            }
+        }
+    };
+    spec.map_err(|why| Failure::command_line(format!("{why} (option -K, value '{text}')")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exchanges_of_both_generations() {
+        let curve = |name: &str| name.parse::<Curve>().unwrap();
+        for (text, kind, name) in [
+            ("rsa", Some(KeyExchange::Rsa), "prime256v1"),
+            ("ecdh_rsa", Some(KeyExchange::EcdhRsa), "prime256v1"),
+            (
+                "ecdh_rsa:secp384r1",
+                Some(KeyExchange::EcdhRsa),
+                "secp384r1",
+            ),
+            (
+                "ecdh_ecdsa:secp521r1",
+                Some(KeyExchange::EcdhEcdsa),
+                "secp521r1",
+            ),
+            ("secp384r1", None, "secp384r1"),
+        ] {
+            let expected = Exchange {
+                kind,
+                curve: curve(name),
+            };
+            assert_eq!(exchange(text), Ok(expected), "{text}");
+        }
+        for (text, says) in [
+            ("", "Invalid keyextype"),
+            (":", "Invalid keyextype"),
+            ("dh", "Invalid keyextype"),
+            ("rsa:junk", "Invalid keyextype: rsa takes no curve"),
+            ("ecdh_rsa:", "Invalid curve"),
+            ("ecdh_rsa:P-256", "Invalid curve"),
+        ] {
+            let told = exchange(text).unwrap_err();
+            assert!(told.starts_with(says), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn new_keys_of_both_generations() {
+        let (rsa, ecdsa) = (Some(KeyExchange::EcdhRsa), Some(KeyExchange::EcdhEcdsa));
+        let p384 = KeySpec::Ec("secp384r1".parse().unwrap());
+        for (text, asked, spec) in [
+            ("1024", rsa, KeySpec::Rsa(1024)),
+            ("2048", None, KeySpec::Rsa(2048)),
+            ("rsa:2048", rsa, KeySpec::Rsa(2048)),
+            ("secp384r1", ecdsa, p384),
+            ("secp384r1", None, p384),
+            ("ec:secp384r1", ecdsa, p384),
+        ] {
+            assert_eq!(new_key(text, asked).unwrap(), spec, "{text}");
+        }
+        for (text, asked, says) in [
+            ("511", rsa, "Invalid new key length"),
+            ("1000", rsa, "Invalid new key length"),
+            ("secp384r1", rsa, "Invalid new key length"),
+            ("2048", ecdsa, "Invalid curve"),
+            ("rsa:", rsa, "Invalid key size"),
+            ("ec:x", ecdsa, "Invalid curve"),
+        ] {
+            let told = new_key(text, asked).unwrap_err();
+            assert!(told.message.starts_with(says), "{text}: {told}");
+            assert_eq!(told.exit, Exit::CommandLine);
+        }
+    }
+}
