@@ -68,6 +68,8 @@ cases! {
     killed_receiver,
     receiver_that_is_no_longer_heard,
     replaced_file,
+    congestion_controlled,
+    congestion_controlled_with_loss,
 }
 
 fn one_megabyte(parties: Parties) -> Result<()> {
@@ -416,6 +418,52 @@ fn replaced_file(parties: Parties) -> Result<()> {
     sent.ended_with(0)?;
     sent.resulted("copy", &[1], 1)?;
     all_received([receiver], &content, 1)
+}
+
+/// Three files under TFMCC, without any loss.
+fn congestion_controlled(parties: Parties) -> Result<()> {
+    let world = World::new("tfmcc", 4)?;
+    let content = files(&world, 3, 6_000_000)?;
+    let receivers = start_receivers(&world, parties, 1..=3)?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .args(&["-C", "tfmcc"])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1, 2, 3], 3)?;
+    all_received(receivers, &content, 3)
+}
+
+/// Two files under TFMCC that lose one packet in fifty.
+fn congestion_controlled_with_loss(parties: Parties) -> Result<()> {
+    let world = World::new("tfmccloss", 3)?;
+    let content = files(&world, 2, 1_500_000)?;
+    for host in 1..=2 {
+        world.lose_incoming(host, PORT, 20)?;
+    }
+    let receivers = start_receivers(&world, parties, 1..=2)?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .args(&["-C", "tfmcc"])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.resulted("copy", &[1, 2], 2)?;
+    all_received(receivers, &content, 2)?;
+    for host in 1..=2 {
+        assert!(world.lost(host)? > 10, "host {host} lost nothing");
+    }
+    Ok(())
+}
+
+/// A directory with `count` files of `size` bytes.
+fn files(world: &World, count: usize, size: u64) -> Result<PathBuf> {
+    let content = world.make_dir("content")?;
+    for number in 0..count {
+        write_file(&content.join(format!("file{number}")), size)?;
+    }
+    Ok(content)
 }
 
 /// A directory with one file of `size` bytes.
