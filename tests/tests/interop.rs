@@ -10,8 +10,8 @@ use std::{
 
 use nix::sys::signal::Signal;
 use uftp_tests::{
-    Content, Family, HostId, Receiver, Result, Suite, World, eventually, patience, write_file,
-    write_tree,
+    Content, Failure, Family, HostId, Receiver, Result, Suite, World, eventually, patience,
+    write_file, write_tree,
 };
 
 /// UDP port of the receivers.
@@ -432,7 +432,25 @@ fn congestion_controlled(parties: Parties) -> Result<()> {
         .run(BOUND)?;
     sent.ended_with(0)?;
     sent.resulted("copy", &[1, 2, 3], 3)?;
+    if let Suite::Ours = parties.sender {
+        others_report_in_the_last_file(&world)?;
+    }
     all_received(receivers, &content, 3)
+}
+
+/// Receivers that do not limit the rate must be heard in every file, not only the first.
+fn others_report_in_the_last_file(world: &World) -> Result<()> {
+    let path = world.log_path("sender0");
+    let doing = |error| Failure::io(format!("reading {}", path.display()), error);
+    let log = std::fs::read_to_string(&path).map_err(doing)?;
+    let last = log.rsplit("sending as:").next().unwrap_or_default();
+    let reports = last.lines().filter(|line| line.contains("Got CC rate"));
+    let others = reports.filter(|line| !line.ends_with("CLR")).count();
+    assert!(
+        others > 0,
+        "nobody but the limiting receiver reports:\n{last}"
+    );
+    Ok(())
 }
 
 /// Two files under TFMCC that lose one packet in fifty.
