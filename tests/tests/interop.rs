@@ -420,14 +420,15 @@ fn replaced_file(parties: Parties) -> Result<()> {
     all_received([receiver], &content, 1)
 }
 
-/// Three files under TFMCC, without any loss.
+/// Three files under TFMCC, without any loss, at a rate at which each takes several rounds of
+/// feedback.
 fn congestion_controlled(parties: Parties) -> Result<()> {
     let world = World::new("tfmcc", 4)?;
-    let content = files(&world, 3, 6_000_000)?;
+    let content = files(&world, 3, 5_000_000)?;
     let receivers = start_receivers(&world, parties, 1..=3)?;
     let sent = world
         .sender(parties.sender, 0)
-        .args(&["-C", "tfmcc"])
+        .args(&["-C", "tfmcc:max=40000"])
         .files_of(&content)?
         .run(BOUND)?;
     sent.ended_with(0)?;

@@ -210,3 +210,32 @@ fn losses_delay_but_do_not_prevent() {
         );
     }
 }
+
+#[test]
+fn congestion_is_controlled_under_cover() {
+    use std::time::Duration;
+    use uftp_session::congestion::Limits;
+    use uftp_session::sender::Rate;
+    use uftp_sim::{Loss, PathConfig};
+    for loss in [0.0, 0.02] {
+        let path = PathConfig {
+            delay: Duration::from_millis(10),
+            loss: Loss::Random(loss),
+            ..PathConfig::default()
+        };
+        let suite = suite(Cipher::Aes256Gcm, Hash::Sha256, KeyExchange::EcdhEcdsa);
+        let mut scenario = scene(1, 3, suite).paths(path, path);
+        scenario.items = vec![file("one", 400_000), file("two", 400_000)];
+        let scenario = scenario.configure(|c| c.rate = Rate::Tfmcc(Limits::default()));
+        let stage = scenario.stage().play(LIMIT);
+        stage.assert_all_whole();
+        for f in [Function::CongCtrl, Function::FileSeg] {
+            let clear = stage.world.sent(stage.sender).of(f).datagrams;
+            assert_eq!(clear, 0, "{f:?} in the clear");
+        }
+        let reports = |e: &&E| matches!(e, E::RateReported { .. });
+        assert!(stage.sender().events().filter(reports).count() > 20);
+        let lost = |e: &&E| matches!(e, E::ClientLost { .. });
+        assert_eq!(stage.sender().events().filter(lost).count(), 0);
+    }
+}

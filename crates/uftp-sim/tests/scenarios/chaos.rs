@@ -3,6 +3,7 @@
 use rand::RngExt;
 use rand::rngs::StdRng;
 use uftp_proto::FileId;
+use uftp_session::congestion::Limits;
 use uftp_session::files::SendItem;
 use uftp_session::sender::{FileOutcome, GrttBounds, Rate};
 use uftp_sim::scenario::{receiver_addr, receiver_uid};
@@ -72,8 +73,9 @@ fn stage(seed: u64) -> (Stage, StdRng) {
     let config = &mut scenario.config;
     config.block_size = [64, 100, 512, 1300, 1472, 8800][rng.random_range(0..6)];
     config.robust = rng.random_range(20..=30);
-    config.rate = match rng.random_range(0..4) {
+    config.rate = match rng.random_range(0..5) {
         0 => Rate::SelfClocked,
+        4 => Rate::Tfmcc(Limits::default()),
         1 => Rate::Fixed(rng.random_range(50_000..500_000)),
         _ => Rate::Fixed(rng.random_range(500_000..50_000_000)),
     };
