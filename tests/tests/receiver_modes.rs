@@ -418,3 +418,78 @@ fn restart(interrupt: impl FnOnce(&mut Stage, &uftp_tests::Program) -> Result<()
     })?;
     stage.receiver.stop().map(drop)
 }
+
+#[test]
+fn write_cache() -> Result<()> {
+    for (args, written) in [(&["-c", "10240"][..], true), (&["-c", "1048576"], false)] {
+        let stage = Stage::new("cache", args)?;
+        write_file(&stage.content.join("file"), 900_000)?;
+        let sender = stage.sender().rate("4000").files_of(&stage.content)?;
+        let sender = sender.start()?;
+        under_way(&stage.world, 300_000)?;
+        let part = below(stage.receiver.dest())?;
+        let length = fs::metadata(&part[0])?.len();
+        assert_eq!(
+            length > 100_000,
+            written,
+            "{args:?}: {length} bytes on disk"
+        );
+        sender.finish(BOUND)?.ended_with(0)?;
+        stage.receiver.holds(&stage.content)?;
+        stage.receiver.stop()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn priority() -> Result<()> {
+    let mut niceness = Vec::new();
+    for args in [&[][..], &["-N", "3"]] {
+        let mut stage = Stage::new("priority", args)?;
+        let tasks = format!("/proc/{}/task", stage.receiver.program().pid());
+        let mut of_threads = Vec::new();
+        for task in fs::read_dir(tasks)? {
+            let stat = fs::read_to_string(task?.path().join("stat"))?;
+            // The name may have blanks; after it the niceness is the seventeenth.
+            let fields = stat.rsplit(')').next().unwrap_or_default();
+            let nice = fields.split_whitespace().nth(16);
+            of_threads.push(nice.and_then(|nice| nice.parse::<i32>().ok()));
+        }
+        of_threads.dedup();
+        assert_eq!(of_threads.len(), 1, "all threads alike: {of_threads:?}");
+        niceness.push(of_threads[0].unwrap_or_default());
+        stage.receiver.stop()?;
+    }
+    assert_eq!(niceness[1], (niceness[0] + 3).min(19));
+    Ok(())
+}
+
+/// Directories and scripts that cannot serve end it before it listens, and are told.
+#[test]
+fn unsuitable_directories() -> Result<()> {
+    let world = World::new("unsuitable", 2)?;
+    let dir = world.make_dir("dir")?.display().to_string();
+    let dest = world.dir().join("receiver1.dest").display().to_string();
+    for (args, words) in [
+        (
+            ["-T", "relative"],
+            "must specify absolute pathname for temp directory",
+        ),
+        (["-T", &dest], "must be different"),
+        (["-A", &dest], "must be different"),
+        (["-A", "/proc"], "couldn't write to backup directory"),
+        (["-T", "/dev/shm"], "same file system"),
+        (
+            ["-s", "relative"],
+            "must specify absolute pathname for postreceive script",
+        ),
+        (["-tT", &dir], "Cannot specify both -t and -T"),
+    ] {
+        let Err(failure) = world.receiver(Suite::Ours, 1).args(&args).start() else {
+            return Err(Failure::new(format!("{args:?} was accepted")));
+        };
+        let log = fs::read_to_string(world.log_path("receiver1"))?;
+        assert!(log.contains(words), "{args:?}: {failure}\n{log}");
+    }
+    Ok(())
+}
