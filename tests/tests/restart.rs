@@ -1,0 +1,174 @@
+//! Sessions that are resumed: whom a sender leaves in its restart file, and what it sends again.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use uftp_tests::{
+    Failure, Family, Program, Result, Suite, World, eventually, patience, write_file,
+};
+
+const BOUND: Duration = Duration::from_secs(60);
+
+/// `uftp` in the world's directory, where restart files go, with options for short runs.
+fn sender(world: &World, suite: Suite, args: &[&str]) -> Result<Command> {
+    let mut command = world.command(0, &suite.program("uftp")?);
+    command
+        .current_dir(world.dir())
+        .args(["-I", &world.address(0, Family::V4).to_string()])
+        .args(["-s", "10", "-r", "0.1:0.03:5"])
+        .args(args);
+    Ok(command)
+}
+
+fn run(world: &World, name: &str, command: Command) -> Result<Option<i32>> {
+    let mut program = Program::start(name, command, &world.log_path(name))?;
+    Ok(program.wait(BOUND)?.code)
+}
+
+/// The only restart file in the world's directory.
+fn restart_file(world: &World) -> Result<PathBuf> {
+    let entries = fs::read_dir(world.dir()).map_err(|e| Failure::io("reading the world", e))?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with("_restart"))
+        .collect();
+    match (found.pop(), found.len()) {
+        (Some(path), 0) => Ok(path),
+        (last, _) => Err(Failure::new(format!(
+            "there should be one restart file: {found:?} {last:?}"
+        ))),
+    }
+}
+
+/// A file of `size` bytes to send.
+fn content(world: &World, size: u64) -> Result<PathBuf> {
+    let dir = world.make_dir("content")?;
+    write_file(&dir.join("file"), size)?;
+    Ok(dir)
+}
+
+fn resumes_for_the_absent(first: Suite) -> Result<()> {
+    let world = World::new("absent", 3)?;
+    let content = content(&world, 300_000)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let args = ["-R", "50000", "-H", "0x1,0x2", "-f", "content/file"];
+    let code = run(&world, "first", sender(&world, first, &args)?)?;
+    assert_eq!(code, Some(0), "lost receivers do not change the exit code");
+    let file = restart_file(&world)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let group = name
+        .trim_start_matches("_group_")
+        .trim_end_matches("_restart");
+    assert_eq!(group.len(), 8, "{name}");
+    receiver.holds(&content)?;
+    let before = receiver.status()?;
+    receiver.stop()?;
+
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let late = world.receiver(Suite::Ours, 2).start()?;
+    let resume = ["-R", "50000", "-F", &name, "-S", "status"];
+    let code = run(&world, "second", sender(&world, Suite::Ours, &resume)?)?;
+    assert_eq!(code, Some(0));
+    late.holds(&content)?;
+    assert_eq!(late.status()?[0].field(3), group, "the same session");
+    assert_eq!(receiver.status()?, before, "who had finished is not asked");
+    let status = fs::read_to_string(world.dir().join("status")).unwrap_or_default();
+    assert!(status.starts_with("CONNECT;success;0x2\n"), "{status}");
+    assert!(!status.contains("0x1;"), "{status}");
+    let log = fs::read_to_string(world.log_path("second")).unwrap_or_default();
+    assert!(log.contains(group), "{log}");
+    assert!(file.exists(), "success does not remove it");
+    receiver.stop()?;
+    late.stop().map(drop)
+}
+
+#[test]
+fn ours_resumes_for_the_absent() -> Result<()> {
+    resumes_for_the_absent(Suite::Ours)
+}
+
+/// What 4.10.2 leaves, an administrator can finish with ours.
+#[test]
+fn ours_resumes_what_the_reference_left() -> Result<()> {
+    resumes_for_the_absent(Suite::Reference)
+}
+
+/// Interrupted at half, the resumed run sends the other half only: the receiver keeps what it has
+/// in its temporary directory.
+#[test]
+fn only_what_is_missing_is_sent_again() -> Result<()> {
+    const SIZE: u64 = 8_000_000;
+    let world = World::new("half", 2)?;
+    let content = content(&world, SIZE)?;
+    let temp = world.make_dir("temp")?;
+    let temp = temp.to_string_lossy().into_owned();
+    let receiver = world.receiver(Suite::Reference, 1).args(&["-T", &temp]);
+    let receiver = receiver.start()?;
+    let args = ["-R", "24000", "-H", "0x1", "-f", "content/file"];
+    let log = world.log_path("first");
+    let mut first = Program::start("first", sender(&world, Suite::Ours, &args)?, &log)?;
+    let start = world.received_bytes(1)?;
+    eventually("half of the file", patience(), || {
+        match world.received_bytes(1) {
+            Ok(now) if now - start > SIZE / 2 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    first.signal(Signal::SIGINT);
+    assert_eq!(first.wait(BOUND)?.code, Some(6), "{}", first.output());
+    let name = restart_file(&world)?;
+    let name = name.to_string_lossy();
+    eventually("the receiver to keep its half", patience(), || {
+        let entries = fs::read_dir(Path::new(&temp)).map_err(|error| error.to_string())?;
+        let kept = entries.flatten().any(|entry| entry.path().is_file());
+        kept.then_some(()).ok_or("no restart file".to_owned())
+    })?;
+
+    let before = world.received_bytes(1)?;
+    let resume = ["-R", "24000", "-F", &name];
+    let code = run(&world, "second", sender(&world, Suite::Ours, &resume)?)?;
+    assert_eq!(code, Some(0));
+    receiver.holds(&content)?;
+    let again = world.received_bytes(1)? - before;
+    assert!(
+        again < SIZE * 6 / 10,
+        "{again} bytes for the missing half of {SIZE}"
+    );
+    receiver.stop().map(drop)
+}
+
+#[test]
+fn conflicts_and_damaged_files_are_refused() -> Result<()> {
+    let world = World::new("conflict", 1)?;
+    content(&world, 10)?;
+    let code = run(
+        &world,
+        "leaving",
+        sender(&world, Suite::Ours, &["-H", "0x1", "-f", "content/file"])?,
+    )?;
+    assert_eq!(code, Some(7), "written also when nobody registered");
+    let file = restart_file(&world)?;
+    let name = file.to_string_lossy().into_owned();
+    let mut bytes = fs::read(&file).unwrap_or_default();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(world.dir().join("damaged"), &bytes).unwrap();
+    for (args, words) in [
+        (vec!["-F", &name, "-H", "0x1"], "both -H and -F"),
+        (vec!["-F", &name, "-i", "list"], "both -i and -F"),
+        (vec!["-F", &name, "-z"], "restart mode and sync mode"),
+        (vec!["-F", "damaged"], "checksum is wrong"),
+        (vec!["-F", "missing"], "Failed to open restart file"),
+    ] {
+        let log = world.log_path("refused");
+        let mut program = Program::start("refused", sender(&world, Suite::Ours, &args)?, &log)?;
+        assert_eq!(program.wait(BOUND)?.code, Some(1), "{args:?}");
+        assert!(program.output().contains(words), "{}", program.output());
+    }
+    Ok(())
+}
