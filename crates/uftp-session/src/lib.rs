@@ -24,6 +24,7 @@ pub mod grtt;
 pub mod link;
 pub mod pacing;
 pub mod policy;
+pub mod proxy;
 pub mod receiver;
 pub mod security;
 pub mod sender;

@@ -11,7 +11,7 @@ mod event;
 mod nak;
 mod outbox;
 mod session;
-mod table;
+pub(crate) mod table;
 mod timing;
 mod transfer;
 
@@ -59,6 +59,8 @@ pub struct Receiver<F: FileStore> {
     clock: Clock,
     rng: StdRng,
     keyring: Keyring,
+    /// Where answers go, if not to where an ANNOUNCE came from.
+    proxy: Option<SocketAddr>,
     /// The second being counted and the refusals answered in it.
     refusals: (Instant, u32),
 }
@@ -78,8 +80,15 @@ impl<F: FileStore> Receiver<F> {
             events: VecDeque::new(),
             counters: Counters::default(),
             now,
+            proxy: None,
             refusals: (now, 0),
         }
+    }
+
+    /// From now on sessions are answered through this response proxy. Encrypted ones are refused:
+    /// they would need its keys.
+    pub fn answer_through(&mut self, proxy: SocketAddr) {
+        self.proxy = Some(proxy);
     }
 
     /// A datagram arrived.
@@ -279,6 +288,9 @@ impl<F: FileStore> Receiver<F> {
         if terms.controlled {
             session.report_rates(self.rng.next_u64());
         }
+        if let Some(proxy) = self.proxy {
+            session.answer_through(proxy);
+        }
         self.sessions.insert(id, session);
         let private = terms.private;
         self.tell(
@@ -315,6 +327,11 @@ impl<F: FileStore> Receiver<F> {
         let Some(info) = &announce.encryption else {
             return Ok(None);
         };
+        if self.proxy.is_some() {
+            return Err(Objection::Abort(
+                "Response proxy set but haven't gotten key yet",
+            ));
+        }
         if !self.may_refuse(now) {
             // Judging is dear, and what is refused now would stay without an answer.
             return Err(Objection::Ignore(Refusal::Limit));
@@ -372,7 +389,7 @@ impl<F: FileStore> Receiver<F> {
                 header.group,
                 header.instance,
             ),
-            to: from,
+            to: self.proxy.unwrap_or(from),
             reason: words.to_owned(),
         });
         Ok(())

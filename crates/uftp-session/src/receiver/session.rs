@@ -204,6 +204,11 @@ impl<S: SessionFiles> Session<S> {
         self.server == server && (encrypted || self.security.is_none())
     }
 
+    /// Answers go to a response proxy instead.
+    pub(super) fn answer_through(&mut self, proxy: SocketAddr) {
+        self.reply_to = proxy;
+    }
+
     /// The group that carries the session; `None` in a unicast session.
     pub(super) fn private(&self) -> Option<IpAddr> {
         self.private

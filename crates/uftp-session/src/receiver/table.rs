@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::event::SessionId;
 
 /// Sessions by id. Positions are good until the next removal.
-pub(super) struct Table<T> {
+pub(crate) struct Table<T> {
     sessions: Vec<(SessionId, T)>,
     positions: HashMap<SessionId, usize>,
     /// Where the last packet belonged: so will most likely the next.
@@ -24,16 +24,16 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
 
     /// Position of a session.
-    pub(super) fn find(&mut self, id: SessionId) -> Option<usize> {
+    pub(crate) fn find(&mut self, id: SessionId) -> Option<usize> {
         let hit = |(recent, _): &(SessionId, T)| *recent == id;
         if !self.sessions.get(self.recent).is_some_and(hit) {
             self.recent = *self.positions.get(&id)?;
@@ -41,12 +41,18 @@ impl<T> Table<T> {
         Some(self.recent)
     }
 
-    pub(super) fn get_mut(&mut self, position: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, position: usize) -> Option<&mut T> {
         self.sessions.get_mut(position).map(|(_, session)| session)
     }
 
+    /// The session at a position, and its id.
+    pub(crate) fn entry_mut(&mut self, position: usize) -> Option<(SessionId, &mut T)> {
+        let entry = self.sessions.get_mut(position);
+        entry.map(|(id, session)| (*id, session))
+    }
+
     /// Adds a session, which must not be there yet. Returns its position.
-    pub(super) fn insert(&mut self, id: SessionId, session: T) -> usize {
+    pub(crate) fn insert(&mut self, id: SessionId, session: T) -> usize {
         let position = self.sessions.len();
         self.sessions.push((id, session));
         self.positions.insert(id, position);
@@ -54,7 +60,7 @@ impl<T> Table<T> {
     }
 
     /// Takes a session out; the last one moves to its position.
-    pub(super) fn remove(&mut self, position: usize) -> Option<(SessionId, T)> {
+    pub(crate) fn remove(&mut self, position: usize) -> Option<(SessionId, T)> {
         if position >= self.sessions.len() {
             return None;
         }
@@ -66,27 +72,27 @@ impl<T> Table<T> {
         Some((id, session))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.sessions.iter().map(|(_, session)| session)
     }
 }
 
 /// Groups joined for sessions, each once however many sessions it carries.
 #[derive(Default)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     uses: HashMap<IpAddr, usize>,
 }
 
 impl Groups {
     /// One more session needs `group`. Returns whether it must be joined.
-    pub(super) fn enter(&mut self, group: IpAddr) -> bool {
+    pub(crate) fn enter(&mut self, group: IpAddr) -> bool {
         let uses = self.uses.entry(group).or_default();
         *uses += 1;
         *uses == 1
     }
 
     /// One session less needs `group`. Returns whether it must be left.
-    pub(super) fn exit(&mut self, group: IpAddr) -> bool {
+    pub(crate) fn exit(&mut self, group: IpAddr) -> bool {
         let Some(uses) = self.uses.get_mut(&group) else {
             return false;
         };
@@ -99,7 +105,7 @@ impl Groups {
     }
 
     /// The group could not be joined: there is nothing to leave.
-    pub(super) fn forget(&mut self, group: IpAddr) {
+    pub(crate) fn forget(&mut self, group: IpAddr) {
         self.uses.remove(&group);
     }
 }

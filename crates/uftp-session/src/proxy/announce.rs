@@ -1,0 +1,76 @@
+//! Which sessions a proxy carries (behaviour-proxies §6, §8.1).
+
+use std::net::IpAddr;
+
+use uftp_proto::WireTime;
+use uftp_proto::wire::{Announce, Pace, Version};
+
+use super::config::Role;
+use crate::counters::Refusal;
+
+/// Protocols in which we can speak for clients; what only passes through may be any.
+const SPOKEN: [Version; 1] = [Version::V4];
+
+/// What an ANNOUNCE settles for the whole session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Terms {
+    /// How often the sender repeats a message before it gives up.
+    pub(super) robust: u8,
+    /// Bytes of file data in a packet, at least 1.
+    pub(super) block_size: u16,
+    /// Group it is announced on; unspecified if there is none.
+    pub(super) public: IpAddr,
+    /// The group that carries the session; `None` if there is none.
+    pub(super) private: Option<IpAddr>,
+    /// The server's clock.
+    pub(super) stamp: WireTime,
+}
+
+/// Why a session is not carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Objection {
+    /// The server is not told.
+    Ignore(Refusal),
+    /// The server is told so.
+    Abort(&'static str),
+}
+
+/// The terms of an ANNOUNCE, or what is wrong with it.
+pub(super) fn consider(
+    role: &Role,
+    version: Version,
+    announce: &Announce,
+) -> Result<Terms, Objection> {
+    let speaks = !matches!(role, Role::Server { .. });
+    if speaks && !SPOKEN.contains(&version) {
+        return Err(Objection::Ignore(Refusal::OtherVersion));
+    }
+    let Pace::Adaptive {
+        robust, block_size, ..
+    } = announce.pace
+    else {
+        return Err(Objection::Ignore(Refusal::OtherVersion));
+    };
+    if block_size == 0 {
+        return Err(Objection::Abort("Invalid block size"));
+    }
+    if speaks && announce.encryption.is_some() {
+        return Err(Objection::Abort("Encrypted sessions not supported here"));
+    }
+    let public = announce.public;
+    if !public.is_unspecified() && !public.is_multicast() {
+        return Err(Objection::Abort("Invalid multicast address"));
+    }
+    let private = match announce.private {
+        group if group.is_unspecified() => None,
+        group if group.is_multicast() => Some(group),
+        _ => return Err(Objection::Abort("Invalid multicast address")),
+    };
+    Ok(Terms {
+        robust,
+        block_size,
+        public,
+        private,
+        stamp: announce.timestamp,
+    })
+}

@@ -1,0 +1,87 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use uftp_proto::Uid;
+use uftp_proto::crypto::{Fingerprint, PrivateKey};
+
+/// All that steers a proxy.
+#[derive(Clone)]
+pub struct ProxyConfig {
+    /// The proxy's own id.
+    pub uid: Uid,
+    /// What it does.
+    pub role: Role,
+    /// The one port it hears and speaks from.
+    pub port: u16,
+    /// Its own addresses: what comes from one of them and [`port`](Self::port) is its own.
+    pub addresses: Vec<IpAddr>,
+    /// Most sessions at once; further announcements are refused and counted.
+    pub max_sessions: usize,
+    /// Most clients of one session; further registrations are refused and counted.
+    pub max_clients: usize,
+    /// Its keys. The first signs heartbeats and PROXY_KEY.
+    pub keys: Vec<Arc<PrivateKey>>,
+    /// Proxies told where we are, and how often.
+    pub heartbeats: Heartbeats,
+}
+
+/// Clients of one session if the operator says nothing.
+pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
+
+/// Sessions at once if the operator says nothing.
+pub const DEFAULT_MAX_SESSIONS: usize = 100;
+
+/// What a proxy does (behaviour-proxies §1).
+#[derive(Clone)]
+pub enum Role {
+    /// Passes everything on between servers and one downstream address.
+    Server {
+        /// Where to.
+        downstream: Downstream,
+        /// Takes packets for servers from anybody, not from the downstream host alone.
+        admit_anybody: bool,
+    },
+    /// Multicasts what comes from upstream to clients, and gathers their answers.
+    Client {
+        /// Port of the clients.
+        port: u16,
+        /// Group the clients hear, for sessions that name none.
+        group: IpAddr,
+    },
+    /// Gathers answers of clients that hear the server themselves.
+    Response {
+        /// Groups the clients hear, for PROXY_KEY.
+        publics: Vec<IpAddr>,
+        /// Its long-lived key for key agreement with clients.
+        dh_key: Option<Arc<PrivateKey>>,
+    },
+}
+
+/// Where a server proxy passes things on to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Downstream {
+    /// Always here.
+    Fixed(SocketAddr),
+    /// To whoever proves by heartbeat that it has this key.
+    Learned(Fingerprint),
+}
+
+/// Heartbeats sent (behaviour-proxies §11).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heartbeats {
+    /// Whom to.
+    pub upstreams: Vec<SocketAddr>,
+    /// From one to the next.
+    pub interval: Duration,
+}
+
+impl Default for Heartbeats {
+    /// None, every 20 s.
+    fn default() -> Self {
+        Heartbeats {
+            upstreams: Vec::new(),
+            interval: Duration::from_secs(20),
+        }
+    }
+}

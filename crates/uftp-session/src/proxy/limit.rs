@@ -1,0 +1,46 @@
+use std::time::{Duration, Instant};
+
+/// So many a second, and no more.
+pub(super) struct Limit {
+    most: u32,
+    /// The second being counted, and what was used of it.
+    second: Option<Instant>,
+    used: u32,
+}
+
+impl Limit {
+    pub(super) fn per_second(most: u32) -> Self {
+        Limit {
+            most,
+            second: None,
+            used: 0,
+        }
+    }
+
+    /// Whether there is one more for now; takes it.
+    pub(super) fn allow(&mut self, now: Instant) -> bool {
+        let over = |start| now.saturating_duration_since(start) >= Duration::from_secs(1);
+        if self.second.is_none_or(over) {
+            (self.second, self.used) = (Some(now), 0);
+        }
+        let allowed = self.used < self.most;
+        self.used += u32::from(allowed);
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_later_there_is_more() {
+        let mut limit = Limit::per_second(2);
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        assert_eq!(
+            [now, now, now, later].map(|at| limit.allow(at)),
+            [true, true, false, true]
+        );
+    }
+}

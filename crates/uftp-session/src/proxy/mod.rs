@@ -1,0 +1,604 @@
+//! The proxy: sessions that pass from one network to another, or whose answers are gathered.
+//!
+//! ```text
+//!          server proxy                      client proxy
+//! network A ── as it is ──▶ one address ─────▶ forwards by multicast ──▶ network B
+//!           ◀── as it is ──                ◀── answers gathered ──────
+//!
+//!          response proxy: hears the same as its clients, and gathers their answers
+//! ```
+//!
+//! [`Proxy`] reads packet headers, finds the session a packet belongs to, and owns what belongs
+//! to none: heartbeats, PROXY_KEY and the downstream address. `session` says what becomes of a
+//! packet, `gather` makes few answers of many, `relay` holds what passes through unchanged.
+//!
+//! Which way a packet goes is told by its source alone: what comes from where the first ANNOUNCE
+//! came from goes downstream, all else goes up.
+
+mod announce;
+mod config;
+mod event;
+mod gather;
+mod heartbeat;
+mod limit;
+mod relay;
+mod session;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use uftp_proto::wire::{self, Abort, Function, HbReq, HbResp, Header, Message, ProxyKey, Version};
+use uftp_proto::{Ecn, GroupId, Instance, Seq, Uid};
+
+pub use config::{
+    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, Heartbeats, ProxyConfig, Role,
+};
+pub use event::{ProxyEvent, ProxyEventKind};
+
+use announce::Objection;
+use heartbeat::{Answered, Beats, Door};
+use limit::Limit;
+use relay::Relay;
+use session::{Session, Surroundings};
+
+use crate::batch::Batch;
+use crate::counters::{Counters, Refusal};
+use crate::link::{Cover, GroupEstimate, Link};
+use crate::receiver::SessionId;
+use crate::receiver::table::{Groups, Table};
+
+/// Words to those who have no part in a session, or whose session we do not carry, in a second.
+const STRANGERS_PER_SECOND: u32 = 100;
+
+/// From one PROXY_KEY to the next (behaviour-proxies §12).
+const PROXY_KEY_PAUSE: Duration = Duration::from_secs(5);
+
+/// Most messages outside sessions that wait to be sent.
+const MOST_LETTERS: usize = 1024;
+
+/// A proxy as a machine without I/O. See the [crate documentation](crate) for how to drive it.
+pub struct Proxy {
+    config: ProxyConfig,
+    sessions: Table<Session>,
+    groups: Groups,
+    relay: Relay,
+    /// Where a learned downstream proves itself.
+    door: Option<Door>,
+    beats: Beats,
+    /// The operator was told that there is no downstream.
+    missed_downstream: bool,
+    /// When PROXY_KEY last went out, and when it is to go again.
+    key_sent: Option<Instant>,
+    key_due: Option<Instant>,
+    letters: VecDeque<Letter>,
+    /// Last words of sessions that are over.
+    partings: VecDeque<Parting>,
+    strangers: Limit,
+    events: VecDeque<ProxyEvent>,
+    counters: Counters,
+    /// Time of the last call.
+    now: Instant,
+    rng: StdRng,
+}
+
+/// A message outside sessions.
+struct Letter {
+    to: SocketAddr,
+    version: Version,
+    message: Message<'static>,
+}
+
+/// An ABORT for a server whose session is not carried, or not any more.
+struct Parting {
+    link: Link,
+    to: SocketAddr,
+    reason: &'static str,
+}
+
+impl Proxy {
+    /// A proxy that waits for announcements. Its first heartbeats are due at once.
+    pub fn new(config: ProxyConfig, mut rng: StdRng, now: Instant) -> Self {
+        let door = match &config.role {
+            Role::Server {
+                downstream: Downstream::Learned(wanted),
+                ..
+            } => Some(Door::new(*wanted, &mut rng)),
+            _ => None,
+        };
+        Proxy {
+            beats: Beats::new(&config.heartbeats, now),
+            config,
+            sessions: Table::default(),
+            groups: Groups::default(),
+            relay: Relay::default(),
+            door,
+            missed_downstream: false,
+            key_sent: None,
+            key_due: None,
+            letters: VecDeque::new(),
+            partings: VecDeque::new(),
+            strangers: Limit::per_second(STRANGERS_PER_SECOND),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            now,
+            rng,
+        }
+    }
+
+    /// A datagram arrived.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) {
+        self.now = now;
+        self.counters.received += 1;
+        if let Err(refusal) = self.receive(now, from, ecn, datagram) {
+            self.counters.refuse(refusal);
+            tracing::trace!(%from, %refusal, "datagram refused");
+        }
+    }
+
+    /// A deadline of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.beat(now);
+        if self.key_due.is_some_and(|due| due <= now) {
+            self.send_proxy_key(now);
+        }
+        // Closing moves the last session to the place of the closed one: go backwards.
+        for position in (0..self.sessions.len()).rev() {
+            let session = self.sessions.get_mut(position);
+            if session.is_some_and(|s| s.deadline() <= now && s.handle_timeout(now)) {
+                self.close(position, None, ProxyEventKind::TimedOut);
+            }
+        }
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<ProxyEvent> {
+        self.events.pop_front()
+    }
+
+    /// Appends what may go now.
+    pub fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
+        self.now = now;
+        self.counters.sent += self.relay.write(batch);
+        if !self.relay.is_empty() {
+            return;
+        }
+        let downstream = self.downstream();
+        for position in 0..self.sessions.len() {
+            let Some((id, session)) = self.sessions.entry_mut(position) else {
+                continue;
+            };
+            let mut around = Surroundings {
+                id,
+                config: &self.config,
+                downstream,
+                relay: &mut self.relay,
+                events: &mut self.events,
+                counters: &mut self.counters,
+                strangers: &mut self.strangers,
+            };
+            session.poll_transmit(now, batch, &mut around);
+        }
+        self.write_letters(batch);
+        self.write_partings(batch);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.events.is_empty() {
+            // What happened while transmitting has not been looked at yet.
+            return Some(self.now);
+        }
+        let sessions = self.sessions.iter().map(Session::deadline);
+        let others = [self.beats.deadline(), self.key_due];
+        sessions.chain(others.into_iter().flatten()).min()
+    }
+
+    /// The driver could not join `group`: its sessions cannot be carried.
+    pub fn join_failed(&mut self, _now: Instant, group: IpAddr, reason: &str) {
+        tracing::warn!(%group, reason, "cannot join multicast group");
+        self.groups.forget(group);
+        for position in (0..self.sessions.len()).rev() {
+            let session = self.sessions.get_mut(position);
+            if session.is_some_and(|s| s.private() == Some(group)) {
+                let words = "Error joining multicast group";
+                self.refuse_open(position, words);
+            }
+        }
+    }
+
+    /// Where packets are passed on to; `None` if that is not known yet, and in proxies that
+    /// have no such place.
+    pub fn downstream(&self) -> Option<SocketAddr> {
+        match (&self.config.role, &self.door) {
+            (_, Some(door)) => door.downstream(),
+            (
+                Role::Server {
+                    downstream: Downstream::Fixed(addr),
+                    ..
+                },
+                _,
+            ) => Some(*addr),
+            _ => None,
+        }
+    }
+
+    /// Whether no session is open and nothing is left to transmit.
+    pub fn is_idle(&self) -> bool {
+        self.sessions.is_empty()
+            && self.relay.is_empty()
+            && self.letters.is_empty()
+            && self.partings.is_empty()
+    }
+
+    /// Datagrams in and out, and those refused.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    // ----- in ---------------------------------------------------------------------------------
+
+    fn receive(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        ecn: Ecn,
+        packet: &[u8],
+    ) -> Result<(), Refusal> {
+        let known = |id: &u8| Version::from_wire_id(*id).is_some();
+        if packet.first().is_some_and(|id| !known(id)) {
+            return Err(Refusal::OtherVersion);
+        }
+        let header = wire::decode_header(packet).map_err(|_| Refusal::Malformed)?;
+        if from.port() == self.config.port && self.config.addresses.contains(&from.ip()) {
+            return Err(Refusal::OutOfPlace);
+        }
+        let body = packet.get(Header::LEN..).unwrap_or_default();
+        match header.function {
+            Function::HbReq | Function::HbResp | Function::KeyReq => {
+                let message = wire::decode(header.version, header.function, body);
+                return match message.map_err(|_| Refusal::Malformed)? {
+                    Message::HbReq(request) => self.heartbeat(now, from, header.version, &request),
+                    Message::HbResp(answer) => self.answered(now, from, header.version, answer),
+                    _ => self.key_requested(now),
+                };
+            }
+            Function::ProxyKey => return Err(Refusal::OutOfPlace),
+            _ => {}
+        }
+        if header.group == GroupId(0) {
+            return Err(Refusal::OtherSession);
+        }
+        let id = SessionId {
+            group: header.group,
+            instance: header.instance,
+        };
+        let position = match self.sessions.find(id) {
+            Some(position) => position,
+            None if header.function == Function::Announce => {
+                self.announced(now, from, id, &header, body)?
+            }
+            None => return Err(Refusal::OtherSession),
+        };
+        let downstream = self.downstream();
+        let session = self.sessions.get_mut(position);
+        let mut around = Surroundings {
+            id,
+            config: &self.config,
+            downstream,
+            relay: &mut self.relay,
+            events: &mut self.events,
+            counters: &mut self.counters,
+            strangers: &mut self.strangers,
+        };
+        match session {
+            Some(session) => session.receive(now, from, ecn, &header, packet, &mut around),
+            None => Err(Refusal::OtherSession),
+        }
+    }
+
+    /// An ANNOUNCE of a session that is not open. Returns the position of the one it opens.
+    fn announced(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        id: SessionId,
+        header: &Header,
+        body: &[u8],
+    ) -> Result<usize, Refusal> {
+        let forwards_to_one = matches!(self.config.role, Role::Server { .. });
+        if forwards_to_one && self.downstream().is_none() {
+            if !std::mem::replace(&mut self.missed_downstream, true) {
+                self.tell(None, ProxyEventKind::NoDownstream(from));
+            }
+            return Err(Refusal::OutOfPlace);
+        }
+        let message = wire::decode(header.version, header.function, body);
+        let Ok(Message::Announce(announce)) = message else {
+            return Err(Refusal::Malformed);
+        };
+        let terms = match announce::consider(&self.config.role, header.version, &announce) {
+            Ok(terms) => terms,
+            Err(Objection::Ignore(refusal)) => return Err(refusal),
+            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
+        };
+        if self.sessions.len() >= self.config.max_sessions {
+            let words = "Too many sessions at proxy";
+            self.refuse(now, from, header, words);
+            return Err(Refusal::Limit);
+        }
+        let session = Session::open(now, from, header, &terms, &self.config);
+        let position = self.sessions.insert(id, session);
+        let announced = ProxyEventKind::Announced {
+            server: header.src,
+            from,
+            public: terms.public,
+            private: terms.private,
+        };
+        self.tell(Some(id), announced);
+        if let Some(group) = terms.private
+            && self.joins()
+            && self.groups.enter(group)
+        {
+            self.tell(Some(id), ProxyEventKind::Join(group));
+        }
+        Ok(position)
+    }
+
+    /// Whether sessions reach us by multicast. A client proxy is sent to.
+    fn joins(&self) -> bool {
+        !matches!(self.config.role, Role::Client { .. })
+    }
+
+    /// Tells a server why its session is not carried.
+    fn refuse(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        reason: &'static str,
+    ) -> Refusal {
+        if !self.strangers.allow(now) {
+            return Refusal::Limit;
+        }
+        let id = SessionId {
+            group: header.group,
+            instance: header.instance,
+        };
+        self.partings.push_back(Parting {
+            link: Link::new(header.version, self.config.uid, id.group, id.instance),
+            to: from,
+            reason,
+        });
+        self.tell(Some(id), ProxyEventKind::Refused { from, reason });
+        Refusal::OutOfPlace
+    }
+
+    /// A session that was accepted cannot be carried after all.
+    fn refuse_open(&mut self, position: usize, reason: &'static str) {
+        let Some((_, session)) = self.sessions.entry_mut(position) else {
+            return;
+        };
+        let from = session.upstream_addr();
+        self.close(
+            position,
+            Some(reason),
+            ProxyEventKind::Refused { from, reason },
+        );
+    }
+
+    /// Forgets a session, with these last words to its server if any.
+    fn close(&mut self, position: usize, words: Option<&'static str>, kind: ProxyEventKind) {
+        let Some((id, session)) = self.sessions.remove(position) else {
+            return;
+        };
+        if let Some(group) = session.private()
+            && self.groups.exit(group)
+        {
+            self.tell(Some(id), ProxyEventKind::Leave(group));
+        }
+        if let Some(reason) = words {
+            let (link, to) = session.farewell(id, self.config.uid);
+            self.partings.push_back(Parting { link, to, reason });
+        }
+        self.tell(Some(id), kind);
+    }
+
+    fn tell(&mut self, session: Option<SessionId>, kind: ProxyEventKind) {
+        self.events.push_back(ProxyEvent { session, kind });
+    }
+
+    // ----- outside sessions -------------------------------------------------------------------
+
+    /// Somebody downstream tells where it is.
+    fn heartbeat(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        version: Version,
+        request: &HbReq,
+    ) -> Result<(), Refusal> {
+        let before = self.downstream();
+        let answer = match &mut self.door {
+            None => HbResp {
+                code: wire::HbCode::OK,
+                nonce: 0,
+            },
+            Some(door) => door
+                .judge(now, from, request, &mut self.rng)
+                .ok_or(Refusal::Limit)?,
+        };
+        if answer.code == wire::HbCode::FAILED {
+            self.tell(None, ProxyEventKind::HeartbeatRefused(from));
+        }
+        let after = self.downstream();
+        if after != before
+            && let Some(addr) = after
+        {
+            self.missed_downstream = false;
+            self.tell(None, ProxyEventKind::Downstream(addr));
+        }
+        self.post(from, version, Message::HbResp(answer))
+    }
+
+    /// An upstream proxy answers our heartbeat.
+    fn answered(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        version: Version,
+        answer: HbResp,
+    ) -> Result<(), Refusal> {
+        match self.beats.answered(now, from, version, &answer) {
+            Answered::Stray => return Err(Refusal::OutOfPlace),
+            Answered::Accepted => {}
+            Answered::Established => self.tell(None, ProxyEventKind::HeartbeatAccepted(from)),
+            Answered::Denied => self.tell(None, ProxyEventKind::HeartbeatDenied(from)),
+            Answered::Challenged(nonce) => {
+                let proof = self.config.keys.first().and_then(|key| {
+                    let signature = heartbeat::sign_nonce(key, version, nonce).ok()?;
+                    Some(heartbeat::request(Some((nonce, key, signature))))
+                });
+                let Some(proof) = proof else {
+                    self.tell(None, ProxyEventKind::HeartbeatDenied(from));
+                    return Ok(());
+                };
+                return self.post(from, version, Message::HbReq(proof));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the heartbeats that are due.
+    fn beat(&mut self, now: Instant) {
+        let (mut due, mut silent) = (Vec::new(), Vec::new());
+        self.beats.beat(
+            now,
+            |to, version| due.push((to, version)),
+            |from| silent.push(from),
+        );
+        for from in silent {
+            self.tell(None, ProxyEventKind::HeartbeatUnanswered(from));
+        }
+        for (to, version) in due {
+            // What finds no room is repeated like what is lost.
+            let _ = self.post(to, version, Message::HbReq(heartbeat::request(None)));
+        }
+    }
+
+    /// A client wants our keys. All get them, so not more often than makes sense.
+    fn key_requested(&mut self, now: Instant) -> Result<(), Refusal> {
+        if !matches!(self.config.role, Role::Response { .. }) || self.config.keys.is_empty() {
+            return Err(Refusal::OutOfPlace);
+        }
+        let last = self.key_sent.map(|sent| sent + PROXY_KEY_PAUSE);
+        let at = last.map_or(now, |next| next.max(now));
+        self.key_due.get_or_insert(at);
+        if at <= now {
+            self.send_proxy_key(now);
+        }
+        Ok(())
+    }
+
+    fn send_proxy_key(&mut self, now: Instant) {
+        self.key_due = None;
+        let Role::Response { publics, dh_key } = &self.config.role else {
+            return;
+        };
+        let Some(key) = self.config.keys.first() else {
+            return;
+        };
+        // KEY_REQ is a message of protocol 4, and so is its answer.
+        let version = Version::V4;
+        let nonce = self.rng.next_u32();
+        let signature = match heartbeat::sign_nonce(key, version, nonce) {
+            Ok(signature) => signature,
+            Err(error) => return tracing::error!(%error, "cannot sign PROXY_KEY"),
+        };
+        let message = ProxyKey {
+            nonce,
+            key: key.public().blob().to_vec(),
+            dh_key: dh_key
+                .as_ref()
+                .map_or_else(Vec::new, |dh| dh.public().blob().to_vec()),
+            signature,
+        };
+        for group in publics.clone() {
+            let to = SocketAddr::new(group, self.config.port);
+            let _ = self.post(to, version, Message::ProxyKey(message.clone()));
+        }
+        self.key_sent = Some(now);
+        self.tell(None, ProxyEventKind::ProxyKeySent);
+    }
+
+    fn post(
+        &mut self,
+        to: SocketAddr,
+        version: Version,
+        message: Message<'static>,
+    ) -> Result<(), Refusal> {
+        if self.letters.len() >= MOST_LETTERS {
+            return Err(Refusal::Limit);
+        }
+        self.letters.push_back(Letter {
+            to,
+            version,
+            message,
+        });
+        Ok(())
+    }
+
+    // ----- out --------------------------------------------------------------------------------
+
+    fn write_letters(&mut self, batch: &mut Batch) {
+        while let Some(letter) = self.letters.front() {
+            let header = Header {
+                version: letter.version,
+                function: letter.message.function(),
+                seq: Seq(0),
+                src: self.config.uid,
+                group: GroupId(0),
+                instance: Instance(0),
+                grtt: Default::default(),
+                group_size: Default::default(),
+                dest: Uid::NONE,
+            };
+            let sent = batch.push(letter.to, Ecn::NotEct, |buf| {
+                wire::encode(&header, &letter.message, buf)
+            });
+            match sent {
+                Ok(_) => self.counters.sent += 1,
+                Err(wire::EncodeError::NoRoom(_)) if !batch.is_empty() => break,
+                Err(error) => tracing::warn!(%error, "cannot send"),
+            }
+            self.letters.pop_front();
+        }
+    }
+
+    fn write_partings(&mut self, batch: &mut Batch) {
+        while let Some(parting) = self.partings.front_mut() {
+            let words = Message::Abort(Abort {
+                current_file: false,
+                host: Uid::NONE,
+                reason: parting.reason.to_owned(),
+            });
+            let (to, upstream) = (parting.to, GroupEstimate::default());
+            let link = &mut parting.link;
+            match link.send(batch, to, Ecn::NotEct, upstream, &words, Cover::Clear) {
+                Ok(_) => self.counters.sent += 1,
+                Err(error) if error.is_no_room() && !batch.is_empty() => break,
+                Err(error) => tracing::warn!(%error, "cannot send ABORT"),
+            }
+            self.partings.pop_front();
+        }
+    }
+}

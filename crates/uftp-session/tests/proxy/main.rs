@@ -1,0 +1,8 @@
+//! The proxy, packet by packet.
+
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // these are tests
+
+mod bench;
+mod gathering;
+mod hostile;
+mod passing;
