@@ -61,6 +61,8 @@ struct Slot {
     alive: bool,
     /// Part of the network it is in; datagrams do not cross.
     part: u32,
+    /// Network it is on; multicast does not leave it.
+    network: u32,
     /// When the next event of [`What::Wake`] for it is due; later ones are stale.
     wake: Option<Instant>,
     sent: Traffic,
@@ -215,6 +217,7 @@ impl World {
             down: Path::default(),
             alive: true,
             part: 0,
+            network: 0,
             wake: None,
             sent: Traffic::default(),
             wakeups: Wakeups::default(),
@@ -295,6 +298,12 @@ impl World {
     pub fn is_member(&self, id: NodeId, group: IpAddr) -> bool {
         let members = self.groups.get(&group);
         members.is_some_and(|m| m.binary_search_by_key(&id, |(id, _)| *id).is_ok())
+    }
+
+    /// Moves a node to a network of its own or of others: multicast stays within a network,
+    /// unicast does not. All begin on network 0.
+    pub fn set_network(&mut self, id: NodeId, network: u32) {
+        self.nodes[id.0].network = network;
     }
 
     /// Cuts `nodes` off from all others; among themselves they go on.
@@ -463,10 +472,11 @@ impl World {
             self.astray += 1;
             return;
         };
+        let network = self.nodes[flight.from.0].network;
         // Neighbours with equal paths share an event.
         let mut open: Option<(Instant, Ecn, Vec<NodeId>)> = None;
         for (id, _) in &members {
-            if *id == flight.from {
+            if *id == flight.from || self.nodes[id.0].network != network {
                 continue;
             }
             for (at, ecn) in self.enter(flight, *id).into_iter().flatten() {

@@ -9,6 +9,7 @@ mod crowd;
 mod death;
 mod delivery;
 mod endings;
+mod proxies;
 mod rate;
 
 use std::time::Duration;

@@ -1,0 +1,448 @@
+//! Proxies as nodes, and the networks of the manual's figures.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uftp_proto::crypto::{Curve, KeySpec, PrivateKey};
+use uftp_proto::wire::CompleteStatus;
+use uftp_proto::{Ecn, FileId, Uid};
+use uftp_session::Batch;
+use uftp_session::files::SendItem;
+use uftp_session::proxy::{
+    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, Heartbeats, Proxy, ProxyConfig,
+    ProxyEvent, ProxyEventKind, Role,
+};
+use uftp_session::receiver::EndReason;
+use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, SenderConfig};
+
+use crate::node::{Membership, Node, NodeId};
+use crate::path::PathConfig;
+use crate::peers::{ReceiverNode, SenderNode};
+use crate::scenario::{
+    IDLE_WAKEUPS, PORT, PUBLIC, add_sender, receiver_addr, receiver_node, receiver_uid,
+    sender_config,
+};
+use crate::store::MemStore;
+use crate::world::World;
+
+/// A proxy and all it told.
+pub struct ProxyNode {
+    /// The machine.
+    pub machine: Proxy,
+    /// Its events so far.
+    pub events: Vec<(Instant, ProxyEvent)>,
+    /// Groups joined for sessions and not left.
+    pub joined: Vec<IpAddr>,
+}
+
+impl ProxyNode {
+    /// Wraps a machine.
+    pub fn new(machine: Proxy) -> Self {
+        ProxyNode {
+            machine,
+            events: Vec::new(),
+            joined: Vec::new(),
+        }
+    }
+
+    /// What happened, without times and places.
+    pub fn kinds(&self) -> impl DoubleEndedIterator<Item = &ProxyEventKind> {
+        self.events.iter().map(|(_, event)| &event.kind)
+    }
+}
+
+impl Node for ProxyNode {
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
+        self.machine.handle_datagram(now, from, ecn, datagram);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.machine.handle_timeout(now);
+    }
+
+    fn poll_membership(&mut self, now: Instant) -> Option<Membership> {
+        while let Some(event) = self.machine.poll_event() {
+            let kind = event.kind.clone();
+            self.events.push((now, event));
+            match kind {
+                ProxyEventKind::Join(group) => {
+                    assert!(!self.joined.contains(&group), "joins {group} again");
+                    self.joined.push(group);
+                    return Some(Membership::Join(group));
+                }
+                ProxyEventKind::Leave(group) => {
+                    let at = self.joined.iter().position(|g| *g == group);
+                    self.joined.swap_remove(at.expect("leaves what it joined"));
+                    return Some(Membership::Leave(group));
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
+        self.machine.poll_transmit(now, batch);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.machine.poll_timeout()
+    }
+}
+
+/// How receivers away from the sender are reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Figure 1: by a server proxy on the sender's network and a client proxy on theirs.
+    Tunnel,
+    /// As figure 1, but the server proxy learns by heartbeat where the client proxy is.
+    LearnedTunnel,
+    /// Figures 2 to 4: they hear the sender, and answer through a response proxy.
+    Response,
+}
+
+/// What shall be tried.
+#[derive(Clone)]
+pub struct Figure {
+    /// What it unfolds from.
+    pub seed: u64,
+    /// How those below are reached.
+    pub reach: Reach,
+    /// Receivers beside the sender.
+    pub local: usize,
+    /// Receivers behind each proxy or pair of proxies.
+    pub remote: Vec<usize>,
+    /// Whether the sender names its receivers and proxies.
+    pub closed: bool,
+    /// What is sent.
+    pub items: Vec<SendItem>,
+    /// From each receiver.
+    pub up: PathConfig,
+    /// To each receiver.
+    pub down: PathConfig,
+    /// To each proxy.
+    pub between: PathConfig,
+    /// Most clients of a proxy.
+    pub max_clients: usize,
+    /// All else about the sender; `clients` is filled in.
+    pub config: SenderConfig,
+}
+
+/// A figure at work.
+pub struct Networks {
+    /// All networks, the sender's being number 0.
+    pub world: World,
+    /// The sender.
+    pub sender: NodeId,
+    /// The receivers, local ones first.
+    pub receivers: Vec<NodeId>,
+    /// The server proxies, if any.
+    pub server_proxies: Vec<NodeId>,
+    /// The client or response proxies.
+    pub proxies: Vec<NodeId>,
+    figure: Figure,
+    keys: Vec<Arc<PrivateKey>>,
+}
+
+impl Figure {
+    /// A closed group on perfect paths, 2 MB/s.
+    pub fn new(
+        seed: u64,
+        reach: Reach,
+        local: usize,
+        remote: &[usize],
+        items: impl IntoIterator<Item = SendItem>,
+    ) -> Self {
+        Figure {
+            seed,
+            reach,
+            local,
+            remote: remote.to_vec(),
+            closed: true,
+            items: items.into_iter().collect(),
+            up: PathConfig::default(),
+            down: PathConfig::default(),
+            between: PathConfig::default(),
+            max_clients: DEFAULT_MAX_CLIENTS,
+            config: sender_config(0),
+        }
+    }
+
+    /// Changes anything.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// Makes the world.
+    pub fn stage(mut self) -> Networks {
+        let mut world = World::new(self.seed);
+        let sites = self.remote.len();
+        let count = self.local + self.remote.iter().sum::<usize>();
+        if self.closed {
+            let entry = |uid, name, proxy| ClientEntry {
+                uid,
+                name,
+                proxy,
+                fingerprint: None,
+            };
+            let receivers = (0..count).map(|i| entry(receiver_uid(i), format!("host{i}"), false));
+            let proxies = (0..sites).map(|k| entry(uid(proxy_addr(k)), format!("proxy{k}"), true));
+            self.config.clients = Some(receivers.chain(proxies).collect());
+        }
+        let keys = match self.reach {
+            Reach::LearnedTunnel => self.remote.iter().map(|_| key()).collect(),
+            _ => Vec::new(),
+        };
+        let sender = add_sender(&mut world, self.config.clone(), &self.items);
+        let mut networks = Networks {
+            world,
+            sender,
+            receivers: Vec::new(),
+            server_proxies: Vec::new(),
+            proxies: Vec::new(),
+            figure: self,
+            keys,
+        };
+        for _ in 0..networks.figure.local {
+            networks.add_receiver(None);
+        }
+        for k in 0..sites {
+            networks.add_site(k);
+        }
+        networks
+    }
+}
+
+impl Networks {
+    fn add_site(&mut self, k: usize) {
+        if self.figure.reach != Reach::Response {
+            let node = self.server_proxy_node(k);
+            let id = self.world.add(server_proxy_addr(k), Box::new(node));
+            self.world.join(id, PUBLIC);
+            self.world.down(id).config = self.figure.between;
+            self.server_proxies.push(id);
+        }
+        let node = self.proxy_node(k);
+        let id = self.world.add(proxy_addr(k), Box::new(node));
+        self.world.down(id).config = self.figure.between;
+        match self.figure.reach {
+            Reach::Response => self.world.join(id, PUBLIC),
+            _ => self.world.set_network(id, network(k)),
+        }
+        self.proxies.push(id);
+        for _ in 0..self.figure.remote[k] {
+            self.add_receiver(Some(k));
+        }
+    }
+
+    fn add_receiver(&mut self, site: Option<usize>) {
+        let i = self.receivers.len();
+        let mut node = receiver_node(&self.world, i, MemStore::default());
+        let reach = self.figure.reach;
+        if let (Some(k), Reach::Response) = (site, reach) {
+            node.machine.answer_through(proxy_addr(k));
+        }
+        let id = self.world.add(receiver_addr(i), Box::new(node));
+        if let (Some(k), Reach::Tunnel | Reach::LearnedTunnel) = (site, reach) {
+            self.world.set_network(id, network(k));
+        }
+        self.world.join(id, PUBLIC);
+        self.world.set_paths(id, self.figure.up, self.figure.down);
+        self.receivers.push(id);
+    }
+
+    /// A fresh machine for server proxy number `k`.
+    pub fn server_proxy_node(&self, k: usize) -> ProxyNode {
+        let downstream = match self.keys.get(k) {
+            Some(key) => Downstream::Learned(key.public().fingerprint()),
+            None => Downstream::Fixed(proxy_addr(k)),
+        };
+        let role = Role::Server {
+            downstream,
+            admit_anybody: false,
+        };
+        self.node(
+            server_proxy_addr(k),
+            role,
+            Heartbeats::default(),
+            Vec::new(),
+        )
+    }
+
+    /// A fresh machine for client or response proxy number `k`.
+    pub fn proxy_node(&self, k: usize) -> ProxyNode {
+        let role = match self.figure.reach {
+            Reach::Response => Role::Response {
+                publics: vec![PUBLIC],
+                dh_key: None,
+            },
+            _ => Role::Client {
+                port: PORT,
+                group: PUBLIC,
+            },
+        };
+        let keys: Vec<_> = self.keys.get(k).cloned().into_iter().collect();
+        let mut heartbeats = Heartbeats::default();
+        if !keys.is_empty() {
+            heartbeats.upstreams.push(server_proxy_addr(k));
+        }
+        self.node(proxy_addr(k), role, heartbeats, keys)
+    }
+
+    fn node(
+        &self,
+        addr: SocketAddr,
+        role: Role,
+        heartbeats: Heartbeats,
+        keys: Vec<Arc<PrivateKey>>,
+    ) -> ProxyNode {
+        let config = ProxyConfig {
+            uid: uid(addr),
+            role,
+            port: addr.port(),
+            addresses: vec![addr.ip()],
+            max_sessions: DEFAULT_MAX_SESSIONS,
+            max_clients: self.figure.max_clients,
+            keys,
+            heartbeats,
+        };
+        let rng = self.world.rng(uid(addr).0.into());
+        ProxyNode::new(Proxy::new(config, rng, self.world.now()))
+    }
+
+    /// The sender's node.
+    pub fn sender(&self) -> &SenderNode {
+        self.world.get(self.sender)
+    }
+
+    /// The node of receiver number `i`.
+    pub fn receiver(&self, i: usize) -> &ReceiverNode {
+        self.world.get(self.receivers[i])
+    }
+
+    /// The node of client or response proxy number `k`.
+    pub fn proxy(&self, k: usize) -> &ProxyNode {
+        self.world.get(self.proxies[k])
+    }
+
+    /// The node of server proxy number `k`.
+    pub fn server_proxy(&self, k: usize) -> &ProxyNode {
+        self.world.get(self.server_proxies[k])
+    }
+
+    /// Numbers of the receivers behind proxy number `k`.
+    pub fn behind(&self, k: usize) -> std::ops::Range<usize> {
+        let before: usize = self.figure.remote[..k].iter().sum();
+        let first = self.figure.local + before;
+        first..first + self.figure.remote[k]
+    }
+
+    /// Plays until all sessions are over, which must be within `limit` of virtual time, and
+    /// nobody does anything for them any more. Heartbeats may go on.
+    #[must_use]
+    pub fn play(mut self, limit: Duration) -> Self {
+        let over = self.world.run_until(limit, Self::is_over(&self));
+        assert!(over, "still busy after {limit:?}");
+        self.assert_quiet();
+        self
+    }
+
+    /// Whether every machine has come to rest.
+    fn is_over(&self) -> impl FnMut(&World) -> bool + use<> {
+        let sender = self.sender;
+        let receivers = self.receivers.clone();
+        let proxies = [self.proxies.clone(), self.server_proxies.clone()].concat();
+        move |world| {
+            world.get::<SenderNode>(sender).machine.is_finished()
+                && proxies
+                    .iter()
+                    .all(|id| !world.is_alive(*id) || world.get::<ProxyNode>(*id).machine.is_idle())
+                && receivers.iter().all(|id| {
+                    !world.is_alive(*id) || world.get::<ReceiverNode>(*id).machine.is_idle()
+                })
+        }
+    }
+
+    /// Panics unless all have left their groups, and were never busier than they had to.
+    pub fn assert_quiet(&self) {
+        for id in self.proxies.iter().chain(&self.server_proxies) {
+            let node: &ProxyNode = self.world.get(*id);
+            let alive = self.world.is_alive(*id);
+            assert!(
+                !alive || node.joined.is_empty(),
+                "{id:?} is in {:?}",
+                node.joined
+            );
+        }
+        let all = [
+            &[self.sender],
+            &self.receivers[..],
+            &self.proxies,
+            &self.server_proxies,
+        ];
+        for id in all.into_iter().flatten() {
+            let (_, most) = self.world.wakeups(*id);
+            let busiest = self.world.busiest_second(*id);
+            assert!(
+                most <= busiest + IDLE_WAKEUPS,
+                "{id:?} woke {most} times in a second with at most {busiest} datagrams"
+            );
+        }
+    }
+
+    /// Whether every item is whole at receiver `i` and both ends say so.
+    pub fn is_whole(&self, i: usize) -> bool {
+        let ends = self.receiver(i).ends();
+        matches!(ends[..], [EndReason::Confirmed | EndReason::Unconfirmed])
+            && (1..=self.figure.items.len()).all(|n| self.verdict(n, i) == DONE)
+    }
+
+    /// What the sender says about item `number` at receiver `i`.
+    pub fn verdict(&self, number: usize, i: usize) -> Option<FileOutcome> {
+        self.sender()
+            .verdict(FileId(number as u16), receiver_uid(i))
+    }
+
+    /// Panics unless every item is whole everywhere and both ends say so.
+    pub fn assert_all_whole(&self) {
+        assert_eq!(self.sender().outcome(), Some(Outcome::Success));
+        for i in 0..self.receivers.len() {
+            let node = self.receiver(i);
+            node.store.assert_holds(&self.figure.items);
+            assert!(self.is_whole(i), "receiver {i} ended {:?}", node.ends());
+        }
+    }
+}
+
+const DONE: Option<FileOutcome> = Some(FileOutcome::Completed(CompleteStatus::NORMAL));
+
+/// Address of server proxy number `k`.
+pub fn server_proxy_addr(k: usize) -> SocketAddr {
+    (Ipv4Addr::new(10, 2, number(k), 1), PORT).into()
+}
+
+/// Address of client or response proxy number `k`.
+pub fn proxy_addr(k: usize) -> SocketAddr {
+    (Ipv4Addr::new(10, 3, number(k), 1), PORT).into()
+}
+
+/// Id of the host at `addr`.
+pub fn uid(addr: SocketAddr) -> Uid {
+    Uid::from_addr(addr.ip())
+}
+
+fn network(k: usize) -> u32 {
+    u32::from(number(k)) + 1
+}
+
+fn number(k: usize) -> u8 {
+    u8::try_from(k).expect("few proxies")
+}
+
+fn key() -> Arc<PrivateKey> {
+    let spec = KeySpec::Ec(Curve::DEFAULT);
+    Arc::new(PrivateKey::generate(spec).expect("a key"))
+}
