@@ -12,6 +12,8 @@ pub struct SenderStory {
     tag: Tag,
     /// Receivers that failed, with the last word on each.
     failed: BTreeMap<Uid, &'static str>,
+    /// It was said how keys of old receivers must be.
+    keys_explained: bool,
 }
 
 impl SenderStory {
@@ -24,6 +26,7 @@ impl SenderStory {
                 file: FileId::SESSION,
             },
             failed: BTreeMap::new(),
+            keys_explained: false,
         }
     }
 
@@ -204,9 +207,10 @@ impl SenderStory {
         }
     }
 
-    fn aborted_by(&self, name: &str, reason: &str) {
+    fn aborted_by(&mut self, name: &str, reason: &str) {
         self.say(1, format_args!("Transfer aborted by {name}: {reason}"));
-        if reason == NO_COMPATIBLE_KEY {
+        if reason == NO_COMPATIBLE_KEY && !self.keys_explained {
+            self.keys_explained = true;
             self.say(1, format_args!("{MAKE_KEYS_MEET}"));
         }
     }

@@ -37,7 +37,7 @@ use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::{FileStore, SessionInfo};
 use crate::link::{Cover, GroupEstimate, Link};
-use crate::security::{Client, Invitation, Keyring};
+use crate::security::{Client, Declined, Invitation, Keyring};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
 /// turns us on a third party with forged announcements.
@@ -345,7 +345,10 @@ impl<F: FileStore> Receiver<F> {
         let expected = self.config.security.server(header.src);
         let expected = expected.and_then(|entry| entry.fingerprint);
         let client = Client::accept(&invitation, expected, &mut self.keyring, &mut self.rng, now)
-            .map_err(Objection::Abort)?;
+            .map_err(|declined| match declined {
+            Declined::Refused(words) => Objection::Abort(words),
+            Declined::Later => Objection::Ignore(Refusal::Limit),
+        })?;
         Ok(Some(Joining {
             counter: IvCounter::starting_at(header.version, self.clock.stamp(now)),
             client: Box::new(client),

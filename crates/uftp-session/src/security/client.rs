@@ -14,7 +14,7 @@ use uftp_proto::crypto::{
 use uftp_proto::wire::{Announce, ClientKey, EncInfo, Header, KeyInfo, Message};
 
 use super::gate;
-use super::keyring::Keyring;
+use super::keyring::{Keyring, NoKey};
 use super::replay::ReplayWindow;
 use crate::counters::Refusal;
 
@@ -47,6 +47,22 @@ pub struct Client {
     replay: ReplayWindow,
 }
 
+/// Why an invitation is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Declined {
+    /// The sender is told so: the reason of the ABORT, in the words of deployed receivers
+    /// (wire-v4 §10.1).
+    Refused(&'static str),
+    /// It cannot be now; it will come again.
+    Later,
+}
+
+impl From<&'static str> for Declined {
+    fn from(reason: &'static str) -> Self {
+        Declined::Refused(reason)
+    }
+}
+
 /// How sure we are of the group's keys. KEYINFO proves nothing about its author: what comes out
 /// of it may be nonsense, until a packet of the sender opens with it.
 enum Stage {
@@ -77,15 +93,14 @@ impl Client {
     /// Judges an invitation, and draws our own secrets for it.
     ///
     /// # Errors
-    /// The reason of the ABORT that refuses it, in the words of deployed receivers
-    /// (wire-v4 §10.1).
+    /// [`Declined`].
     pub fn accept(
         invitation: &Invitation<'_>,
         expected: Option<Fingerprint>,
         keyring: &mut Keyring,
         rng: &mut StdRng,
         now: Instant,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<Self, Declined> {
         let Invitation {
             header,
             announce,
@@ -97,23 +112,25 @@ impl Client {
         let signed_alone = suite.signature == SignatureType::Keyex;
         if signed_alone && !suite.client_auth {
             // Nobody would know our key.
-            return Err("Invalid sigtype specified");
+            return Err("Invalid sigtype specified".into());
         }
         if expected.is_some_and(|expected| Fingerprint::of(&info.key) != expected) {
-            return Err("Failed to verify server key fingerprint");
+            return Err("Failed to verify server key fingerprint".into());
         }
         let server = PublicKey::from_blob(&info.key)
             .ok()
             .filter(|key| suits(suite.key_exchange, key.kind()))
             .ok_or(BAD_SERVER_KEY)?;
-        let identity = match suite.client_auth {
-            true => Some(
-                keyring
-                    .fitting(now, &suite, server.kind())
-                    .ok_or(NO_OWN_KEY)?,
-            ),
-            false => None,
-        };
+        let identity =
+            match suite.client_auth {
+                true => Some(keyring.fitting(now, &suite, server.kind()).map_err(
+                    |why| match why {
+                        NoKey::None => Declined::Refused(NO_OWN_KEY),
+                        NoKey::Later => Declined::Later,
+                    },
+                )?),
+                false => None,
+            };
         let mut client_random = [0; 32];
         rng.fill_bytes(&mut client_random);
         let (premaster, ephemeral) = match suite.key_exchange.is_ecdh() {
@@ -121,11 +138,11 @@ impl Client {
             true => {
                 let theirs = PublicKey::from_blob(&info.dh_key).map_err(|_| BAD_DH_KEY)?;
                 let KeyKind::Ec(curve) = theirs.kind() else {
-                    return Err(BAD_DH_KEY);
+                    return Err(BAD_DH_KEY.into());
                 };
                 let message = Message::Announce((*announce).clone());
                 if !crypto::verify_packet(&server, suite.hash, version, &message, &[], packet) {
-                    return Err("Signature verification failed");
+                    return Err("Signature verification failed".into());
                 }
                 let ours = PrivateKey::generate(KeySpec::Ec(curve)).map_err(|_| BAD_DH_KEY)?;
                 let shared = Premaster::agree(&ours, &theirs).map_err(|_| BAD_DH_KEY)?;
@@ -161,7 +178,7 @@ impl Client {
         };
         match client.register_key() {
             Some(_) => Ok(client),
-            None => Err(BAD_SERVER_KEY),
+            None => Err(BAD_SERVER_KEY.into()),
         }
     }
 

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use uftp_proto::crypto::{Curve, KeyKind, KeySpec, PrivateKey, SignatureType, Suite};
 
-/// Most keys made on demand, over the life of a receiver: announcements are free for everybody,
-/// making an RSA key is not.
-const MOST_MADE: usize = 6;
+/// Most RSA keys made on demand, over the life of a receiver: announcements are free for
+/// everybody, making such a key is not.
+const MOST_RSA: usize = 6;
 
-/// Between one key made on demand and the next.
+/// Between one RSA key made on demand and the next.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Largest RSA key made on demand, bits.
@@ -19,8 +19,17 @@ const LARGEST_RSA: usize = 2048;
 pub struct Keyring {
     own: Vec<Arc<PrivateKey>>,
     made: Vec<Arc<PrivateKey>>,
-    /// When the last one was made.
+    /// When the last RSA key was made.
     last: Option<Instant>,
+}
+
+/// Why there is no key for a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoKey {
+    /// There is none.
+    None,
+    /// One could be made, but not now.
+    Later,
 }
 
 impl Keyring {
@@ -36,12 +45,15 @@ impl Keyring {
     /// The key to use in a session of `suite` under a server key of `kind`. Where packets are
     /// signed one by one, all keys must be of one size; else a key like the server's comes
     /// first, as older senders take no other (wire-v4 §8.9).
+    ///
+    /// # Errors
+    /// [`NoKey`] if there is none.
     pub fn fitting(
         &mut self,
         now: Instant,
         suite: &Suite,
         kind: KeyKind,
-    ) -> Option<Arc<PrivateKey>> {
+    ) -> Result<Arc<PrivateKey>, NoKey> {
         let alike = |keys: &[Arc<PrivateKey>], kind| {
             let mut keys = keys.iter();
             keys.find(|k| k.kind() == kind).cloned()
@@ -54,7 +66,7 @@ impl Keyring {
         };
         let strict = suite.signature == SignatureType::Keyex;
         if let Some(key) = alike(&self.own, kind) {
-            return Some(key);
+            return Ok(key);
         }
         if self.own.is_empty() {
             let kind = match kind {
@@ -63,42 +75,53 @@ impl Keyring {
                 }
                 kind => kind,
             };
-            return alike(&self.made, kind).or_else(|| self.make(now, kind));
+            return match alike(&self.made, kind) {
+                Some(key) => Ok(key),
+                None => self.make(now, kind),
+            };
         }
         if strict {
-            return None;
+            return Err(NoKey::None);
         }
         let found = self.own.iter().find(same_type).or(self.own.first());
-        found.cloned()
+        found.cloned().ok_or(NoKey::None)
     }
 
     /// Makes a key like one of `kind`, within limits.
-    fn make(&mut self, now: Instant, kind: KeyKind) -> Option<Arc<PrivateKey>> {
+    fn make(&mut self, now: Instant, kind: KeyKind) -> Result<Arc<PrivateKey>, NoKey> {
         let spec = match kind {
-            KeyKind::Rsa { bits } if bits <= LARGEST_RSA => {
-                KeySpec::rsa(u32::try_from(bits).ok()?).ok()?
-            }
-            KeyKind::Rsa { .. } => return None,
+            KeyKind::Rsa { bits } if bits <= LARGEST_RSA => self.may_make_rsa(now, bits)?,
+            KeyKind::Rsa { .. } => return Err(NoKey::None),
             KeyKind::Ec(curve) => KeySpec::Ec(curve),
         };
-        let too_soon = |last: Instant| now.saturating_duration_since(last) < PAUSE;
-        if self.made.len() >= MOST_MADE || self.last.is_some_and(too_soon) {
-            tracing::debug!(%spec, "no key made on demand: too many were made already");
-            return None;
-        }
-        self.last = Some(now);
         match PrivateKey::generate(spec) {
             Ok(key) => {
                 tracing::info!(%spec, fingerprint = %key.public().fingerprint(), "made a key");
                 let key = Arc::new(key);
                 self.made.push(key.clone());
-                Some(key)
+                Ok(key)
             }
             Err(error) => {
                 tracing::warn!(%spec, %error, "cannot make a key");
-                None
+                Err(NoKey::None)
             }
         }
+    }
+
+    fn may_make_rsa(&mut self, now: Instant, bits: usize) -> Result<KeySpec, NoKey> {
+        let spec = u32::try_from(bits).ok().and_then(|b| KeySpec::rsa(b).ok());
+        let spec = spec.ok_or(NoKey::None)?;
+        let is_rsa = |key: &&Arc<PrivateKey>| matches!(key.kind(), KeyKind::Rsa { .. });
+        if self.made.iter().filter(is_rsa).count() >= MOST_RSA {
+            tracing::debug!(%spec, "no key made on demand: too many were made already");
+            return Err(NoKey::None);
+        }
+        let too_soon = |last: Instant| now.saturating_duration_since(last) < PAUSE;
+        if self.last.is_some_and(too_soon) {
+            return Err(NoKey::Later);
+        }
+        self.last = Some(now);
+        Ok(spec)
     }
 }
 
@@ -134,7 +157,7 @@ mod tests {
         );
         let now = Instant::now();
         let mut ring = Keyring::new(vec![rsa.clone(), a.clone(), b.clone()]);
-        let mut pick = |suite, kind| ring.fitting(now, suite, kind).map(|k| k.kind());
+        let mut pick = |suite, kind| ring.fitting(now, suite, kind).map(|k| k.kind()).ok();
         assert_eq!(pick(&SUITE, b.kind()), Some(b.kind()));
         assert_eq!(pick(&SUITE, ec("secp521r1")), Some(a.kind()));
         assert_eq!(pick(&SIGNED, ec("secp521r1")), None);
@@ -146,24 +169,35 @@ mod tests {
     fn keys_are_made_once_by_kind_and_within_limits() {
         let mut now = Instant::now();
         let mut ring = Keyring::new(Vec::new());
-        let first = ring.fitting(now, &SIGNED, ec("secp256r1")).unwrap();
-        let again = ring.fitting(now, &SIGNED, ec("secp256r1")).unwrap();
+        let rsa = |bits| KeyKind::Rsa { bits };
+        let first = ring.fitting(now, &SIGNED, rsa(512)).unwrap();
+        let again = ring.fitting(now, &SIGNED, rsa(512)).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
-        assert!(
-            ring.fitting(now, &SIGNED, ec("secp384r1")).is_none(),
-            "too soon"
-        );
-        let large = KeyKind::Rsa { bits: 4096 };
-        assert!(
-            ring.fitting(now + PAUSE, &SIGNED, large).is_none(),
+        let refused = |ring: &mut Keyring, now, bits| ring.fitting(now, &SIGNED, rsa(bits)).err();
+        assert_eq!(refused(&mut ring, now, 544), Some(NoKey::Later));
+        assert_eq!(
+            refused(&mut ring, now + PAUSE, 4096),
+            Some(NoKey::None),
             "too slow"
         );
-        let mut made = 1;
-        for curve in Curve::all() {
+        let made = ring.fitting(now, &SUITE, rsa(4096)).unwrap();
+        assert_eq!(made.kind(), KeyKind::Ec(Curve::DEFAULT), "any will do");
+        for bits in [544, 576, 608, 640, 672] {
             now += PAUSE;
-            made += usize::from(ring.fitting(now, &SIGNED, KeyKind::Ec(curve)).is_some());
+            assert!(ring.fitting(now, &SIGNED, rsa(bits)).is_ok());
         }
-        // The first is found again, at no cost.
-        assert_eq!(made, MOST_MADE + 1);
+        assert_eq!(
+            refused(&mut ring, now + PAUSE, 704),
+            Some(NoKey::None),
+            "too many"
+        );
+        assert!(ring.fitting(now, &SIGNED, rsa(672)).is_ok());
+        for curve in Curve::all() {
+            let made = ring.fitting(now, &SIGNED, KeyKind::Ec(curve));
+            assert_eq!(
+                made.is_ok(),
+                PrivateKey::generate(KeySpec::Ec(curve)).is_ok()
+            );
+        }
     }
 }

@@ -26,10 +26,10 @@ mod keyring;
 mod replay;
 mod server;
 
-pub use client::{Answer, Client, Invitation};
+pub use client::{Answer, Client, Declined, Invitation};
 pub use config::{
     ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
 };
-pub use keyring::Keyring;
+pub use keyring::{Keyring, NoKey};
 pub use replay::ReplayWindow;
 pub use server::{Admission, Peer, Rejection, Server};

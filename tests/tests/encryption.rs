@@ -1,0 +1,328 @@
+//! Encrypted sessions of protocol 4 between our programs and the reference's, in every direction.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use uftp_tests::{Failure, HostId, Result, Suite, World, write_file};
+
+/// UDP port of the receivers.
+const PORT: u16 = 1044;
+
+/// The longest a run may take; healthy ones take a second or two.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Who sends to whom.
+#[derive(Clone, Copy)]
+struct Parties {
+    sender: Suite,
+    receiver: Suite,
+}
+
+const ACROSS: [Parties; 2] = [
+    Parties {
+        sender: Suite::Ours,
+        receiver: Suite::Reference,
+    },
+    Parties {
+        sender: Suite::Reference,
+        receiver: Suite::Ours,
+    },
+];
+
+const CIPHERS: [&str; 7] = [
+    "3des",
+    "aes128-cbc",
+    "aes256-cbc",
+    "aes128-gcm",
+    "aes256-gcm",
+    "aes128-ccm",
+    "aes256-ccm",
+];
+
+/// Keys that go with a key exchange: what the sender and what receivers are told to make.
+fn keys(exchange: &str) -> (&'static str, &'static str) {
+    match exchange {
+        "ecdh_ecdsa:secp384r1" => ("secp384r1", "ec:secp384r1"),
+        "ecdh_ecdsa:secp521r1" => ("secp521r1", "ec:secp521r1"),
+        e if e.starts_with("ecdh_ecdsa") => ("prime256v1", "ec:prime256v1"),
+        _ => ("1024", "rsa:1024"),
+    }
+}
+
+/// One session with these algorithms, each way.
+fn session(name: &str, cipher: &str, hash: &str, exchange: &str, more: &[&str]) -> Result<()> {
+    for parties in ACROSS {
+        one_way(parties, name, cipher, hash, exchange, more).map_err(|failure| {
+            let Parties { sender, receiver } = parties;
+            Failure::new(format!(
+                "{cipher} {hash} {exchange} {more:?}, {} to {}: {failure}",
+                sender.name(),
+                receiver.name()
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+fn one_way(
+    parties: Parties,
+    name: &str,
+    cipher: &str,
+    hash: &str,
+    exchange: &str,
+    more: &[&str],
+) -> Result<()> {
+    let world = World::new(name, 2)?;
+    let content = one_file(&world, 200_000)?;
+    let (own, theirs) = keys(exchange);
+    let legacy = legacy_provider(&world)?;
+    let receiver = world
+        .receiver(parties.receiver, 1)
+        .args(&["-E", "-K", theirs])
+        .environment("OPENSSL_CONF", &legacy)
+        .start()?;
+    let sent = world
+        .sender(parties.sender, 0)
+        .invite(&[1])
+        .args(&["-Y", cipher, "-h", hash, "-e", exchange, "-K", own])
+        .args(more)
+        .environment("OPENSSL_CONF", &legacy)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &[1])?;
+    sent.resulted("copy", &[1], 1)?;
+    receiver.holds(&content)?;
+    receiver.reported_copied(1)?;
+    receiver.stop().map(drop)
+}
+
+/// A configuration of OpenSSL without which the reference has no DES.
+fn legacy_provider(world: &World) -> Result<PathBuf> {
+    let path = world.dir().join("openssl.cnf");
+    let text = "openssl_conf = init\n[init]\nproviders = providers\n\
+                [providers]\ndefault = on\nlegacy = on\n[on]\nactivate = 1\n";
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn one_file(world: &World, size: u64) -> Result<PathBuf> {
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), size)?;
+    Ok(content)
+}
+
+#[test]
+fn every_cipher_with_rsa() -> Result<()> {
+    for cipher in CIPHERS {
+        session("cipher", cipher, "sha256", "rsa", &[])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn des_with_the_legacy_provider() -> Result<()> {
+    session("des", "des", "sha256", "rsa", &[])
+}
+
+#[test]
+fn every_hash_with_gcm_and_with_cbc_and_hmac() -> Result<()> {
+    for hash in ["sha1", "sha384", "sha512"] {
+        session("hash", "aes128-gcm", hash, "rsa", &[])?;
+        session("hash", "aes256-cbc", hash, "rsa", &["-w", "hmac"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_key_exchange_with_gcm_and_with_signed_packets() -> Result<()> {
+    for exchange in ["rsa", "ecdh_rsa", "ecdh_ecdsa"] {
+        session("exchange", "aes256-gcm", "sha256", exchange, &[])?;
+        session(
+            "exchange",
+            "aes128-cbc",
+            "sha256",
+            exchange,
+            &["-w", "keyex"],
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn other_curves() -> Result<()> {
+    for exchange in ["ecdh_ecdsa:secp384r1", "ecdh_ecdsa:secp521r1"] {
+        session("curve", "aes256-gcm", "sha384", exchange, &["-c"])?;
+        session("curve", "aes256-cbc", "sha512", exchange, &["-w", "keyex"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn three_receivers_prove_who_they_are_and_lose_packets() -> Result<()> {
+    for parties in ACROSS {
+        let world = World::new("auth", 4)?;
+        let content = one_file(&world, 2_000_000)?;
+        for host in 1..=3 {
+            world.lose_incoming(host, PORT, 40)?;
+        }
+        let list = (1..=3)
+            .map(|host| make_key(&world, host))
+            .collect::<Result<Vec<_>>>()?;
+        let receivers = (1..=3)
+            .map(|host| {
+                let key = key_path(&world, host);
+                world
+                    .receiver(parties.receiver, host)
+                    .args(&["-k", &key.to_string_lossy()])
+                    .start()
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let sent = world
+            .sender(parties.sender, 0)
+            .args(&["-H", &host_list(&world, &list)?])
+            .args(&["-Y", "aes256-gcm", "-h", "sha256", "-c"])
+            .args(&["-e", "ecdh_ecdsa", "-K", "prime256v1"])
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(0)?;
+        sent.connected("success", &[1, 2, 3])?;
+        sent.resulted("copy", &[1, 2, 3], 1)?;
+        for receiver in receivers {
+            receiver.holds(&content)?;
+            receiver.reported_copied(1)?;
+            receiver.stop()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_receiver_with_another_key_than_listed_gets_nothing() -> Result<()> {
+    for parties in ACROSS {
+        let world = World::new("wrong", 3)?;
+        let content = one_file(&world, 500_000)?;
+        let first = make_key(&world, 1)?;
+        make_key(&world, 2)?;
+        // The second is listed with the key of the first.
+        let list = [first.clone(), first.replace("0x00000001", "0x00000002")];
+        let start = |host| {
+            let key = key_path(&world, host);
+            world
+                .receiver(parties.receiver, host)
+                .args(&["-k", &key.to_string_lossy()])
+                .start()
+        };
+        let (right, wrong) = (start(1)?, start(2)?);
+        let sent = world
+            .sender(parties.sender, 0)
+            .args(&["-H", &host_list(&world, &list)?])
+            .args(&["-Y", "aes256-gcm", "-h", "sha256", "-c"])
+            .args(&["-e", "ecdh_ecdsa", "-K", "prime256v1"])
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(0)?;
+        sent.connected("success", &[1])?;
+        sent.connected("failed", &[2])?;
+        sent.resulted("copy", &[1], 1)?;
+        sent.resulted("mute", &[2], 1)?;
+        right.holds(&content)?;
+        right.stop()?;
+        wrong.holds_nothing(Duration::ZERO)?;
+        wrong.reported_copied(0)?;
+        wrong.stop()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn keys_are_made_to_fit_where_none_are_given() -> Result<()> {
+    for sender in [Suite::Ours, Suite::Reference] {
+        let world = World::new("demand", 2)?;
+        let content = one_file(&world, 100_000)?;
+        let receiver = world.receiver(Suite::Ours, 1).start()?;
+        for (count, keys) in [
+            (1, ["-e", "rsa", "-K", "1024"]),
+            (2, ["-e", "ecdh_ecdsa", "-K", "secp384r1"]),
+        ] {
+            let sent = world
+                .sender(sender, 0)
+                .invite(&[1])
+                .args(&["-Y", "aes128-cbc", "-w", "keyex", "-h", "sha256"])
+                .args(&keys)
+                .files_of(&content)?
+                .run(BOUND)?;
+            sent.ended_with(0)?;
+            receiver.reported_copied(count)?;
+        }
+        receiver.holds(&content)?;
+        receiver.stop()?;
+    }
+    Ok(())
+}
+
+/// Ours to ours without another word than the cipher: whatever both do by default goes together.
+#[test]
+fn a_cipher_is_all_it_takes() -> Result<()> {
+    let world = World::new("plainest", 2)?;
+    let content = one_file(&world, 100_000)?;
+    let receiver = world.receiver(Suite::Ours, 1).args(&["-E"]).start()?;
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .invite(&[1])
+        .args(&["-Y", "aes256-gcm"])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
+}
+
+#[test]
+fn a_receiver_that_demands_encryption_refuses_what_is_plain() -> Result<()> {
+    for parties in ACROSS {
+        let world = World::new("demands", 2)?;
+        let content = one_file(&world, 1000)?;
+        let receiver = world.receiver(parties.receiver, 1).args(&["-E"]).start()?;
+        let sent = world
+            .sender(parties.sender, 0)
+            .invite(&[1])
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(7)?;
+        receiver.holds_nothing(Duration::ZERO)?;
+        receiver.stop()?;
+    }
+    Ok(())
+}
+
+fn key_path(world: &World, host: HostId) -> PathBuf {
+    world.dir().join(format!("key{host}.pem"))
+}
+
+/// Makes the key of a receiver. Returns its line in a list of hosts.
+fn make_key(world: &World, host: HostId) -> Result<String> {
+    let path = key_path(world, host);
+    let output = Command::new(Suite::Ours.program("uftp_keymgt")?)
+        .args(["-g", "ec:prime256v1"])
+        .arg(&path)
+        .output()?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    let fingerprint = told
+        .split("fingerprint: ")
+        .nth(1)
+        .map(str::trim)
+        .ok_or_else(|| Failure::new(format!("uftp_keymgt said {told}")))?;
+    Ok(format!("0x{host:08X}|{fingerprint}"))
+}
+
+/// A list of hosts, as `-H` takes it.
+fn host_list(world: &World, lines: &[String]) -> Result<String> {
+    let path: PathBuf = Path::new(world.dir()).join("hosts");
+    fs::write(&path, lines.join("\n") + "\n")?;
+    Ok(format!("@{}", path.display()))
+}
