@@ -160,6 +160,43 @@ fn a_log_that_cannot_be_opened_ends_with_4() -> Result<()> {
     Ok(())
 }
 
+/// SIGHUP has a receiver read its list of senders again.
+#[test]
+fn a_receiver_reads_its_list_of_senders_again() -> Result<()> {
+    let world = World::new("relist", 2)?;
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), 1000)?;
+    let list = world.dir().join("servers");
+    let write = |lines: &str| fs::write(&list, lines).map_err(|e| Failure::io("a list", e));
+    write("00000099|10.0.0.99\n")?;
+    let path = list.to_string_lossy().into_owned();
+    let mut receiver = world
+        .receiver(Suite::Ours, 1)
+        .args(&["-S", &path])
+        .start()?;
+    let send = || {
+        let setup = world.sender(Suite::Ours, 0).args(&["-U", "0x77"]);
+        setup.files_of(&content)?.run(BOUND)
+    };
+    send()?.ended_with(7)?;
+    write("00000099|10.0.0.99\nno line\n")?;
+    receiver.program().signal(Signal::SIGHUP);
+    let said = |receiver: &mut uftp_tests::Receiver, words: &str| {
+        eventually(words, patience(), || match receiver.program().output() {
+            log if log.contains(words) => Ok(()),
+            log => Err(log),
+        })
+    };
+    said(&mut receiver, "The old list stays in use")?;
+    let here = address(&world, 0);
+    write(&format!("00000099|10.0.0.99\n00000077|{here}\n"))?;
+    receiver.program().signal(Signal::SIGHUP);
+    said(&mut receiver, "Listening to 2 senders")?;
+    send()?.ended_with(0)?;
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
+}
+
 /// SIGHUP has a receiver write its status file anew, SIGUSR1 has it tell its counters, SIGTERM
 /// ends it with 6.
 #[test]

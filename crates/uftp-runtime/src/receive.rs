@@ -2,13 +2,15 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 use uftp_net::{Interface, Socket};
 use uftp_session::Clock;
 use uftp_session::receiver::{Receiver, ReceiverEvent, ReceiverEventKind};
+use uftp_session::security::ServerEntry;
 
 use crate::common;
 use crate::daemon::{self, PidFile};
@@ -20,6 +22,7 @@ use crate::log::{self, Sink};
 use crate::names::Names;
 use crate::options::Parsed;
 use crate::options::common::LogArgs;
+use crate::options::servers;
 use crate::options::uftpd::{Args, ReceiveJob};
 use crate::say;
 use crate::script;
@@ -56,7 +59,15 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     };
     let status = args.status_file.clone();
     let look_up_names = !args.no_name_lookup;
+    // A daemon's working directory changes.
+    let lists = args.security.server_list.iter().map(std::path::absolute);
+    let lists = lists.collect::<Result<_, _>>().unwrap_or_default();
     let job = args.validate().await?;
+    let servers = ServerLists {
+        paths: lists,
+        source_specific: job.config.security.source_specific,
+        fresh: Arc::default(),
+    };
     let store = DiskStore::open(&job.store)?;
     let socket = common::bind(&job.socket)?;
     let listener = Listener {
@@ -84,10 +95,11 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let watcher = ReceiveWatcher {
         herald: Herald::new(status, names),
         listener,
+        fresh: servers.fresh.clone(),
     };
     let driver = Driver::new(socket, control.clone(), Daemon::new(receiver), watcher);
     let tally = common::spawn(move || driver.run())?;
-    watch(tally, &mut signals, &control, &sink).await
+    watch(tally, &mut signals, &control, &sink, &servers).await
 }
 
 /// Waits for the end of the driver, which only a signal or a broken socket brings.
@@ -96,6 +108,7 @@ async fn watch(
     signals: &mut Signals,
     control: &Control,
     sink: &Sink,
+    servers: &ServerLists,
 ) -> Result<Exit, Failure> {
     let mut stopping = false;
     loop {
@@ -117,10 +130,44 @@ async fn watch(
                     if let Err(error) = sink.reopen() {
                         say!(0, "can't open the log file: {error}");
                     }
+                    servers.read().await;
                     control.reload();
                 }
                 Asked::Counters => control.tell_counters(),
             }
+        }
+    }
+}
+
+/// The lists of senders (`-S`), read again on request.
+struct ServerLists {
+    paths: Vec<PathBuf>,
+    source_specific: bool,
+    fresh: FreshServers,
+}
+
+/// Lists that were read again and are not in use yet.
+type FreshServers = Arc<Mutex<Option<Vec<ServerEntry>>>>;
+
+impl ServerLists {
+    /// Reads them; what cannot be read leaves the old ones in use.
+    async fn read(&self) {
+        if self.paths.is_empty() {
+            return;
+        }
+        if self.source_specific {
+            say!(
+                1,
+                "Groups are joined for the senders listed at the start: -S is not read again"
+            );
+            return;
+        }
+        match servers::read(&self.paths).await {
+            Ok(list) => {
+                say!(2, "Listening to {} senders (-S)", list.len());
+                *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
+            }
+            Err(failure) => say!(0, "The old list stays in use: {failure}"),
         }
     }
 }
@@ -247,6 +294,7 @@ impl Listener {
 struct ReceiveWatcher {
     herald: Herald,
     listener: Listener,
+    fresh: FreshServers,
 }
 
 impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
@@ -274,8 +322,12 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         self.herald.turn();
     }
 
-    fn reload(&mut self, _machine: &mut Daemon<DiskStore>) {
+    fn reload(&mut self, machine: &mut Daemon<DiskStore>) {
         self.herald.reopen();
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = fresh.take() {
+            machine.receiver.set_servers(Some(list));
+        }
     }
 
     fn tell_counters(&mut self, machine: &Daemon<DiskStore>) {

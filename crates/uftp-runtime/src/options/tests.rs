@@ -204,6 +204,17 @@ fn bad_values_name_the_option_and_what_was_expected() {
             "uftp --sync=1 f",
             "option -z (--sync) takes no argument: '1'",
         ),
+        (
+            "uftp -g 0 f",
+            "Invalid max log size: expected a number from 1 to 1024",
+        ),
+        ("uftp -g 1025 f", "Invalid max log size"),
+        ("uftpd -g 1M", "Invalid max log size"),
+        (
+            "uftp -n 0 f",
+            "Invalid max log count: expected a number from 1 to 1000",
+        ),
+        ("uftpd -n 1001", "Invalid max log count"),
         ("uftpd -c 10239", "Invalid cache size"),
         ("uftpd -p 1044x", "Invalid port"),
         ("uftpd -N 20", "Invalid priority value"),

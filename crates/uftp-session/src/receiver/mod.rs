@@ -37,7 +37,7 @@ use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::{FileStore, SessionInfo};
 use crate::link::{Cover, GroupEstimate, Link};
-use crate::security::{Client, Declined, Invitation, Keyring};
+use crate::security::{Client, Declined, Invitation, Keyring, ServerEntry};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
 /// turns us on a third party with forged announcements.
@@ -89,6 +89,11 @@ impl<F: FileStore> Receiver<F> {
     /// they would need its keys.
     pub fn answer_through(&mut self, proxy: SocketAddr) {
         self.proxy = Some(proxy);
+    }
+
+    /// Listens to these senders from now on; `None` for all. Sessions that are under way go on.
+    pub fn set_servers(&mut self, servers: Option<Vec<ServerEntry>>) {
+        self.config.security.servers = servers;
     }
 
     /// A datagram arrived.
