@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use uftp_tests::{Failure, HostId, Result, Suite, World, write_file};
+use uftp_tests::{Failure, Family, HostId, Result, Suite, World, write_file};
 
 /// UDP port of the receivers.
 const PORT: u16 = 1044;
@@ -158,6 +158,52 @@ fn other_curves() -> Result<()> {
     for exchange in ["ecdh_ecdsa:secp384r1", "ecdh_ecdsa:secp521r1"] {
         session("curve", "aes256-gcm", "sha384", exchange, &["-c"])?;
         session("curve", "aes256-cbc", "sha512", exchange, &["-w", "keyex"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn congestion_control_within_encryption() -> Result<()> {
+    session(
+        "tfmcc",
+        "aes256-gcm",
+        "sha256",
+        "ecdh_rsa",
+        &["-C", "tfmcc:max=50000"],
+    )?;
+    let signed = ["-w", "keyex", "-C", "tfmcc:max=50000"];
+    session("tfmcc", "aes128-cbc", "sha256", "ecdh_ecdsa", &signed)
+}
+
+/// The private address is part of what is signed and proved; in a unicast session it is zero.
+#[test]
+fn ipv6_and_unicast() -> Result<()> {
+    for parties in ACROSS {
+        let world = World::new("addresses", 2)?;
+        let content = one_file(&world, 100_000)?;
+        let keys = ["-Y", "aes128-gcm", "-h", "sha256", "-e", "ecdh_ecdsa", "-c"];
+        for (count, family, unicast) in [(1, Family::V6, false), (2, Family::V4, true)] {
+            let receiver = world
+                .receiver(parties.receiver, 1)
+                .family(family)
+                .args(&["-K", "ec:prime256v1"])
+                .start()?;
+            let sender = world
+                .sender(parties.sender, 0)
+                .family(family)
+                .invite(&[1])
+                .args(&keys)
+                .args(&["-K", "prime256v1"])
+                .files_of(&content)?;
+            let sender = match unicast {
+                true => sender.to(world.address(1, family)),
+                false => sender,
+            };
+            sender.run(BOUND)?.ended_with(0)?;
+            receiver.holds(&content)?;
+            receiver.reported_copied(count)?;
+            receiver.stop()?;
+        }
     }
     Ok(())
 }
