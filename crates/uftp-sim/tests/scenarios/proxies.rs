@@ -1,12 +1,15 @@
 //! Sessions through server, client and response proxies.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use uftp_proto::wire::{self, Function};
 use uftp_session::congestion::Limits;
 use uftp_session::proxy::ProxyEventKind;
 use uftp_session::receiver::EndReason;
 use uftp_session::sender::{FileOutcome, Outcome, Rate};
 use uftp_sim::proxies::Reach;
-use uftp_sim::{Figure, NodeId, SenderNode, seeds, source};
+use uftp_sim::{Figure, NodeId, SenderNode, Verdict, seeds, source};
 
 use super::{delayed, lossy, ms, secs, two_files};
 
@@ -86,30 +89,43 @@ fn congestion_control_with_loss_through_proxies_completes() {
     });
 }
 
-/// Messages that arrive at a sender of 1,000 receivers, with and without proxies.
+/// What arrives at the sender of a figure: messages, and how many a second over the session.
+fn load(figure: Figure) -> (u64, f64) {
+    let mut networks = figure.stage();
+    let sender = networks.sender;
+    let heard = Rc::new(Cell::new(0u64));
+    let count = Rc::clone(&heard);
+    networks.world.set_filter(move |passing| {
+        count.set(count.get() + u64::from(passing.to == sender));
+        Verdict::Pass
+    });
+    let networks = networks.play(secs(600));
+    networks.assert_all_whole();
+    let times = || networks.sender().events.iter().map(|(at, _)| *at);
+    let (first, last) = (times().min().unwrap(), times().max().unwrap());
+    let seconds = (last - first).as_secs_f64();
+    (heard.get(), heard.get() as f64 / seconds)
+}
+
+/// The table of docs/scaling.md.
 #[test]
 fn proxies_take_the_answers_of_a_crowd_off_the_sender() {
-    let heard = |figure: Figure| {
-        let mut networks = figure.stage();
-        let sender = networks.sender;
-        let heard = std::rc::Rc::new(std::cell::Cell::new(0u64));
-        let count = std::rc::Rc::clone(&heard);
-        networks.world.set_filter(move |passing| {
-            count.set(count.get() + u64::from(passing.to == sender));
-            uftp_sim::Verdict::Pass
-        });
-        networks.play(secs(600)).assert_all_whole();
-        heard.get()
-    };
-    let items = [source::file("f", 1_000_000)];
-    let figure = |local, remote: &[usize]| {
-        let figure = Figure::new(seeds::one(3), Reach::Response, local, remote, items.clone());
-        figure.with(|f| f.down = lossy(0.01))
-    };
-    let direct = heard(figure(1000, &[]));
-    let proxied = heard(figure(0, &[100; 10]));
-    println!("messages at the sender: {direct} without proxies, {proxied} with ten");
-    assert!(proxied * 20 < direct, "{proxied} against {direct}");
+    println!("receivers: messages at the sender (a second), and with 20 response proxies");
+    for n in [100, 1_000, 10_000] {
+        let items = [source::file("f", 200_000)];
+        let figure = |local, remote: &[usize]| {
+            let seed = seeds::one(3);
+            let figure = Figure::new(seed, Reach::Response, local, remote, items.clone());
+            figure.with(|f| f.down = lossy(0.01))
+        };
+        let (direct, rate) = load(figure(n, &[]));
+        let (proxied, eased) = load(figure(0, &[n / 20; 20]));
+        println!("{n:6}: {direct:6} ({rate:7.1})  {proxied:6} ({eased:6.1})");
+        assert!(
+            proxied * (n as u64 / 100) < direct * 2,
+            "{proxied} against {direct}"
+        );
+    }
 }
 
 #[test]
@@ -118,14 +134,14 @@ fn round_trips_do_not_count_what_a_proxy_holds() {
         let figure = Figure::new(seeds::one(1), reach, 0, &[3], two_files(100_000));
         let figure = figure.with(|f| f.between = delayed(ms(20)));
         let mut networks = figure.stage();
-        let stated = std::rc::Rc::new(std::cell::Cell::new(secs(0)));
-        let latest = std::rc::Rc::clone(&stated);
+        let stated = Rc::new(Cell::new(secs(0)));
+        let latest = Rc::clone(&stated);
         networks.world.set_filter(move |passing| {
             if passing.is(Function::FileInfo) {
                 let header = wire::decode_header(passing.datagram).unwrap();
                 latest.set(header.grtt.duration());
             }
-            uftp_sim::Verdict::Pass
+            Verdict::Pass
         });
         networks.play(secs(100)).assert_all_whole();
         // Every way to a proxy takes 20 ms: four in a tunnel, one without. Half a second was held.
