@@ -102,7 +102,9 @@ fn load(figure: Figure) -> (u64, f64) {
     let networks = networks.play(secs(600));
     networks.assert_all_whole();
     let times = || networks.sender().events.iter().map(|(at, _)| *at);
-    let (first, last) = (times().min().unwrap(), times().max().unwrap());
+    let (Some(first), Some(last)) = (times().min(), times().max()) else {
+        panic!("the sender told nothing");
+    };
     let seconds = (last - first).as_secs_f64();
     (heard.get(), heard.get() as f64 / seconds)
 }
