@@ -22,28 +22,24 @@ fn masked(text: &str) -> Vec<String> {
             .all(|c| c.is_ascii_digit() || "./-:".contains(c))
     };
     let mask = |line: &str| {
-        let mut fields: Vec<String> = line.split(';').map(str::to_owned).collect();
-        let kind = fields[0].clone();
-        let last = fields.len() - 1;
-        match kind.as_str() {
-            // RESULT;time;server;group;… of a receiver, and CONNECT likewise
-            "RESULT" | "CONNECT" if fields[1].contains('/') => {
-                assert!(number(&fields[1]), "{line}");
-                fields[1] = "TIME".into();
-                fields[3] = "GROUP".into();
+        let fields: Vec<&str> = line.split(';').collect();
+        let masked: Vec<&str> = match fields.as_slice() {
+            // RESULT and CONNECT of a receiver
+            [kind @ ("RESULT" | "CONNECT"), time, server, _, rest @ ..] if time.contains('/') => {
+                assert!(number(time), "{line}");
+                [&[*kind, "TIME", *server, "GROUP"], rest].concat()
             }
-            "RESULT" if fields[last].ends_with("KB/s") => fields[last] = "SPEED".into(),
-            "FREESPACE" => {
-                assert!(number(&fields[last]), "{line}");
-                fields[last] = "BYTES".into();
+            ["RESULT", rest @ .., speed] if speed.ends_with("KB/s") => {
+                [&["RESULT"], rest, &["SPEED"]].concat()
             }
-            "STATS" => {
-                fields[last] = "SPEED".into();
-                fields[last - 1] = "SECONDS".into();
+            ["FREESPACE", name, bytes] => {
+                assert!(number(bytes), "{line}");
+                vec!["FREESPACE", *name, "BYTES"]
             }
-            _ => {}
-        }
-        fields.join(";")
+            ["STATS", rest @ .., _, _] => [&["STATS"], rest, &["SECONDS", "SPEED"]].concat(),
+            other => other.to_vec(),
+        };
+        masked.join(";")
     };
     text.lines().map(mask).collect()
 }
@@ -61,8 +57,9 @@ fn plain(sender: Suite, receiver: Suite) -> Result<Lines> {
     let content = world.make_dir("content")?;
     write_file(&content.join("a;b"), 300_000)?;
     write_file(&content.join("file"), 2050)?;
-    fs::create_dir_all(content.join("tree/empty")).unwrap();
-    symlink("../file", content.join("link")).unwrap();
+    fs::create_dir_all(content.join("tree/empty"))
+        .and_then(|()| symlink("../file", content.join("link")))
+        .map_err(|error| Failure::io("making content", error))?;
     let running = world.receiver(receiver, 1).start()?;
     let setup = world.sender(sender, 0).invite(&[1, 5]).files_of(&content)?;
     let setup = setup.file(Path::new("@FREESPACE"));
@@ -122,7 +119,7 @@ fn synchronised(sender: Suite) -> Result<Vec<String>> {
         .write(true)
         .open(&old)
         .and_then(|file| file.set_modified(long_ago))
-        .unwrap();
+        .map_err(|error| Failure::io("setting a time", error))?;
     write_file(&content.join("new"), 30_000)?;
     let status = world.dir().join("sync.status");
     let path = status.to_string_lossy().into_owned();
