@@ -98,6 +98,8 @@ pub enum Reach {
     Tunnel,
     /// As figure 1, but the server proxy learns by heartbeat where the client proxy is.
     LearnedTunnel,
+    /// As the learned tunnel, with a second server proxy before the one that learns.
+    Chain,
     /// Figures 2 to 4: they hear the sender, and answer through a response proxy.
     Response,
 }
@@ -139,6 +141,8 @@ pub struct Networks {
     pub receivers: Vec<NodeId>,
     /// The server proxies, if any.
     pub server_proxies: Vec<NodeId>,
+    /// The second server proxies of chains, if any.
+    pub relays: Vec<NodeId>,
     /// The client or response proxies.
     pub proxies: Vec<NodeId>,
     figure: Figure,
@@ -193,7 +197,7 @@ impl Figure {
             self.config.clients = Some(receivers.chain(proxies).collect());
         }
         let keys = match self.reach {
-            Reach::LearnedTunnel => self.remote.iter().map(|_| key()).collect(),
+            Reach::LearnedTunnel | Reach::Chain => self.remote.iter().map(|_| key()).collect(),
             _ => Vec::new(),
         };
         let sender = add_sender(&mut world, self.config.clone(), &self.items);
@@ -202,6 +206,7 @@ impl Figure {
             sender,
             receivers: Vec::new(),
             server_proxies: Vec::new(),
+            relays: Vec::new(),
             proxies: Vec::new(),
             figure: self,
             keys,
@@ -225,6 +230,14 @@ impl Networks {
             self.world.down(id).config = self.figure.between;
             self.server_proxies.push(id);
         }
+        if self.figure.reach == Reach::Chain {
+            let node = self.relay_node(k);
+            let id = self.world.add(relay_addr(k), Box::new(node));
+            // Alone on a network: what comes, comes by unicast.
+            self.world.set_network(id, u32::MAX);
+            self.world.down(id).config = self.figure.between;
+            self.relays.push(id);
+        }
         let node = self.proxy_node(k);
         let id = self.world.add(proxy_addr(k), Box::new(node));
         self.world.down(id).config = self.figure.between;
@@ -246,7 +259,9 @@ impl Networks {
             node.machine.answer_through(proxy_addr(k));
         }
         let id = self.world.add(receiver_addr(i), Box::new(node));
-        if let (Some(k), Reach::Tunnel | Reach::LearnedTunnel) = (site, reach) {
+        if let Some(k) = site
+            && reach != Reach::Response
+        {
             self.world.set_network(id, network(k));
         }
         self.world.join(id, PUBLIC);
@@ -254,22 +269,28 @@ impl Networks {
         self.receivers.push(id);
     }
 
-    /// A fresh machine for server proxy number `k`.
+    /// A fresh machine for server proxy number `k`, of a chain the one beside the sender.
     pub fn server_proxy_node(&self, k: usize) -> ProxyNode {
-        let downstream = match self.keys.get(k) {
-            Some(key) => Downstream::Learned(key.public().fingerprint()),
-            None => Downstream::Fixed(proxy_addr(k)),
+        let downstream = match (self.figure.reach, self.keys.get(k)) {
+            (Reach::Chain, _) => Downstream::Fixed(relay_addr(k)),
+            (_, Some(key)) => Downstream::Learned(key.public().fingerprint()),
+            (_, None) => Downstream::Fixed(proxy_addr(k)),
         };
+        self.passing_node(server_proxy_addr(k), downstream)
+    }
+
+    /// A fresh machine for the second server proxy of chain number `k`.
+    fn relay_node(&self, k: usize) -> ProxyNode {
+        let wanted = self.keys[k].public().fingerprint();
+        self.passing_node(relay_addr(k), Downstream::Learned(wanted))
+    }
+
+    fn passing_node(&self, addr: SocketAddr, downstream: Downstream) -> ProxyNode {
         let role = Role::Server {
             downstream,
             admit_anybody: false,
         };
-        self.node(
-            server_proxy_addr(k),
-            role,
-            Heartbeats::default(),
-            Vec::new(),
-        )
+        self.node(addr, role, Heartbeats::default(), Vec::new())
     }
 
     /// A fresh machine for client or response proxy number `k`.
@@ -287,7 +308,10 @@ impl Networks {
         let keys: Vec<_> = self.keys.get(k).cloned().into_iter().collect();
         let mut heartbeats = Heartbeats::default();
         if !keys.is_empty() {
-            heartbeats.upstreams.push(server_proxy_addr(k));
+            heartbeats.upstreams.push(match self.figure.reach {
+                Reach::Chain => relay_addr(k),
+                _ => server_proxy_addr(k),
+            });
         }
         self.node(proxy_addr(k), role, heartbeats, keys)
     }
@@ -350,11 +374,16 @@ impl Networks {
         self
     }
 
+    fn all_proxies(&self) -> impl Iterator<Item = NodeId> {
+        let all = [&self.server_proxies, &self.relays, &self.proxies];
+        all.into_iter().flatten().copied()
+    }
+
     /// Whether every machine has come to rest.
     fn is_over(&self) -> impl FnMut(&World) -> bool + use<> {
         let sender = self.sender;
         let receivers = self.receivers.clone();
-        let proxies = [self.proxies.clone(), self.server_proxies.clone()].concat();
+        let proxies: Vec<_> = self.all_proxies().collect();
         move |world| {
             world.get::<SenderNode>(sender).machine.is_finished()
                 && proxies
@@ -368,9 +397,9 @@ impl Networks {
 
     /// Panics unless all have left their groups, and were never busier than they had to.
     pub fn assert_quiet(&self) {
-        for id in self.proxies.iter().chain(&self.server_proxies) {
-            let node: &ProxyNode = self.world.get(*id);
-            let alive = self.world.is_alive(*id);
+        for id in self.all_proxies() {
+            let node: &ProxyNode = self.world.get(id);
+            let alive = self.world.is_alive(id);
             assert!(
                 !alive || node.joined.is_empty(),
                 "{id:?} is in {:?}",
@@ -382,6 +411,7 @@ impl Networks {
             &self.receivers[..],
             &self.proxies,
             &self.server_proxies,
+            &self.relays,
         ];
         for id in all.into_iter().flatten() {
             let (_, most) = self.world.wakeups(*id);
@@ -422,6 +452,11 @@ const DONE: Option<FileOutcome> = Some(FileOutcome::Completed(CompleteStatus::NO
 /// Address of server proxy number `k`.
 pub fn server_proxy_addr(k: usize) -> SocketAddr {
     (Ipv4Addr::new(10, 2, number(k), 1), PORT).into()
+}
+
+/// Address of the second server proxy of chain number `k`.
+pub fn relay_addr(k: usize) -> SocketAddr {
+    (Ipv4Addr::new(10, 4, number(k), 1), PORT).into()
 }
 
 /// Address of client or response proxy number `k`.
