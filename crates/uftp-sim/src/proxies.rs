@@ -368,7 +368,8 @@ impl Networks {
     /// nobody does anything for them any more. Heartbeats may go on.
     #[must_use]
     pub fn play(mut self, limit: Duration) -> Self {
-        let over = self.world.run_until(limit, Self::is_over(&self));
+        let mut is_over = self.is_over();
+        let over = is_over(&self.world) || self.world.run_until(limit, is_over);
         assert!(over, "still busy after {limit:?}");
         self.assert_quiet();
         self

@@ -67,7 +67,8 @@ fn the_way_to_a_client_proxy_is_learned_by_heartbeat() {
 #[test]
 fn two_server_proxies_in_a_row_with_both_ends_hidden() {
     seeds::each(10, |seed| {
-        let figure = Figure::new(seed, Reach::Chain, 1, &[3, 2], two_files(100_000));
+        // One site alone: others would not wait until its first heartbeat has got through.
+        let figure = Figure::new(seed, Reach::Chain, 0, &[3], two_files(100_000));
         let figure = figure.with(|f| {
             f.closed = seed.is_multiple_of(2);
             f.between = lossy(0.03);
