@@ -42,6 +42,8 @@ struct Plan {
     /// Kbps as `-R` takes them, -1 without bound.
     rate: i64,
     block_size: u16,
+    /// As `uftp -Y` takes it.
+    cipher: Option<String>,
     suites: Vec<Suite>,
     dir: PathBuf,
 }
@@ -100,6 +102,7 @@ fn read_plan(options: &mut Options) -> Result<Plan> {
         loss: 0,
         rate: -1,
         block_size: 1300,
+        cipher: None,
         suites: vec![Suite::Reference, Suite::Ours],
         dir: PathBuf::from("/dev/shm"),
     };
@@ -120,6 +123,7 @@ fn read_plan(options: &mut Options) -> Result<Plan> {
             }
             "--rate" => plan.rate = options.value(&option)?,
             "--block-size" => plan.block_size = options.value(&option)?,
+            "--cipher" => plan.cipher = Some(options.value(&option)?),
             "--dir" => plan.dir = options.value(&option)?,
             "--suites" => {
                 let list: String = options.value(&option)?;
@@ -150,13 +154,34 @@ impl Plan {
             rate => format!("{rate} Kbps"),
         };
         format!(
-            "{} MB to {} receiver(s), {rate}, block size {}, {} % loss, files in {}",
+            "{} MB to {} receiver(s), {rate}, block size {}, cipher {}, {} % loss, files in {}",
             self.size / 1_000_000,
             self.receivers,
             self.block_size,
+            self.cipher.as_deref().unwrap_or("none"),
             f64::from(self.loss) / 10.0,
             self.dir.display()
         )
+    }
+
+    /// What encryption adds to the options of a sender and of receivers, whichever suite.
+    fn encryption(&self) -> (Vec<&str>, &'static [&'static str]) {
+        match &self.cipher {
+            None => (Vec::new(), &[]),
+            Some(cipher) => (
+                vec![
+                    "-Y",
+                    cipher,
+                    "-h",
+                    "sha256",
+                    "-e",
+                    "ecdh_ecdsa",
+                    "-K",
+                    "prime256v1",
+                ],
+                &["-K", "ec:prime256v1"],
+            ),
+        }
     }
 }
 
@@ -174,12 +199,14 @@ fn transfer(plan: &Plan, suite: Suite, programs: &Path) -> Result<Run> {
     for &host in hosts.iter().filter(|_| plan.loss > 0) {
         world.lose_incoming(host, PORT, plan.loss)?;
     }
+    let (sender_encryption, receiver_encryption) = plan.encryption();
     let receivers: Vec<Receiver> = hosts
         .iter()
         .map(|&host| {
             world
                 .receiver(suite, host)
                 .program(programs.join("uftpd"))
+                .args(receiver_encryption)
                 .start()
         })
         .collect::<Result<_>>()?;
@@ -190,6 +217,7 @@ fn transfer(plan: &Plan, suite: Suite, programs: &Path) -> Result<Run> {
         .invite(&hosts)
         .rate(&plan.rate.to_string())
         .args(&["-b", &plan.block_size.to_string()])
+        .args(&sender_encryption)
         .files_of(&content)?
         .run(BOUND)?;
     sent.ended_with(0)?;

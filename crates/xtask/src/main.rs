@@ -28,6 +28,7 @@ usage: cargo xtask TASK
       --loss PERCENT    datagrams each receiver loses (0)
       --rate KBPS       sending rate, -1 is as fast as possible (-1)
       --block-size N    bytes of file in a datagram (1300)
+      --cipher NAME     encrypt with this cipher, by its name for uftp -Y (none)
       --suites LIST     which of ours,reference (reference,ours)
       --dir DIR         where the files go (/dev/shm)
   dist              make target/dist: a tree to install, with man pages and completions, and a

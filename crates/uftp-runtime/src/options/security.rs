@@ -36,7 +36,7 @@ pub struct SenderArgs {
           value_parser = word::<SignatureType>("Invalid sigtype"))]
     pub signature: SignatureType,
 
-    /// Key exchange: rsa, ecdh_rsa[:CURVE], ecdh_ecdsa[:CURVE], or a curve
+    /// Key exchange: rsa, ecdh_rsa, ecdh_ecdsa, the latter two also with :CURVE, or a curve alone
     /// [default: ecdh_rsa or ecdh_ecdsa, as the key is]
     #[arg(short = 'e', long, value_name = "EXCHANGE", value_parser = exchange)]
     pub key_exchange: Option<Exchange>,
