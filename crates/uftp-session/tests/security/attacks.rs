@@ -47,14 +47,13 @@ fn no_byte_of_an_encrypted_packet_can_be_changed() {
         let mut tried = 0;
         pair.play(|pair, to, datagram| {
             if function(datagram) == Function::Encrypted {
-                let step = if datagram.len() > 500 { 61 } else { 1 };
-                for at in (0..datagram.len()).step_by(step) {
+                for at in 0..datagram.len() {
                     let mut damaged = datagram.to_vec();
                     damaged[at] ^= 1 << (at % 8);
                     pair.assert_refused(to, damaged, DAMAGED);
                     tried += 1;
                 }
-                for len in (0..datagram.len()).step_by(step) {
+                for len in 0..datagram.len() {
                     pair.assert_refused(to, datagram[..len].to_vec(), DAMAGED);
                 }
                 let mut longer = datagram.to_vec();
