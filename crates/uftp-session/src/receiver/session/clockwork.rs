@@ -1,0 +1,77 @@
+//! What is due when no packet comes.
+
+use std::time::{Duration, Instant};
+
+use super::{EndReason, Handled, Phase, Session, Stop, Surroundings};
+use crate::files::SessionFiles;
+use crate::receiver::outbox::{Answer, Outgoing};
+
+impl<S: SessionFiles> Session<S> {
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(in crate::receiver) fn deadline(&self) -> Instant {
+        let silence = self.alive + self.timing.silence();
+        match &self.phase {
+            Phase::Registering { sent, until } => {
+                (*until).min(*sent + self.timing.register_repeat())
+            }
+            Phase::MidGroup => silence,
+            Phase::Receiving(transfer) => {
+                let report = self.congestion.as_ref().and_then(|c| c.deadline());
+                let earlier = transfer.deadline().into_iter().chain(report).min();
+                earlier.map_or(silence, |earlier| earlier.min(silence))
+            }
+            Phase::Completing { since, sent } => {
+                let give_up = *since + self.timing.confirmation();
+                give_up.min(*sent + self.timing.complete_repeat())
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(in crate::receiver) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let timing = self.timing;
+        let over = |since: Instant, time: Duration| now >= since + time;
+        match &mut self.phase {
+            Phase::Registering { until, .. } if now >= *until => {
+                return Err(Stop::abort("Registration unconfirmed"));
+            }
+            Phase::Registering { sent, .. } => {
+                if over(*sent, timing.register_repeat()) {
+                    *sent = now;
+                    self.outbox.push(Outgoing::Register);
+                    self.outbox.push(Outgoing::ClientKey);
+                }
+            }
+            Phase::Completing { since, .. } if over(*since, timing.confirmation()) => {
+                return Err(Stop::End(EndReason::Unconfirmed));
+            }
+            Phase::Completing { sent, .. } => {
+                if over(*sent, timing.complete_repeat()) {
+                    *sent = now;
+                    self.outbox.push(Outgoing::Complete(Answer::SESSION));
+                }
+            }
+            Phase::MidGroup | Phase::Receiving(_) if over(self.alive, timing.silence()) => {
+                return Err(Stop::abort("Transfer timed out"));
+            }
+            Phase::MidGroup => {}
+            Phase::Receiving(transfer) => {
+                if self.congestion.as_mut().is_some_and(|c| c.due(now)) {
+                    self.outbox.push(Outgoing::CcAck);
+                    self.alive = now;
+                }
+                if let Some(sweep) = transfer.naks_due(now) {
+                    if transfer.flush(&mut self.files)? {
+                        return self.finish_file(around);
+                    }
+                    self.outbox.push(Outgoing::Naks(sweep));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! What a message means in the phase the session is in.
+
+use std::time::Instant;
+
+use uftp_proto::wire::{Abort, CongCtrl, Message};
+use uftp_proto::{FileId, Uid};
+
+use super::{EndReason, Handled, Phase, Session, Stop, Surroundings};
+use crate::counters::Refusal;
+use crate::files::SessionFiles;
+use crate::receiver::event::ReceiverEventKind;
+use crate::receiver::outbox::Outgoing;
+
+impl<S: SessionFiles> Session<S> {
+    pub(super) fn dispatch(
+        &mut self,
+        now: Instant,
+        newest: bool,
+        message: &Message<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        if let Message::Abort(abort) = message {
+            return self.aborted(now, abort, around.uid);
+        }
+        if let Message::FileInfo(info) = message
+            && info.file == FileId::SESSION
+        {
+            return Err(Refusal::OutOfRange.into());
+        }
+        match (&mut self.phase, message) {
+            (Phase::Receiving(_), Message::FileSeg(seg)) => self.file_seg(now, newest, seg),
+            (Phase::Receiving(_) | Phase::MidGroup, Message::FileInfo(info)) => {
+                self.file_info(now, newest, info, around)
+            }
+            (Phase::Receiving(_) | Phase::MidGroup, Message::Done(done)) => {
+                self.done(now, done, around)
+            }
+            (Phase::Receiving(_), Message::CongCtrl(ctrl)) => {
+                self.cong_ctrl(now, newest, ctrl, around.uid);
+                Ok(())
+            }
+            // The others may be served while we wait for our turn, or lag behind.
+            (Phase::MidGroup, _) => {
+                self.alive = now;
+                Ok(())
+            }
+            (Phase::Receiving(_), _) => Ok(()),
+            (Phase::Registering { .. }, Message::RegConf(conf)) => {
+                if conf.clients.contains(&around.uid) {
+                    self.confirmed(now, around);
+                }
+                Ok(())
+            }
+            (Phase::Registering { .. }, Message::FileInfo(info)) => {
+                if info.clients.contains(&around.uid) {
+                    // The confirmation was lost, but we are counted in.
+                    self.confirmed(now, around);
+                    return self.file_info(now, newest, info, around);
+                }
+                Ok(())
+            }
+            (Phase::Registering { .. }, Message::Announce(_)) => Ok(()),
+            (Phase::Registering { .. }, _) => Err(Refusal::OutOfPlace.into()),
+            (Phase::Completing { .. }, Message::DoneConf(conf)) => {
+                if conf.clients.contains(&around.uid) {
+                    return Err(Stop::End(EndReason::Confirmed));
+                }
+                Ok(())
+            }
+            (Phase::Completing { .. }, _) => Ok(()),
+        }
+    }
+
+    pub(super) fn confirmed(&mut self, now: Instant, around: &mut Surroundings<'_>) {
+        self.phase = Phase::MidGroup;
+        self.alive = now;
+        self.outbox.forget(&Outgoing::Register);
+        self.outbox.forget(&Outgoing::ClientKey);
+        around.tell(self.id, FileId::SESSION, ReceiverEventKind::Confirmed);
+    }
+
+    pub(super) fn aborted(&mut self, now: Instant, abort: &Abort, uid: Uid) -> Handled {
+        let everybody = abort.host.is_none();
+        if !everybody && abort.host != uid {
+            // The sender sends away others, perhaps very many.
+            self.alive = now;
+            return Ok(());
+        }
+        let done_with_file = matches!(self.phase, Phase::MidGroup | Phase::Completing { .. });
+        if everybody && abort.current_file && done_with_file {
+            return Ok(());
+        }
+        Err(Stop::End(EndReason::AbortedByServer(abort.reason.clone())))
+    }
+
+    /// The limiting receiver answers at once, the others when their time comes.
+    fn cong_ctrl(&mut self, now: Instant, newest: bool, ctrl: &CongCtrl, uid: Uid) {
+        let group = self.group();
+        let Some(congestion) = &mut self.congestion else {
+            return;
+        };
+        if newest {
+            self.stamp = (ctrl.timestamp, now);
+        }
+        if congestion.cong_ctrl(now, uid, ctrl, group) {
+            self.alive = now;
+            self.outbox.push(Outgoing::CcAck);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What of a packet may be believed.
+
+use std::time::Instant;
+
+use uftp_proto::wire::{self, Announce, DecodeError, Function, Header, KeyInfo, Message, Problem};
+use uftp_proto::{Ecn, FileId, Seq};
+
+use super::{Handled, Phase, Session, Stop, Surroundings};
+use crate::counters::Refusal;
+use crate::files::SessionFiles;
+use crate::receiver::event::ReceiverEventKind;
+use crate::receiver::outbox::Outgoing;
+use crate::security::gate::{self, Form, Keys};
+
+/// Packets more than this many numbers behind the newest are dropped (wire-v4 §1.5).
+const REORDER_WINDOW: i16 = 5;
+
+impl<S: SessionFiles> Session<S> {
+    /// Takes in a packet of this session. Nothing of it is believed, its header included, before
+    /// it has proved authentic or is one that comes in the clear.
+    pub(in crate::receiver) fn receive(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        ecn: Ecn,
+        packet: &mut [u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        if header.version != self.link.version() {
+            return Err(Refusal::OtherVersion.into());
+        }
+        if header.src != self.server {
+            return Err(Refusal::UnknownSource.into());
+        }
+        let keys = self
+            .security
+            .as_ref()
+            .map_or(Keys::None, |s| s.client.keys());
+        gate::downstream(Form::Clear, header.function, keys)?;
+        let len = packet.len();
+        let Some(security) = &mut self.security else {
+            self.arrived(now, header, len, ecn);
+            let body = packet.get(Header::LEN..).unwrap_or_default();
+            return match wire::decode(header.version, header.function, body) {
+                Ok(message) => self.handle(now, header, &message, around),
+                Err(error) => Err(self.malformed(header.function, &error)),
+            };
+        };
+        if header.function != Function::Encrypted {
+            let body = packet.get(Header::LEN..).unwrap_or_default();
+            let message = wire::decode(header.version, header.function, body)
+                .map_err(|_| Refusal::Malformed)?;
+            return self.handle_clear(now, header, &message, packet, around);
+        }
+        let (body, sealer) = security.client.open(packet)?;
+        if let Some(sealer) = sealer {
+            self.link.secure(sealer, security.counter.clone());
+        }
+        self.arrived(now, header, len, ecn);
+        let function =
+            wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
+        gate::downstream(Form::Sealed, function, keys)?;
+        let header = Header {
+            function,
+            ..*header
+        };
+        match wire::decode(header.version, function, body) {
+            Ok(message) => self.handle(now, &header, &message, around),
+            Err(error) => Err(self.malformed(function, &error)),
+        }
+    }
+
+    /// Acts on a message that comes in the clear in an encrypted session. Its header may be
+    /// anybody's: packet numbers and round trip times are not taken from it, but while we
+    /// register, when there is nothing better than an ANNOUNCE.
+    fn handle_clear(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        message: &Message<'_>,
+        packet: &[u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        match message {
+            Message::Announce(announce) if self.keeps_time(header, announce, packet) => {
+                self.timing.set_grtt(header.grtt);
+                if let Phase::Registering { until, .. } = &mut self.phase {
+                    *until = (*until).max(self.announced + self.timing.registration());
+                }
+                Ok(())
+            }
+            Message::KeyInfo(keys) => self.key_info(now, header, keys, around),
+            Message::Abort(abort) => self.aborted(now, abort, around.uid),
+            _ => {
+                // The sender may still be busy with others.
+                if let Phase::MidGroup = self.phase {
+                    self.alive = now;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a repeated ANNOUNCE tells us a new round trip time.
+    fn keeps_time(&self, header: &Header, announce: &Announce, packet: &[u8]) -> bool {
+        let registering = matches!(self.phase, Phase::Registering { .. });
+        registering
+            && self.timing.differs(header.grtt)
+            && self
+                .security
+                .as_ref()
+                .is_some_and(|s| s.client.recognizes(announce, packet))
+    }
+
+    /// Keys arrive, perhaps again.
+    fn key_info(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        message: &KeyInfo,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let Some(security) = &mut self.security else {
+            return Err(Refusal::OutOfPlace.into());
+        };
+        let Some(answer) = security.client.key_info(header.src, around.uid, message)? else {
+            if let Phase::MidGroup = self.phase {
+                self.alive = now;
+            }
+            return Ok(());
+        };
+        if let Some(sealer) = answer.sealer {
+            self.link.secure(sealer, security.counter.clone());
+        }
+        let heard = ReceiverEventKind::KeyInfoReceived;
+        match self.phase {
+            Phase::Registering { .. } => {
+                around.tell(self.id, FileId::SESSION, heard);
+                self.confirmed(now, around);
+            }
+            Phase::MidGroup => {
+                around.tell(self.id, FileId::SESSION, heard);
+                self.alive = now;
+            }
+            Phase::Receiving(_) | Phase::Completing { .. } => return Ok(()),
+        }
+        self.outbox.push(Outgoing::KeyInfoAck(answer.proof));
+        Ok(())
+    }
+
+    /// What follows from a message of the sender that cannot be decoded. A FILEINFO whose names
+    /// do not fit its header will not be better the next time; a packet cut short may.
+    fn malformed(&self, function: Function, error: &DecodeError) -> Stop {
+        let misfit = match error.problem {
+            Problem::HeaderSize { .. } => true,
+            Problem::Length { .. } => error.field != "hlen",
+            _ => false,
+        };
+        match (function, &self.phase) {
+            (_, Phase::Completing { .. }) => Refusal::Malformed.into(),
+            (Function::FileInfo, _) if misfit => {
+                Stop::abort("Rejecting FILEINFO: invalid message size")
+            }
+            _ => Refusal::Malformed.into(),
+        }
+    }
+
+    /// A packet of the sender arrived, `len` bytes with its header: whatever it says, it counts for
+    /// congestion control, but that aborts and keys may be others' and have their numbers.
+    fn arrived(&mut self, now: Instant, header: &Header, len: usize, ecn: Ecn) {
+        let out_of_step = self.is_out_of_step(now, header.seq);
+        let group = self.group();
+        let Some(congestion) = &mut self.congestion else {
+            return;
+        };
+        let ours = match header.function {
+            Function::KeyInfo => false,
+            Function::Abort => congestion.expects(header.seq),
+            _ => true,
+        };
+        if !ours {
+            return;
+        }
+        if out_of_step {
+            congestion.lose_track(now, header.seq);
+        }
+        congestion.arrived(now, header.seq, len, ecn, group);
+    }
+
+    /// Acts on a message from the sender.
+    fn handle(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        message: &Message<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let newest = self.check_window(now, header)?;
+        let timing = self.timing;
+        self.timing.set_grtt(header.grtt);
+        let handled = self.dispatch(now, newest, message, around);
+        match handled {
+            Err(Stop::Refused(_)) => self.timing = timing,
+            _ => {
+                self.accepted = now;
+                self.group_size = header.group_size.count();
+                if newest {
+                    self.newest = header.seq;
+                }
+                if let Phase::Registering { until, .. } = &mut self.phase {
+                    *until = (*until).max(self.announced + self.timing.registration());
+                }
+            }
+        }
+        handled
+    }
+
+    /// Whether the packet is the newest so far (wire-v4 §1.5). Keys and aborts may be made by
+    /// others than the sender and carry numbers of their own.
+    fn check_window(&self, now: Instant, header: &Header) -> Result<bool, Refusal> {
+        if matches!(header.function, Function::KeyInfo | Function::Abort) {
+            return Ok(false);
+        }
+        if self.is_out_of_step(now, header.seq) {
+            return Ok(true);
+        }
+        let ahead = header.seq.distance_from(self.newest);
+        if ahead < -REORDER_WINDOW {
+            return Err(Refusal::Stale);
+        }
+        Ok(ahead > 0)
+    }
+
+    /// Whether a number seems old only because so many packets were missed that the count came
+    /// round: nothing was accepted for half the time after which we would give up.
+    fn is_out_of_step(&self, now: Instant, seq: Seq) -> bool {
+        seq.distance_from(self.newest) < -REORDER_WINDOW
+            && now.saturating_duration_since(self.accepted) > self.timing.silence() / 2
+    }
+}

@@ -1,0 +1,263 @@
+//! What becomes of a file: offered, received, asked about, finished or given up.
+
+use std::time::Instant;
+
+use uftp_proto::wire::{CompleteStatus, Done, FileInfo, FileSeg, FileType};
+use uftp_proto::{FileId, Geometry, Seq};
+
+use super::{Handled, Phase, Session, Stop, Surroundings};
+use crate::congestion::{self, Group};
+use crate::counters::Refusal;
+use crate::files::{IncomingFile, Offer, SessionFiles};
+use crate::receiver::event::ReceiverEventKind;
+use crate::receiver::outbox::{Answer, Outgoing};
+use crate::receiver::transfer::Transfer;
+
+impl<S: SessionFiles> Session<S> {
+    pub(super) fn file_info(
+        &mut self,
+        now: Instant,
+        newest: bool,
+        info: &FileInfo,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        if !info.clients.contains(&around.uid) {
+            self.alive = now;
+            return Ok(());
+        }
+        let current = match &self.phase {
+            Phase::Receiving(transfer) => Some(transfer.info.file),
+            _ => None,
+        };
+        if current == Some(info.file) {
+            self.outbox.push(Outgoing::FileInfoAck);
+        } else if let Some(answer) = self.answered.filter(|a| a.file == info.file) {
+            self.outbox.push(Outgoing::Complete(answer));
+        } else if !newest && self.is_behind(info.file) {
+            // Taking a late copy for a new file would destroy what was received.
+            return Err(Refusal::Stale.into());
+        } else {
+            self.stamp = (info.timestamp, now);
+            self.alive = now;
+            self.give_up_file("the sender went on to the next file", around);
+            return self.offer(info, around);
+        }
+        self.stamp = (info.timestamp, now);
+        self.alive = now;
+        Ok(())
+    }
+
+    /// Whether `file` comes before the file we are at, in the circle of file numbers.
+    fn is_behind(&self, file: FileId) -> bool {
+        let at = match &self.phase {
+            Phase::Receiving(transfer) => Some(transfer.info.file),
+            _ => self.answered.map(|a| a.file),
+        };
+        at.is_some_and(|at| !Seq(file.0).is_newer_than(Seq(at.0)))
+    }
+
+    /// Leaves an unfinished file, if there is one.
+    pub(super) fn give_up_file(&mut self, reason: &str, around: &mut Surroundings<'_>) {
+        if let Phase::Receiving(transfer) = std::mem::replace(&mut self.phase, Phase::MidGroup) {
+            let (file, name) = (transfer.info.file, transfer.info.name.clone());
+            transfer.discard(&mut self.files);
+            let reason = reason.to_owned();
+            let kind = ReceiverEventKind::FileFailed { name, reason };
+            around.tell(self.id, file, kind);
+        }
+    }
+
+    /// Considers a new file.
+    fn offer(&mut self, info: &FileInfo, around: &mut Surroundings<'_>) -> Handled {
+        if let Some(congestion) = &mut self.congestion {
+            let ip = self.reply_to.ip();
+            let packet = congestion::charged_size(&self.link, self.block_size, ip, true);
+            congestion.start_file(packet);
+        }
+        let file = IncomingFile {
+            file: info.file,
+            file_type: info.file_type,
+            name: info.name.clone(),
+            link: info.link.clone(),
+            size: info.size,
+            mtime: info.mtime,
+            block_size: self.block_size,
+        };
+        let geometry = match self.check_offer(&file)? {
+            Ok(geometry) => geometry,
+            Err(note) => {
+                self.answer(&file, CompleteStatus::REJECTED, None, Some(note), around);
+                return Ok(());
+            }
+        };
+        match self.files.offer(&file) {
+            Offer::Accept { status, missing } => {
+                let transfer = Transfer::new(file, status, geometry, missing, around.cache_size);
+                let started = ReceiverEventKind::FileStarted {
+                    name: transfer.info.name.clone(),
+                    file_type: transfer.info.file_type,
+                    size: transfer.info.size,
+                    blocks: transfer.blocks(),
+                    sections: transfer.sections(),
+                };
+                around.tell(self.id, transfer.info.file, started);
+                self.phase = Phase::Receiving(Box::new(transfer));
+                self.outbox.push(Outgoing::FileInfoAck);
+                Ok(())
+            }
+            Offer::Done {
+                status,
+                free_space,
+                note,
+            } => {
+                self.answer(&file, status, free_space, note, around);
+                Ok(())
+            }
+            Offer::Abort(reason) => Err(Stop::abort(reason)),
+        }
+    }
+
+    /// What can be said of an offered file without the disk (behaviour-sender-receiver §5.5):
+    /// its layout, or why it is rejected.
+    fn check_offer(&self, file: &IncomingFile) -> Result<Result<Geometry, String>, Stop> {
+        if file.name.is_empty() {
+            return Ok(Err("its name is empty".to_owned()));
+        }
+        match file.file_type {
+            FileType::SYMLINK if file.link.is_empty() => {
+                return Ok(Err("it is a link to nowhere".to_owned()));
+            }
+            FileType::REGULAR
+            | FileType::DIRECTORY
+            | FileType::SYMLINK
+            | FileType::DELETE
+            | FileType::FREESPACE => {}
+            _ => return Err(Stop::abort("Invalid file type")),
+        }
+        let size = match file.file_type {
+            FileType::REGULAR => file.size,
+            _ => 0,
+        };
+        Ok(Geometry::new(size, self.block_size, self.policy.sectioning).map_err(|e| e.to_string()))
+    }
+
+    /// An item is over: remembers the answer, sends it and says so.
+    fn answer(
+        &mut self,
+        file: &IncomingFile,
+        status: CompleteStatus,
+        free_space: Option<u64>,
+        note: Option<String>,
+        around: &mut Surroundings<'_>,
+    ) {
+        let answer = Answer {
+            file: file.file,
+            status,
+            free_space,
+        };
+        self.answered = Some(answer);
+        self.outbox.push(Outgoing::Complete(answer));
+        let finished = ReceiverEventKind::FileFinished {
+            name: file.name.clone(),
+            file_type: file.file_type,
+            size: file.size,
+            status,
+            note,
+        };
+        around.tell(self.id, file.file, finished);
+    }
+
+    pub(super) fn file_seg(&mut self, now: Instant, newest: bool, seg: &FileSeg<'_>) -> Handled {
+        let Phase::Receiving(transfer) = &mut self.phase else {
+            return Err(Refusal::OutOfPlace.into());
+        };
+        let section = transfer.take(seg, &mut self.files)?;
+        let group = Group {
+            grtt: self.timing.grtt(),
+            size: self.group_size,
+        };
+        if newest && let (Some(congestion), Some(info)) = (&mut self.congestion, &seg.tfmcc) {
+            congestion.data_info(now, info, group);
+        }
+        if newest {
+            transfer.newest_data(now, self.timing.nak_delay(), section);
+        }
+        self.alive = now;
+        Ok(())
+    }
+
+    pub(super) fn done(
+        &mut self,
+        now: Instant,
+        done: &Done,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let asked = done.clients.contains(&around.uid);
+        if done.file == FileId::SESSION {
+            return self.group_done(now, asked, around);
+        }
+        let heard = ReceiverEventKind::DoneReceived {
+            section: done.section,
+        };
+        match &mut self.phase {
+            Phase::Receiving(transfer) if transfer.info.file == done.file => {
+                if !transfer.has_section(done.section) {
+                    return Err(Refusal::OutOfRange.into());
+                }
+                self.alive = now;
+                if asked {
+                    around.tell(self.id, done.file, heard);
+                    if transfer.flush(&mut self.files)? {
+                        return self.finish_file(around);
+                    }
+                }
+                transfer.done(now, self.timing.nak_delay(), done.section, asked);
+            }
+            Phase::Receiving(_) => {}
+            _ => {
+                self.alive = now;
+                if asked && let Some(answer) = self.answered.filter(|a| a.file == done.file) {
+                    around.tell(self.id, done.file, heard);
+                    self.outbox.push(Outgoing::Complete(answer));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The sender ends the session. An unfinished file is never taken for a finished one.
+    fn group_done(&mut self, now: Instant, asked: bool, around: &mut Surroundings<'_>) -> Handled {
+        if let Phase::Receiving(transfer) = &mut self.phase {
+            if !transfer.flush(&mut self.files)? {
+                return Err(Stop::abort("Session ended before the file was complete"));
+            }
+            self.finish_file(around)?;
+        }
+        self.alive = now;
+        if asked {
+            self.files.commit().map_err(|error| Stop::disk(&error))?;
+            around.tell(self.id, FileId::SESSION, ReceiverEventKind::GroupDone);
+            self.phase = Phase::Completing {
+                since: now,
+                sent: now,
+            };
+            self.outbox.push(Outgoing::Complete(Answer::SESSION));
+        }
+        Ok(())
+    }
+
+    /// All of the file is on disk: puts it in its place, and only then says so.
+    pub(super) fn finish_file(&mut self, around: &mut Surroundings<'_>) -> Handled {
+        let Phase::Receiving(transfer) = &self.phase else {
+            return Ok(());
+        };
+        let (info, status) = (transfer.info.clone(), transfer.status);
+        if let Err(error) = self.files.finish() {
+            self.give_up_file(&error.to_string(), around);
+            return Err(Stop::disk(&error));
+        }
+        self.phase = Phase::MidGroup;
+        self.answer(&info, status, None, None, around);
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! One session from ANNOUNCE to DONE_CONF (behaviour-sender-receiver §5.2 to §5.7).
+//!
+//! A packet passes three rooms: `entry` says what of it may be believed, `dispatch` what its
+//! message means in the phase the session is in, `item` what becomes of the file. `clockwork` does
+//! what is due when no packet comes.
+
+mod clockwork;
+mod dispatch;
+mod entry;
+mod item;
+mod stop;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use uftp_proto::crypto::IvCounter;
+use uftp_proto::wire::{Announce, Header, TfmccAckInfo};
+use uftp_proto::{Seq, Uid, WireTime};
+
+pub(super) use stop::{Handled, Stop, Surroundings};
+
+use super::announce::Terms;
+use super::event::{EndReason, SessionId};
+use super::outbox::{Answer, Outbox, Outgoing, Pen};
+use super::timing::Timing;
+use super::transfer::Transfer;
+use crate::batch::Batch;
+use crate::congestion::{Group, Reporter, ip_udp_len};
+use crate::files::{SessionFiles, SessionInfo};
+use crate::link::Link;
+use crate::policy::Policy;
+use crate::security::Client;
+
+/// A session and the disk side of it.
+pub(super) struct Session<S> {
+    id: SessionId,
+    server: Uid,
+    /// Where answers go: to where the ANNOUNCE came from.
+    reply_to: SocketAddr,
+    private: Option<IpAddr>,
+    block_size: u16,
+    policy: Policy,
+    timing: Timing,
+    link: Link,
+    /// Our end of the handshake, in an encrypted session.
+    security: Option<Joining>,
+    files: S,
+    phase: Phase,
+    announced: Instant,
+    /// Under congestion control: what we ask for.
+    congestion: Option<Box<Reporter>>,
+    /// Receivers in the group, as the sender says.
+    group_size: u32,
+    /// The last answered item, for when the answer was lost.
+    answered: Option<Answer>,
+    /// The sender's last stamp and when it came.
+    stamp: (WireTime, Instant),
+    /// Highest packet number so far.
+    newest: Seq,
+    /// When the last packet was accepted.
+    accepted: Instant,
+    /// When the sender last showed that it is busy with us: the silence counts from here.
+    alive: Instant,
+    outbox: Outbox,
+}
+
+enum Phase {
+    /// REGISTER is repeated until the sender confirms.
+    Registering {
+        sent: Instant,
+        /// When to give up. Never brought forward: when the sender has measured its first round
+        /// trips its estimate drops, and that must not cut off those whose confirmation was lost.
+        until: Instant,
+    },
+    /// Between files.
+    MidGroup,
+    /// A file is open.
+    Receiving(Box<Transfer>),
+    /// COMPLETE of the session is repeated until the sender confirms.
+    Completing { since: Instant, sent: Instant },
+}
+
+/// Our end of an encrypted session.
+pub(super) struct Joining {
+    pub(super) client: Box<Client>,
+    /// Where our packets begin to count.
+    pub(super) counter: IvCounter,
+}
+
+/// What is left of a session that must still tell its sender why it ended.
+pub(super) struct Parting {
+    pub(super) link: Link,
+    pub(super) to: SocketAddr,
+    pub(super) reason: String,
+}
+
+impl<S: SessionFiles> Session<S> {
+    /// A session that was announced by `header` and `announce`, and accepted on `terms`.
+    #[expect(clippy::too_many_arguments, reason = "everything an ANNOUNCE brings")]
+    pub(super) fn open(
+        now: Instant,
+        info: &SessionInfo,
+        header: &Header,
+        announce: &Announce,
+        terms: &Terms,
+        uid: Uid,
+        security: Option<Joining>,
+        files: S,
+    ) -> Self {
+        let policy = Policy::of(header.version);
+        let timing = Timing::new(policy, terms.robust, header.grtt);
+        let mut outbox = Outbox::default();
+        outbox.push(Outgoing::Register);
+        outbox.push(Outgoing::ClientKey);
+        Session {
+            id: SessionId {
+                group: info.group,
+                instance: info.instance,
+            },
+            server: info.server,
+            reply_to: info.server_addr,
+            private: terms.private,
+            block_size: terms.block_size,
+            policy,
+            timing,
+            link: Link::new(header.version, uid, info.group, info.instance),
+            security,
+            files,
+            phase: Phase::Registering {
+                sent: now,
+                until: now + timing.registration(),
+            },
+            announced: now,
+            congestion: None,
+            group_size: header.group_size.count(),
+            answered: None,
+            stamp: (announce.timestamp, now),
+            newest: header.seq,
+            accepted: now,
+            alive: now,
+            outbox,
+        }
+    }
+
+    /// The sender's rate is to follow what we report; `seed` makes our waits our own.
+    pub(super) fn report_rates(&mut self, seed: u64) {
+        let overhead = ip_udp_len(self.reply_to.ip());
+        self.congestion = Some(Box::new(Reporter::new(overhead, seed)));
+    }
+
+    /// Whether a session with this sender's number, encrypted or not, can be a later run of this
+    /// one: what was encrypted does not go on in the clear.
+    pub(super) fn can_give_way_to(&self, server: Uid, encrypted: bool) -> bool {
+        self.server == server && (encrypted || self.security.is_none())
+    }
+
+    /// Answers go to a response proxy instead.
+    pub(super) fn answer_through(&mut self, proxy: SocketAddr) {
+        self.reply_to = proxy;
+    }
+
+    /// The group that carries the session; `None` in a unicast session.
+    pub(super) fn private(&self) -> Option<IpAddr> {
+        self.private
+    }
+
+    fn group(&self) -> Group {
+        Group {
+            grtt: self.timing.grtt(),
+            size: self.group_size,
+        }
+    }
+
+    /// Appends what is to be said, as far as the batch has room.
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        batch: &mut Batch,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        let group = self.group();
+        let transfer = match &mut self.phase {
+            Phase::Receiving(transfer) => Some(&mut **transfer),
+            _ => None,
+        };
+        let (stamp, at) = self.stamp;
+        let echo = stamp.plus(now.saturating_duration_since(at));
+        let report = self.congestion.as_ref().map(|congestion| {
+            let (flags, cc_seq, cc_rate) = congestion.report(now, group);
+            TfmccAckInfo {
+                flags,
+                cc_seq,
+                cc_rate,
+                client: around.uid,
+                echo,
+            }
+        });
+        let mut pen = Pen {
+            session: self.id,
+            to: self.reply_to,
+            echo,
+            report,
+            link: &mut self.link,
+            security: self.security.as_ref().map(|s| &*s.client),
+            transfer,
+            files: &mut self.files,
+            batch,
+            around,
+        };
+        self.outbox.write(&mut pen)
+    }
+
+    /// The session is over. Returns what must still be said to the sender.
+    pub(super) fn close(
+        mut self,
+        reason: &EndReason,
+        around: &mut Surroundings<'_>,
+    ) -> Option<Parting> {
+        let (complete, words) = match reason {
+            EndReason::Confirmed | EndReason::Unconfirmed => (true, None),
+            EndReason::AbortedByServer(words) => (false, Some(words)),
+            EndReason::Aborted(words) => (false, Some(words)),
+            EndReason::Superseded(_) => (false, None),
+        };
+        self.give_up_file(words.map_or("the session is over", |w| w), around);
+        self.files.end(complete);
+        match reason {
+            EndReason::Aborted(words) => Some(Parting {
+                link: self.link,
+                to: self.reply_to,
+                reason: words.clone(),
+            }),
+            _ => None,
+        }
+    }
+}
