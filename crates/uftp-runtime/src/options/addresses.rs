@@ -1,9 +1,10 @@
 //! Addresses, ports and interfaces as operators write them (cli §1.4).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rand::{Rng, RngExt};
 use uftp_net::{Interface, find_interface, interfaces};
+use uftp_proto::Uid;
 
 use crate::exit::Failure;
 use crate::say;
@@ -66,7 +67,7 @@ pub async fn private(text: &str, public: IpAddr, rng: &mut impl Rng) -> Result<I
 pub fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface, Failure> {
     let family = if public.is_ipv4() { "IPv4" } else { "IPv6" };
     if let Some(text) = option {
-        let chosen = named(text)?;
+        let chosen = named(text, "-I")?;
         return match chosen.first_like(public) {
             Some(_) => Ok(chosen),
             None => Err(Failure::network(format!(
@@ -100,8 +101,9 @@ pub fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface, Failu
 /// # Errors
 /// No such interface, or none at all.
 pub fn listening(options: &[String]) -> Result<Vec<Interface>, Failure> {
-    if !options.is_empty() {
-        return options.iter().map(|text| named(text)).collect();
+    let mut given = options.iter().filter(|text| !text.is_empty()).peekable();
+    if given.peek().is_some() {
+        return given.map(|text| named(text, "-I")).collect();
     }
     let mut all = usable()?;
     if all.iter().any(|i| !i.loopback) {
@@ -115,12 +117,59 @@ pub fn listening(options: &[String]) -> Result<Vec<Interface>, Failure> {
     Ok(all)
 }
 
-fn named(text: &str) -> Result<Interface, Failure> {
-    find_interface(text).map_err(|error| Failure::command_line(format!("{error} (option -I)")))
+/// The groups of `-M` that announcements come to, each once.
+///
+/// # Errors
+/// A name without an address, or an address that is no group.
+pub async fn groups(options: &[String]) -> Result<Vec<IpAddr>, Failure> {
+    let mut groups = Vec::new();
+    for text in options.iter().filter(|text| !text.is_empty()) {
+        let group = resolve(text).await.map_err(|why| {
+            Failure::command_line(format!(
+                "Invalid multicast address {text}: {why} (option -M)"
+            ))
+        })?;
+        if !group.is_multicast() {
+            return Err(Failure::network(format!(
+                "{group} is not a multicast address (option -M)"
+            )));
+        }
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    Ok(groups)
+}
+
+/// The id of a daemon: the one given, else the first address it listens on.
+pub fn own_uid(given: Option<Uid>, interfaces: &[Interface]) -> Uid {
+    let first = interfaces.first().and_then(|i| i.addrs.first()).copied();
+    let own = first.map_or(Uid::NONE, Uid::from_addr);
+    given.filter(|uid| !uid.is_none()).unwrap_or(own)
+}
+
+/// What a socket for both families, or for IPv4 alone, is bound to.
+pub fn wildcard(both: bool) -> IpAddr {
+    match both {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// The interface that `text`, the value of `option`, names.
+///
+/// # Errors
+/// There is none.
+pub fn named(text: &str, option: &str) -> Result<Interface, Failure> {
+    find_interface(text)
+        .map_err(|error| Failure::command_line(format!("{error} (option {option})")))
 }
 
 /// Interfaces that are up and have an address.
-fn usable() -> Result<Vec<Interface>, Failure> {
+///
+/// # Errors
+/// The system does not tell them.
+pub fn usable() -> Result<Vec<Interface>, Failure> {
     let mut all = interfaces().map_err(|error| Failure::network(error.to_string()))?;
     all.retain(|i| i.up && !i.addrs.is_empty());
     Ok(all)

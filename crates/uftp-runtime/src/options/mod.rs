@@ -9,6 +9,8 @@ pub mod common;
 pub mod congestion;
 pub mod files;
 pub mod hosts;
+pub mod lists;
+pub mod process;
 pub mod security;
 pub mod servers;
 pub mod uftp;

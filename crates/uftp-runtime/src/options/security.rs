@@ -1,6 +1,7 @@
-//! Options about encryption, keys and trust of both programs (cli §1.7, §2.1, §3.1).
+//! Options about encryption, keys and trust of the programs (cli §1.7, §2.1, §3.1).
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -154,6 +155,68 @@ pub fn introduce(security: Option<&SenderSecurity>) {
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Encryption")]
 pub struct ReceiverArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keys: KeyArgs,
+
+    /// File with the senders to listen to, one a line: uid|address[|fingerprint]. If all groups
+    /// of -M are source specific, they are joined for these senders only
+    #[arg(short = 'S', long, value_name = "FILE", action = clap::ArgAction::Append)]
+    pub server_list: Vec<PathBuf>,
+
+    /// Join groups for the senders of -S only (source specific multicast)
+    #[arg(short = 'o', long)]
+    pub ssm: bool,
+}
+
+impl ReceiverArgs {
+    /// Keys and trust; `groups` are those announcements come to. Reads and makes keys, reads the
+    /// lists, asks the resolver.
+    ///
+    /// # Errors
+    /// A key or list that cannot be had, or groups that are not source specific where they have
+    /// to be.
+    pub async fn validate(&self, groups: &[IpAddr]) -> Result<ReceiverSecurity, Failure> {
+        let servers = match self.server_list.is_empty() {
+            true => None,
+            false => Some(servers::read(&self.server_list).await?),
+        };
+        let source_specific = is_ssm(servers.is_some(), self.ssm, groups)?;
+        Ok(ReceiverSecurity {
+            keys: self.keys.validate()?,
+            servers,
+            source_specific,
+        })
+    }
+}
+
+/// Whether groups are joined for listed senders only: with `-o` they must be made for that,
+/// without it they may be.
+///
+/// # Errors
+/// `-o` without a list (`-S`), or with groups that are not of the range for it.
+pub fn is_ssm(listed: bool, ssm: bool, groups: &[IpAddr]) -> Result<bool, Failure> {
+    if !ssm {
+        return Ok(listed && groups.iter().all(|g| is_source_specific(*g)));
+    }
+    if !listed {
+        return Err(Failure::command_line(
+            "SSM mode enabled but no server list specified (options -o, -S)",
+        ));
+    }
+    match groups.iter().find(|g| !is_source_specific(**g)) {
+        None => Ok(true),
+        Some(group) => Err(Failure::command_line(format!(
+            "Invalid source specific multicast address: {group} (options -o, -M): \
+             expected one of 232.0.0.0/8 or ff3x::/32"
+        ))),
+    }
+}
+
+/// Options about the keys of a daemon.
+#[derive(Args, Clone, PartialEq, Debug)]
+#[command(next_help_heading = "Encryption")]
+pub struct KeyArgs {
     /// Files with our private keys, comma separated; with -K they are made and stored there
     #[arg(short = 'k', long, value_name = "FILES", action = clap::ArgAction::Append)]
     pub key_file: Vec<OsString>,
@@ -164,58 +227,17 @@ pub struct ReceiverArgs {
           value_delimiter = ',')]
     pub new_key: Vec<String>,
 
-    /// File with the senders to listen to, one a line: uid|address[|fingerprint]. If all groups
-    /// of -M are source specific, they are joined for these senders only
-    #[arg(short = 'S', long, value_name = "FILE", action = clap::ArgAction::Append)]
-    pub server_list: Vec<PathBuf>,
-
-    /// Join groups for the senders of -S only (source specific multicast)
-    #[arg(short = 'o', long)]
-    pub ssm: bool,
-
     /// Keys are in the machine's key store; Windows only
     #[arg(short = 'm', long, hide = true)]
     pub system_keys: bool,
 }
 
-impl ReceiverArgs {
-    /// Keys and trust; `groups` are those announcements come to. Reads and makes keys, reads the
-    /// lists, asks the resolver.
+impl KeyArgs {
+    /// The keys, read or made.
     ///
     /// # Errors
-    /// A key or list that cannot be had, or groups that are not source specific where they have
-    /// to be.
-    pub async fn validate(&self, groups: &[std::net::IpAddr]) -> Result<ReceiverSecurity, Failure> {
-        let servers = match self.server_list.is_empty() {
-            true => None,
-            false => Some(servers::read(&self.server_list).await?),
-        };
-        let source_specific = match (&servers, self.ssm) {
-            (None, true) => {
-                return Err(Failure::command_line(
-                    "SSM mode enabled but no server list specified (options -o, -S)",
-                ));
-            }
-            (None, false) => false,
-            (Some(_), true) => {
-                if let Some(group) = groups.iter().find(|g| !is_source_specific(**g)) {
-                    return Err(Failure::command_line(format!(
-                        "Invalid source specific multicast address: {group} (options -o, -M): \
-                         expected one of 232.0.0.0/8 or ff3x::/32"
-                    )));
-                }
-                true
-            }
-            (Some(_), false) => groups.iter().all(|g| is_source_specific(*g)),
-        };
-        Ok(ReceiverSecurity {
-            keys: self.keys()?,
-            servers,
-            source_specific,
-        })
-    }
-
-    fn keys(&self) -> Result<Vec<Arc<PrivateKey>>, Failure> {
+    /// A key that cannot be had, or files and keys that do not pair.
+    pub fn validate(&self) -> Result<Vec<Arc<PrivateKey>>, Failure> {
         let files: Vec<&Path> = self
             .key_file
             .iter()

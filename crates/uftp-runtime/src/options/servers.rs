@@ -6,9 +6,9 @@ use uftp_proto::crypto::Fingerprint;
 use uftp_session::security::ServerEntry;
 
 use super::addresses;
+use super::lists;
 use super::values::hex_uid;
 use crate::exit::Failure;
-use crate::log::printable;
 
 /// Reads lists of senders: lines `uid|address[|fingerprint]`, or with the id of a proxy, which
 /// must be 0, in the third place.
@@ -18,18 +18,9 @@ use crate::log::printable;
 pub async fn read(paths: &[PathBuf]) -> Result<Vec<ServerEntry>, Failure> {
     let mut entries = Vec::new();
     for path in paths {
-        let shown = path.display();
-        let text = std::fs::read(path).map_err(|error| {
-            Failure::command_line(format!("Couldn't open server list {shown}: {error}"))
-        })?;
-        for (number, line) in (1..).zip(text.split(|b| *b == b'\n')) {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() || line.starts_with(b"#") {
-                continue;
-            }
-            let read = entry(&printable(line)).await;
-            let told = |why| Failure::command_line(format!("{why} (option -S, {shown}:{number})"));
-            entries.push(read.map_err(told)?);
+        for line in lists::lines(path, "server list")? {
+            let read = entry(&line.text).await;
+            entries.push(read.map_err(|why| line.wrong("-S", &why))?);
         }
     }
     Ok(entries)

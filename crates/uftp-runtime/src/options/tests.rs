@@ -317,7 +317,7 @@ fn every_letter_has_its_long_name() {
             assert_eq!(found.get_short(), letter.chars().next(), "--{long}");
         }
     }
-    assert!(uftpd("uftpd --debug").foreground);
+    assert!(uftpd("uftpd --debug").process.foreground);
 }
 
 #[tokio::test]
@@ -467,7 +467,7 @@ async fn addresses_and_ids_get_their_defaults() {
 
     let line = "uftpd -I lo -D /d -A /a, -A /b -i -s /bin/true -T /t -T /u -N -5 -c 20971520";
     let args = uftpd(line);
-    assert_eq!(args.priority, -5);
+    assert_eq!(args.process.priority, -5);
     let job = args.validate().await.unwrap();
     assert_eq!(job.config.cache_size, 20_971_520);
     let store = crate::store::StoreConfig {

@@ -1,7 +1,7 @@
 //! The command line of `uftpd` (cli §3).
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Parser;
 use uftp_net::{Interface, SocketConfig};
@@ -11,6 +11,7 @@ use uftp_session::receiver::ReceiverConfig;
 
 use super::common::{LogArgs, SocketArgs, socket_config};
 use super::files::FileArgs;
+use super::process::ProcessArgs;
 use super::security::ReceiverArgs;
 use super::{Program, addresses, values};
 use crate::exit::Failure;
@@ -29,22 +30,9 @@ pub struct Args {
     #[arg(hide = true)]
     pub ignored: Vec<OsString>,
 
-    /// Stay in the foreground and log to standard error; -L and -P have no effect
-    #[arg(short = 'd', long, visible_alias = "debug", help_heading = "Process")]
-    pub foreground: bool,
-
-    /// Started by ourselves in the background
-    #[arg(long, hide = true)]
-    pub detached_child: bool,
-
-    /// Write the process id to this file
-    #[arg(short = 'P', long, value_name = "FILE", help_heading = "Process")]
-    pub pid_file: Option<OsString>,
-
-    /// Add this to the niceness of the process: up to 19 more patient, down to -20 more urgent
-    #[arg(short = 'N', long, value_name = "NICENESS", default_value = "0", help_heading = "Process",
-          value_parser = values::number::<i32>("Invalid priority value", -20..=19))]
-    pub priority: i32,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub process: ProcessArgs,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -132,37 +120,12 @@ impl Args {
     pub async fn validate(self) -> Result<ReceiveJob, Failure> {
         values::protocol_or_environment(self.protocol)?;
         let store = self.files.validate()?;
-        let named: Vec<_> = self
-            .interface
-            .into_iter()
-            .filter(|i| !i.is_empty())
-            .collect();
-        let interfaces = addresses::listening(&named)?;
-        let mut groups = Vec::new();
-        for text in self.public_address.iter().filter(|a| !a.is_empty()) {
-            let group = addresses::resolve(text).await.map_err(|why| {
-                Failure::command_line(format!(
-                    "Invalid multicast address {text}: {why} (option -M)"
-                ))
-            })?;
-            if !group.is_multicast() {
-                return Err(Failure::network(format!(
-                    "{group} is not a multicast address (option -M)"
-                )));
-            }
-            if !groups.contains(&group) {
-                groups.push(group);
-            }
-        }
-        let wildcard: IpAddr = match groups.iter().any(IpAddr::is_ipv6) {
-            true => Ipv6Addr::UNSPECIFIED.into(),
-            false => Ipv4Addr::UNSPECIFIED.into(),
-        };
-        let first = interfaces.first().and_then(|i| i.addrs.first()).copied();
-        let own = first.map_or(Uid::NONE, Uid::from_addr);
+        let interfaces = addresses::listening(&self.interface)?;
+        let groups = addresses::groups(&self.public_address).await?;
+        let wildcard = addresses::wildcard(groups.iter().any(IpAddr::is_ipv6));
         Ok(ReceiveJob {
             config: ReceiverConfig {
-                uid: self.uid.filter(|u| !u.is_none()).unwrap_or(own),
+                uid: addresses::own_uid(self.uid, &interfaces),
                 cache_size: self.cache_size,
                 max_sessions: MAX_SESSIONS,
                 require_encryption: self.require_encryption,

@@ -1,0 +1,147 @@
+//! What the daemons do alike: from command line to readiness, and then what signals ask for.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use tokio::sync::oneshot;
+
+use crate::common;
+use crate::daemon::{self, PidFile};
+use crate::driver::{Control, Tally};
+use crate::exit::{Exit, Failure};
+use crate::log::{self, Sink};
+use crate::options::common::LogArgs;
+use crate::options::process::ProcessArgs;
+use crate::options::{Parsed, Program};
+use crate::say;
+use crate::script;
+use crate::signals::{Asked, Signals};
+
+/// The command line of a daemon.
+pub(crate) trait Service: Program {
+    /// Its log without `-L`.
+    const DEFAULT_LOG: &'static str;
+
+    fn process(&self) -> &ProcessArgs;
+
+    fn log(&self) -> &LogArgs;
+
+    /// Does the work until the end.
+    ///
+    /// # Errors
+    /// It cannot begin or go on.
+    async fn serve(self, sink: Sink) -> Result<Exit, Failure>;
+}
+
+/// Runs a daemon with these words, the program's name first.
+pub(crate) fn main<T: Service>(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let words: Vec<OsString> = words.into_iter().collect();
+    common::run(words.clone(), |parsed: Parsed<T>| match parsed {
+        Parsed::Show(text) => common::show(&text),
+        Parsed::Run(args) if args.process().runs_here() => run(args),
+        Parsed::Run(_) => daemon::launch(&words),
+    })
+}
+
+fn run<T: Service>(args: T) -> Result<Exit, Failure> {
+    script::close_inherited();
+    let sink = Sink::stderr();
+    log::install(sink.clone(), args.log().log_level, true);
+    common::be_nice(args.process().priority);
+    common::runtime()?.block_on(args.serve(sink))
+}
+
+/// The signals of a daemon, caught from now on.
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn signals() -> Result<Signals, Failure> {
+    Signals::catch(true)
+        .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))
+}
+
+/// Where a daemon settles when all has gone well so far.
+pub(crate) struct Home {
+    in_background: bool,
+    log: LogArgs,
+    default_log: &'static str,
+    pid_file: Option<OsString>,
+}
+
+impl Home {
+    /// As the command line says.
+    pub(crate) fn of<T: Service>(args: &T) -> Home {
+        Home {
+            in_background: !args.process().foreground,
+            log: args.log().clone(),
+            default_log: T::DEFAULT_LOG,
+            pid_file: args.process().pid_file.clone(),
+        }
+    }
+
+    /// Into the background if it is to be so, where paths of log, pid file and what `also` opens
+    /// are meant from `/`.
+    ///
+    /// # Errors
+    /// A file cannot be opened, or the system refuses.
+    pub(crate) fn settle<T>(
+        self,
+        sink: &Sink,
+        also: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<(T, Option<PidFile>), Failure> {
+        if !self.in_background {
+            return Ok((also()?, None));
+        }
+        daemon::detach()?;
+        let option = self.log.log_file.as_deref();
+        let log = daemon::open_log(option, self.default_log, self.log.rolling())?;
+        let opened = also()?;
+        let pid_file = self
+            .pid_file
+            .map(|path| PidFile::write(Path::new(&path)))
+            .transpose()?;
+        daemon::report_ready(log, sink)?;
+        Ok((opened, pid_file))
+    }
+}
+
+/// Waits for the end of the driver, which only a signal or a broken socket brings; `reload` reads
+/// the lists again.
+///
+/// # Errors
+/// The driver's.
+pub(crate) async fn watch(
+    mut tally: oneshot::Receiver<Result<Tally, Failure>>,
+    signals: &mut Signals,
+    control: &Control,
+    sink: &Sink,
+    reload: impl AsyncFn(),
+) -> Result<Exit, Failure> {
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = &mut tally => {
+                return ended.unwrap_or_else(|_| Err(common::thread_died())).map(|_| Exit::Interrupted);
+            }
+            asked = signals.next() => match asked {
+                Asked::Stop(number) => {
+                    say!(0, "Exiting on signal {number}");
+                    if stopping {
+                        return Ok(Exit::Interrupted);
+                    }
+                    stopping = true;
+                    control.stop();
+                }
+                Asked::Reload => {
+                    say!(2, "Opening log and status file anew");
+                    if let Err(error) = sink.reopen() {
+                        say!(0, "can't open the log file: {error}");
+                    }
+                    reload().await;
+                    control.reload();
+                }
+                Asked::Counters => control.tell_counters(),
+            }
+        }
+    }
+}
