@@ -13,15 +13,16 @@ use uftp_session::proxy::{
     DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, Heartbeats, Proxy, ProxyConfig,
     ProxyEvent, ProxyEventKind, Role,
 };
-use uftp_session::receiver::EndReason;
+use uftp_session::receiver::{EndReason, ResponseProxy};
+use uftp_session::security::ReceiverSecurity;
 use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, SenderConfig};
 
 use crate::node::{Membership, Node, NodeId};
 use crate::path::PathConfig;
 use crate::peers::{ReceiverNode, SenderNode};
 use crate::scenario::{
-    IDLE_WAKEUPS, PORT, PUBLIC, add_sender, receiver_addr, receiver_node, receiver_uid,
-    sender_config,
+    IDLE_WAKEUPS, PORT, PUBLIC, add_sender, clock, proxied_receiver_node, receiver_addr,
+    receiver_uid, sender_config,
 };
 use crate::store::MemStore;
 use crate::world::World;
@@ -66,7 +67,7 @@ impl Node for ProxyNode {
             let kind = event.kind.clone();
             self.events.push((now, event));
             match kind {
-                ProxyEventKind::Join(group) => {
+                ProxyEventKind::Join(group) | ProxyEventKind::JoinFrom { group, .. } => {
                     assert!(!self.joined.contains(&group), "joins {group} again");
                     self.joined.push(group);
                     return Some(Membership::Join(group));
@@ -253,11 +254,14 @@ impl Networks {
 
     fn add_receiver(&mut self, site: Option<usize>) {
         let i = self.receivers.len();
-        let mut node = receiver_node(&self.world, i, MemStore::default());
         let reach = self.figure.reach;
-        if let (Some(k), Reach::Response) = (site, reach) {
-            node.machine.answer_through(proxy_addr(k));
-        }
+        let through = site.filter(|_| reach == Reach::Response);
+        let through = through.map(|k| ResponseProxy {
+            addr: proxy_addr(k),
+            fingerprint: None,
+        });
+        let (store, security) = (MemStore::default(), ReceiverSecurity::default());
+        let node = proxied_receiver_node(&self.world, i, store, security, through);
         let id = self.world.add(receiver_addr(i), Box::new(node));
         if let Some(k) = site
             && reach != Reach::Response
@@ -330,11 +334,20 @@ impl Networks {
             addresses: vec![addr.ip()],
             max_sessions: DEFAULT_MAX_SESSIONS,
             max_clients: self.figure.max_clients,
-            keys,
+            security: ReceiverSecurity {
+                keys,
+                ..ReceiverSecurity::default()
+            },
+            clients: None,
             heartbeats,
         };
         let rng = self.world.rng(uid(addr).0.into());
-        ProxyNode::new(Proxy::new(config, rng, self.world.now()))
+        ProxyNode::new(Proxy::new(
+            config,
+            clock(&self.world, 0),
+            rng,
+            self.world.now(),
+        ))
     }
 
     /// The sender's node.

@@ -7,7 +7,8 @@ use uftp_proto::wire::{CompleteStatus, Function, Version};
 use uftp_proto::{FileId, GroupId, Instance, Uid, WireTime};
 use uftp_session::Clock;
 use uftp_session::files::SendItem;
-use uftp_session::receiver::{EndReason, Receiver, ReceiverConfig};
+use uftp_session::heartbeat::Heartbeats;
+use uftp_session::receiver::{EndReason, Receiver, ReceiverConfig, ResponseProxy};
 use uftp_session::security::ReceiverSecurity;
 use uftp_session::sender::{
     ClientEntry, FileOutcome, GrttBounds, NakLimit, Outcome, Rate, Sender, SenderConfig, SyncMode,
@@ -309,11 +310,24 @@ pub fn secure_receiver_node(
     store: MemStore,
     security: ReceiverSecurity,
 ) -> ReceiverNode {
+    proxied_receiver_node(world, i, store, security, None)
+}
+
+/// A fresh machine for receiver number `i` that answers through a proxy, if one is given.
+pub fn proxied_receiver_node(
+    world: &World,
+    i: usize,
+    store: MemStore,
+    security: ReceiverSecurity,
+    response_proxy: Option<ResponseProxy>,
+) -> ReceiverNode {
     let config = ReceiverConfig {
         uid: receiver_uid(i),
         cache_size: 16 * 1024,
         max_sessions: 100,
         require_encryption: false,
+        heartbeats: Heartbeats::default(),
+        response_proxy,
         security,
     };
     let rng = world.rng(u64::from(receiver_uid(i).0));
@@ -323,7 +337,7 @@ pub fn secure_receiver_node(
     ReceiverNode::new(machine, store)
 }
 
-fn clock(world: &World, ahead: u64) -> Clock {
+pub(crate) fn clock(world: &World, ahead: u64) -> Clock {
     Clock::new(
         world.now(),
         WireTime::from_parts(1_700_000_000, 0).plus(Duration::from_secs(ahead)),

@@ -179,6 +179,7 @@ mod session {
     use uftp_proto::wire::Version;
     use uftp_proto::{GroupId, Instance, Uid, WireTime};
     use uftp_session::Clock;
+    use uftp_session::heartbeat::Heartbeats;
     use uftp_session::receiver::{Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind};
     use uftp_session::sender::{Outcome, Sender, SenderEvent};
 
@@ -229,6 +230,8 @@ mod session {
             cache_size: 1 << 20,
             max_sessions: 10,
             require_encryption: false,
+            heartbeats: Heartbeats::default(),
+            response_proxy: None,
             security: uftp_session::security::ReceiverSecurity::default(),
         };
         let now = Instant::now();

@@ -7,6 +7,7 @@ use clap::Parser;
 use uftp_net::{Interface, SocketConfig};
 use uftp_proto::Uid;
 use uftp_proto::wire::Version;
+use uftp_session::heartbeat::Heartbeats;
 use uftp_session::receiver::ReceiverConfig;
 
 use super::common::{LogArgs, SocketArgs, socket_config};
@@ -130,6 +131,8 @@ impl Args {
                 max_sessions: MAX_SESSIONS,
                 require_encryption: self.require_encryption,
                 security: self.security.validate(&groups).await?,
+                heartbeats: Heartbeats::default(),
+                response_proxy: None,
             },
             socket: socket_config(&self.socket, SocketAddr::new(wildcard, self.port)),
             interfaces,

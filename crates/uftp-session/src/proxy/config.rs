@@ -1,9 +1,12 @@
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use uftp_proto::Uid;
 use uftp_proto::crypto::{Fingerprint, PrivateKey};
+
+use crate::heartbeat::Heartbeats;
+use crate::security::ReceiverSecurity;
 
 /// All that steers a proxy.
 #[derive(Clone)]
@@ -20,8 +23,12 @@ pub struct ProxyConfig {
     pub max_sessions: usize,
     /// Most clients of one session; further registrations are refused and counted.
     pub max_clients: usize,
-    /// Its keys. The first signs heartbeats and PROXY_KEY.
-    pub keys: Vec<Arc<PrivateKey>>,
+    /// Its keys, and the servers whose encrypted sessions it carries. The first key signs
+    /// heartbeats and PROXY_KEY.
+    pub security: ReceiverSecurity,
+    /// Clients it takes where clients must prove themselves, and their keys where they are
+    /// known; `None` for all.
+    pub clients: Option<HashMap<Uid, Option<Fingerprint>>>,
     /// Proxies told where we are, and how often.
     pub heartbeats: Heartbeats,
 }
@@ -65,23 +72,4 @@ pub enum Downstream {
     Fixed(SocketAddr),
     /// To whoever proves by heartbeat that it has this key.
     Learned(Fingerprint),
-}
-
-/// Heartbeats sent (behaviour-proxies §11).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Heartbeats {
-    /// Whom to.
-    pub upstreams: Vec<SocketAddr>,
-    /// From one to the next.
-    pub interval: Duration,
-}
-
-impl Default for Heartbeats {
-    /// None, every 20 s.
-    fn default() -> Self {
-        Heartbeats {
-            upstreams: Vec::new(),
-            interval: Duration::from_secs(20),
-        }
-    }
 }

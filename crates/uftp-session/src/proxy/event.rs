@@ -1,5 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
+use uftp_proto::crypto::Suite;
 use uftp_proto::wire::CompleteStatus;
 use uftp_proto::{FileId, Uid};
 
@@ -31,6 +32,42 @@ pub enum ProxyEventKind {
     /// The driver must join this group, and on failure call
     /// [`Proxy::join_failed`](super::Proxy::join_failed).
     Join(IpAddr),
+    /// As [`Join`](Self::Join), but only for what these servers send there (source specific
+    /// multicast). Always the same servers.
+    JoinFrom {
+        /// The group.
+        group: IpAddr,
+        /// Where its servers are.
+        sources: Vec<IpAddr>,
+    },
+    /// The session is encrypted, with these algorithms.
+    Secured(Suite),
+    /// The server has handed us the group's keys.
+    KeyInfoReceived,
+    /// The group's keys went out to so many clients.
+    KeyInfoSent(usize),
+    /// A client proved that it has them.
+    KeyInfoAcked {
+        /// Which.
+        client: Uid,
+    },
+    /// A client proved who it is.
+    ClientKeyReceived {
+        /// Which.
+        client: Uid,
+        /// It had before.
+        again: bool,
+    },
+    /// A client has another key than it is known by, or is not known. It is sent away.
+    ClientKeyRejected {
+        /// Which.
+        client: Uid,
+    },
+    /// A client registered but never got so far as to have the group's keys. It is given up.
+    Unregistered {
+        /// Which.
+        client: Uid,
+    },
     /// The driver must leave this group.
     Leave(IpAddr),
     /// A client registered.

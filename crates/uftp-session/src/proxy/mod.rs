@@ -17,47 +17,47 @@
 
 mod announce;
 mod config;
+mod door;
 mod event;
 mod gather;
-mod heartbeat;
-mod limit;
 mod relay;
 mod session;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 use rand::rngs::StdRng;
+use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{self, Abort, Function, HbReq, HbResp, Header, Message, ProxyKey, Version};
-use uftp_proto::{Ecn, GroupId, Instance, Seq, Uid};
+use uftp_proto::{Ecn, GroupId, Uid};
 
-pub use config::{
-    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, Heartbeats, ProxyConfig, Role,
-};
+pub use crate::heartbeat::Heartbeats;
+pub use config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, ProxyConfig, Role};
 pub use event::{ProxyEvent, ProxyEventKind};
 
 use announce::Objection;
-use heartbeat::{Answered, Beats, Door};
-use limit::Limit;
+use door::Door;
 use relay::Relay;
 use session::{Session, Surroundings};
 
 use crate::batch::Batch;
+use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
+use crate::heartbeat::{self, Answered, Beats};
+use crate::letters::Letters;
+use crate::limit::Limit;
 use crate::link::{Cover, GroupEstimate, Link};
 use crate::receiver::SessionId;
 use crate::receiver::table::{Groups, Table};
+use crate::security::ServerEntry;
 
 /// Words to those who have no part in a session, or whose session we do not carry, in a second.
 const STRANGERS_PER_SECOND: u32 = 100;
 
 /// From one PROXY_KEY to the next (behaviour-proxies §12).
 const PROXY_KEY_PAUSE: Duration = Duration::from_secs(5);
-
-/// Most messages outside sessions that wait to be sent.
-const MOST_LETTERS: usize = 1024;
 
 /// A proxy as a machine without I/O. See the [crate documentation](crate) for how to drive it.
 pub struct Proxy {
@@ -73,7 +73,7 @@ pub struct Proxy {
     /// When PROXY_KEY last went out, and when it is to go again.
     key_sent: Option<Instant>,
     key_due: Option<Instant>,
-    letters: VecDeque<Letter>,
+    letters: Letters,
     /// Last words of sessions that are over.
     partings: VecDeque<Parting>,
     strangers: Limit,
@@ -82,13 +82,6 @@ pub struct Proxy {
     /// Time of the last call.
     now: Instant,
     rng: StdRng,
-}
-
-/// A message outside sessions.
-struct Letter {
-    to: SocketAddr,
-    version: Version,
-    message: Message<'static>,
 }
 
 /// An ABORT for a server whose session is not carried, or not any more.
@@ -100,7 +93,7 @@ struct Parting {
 
 impl Proxy {
     /// A proxy that waits for announcements. Its first heartbeats are due at once.
-    pub fn new(config: ProxyConfig, mut rng: StdRng, now: Instant) -> Self {
+    pub fn new(config: ProxyConfig, _clock: Clock, mut rng: StdRng, now: Instant) -> Self {
         let door = match &config.role {
             Role::Server {
                 downstream: Downstream::Learned(wanted),
@@ -118,7 +111,7 @@ impl Proxy {
             missed_downstream: false,
             key_sent: None,
             key_due: None,
-            letters: VecDeque::new(),
+            letters: Letters::default(),
             partings: VecDeque::new(),
             strangers: Limit::per_second(STRANGERS_PER_SECOND),
             events: VecDeque::new(),
@@ -126,6 +119,18 @@ impl Proxy {
             now,
             rng,
         }
+    }
+
+    /// Carries encrypted sessions of these servers only from now on; `None` for all. Sessions
+    /// under way go on.
+    pub fn set_servers(&mut self, servers: Option<Vec<ServerEntry>>) {
+        self.config.security.servers = servers;
+    }
+
+    /// Takes these clients only from now on, where clients must prove themselves; `None` for
+    /// all.
+    pub fn set_clients(&mut self, clients: Option<HashMap<Uid, Option<Fingerprint>>>) {
+        self.config.clients = clients;
     }
 
     /// A datagram arrived.
@@ -188,7 +193,7 @@ impl Proxy {
             };
             session.poll_transmit(now, batch, &mut around);
         }
-        self.write_letters(batch);
+        self.counters.sent += self.letters.write(self.config.uid, batch);
         self.write_partings(batch);
     }
 
@@ -349,7 +354,11 @@ impl Proxy {
             && self.joins()
             && self.groups.enter(group)
         {
-            self.tell(Some(id), ProxyEventKind::Join(group));
+            let join = match self.config.security.sources() {
+                None => ProxyEventKind::Join(group),
+                Some(sources) => ProxyEventKind::JoinFrom { group, sources },
+            };
+            self.tell(Some(id), join);
         }
         Ok(position)
     }
@@ -447,7 +456,7 @@ impl Proxy {
             self.missed_downstream = false;
             self.tell(None, ProxyEventKind::Downstream(addr));
         }
-        self.post(from, version, Message::HbResp(answer))
+        self.letters.post(from, version, Message::HbResp(answer))
     }
 
     /// An upstream proxy answers our heartbeat.
@@ -464,15 +473,12 @@ impl Proxy {
             Answered::Established => self.tell(None, ProxyEventKind::HeartbeatAccepted(from)),
             Answered::Denied => self.tell(None, ProxyEventKind::HeartbeatDenied(from)),
             Answered::Challenged(nonce) => {
-                let proof = self.config.keys.first().and_then(|key| {
-                    let signature = heartbeat::sign_nonce(key, version, nonce).ok()?;
-                    Some(heartbeat::request(Some((nonce, key, signature))))
-                });
-                let Some(proof) = proof else {
+                let key = self.config.security.keys.first();
+                let Some(proof) = heartbeat::proof(key, version, nonce) else {
                     self.tell(None, ProxyEventKind::HeartbeatDenied(from));
                     return Ok(());
                 };
-                return self.post(from, version, Message::HbReq(proof));
+                return self.letters.post(from, version, Message::HbReq(proof));
             }
         }
         Ok(())
@@ -491,13 +497,17 @@ impl Proxy {
         }
         for (to, version) in due {
             // What finds no room is repeated like what is lost.
-            let _ = self.post(to, version, Message::HbReq(heartbeat::request(None)));
+            let _ = self
+                .letters
+                .post(to, version, Message::HbReq(heartbeat::request()));
         }
     }
 
     /// A client wants our keys. All get them, so not more often than makes sense.
     fn key_requested(&mut self, now: Instant) -> Result<(), Refusal> {
-        if !matches!(self.config.role, Role::Response { .. }) || self.config.keys.is_empty() {
+        if !matches!(self.config.role, Role::Response { .. })
+            || self.config.security.keys.is_empty()
+        {
             return Err(Refusal::OutOfPlace);
         }
         let last = self.key_sent.map(|sent| sent + PROXY_KEY_PAUSE);
@@ -514,7 +524,7 @@ impl Proxy {
         let Role::Response { publics, dh_key } = &self.config.role else {
             return;
         };
-        let Some(key) = self.config.keys.first() else {
+        let Some(key) = self.config.security.keys.first() else {
             return;
         };
         // KEY_REQ is a message of protocol 4, and so is its answer.
@@ -534,55 +544,15 @@ impl Proxy {
         };
         for group in publics.clone() {
             let to = SocketAddr::new(group, self.config.port);
-            let _ = self.post(to, version, Message::ProxyKey(message.clone()));
+            let _ = self
+                .letters
+                .post(to, version, Message::ProxyKey(message.clone()));
         }
         self.key_sent = Some(now);
         self.tell(None, ProxyEventKind::ProxyKeySent);
     }
 
-    fn post(
-        &mut self,
-        to: SocketAddr,
-        version: Version,
-        message: Message<'static>,
-    ) -> Result<(), Refusal> {
-        if self.letters.len() >= MOST_LETTERS {
-            return Err(Refusal::Limit);
-        }
-        self.letters.push_back(Letter {
-            to,
-            version,
-            message,
-        });
-        Ok(())
-    }
-
     // ----- out --------------------------------------------------------------------------------
-
-    fn write_letters(&mut self, batch: &mut Batch) {
-        while let Some(letter) = self.letters.front() {
-            let header = Header {
-                version: letter.version,
-                function: letter.message.function(),
-                seq: Seq(0),
-                src: self.config.uid,
-                group: GroupId(0),
-                instance: Instance(0),
-                grtt: Default::default(),
-                group_size: Default::default(),
-                dest: Uid::NONE,
-            };
-            let sent = batch.push(letter.to, Ecn::NotEct, |buf| {
-                wire::encode(&header, &letter.message, buf)
-            });
-            match sent {
-                Ok(_) => self.counters.sent += 1,
-                Err(wire::EncodeError::NoRoom(_)) if !batch.is_empty() => break,
-                Err(error) => tracing::warn!(%error, "cannot send"),
-            }
-            self.letters.pop_front();
-        }
-    }
 
     fn write_partings(&mut self, batch: &mut Batch) {
         while let Some(parting) = self.partings.front_mut() {

@@ -1,5 +1,9 @@
-use uftp_proto::Uid;
+use std::net::SocketAddr;
 
+use uftp_proto::Uid;
+use uftp_proto::crypto::Fingerprint;
+
+use crate::heartbeat::Heartbeats;
 use crate::security::ReceiverSecurity;
 
 /// All that steers a receiver.
@@ -15,4 +19,17 @@ pub struct ReceiverConfig {
     pub require_encryption: bool,
     /// Its keys, and whom it trusts.
     pub security: ReceiverSecurity,
+    /// Proxies told where it is.
+    pub heartbeats: Heartbeats,
+    /// Answers go to this proxy instead of senders.
+    pub response_proxy: Option<ResponseProxy>,
+}
+
+/// A proxy that gathers answers (protocol 4; behaviour-proxies §12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResponseProxy {
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// Its key; `None` for any.
+    pub fingerprint: Option<Fingerprint>,
 }

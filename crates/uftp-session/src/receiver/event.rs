@@ -1,6 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
-use uftp_proto::crypto::Suite;
+use uftp_proto::crypto::{Fingerprint, Suite};
 use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
 
@@ -13,10 +13,18 @@ pub struct SessionId {
     pub instance: Instance,
 }
 
-/// What happened in one session of a receiver.
+impl SessionId {
+    /// Stands for none: what happens outside of sessions.
+    pub const NONE: SessionId = SessionId {
+        group: GroupId(0),
+        instance: Instance(0),
+    };
+}
+
+/// What happened in one session of a receiver, or outside of any.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ReceiverEvent {
-    /// Where.
+    /// Where; [`SessionId::NONE`] outside of sessions.
     pub session: SessionId,
     /// During which file, [`FileId::SESSION`] between files.
     pub file: FileId,
@@ -119,6 +127,16 @@ pub enum ReceiverEventKind {
     GroupDone,
     /// The session is over; nothing follows for it.
     Ended(EndReason),
+    /// An upstream proxy has accepted our heartbeat, for the first time or again after silence.
+    HeartbeatAccepted(SocketAddr),
+    /// An upstream proxy does not believe our heartbeat, or we have no key to prove it.
+    HeartbeatDenied(SocketAddr),
+    /// An upstream proxy no longer answers heartbeats.
+    HeartbeatUnanswered(SocketAddr),
+    /// The response proxy was asked for its keys.
+    ProxyKeyRequested(SocketAddr),
+    /// The response proxy's keys are here; another one than before, if there was one.
+    ProxyKeyReceived(Fingerprint),
 }
 
 /// How a session ended at a receiver.

@@ -10,6 +10,7 @@ mod config;
 mod event;
 mod nak;
 mod outbox;
+mod proxies;
 mod session;
 pub(crate) mod table;
 mod timing;
@@ -25,10 +26,11 @@ use uftp_proto::crypto::IvCounter;
 use uftp_proto::wire::{self, Abort, Announce, AnnounceFlags, Function, Header, Message, Version};
 use uftp_proto::{Ecn, FileId, GroupId, Instance, Uid};
 
-pub use config::ReceiverConfig;
+pub use config::{ReceiverConfig, ResponseProxy};
 pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
 use announce::Objection;
+use proxies::Proxies;
 use session::{Joining, Parting, Session, Stop, Surroundings};
 use table::{Groups, Table};
 
@@ -59,8 +61,7 @@ pub struct Receiver<F: FileStore> {
     clock: Clock,
     rng: StdRng,
     keyring: Keyring,
-    /// Where answers go, if not to where an ANNOUNCE came from.
-    proxy: Option<SocketAddr>,
+    proxies: Proxies,
     /// The second being counted and the refusals answered in it.
     refusals: (Instant, u32),
 }
@@ -70,6 +71,7 @@ impl<F: FileStore> Receiver<F> {
     pub fn new(config: ReceiverConfig, store: F, clock: Clock, rng: StdRng, now: Instant) -> Self {
         Receiver {
             keyring: Keyring::new(config.security.keys.clone()),
+            proxies: Proxies::new(&config, now),
             clock,
             rng,
             config,
@@ -80,15 +82,8 @@ impl<F: FileStore> Receiver<F> {
             events: VecDeque::new(),
             counters: Counters::default(),
             now,
-            proxy: None,
             refusals: (now, 0),
         }
-    }
-
-    /// From now on sessions are answered through this response proxy. Encrypted ones are refused:
-    /// they would need its keys.
-    pub fn answer_through(&mut self, proxy: SocketAddr) {
-        self.proxy = Some(proxy);
     }
 
     /// Listens to these senders from now on; `None` for all. Sessions that are under way go on.
@@ -115,6 +110,9 @@ impl<F: FileStore> Receiver<F> {
     /// A deadline of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        let events = &mut self.events;
+        self.proxies
+            .handle_timeout(now, |kind| events.push_back(outside(kind)));
         self.for_each_session(|session, around| match session.deadline() > now {
             true => Ok(()),
             false => session.handle_timeout(now, around),
@@ -129,6 +127,7 @@ impl<F: FileStore> Receiver<F> {
     /// Appends what may go now.
     pub fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
         self.now = now;
+        self.counters.sent += self.proxies.write(self.config.uid, batch);
         self.for_each_session(|session, around| session.poll_transmit(now, batch, around));
         while let Some(parting) = self.partings.front_mut() {
             let words = Message::Abort(Abort {
@@ -153,7 +152,8 @@ impl<F: FileStore> Receiver<F> {
             // What happened while transmitting has not been looked at yet.
             return Some(self.now);
         }
-        self.sessions.iter().map(Session::deadline).min()
+        let sessions = self.sessions.iter().map(Session::deadline);
+        sessions.chain(self.proxies.deadline()).min()
     }
 
     /// The driver could not join `group`: its sessions cannot be received.
@@ -178,7 +178,7 @@ impl<F: FileStore> Receiver<F> {
 
     /// Whether no session is open and nothing is left to transmit.
     pub fn is_idle(&self) -> bool {
-        self.sessions.is_empty() && self.partings.is_empty()
+        self.sessions.is_empty() && self.partings.is_empty() && self.proxies.is_idle()
     }
 
     /// The disk side.
@@ -203,6 +203,9 @@ impl<F: FileStore> Receiver<F> {
             return Err(Refusal::OtherVersion);
         }
         let header = wire::decode_header(datagram).map_err(|_| Refusal::Malformed)?;
+        if header.group == GroupId(0) && is_for_no_session(header.function) {
+            return self.outside_sessions(now, from, &header, datagram);
+        }
         if header.group == GroupId(0) {
             return Err(Refusal::OtherSession);
         }
@@ -234,6 +237,29 @@ impl<F: FileStore> Receiver<F> {
                 Ok(())
             }
         }
+    }
+
+    /// A message of a proxy that belongs to no session.
+    fn outside_sessions(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        packet: &[u8],
+    ) -> Result<(), Refusal> {
+        let message = packet.get(Header::LEN..).unwrap_or_default();
+        let message = wire::decode(header.version, header.function, message);
+        let told = match message.map_err(|_| Refusal::Malformed)? {
+            Message::HbResp(answer) => {
+                let key = self.config.security.keys.first();
+                self.proxies
+                    .answered(now, from, header.version, &answer, key)?
+            }
+            Message::ProxyKey(keys) => self.proxies.proxy_key(now, from, &keys)?,
+            _ => return Err(Refusal::OutOfPlace),
+        };
+        self.events.extend(told.map(outside));
+        Ok(())
     }
 
     /// An ANNOUNCE of a session that is not open.
@@ -293,7 +319,7 @@ impl<F: FileStore> Receiver<F> {
         if terms.controlled {
             session.report_rates(self.rng.next_u64());
         }
-        if let Some(proxy) = self.proxy {
+        if let Some(proxy) = self.proxies.response_addr() {
             session.answer_through(proxy);
         }
         self.sessions.insert(id, session);
@@ -332,7 +358,7 @@ impl<F: FileStore> Receiver<F> {
         let Some(info) = &announce.encryption else {
             return Ok(None);
         };
-        if self.proxy.is_some() {
+        if self.proxies.response_addr().is_some() && self.proxies.response_keys().is_none() {
             return Err(Objection::Abort(
                 "Response proxy set but haven't gotten key yet",
             ));
@@ -346,6 +372,7 @@ impl<F: FileStore> Receiver<F> {
             announce,
             info,
             packet,
+            through: self.proxies.response_keys(),
         };
         let expected = self.config.security.server(header.src);
         let expected = expected.and_then(|entry| entry.fingerprint);
@@ -397,7 +424,7 @@ impl<F: FileStore> Receiver<F> {
                 header.group,
                 header.instance,
             ),
-            to: self.proxy.unwrap_or(from),
+            to: self.proxies.response_addr().unwrap_or(from),
             reason: words.to_owned(),
         });
         Ok(())
@@ -462,6 +489,19 @@ impl<F: FileStore> Receiver<F> {
             kind,
         });
     }
+}
+
+fn outside(kind: ReceiverEventKind) -> ReceiverEvent {
+    ReceiverEvent {
+        session: SessionId::NONE,
+        file: FileId::SESSION,
+        kind,
+    }
+}
+
+/// Whether a message is one that proxies send to receivers outside of sessions.
+fn is_for_no_session(function: Function) -> bool {
+    matches!(function, Function::HbResp | Function::ProxyKey)
 }
 
 /// Whether a message is one that senders and proxies send to receivers within sessions.

@@ -15,6 +15,7 @@ use uftp_proto::wire::{Announce, ClientKey, EncInfo, Header, KeyInfo, Message};
 
 use super::gate;
 use super::keyring::{Keyring, NoKey};
+use super::proxy_keys::ProxyKeys;
 use super::replay::ReplayWindow;
 use crate::counters::Refusal;
 
@@ -31,11 +32,15 @@ pub struct Invitation<'a> {
     pub info: &'a EncInfo,
     /// The whole packet, which may be signed.
     pub packet: &'a [u8],
+    /// Keys of the response proxy to register with instead.
+    pub through: Option<&'a ProxyKeys>,
 }
 
 /// The registering end of one session.
 pub struct Client {
     server: PublicKey,
+    /// Whose key a premaster is encrypted to: the sender's, or its proxy's.
+    registrar: PublicKey,
     binding: Binding,
     identity: Option<Arc<PrivateKey>>,
     premaster: Premaster,
@@ -106,6 +111,7 @@ impl Client {
             announce,
             info,
             packet,
+            through,
         } = invitation;
         let version = header.version;
         let suite = Suite::from_wire(version, info).map_err(|e| e.abort_reason())?;
@@ -137,6 +143,10 @@ impl Client {
             false => (Premaster::generate().map_err(|_| BAD_SERVER_KEY)?, None),
             true => {
                 let theirs = PublicKey::from_blob(&info.dh_key).map_err(|_| BAD_DH_KEY)?;
+                let theirs = match through {
+                    None => theirs,
+                    Some(proxy) => proxy.standing_in_for(&theirs).ok_or(BAD_PROXY_DH_KEY)?,
+                };
                 let KeyKind::Ec(curve) = theirs.kind() else {
                     return Err(BAD_DH_KEY.into());
                 };
@@ -165,8 +175,16 @@ impl Client {
             .master_secret(&binding)
             .and_then(|master| master.client_keys(&binding))
             .map_err(|_| BAD_SERVER_KEY)?;
+        let registrar = match through {
+            Some(proxy) if !suite.key_exchange.is_ecdh() => match proxy.key().kind() {
+                KeyKind::Rsa { .. } => proxy.key().clone(),
+                KeyKind::Ec(_) => return Err(BAD_PROXY_KEY.into()),
+            },
+            _ => server.clone(),
+        };
         let client = Client {
             server,
+            registrar,
             binding,
             identity,
             premaster,
@@ -196,7 +214,7 @@ impl Client {
     pub fn register_key(&self) -> Option<Vec<u8>> {
         match &self.ephemeral {
             Some(key) => Some(key.blob().to_vec()),
-            None => self.premaster.encrypt_to(&self.server).ok(),
+            None => self.premaster.encrypt_to(&self.registrar).ok(),
         }
     }
 
@@ -325,6 +343,8 @@ impl Client {
 
 const BAD_SERVER_KEY: &str = "Failed to load server public key";
 const BAD_DH_KEY: &str = "Failed to load server public ECDH key";
+const BAD_PROXY_KEY: &str = "Proxy key not compatible with server key";
+const BAD_PROXY_DH_KEY: &str = "Proxy ECDH key not compatible with server key";
 const NO_OWN_KEY: &str = "No client key compatible with server key";
 
 /// Whether a server key of this kind goes with the key exchange.

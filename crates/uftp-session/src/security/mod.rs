@@ -23,6 +23,7 @@ mod client;
 mod config;
 pub mod gate;
 mod keyring;
+mod proxy_keys;
 mod replay;
 mod server;
 
@@ -31,5 +32,6 @@ pub use config::{
     ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
 };
 pub use keyring::{Keyring, NoKey};
+pub use proxy_keys::ProxyKeys;
 pub use replay::ReplayWindow;
 pub use server::{Admission, Peer, Rejection, Server};

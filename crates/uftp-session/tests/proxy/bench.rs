@@ -15,7 +15,8 @@ use uftp_proto::{Ecn, FileId, GroupId, Instance, Seq, Uid, WireTime};
 use uftp_session::proxy::{
     Downstream, Heartbeats, Proxy, ProxyConfig, ProxyEvent, ProxyEventKind, Role,
 };
-use uftp_session::{Batch, Refusal};
+use uftp_session::security::ReceiverSecurity;
+use uftp_session::{Batch, Clock, Refusal};
 
 pub(crate) const SERVER: Uid = Uid(0x0a00_0001);
 pub(crate) const ME: Uid = Uid(0xaaaa_aaaa);
@@ -97,7 +98,8 @@ pub(crate) fn config(role: Role) -> ProxyConfig {
         addresses: vec![addr("10.9.0.1:1044").ip()],
         max_sessions: 5,
         max_clients: 1000,
-        keys: Vec::new(),
+        security: ReceiverSecurity::default(),
+        clients: None,
         heartbeats: Heartbeats::default(),
     }
 }
@@ -106,7 +108,12 @@ impl Bench {
     pub(crate) fn new(config: ProxyConfig) -> Self {
         let now = Instant::now();
         Bench {
-            proxy: Proxy::new(config, StdRng::seed_from_u64(1), now),
+            proxy: Proxy::new(
+                config,
+                Clock::new(now, STAMP),
+                StdRng::seed_from_u64(1),
+                now,
+            ),
             now,
             events: Vec::new(),
             seq: 0,

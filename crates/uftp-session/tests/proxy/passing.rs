@@ -271,7 +271,7 @@ fn every_kind_of_proxy_answers_a_heartbeat_in_its_own_protocol() {
 fn keys_are_sent_to_all_but_once_in_five_seconds() {
     let identity = key();
     let mut settings = config(response_role());
-    settings.keys.push(identity.clone());
+    settings.security.keys.push(identity.clone());
     let mut bench = Bench::new(settings);
     let packet = bench.packet(Uid(1), &Message::KeyReq);
     let out = bench.hand(client(1), Ecn::NotEct, &packet);
@@ -291,7 +291,7 @@ fn keys_are_sent_to_all_but_once_in_five_seconds() {
     assert_eq!(bench.pass(Duration::from_secs(60)), []);
     // Others have no business answering.
     let mut settings = config(client_role());
-    settings.keys.push(identity);
+    settings.security.keys.push(identity);
     let mut bench = Bench::new(settings);
     assert_eq!(bench.hand(client(1), Ecn::NotEct, &packet), []);
 }

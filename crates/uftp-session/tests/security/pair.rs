@@ -10,6 +10,7 @@ use uftp_proto::crypto::Suite;
 use uftp_proto::wire::{self, Function, Header, Message};
 use uftp_proto::{Ecn, Seq, Uid, WireTime};
 use uftp_session::files::SendItem;
+use uftp_session::heartbeat::Heartbeats;
 use uftp_session::receiver::{Receiver, ReceiverConfig, ReceiverEvent};
 use uftp_session::security::ReceiverSecurity;
 use uftp_session::sender::{Sender, SenderConfig, SenderEvent};
@@ -56,6 +57,8 @@ impl Pair {
             cache_size: 16 * 1024,
             max_sessions: 5,
             require_encryption: true,
+            heartbeats: Heartbeats::default(),
+            response_proxy: None,
             security: ReceiverSecurity {
                 keys: vec![keys_for(suite.key_exchange).clients[0].clone()],
                 ..ReceiverSecurity::default()

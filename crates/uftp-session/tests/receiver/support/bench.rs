@@ -7,6 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use uftp_proto::wire::{self, Header, Message};
 use uftp_proto::{Ecn, FileId, Seq, Uid, WireTime};
+use uftp_session::heartbeat::Heartbeats;
 use uftp_session::receiver::{
     Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind, SessionId,
 };
@@ -34,6 +35,8 @@ pub(crate) fn config() -> ReceiverConfig {
         cache_size: 65536,
         max_sessions: 3,
         require_encryption: false,
+        heartbeats: Heartbeats::default(),
+        response_proxy: None,
         security: ReceiverSecurity::default(),
     }
 }

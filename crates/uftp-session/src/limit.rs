@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 /// So many a second, and no more.
-pub(super) struct Limit {
+pub(crate) struct Limit {
     most: u32,
     /// The second being counted, and what was used of it.
     second: Option<Instant>,
@@ -9,7 +9,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub(super) fn per_second(most: u32) -> Self {
+    pub(crate) fn per_second(most: u32) -> Self {
         Limit {
             most,
             second: None,
@@ -18,7 +18,7 @@ impl Limit {
     }
 
     /// Whether there is one more for now; takes it.
-    pub(super) fn allow(&mut self, now: Instant) -> bool {
+    pub(crate) fn allow(&mut self, now: Instant) -> bool {
         let over = |start| now.saturating_duration_since(start) >= Duration::from_secs(1);
         if self.second.is_none_or(over) {
             (self.second, self.used) = (Some(now), 0);

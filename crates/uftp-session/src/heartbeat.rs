@@ -1,19 +1,31 @@
-//! Heartbeats, both ends of them (behaviour-proxies §11, wire-v4 §9.4).
+//! Heartbeats: a host behind NAT tells upstream proxies where it is (behaviour-proxies §11,
+//! wire-v4 §9.4). The end that is told is [`proxy`](crate::proxy).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
-use rand::rngs::StdRng;
-use uftp_proto::crypto::{Fingerprint, Hash, KeyError, PrivateKey, PublicKey, SignatureForm};
+use uftp_proto::crypto::{Hash, KeyError, PrivateKey, SignatureForm};
 use uftp_proto::wire::{HbCode, HbReq, HbResp, Version};
 
-use super::config::Heartbeats;
-use super::limit::Limit;
+/// Heartbeats sent (behaviour-proxies §11).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heartbeats {
+    /// Whom to.
+    pub upstreams: Vec<SocketAddr>,
+    /// From one to the next.
+    pub interval: Duration,
+}
 
-/// Signatures checked in a second: a nonce is anybody's for the asking.
-const CHECKS_PER_SECOND: u32 = 20;
+impl Default for Heartbeats {
+    /// None, every 20 s.
+    fn default() -> Self {
+        Heartbeats {
+            upstreams: Vec::new(),
+            interval: Duration::from_secs(20),
+        }
+    }
+}
 
 /// Answers that may fail to come before another protocol is tried and the operator told.
 const PATIENCE: u32 = 3;
@@ -22,7 +34,7 @@ const PATIENCE: u32 = 3;
 const SPOKEN: [Version; 2] = [Version::V4, Version::V5];
 
 /// The sending end: tells upstream proxies where we are.
-pub(super) struct Beats {
+pub(crate) struct Beats {
     interval: Duration,
     upstreams: Vec<Upstream>,
 }
@@ -41,7 +53,7 @@ struct Upstream {
 
 /// What an answer to a heartbeat means.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Answered {
+pub(crate) enum Answered {
     /// It is not one of ours to have.
     Stray,
     /// All is well, and was before.
@@ -56,7 +68,7 @@ pub(super) enum Answered {
 
 impl Beats {
     /// The first beat is due at once.
-    pub(super) fn new(config: &Heartbeats, now: Instant) -> Self {
+    pub(crate) fn new(config: &Heartbeats, now: Instant) -> Self {
         let upstream = |addr: &SocketAddr| Upstream {
             addr: *addr,
             next: now,
@@ -71,13 +83,13 @@ impl Beats {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.upstreams.iter().map(|u| u.next).min()
     }
 
     /// Calls `send` for each request that is due, and `silent` for upstreams that have just been
     /// silent for too long.
-    pub(super) fn beat(
+    pub(crate) fn beat(
         &mut self,
         now: Instant,
         mut send: impl FnMut(SocketAddr, Version),
@@ -102,7 +114,7 @@ impl Beats {
     }
 
     /// An answer came.
-    pub(super) fn answered(
+    pub(crate) fn answered(
         &mut self,
         now: Instant,
         from: SocketAddr,
@@ -139,28 +151,32 @@ impl Beats {
     }
 }
 
-/// A heartbeat that asks, or with `proof` answers a challenge.
-pub(super) fn request(proof: Option<(u32, &PrivateKey, Vec<u8>)>) -> HbReq {
-    match proof {
-        None => HbReq {
-            nonce: 0,
-            key: Vec::new(),
-            signature: Vec::new(),
-        },
-        Some((nonce, key, signature)) => HbReq {
-            nonce,
-            key: key.public().blob().to_vec(),
-            signature,
-        },
+/// A heartbeat that asks.
+pub(crate) fn request() -> HbReq {
+    HbReq {
+        nonce: 0,
+        key: Vec::new(),
+        signature: Vec::new(),
     }
+}
+
+/// A heartbeat that answers a challenge; `None` without a key that can.
+pub(crate) fn proof(key: Option<&Arc<PrivateKey>>, version: Version, nonce: u32) -> Option<HbReq> {
+    let key = key?;
+    let signature = sign_nonce(key, version, nonce).ok()?;
+    Some(HbReq {
+        nonce,
+        key: key.public().blob().to_vec(),
+        signature,
+    })
 }
 
 /// Signs a nonce.
 ///
 /// # Errors
 /// [`KeyError`] if the key cannot.
-pub(super) fn sign_nonce(
-    key: &Arc<PrivateKey>,
+pub(crate) fn sign_nonce(
+    key: &PrivateKey,
     version: Version,
     nonce: u32,
 ) -> Result<Vec<u8>, KeyError> {
@@ -168,138 +184,11 @@ pub(super) fn sign_nonce(
     key.sign(Hash::Sha1, form, &[&nonce.to_be_bytes()])
 }
 
-/// The receiving end of a server proxy whose downstream must prove itself.
-pub(super) struct Door {
-    wanted: Fingerprint,
-    /// Changes with every success, so that no proof counts twice.
-    nonce: u32,
-    downstream: Option<SocketAddr>,
-    checks: Limit,
-}
-
-impl Door {
-    pub(super) fn new(wanted: Fingerprint, rng: &mut StdRng) -> Self {
-        Door {
-            wanted,
-            nonce: draw(rng),
-            downstream: None,
-            checks: Limit::per_second(CHECKS_PER_SECOND),
-        }
-    }
-
-    pub(super) fn downstream(&self) -> Option<SocketAddr> {
-        self.downstream
-    }
-
-    /// Judges a heartbeat; `None` if there are too many to judge.
-    pub(super) fn judge(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        request: &HbReq,
-        rng: &mut StdRng,
-    ) -> Option<HbResp> {
-        let verdict = |code| Some(HbResp { code, nonce: 0 });
-        if self.downstream == Some(from) {
-            return verdict(HbCode::OK);
-        }
-        if request.nonce != self.nonce {
-            return Some(HbResp {
-                code: HbCode::CHALLENGE,
-                nonce: self.nonce,
-            });
-        }
-        if !self.checks.allow(now) {
-            return None;
-        }
-        if !self.is_proved(request) {
-            return verdict(HbCode::FAILED);
-        }
-        self.downstream = Some(from);
-        self.nonce = draw(rng);
-        verdict(HbCode::OK)
-    }
-
-    fn is_proved(&self, request: &HbReq) -> bool {
-        Fingerprint::of(&request.key) == self.wanted
-            && PublicKey::from_blob(&request.key).is_ok_and(|key| {
-                let nonce = request.nonce.to_be_bytes();
-                key.verify(Hash::Sha1, &[&nonce], &request.signature)
-            })
-    }
-}
-
-/// A nonce; never 0, which asks for one.
-fn draw(rng: &mut StdRng) -> u32 {
-    rng.next_u32().max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
-    use uftp_proto::crypto::{Curve, KeySpec};
 
     const FROM: ([u8; 4], u16) = ([10, 0, 0, 9], 1044);
-
-    fn key() -> Arc<PrivateKey> {
-        Arc::new(PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap())
-    }
-
-    fn proof(key: &Arc<PrivateKey>, nonce: u32) -> HbReq {
-        let signature = sign_nonce(key, Version::V4, nonce).unwrap();
-        request(Some((nonce, key, signature)))
-    }
-
-    #[test]
-    fn only_the_holder_of_the_key_becomes_downstream_and_a_proof_counts_once() {
-        let (right, wrong) = (key(), key());
-        let mut rng = StdRng::seed_from_u64(1);
-        let now = Instant::now();
-        let mut door = Door::new(right.public().fingerprint(), &mut rng);
-        let from = SocketAddr::from(FROM);
-        let other = SocketAddr::from(([10, 0, 0, 8], 1044));
-        let mut ask = |from, req: &HbReq| door.judge(now, from, req, &mut rng).unwrap();
-
-        let challenge = ask(from, &request(None));
-        assert_eq!(challenge.code, HbCode::CHALLENGE);
-        assert_eq!(
-            ask(from, &proof(&wrong, challenge.nonce)).code,
-            HbCode::FAILED
-        );
-        let mut forged = proof(&wrong, challenge.nonce);
-        forged.key = right.public().blob().to_vec();
-        assert_eq!(ask(from, &forged).code, HbCode::FAILED);
-        let good = proof(&right, challenge.nonce);
-        assert_eq!(ask(from, &good).code, HbCode::OK);
-        assert_eq!(
-            ask(from, &request(None)).code,
-            HbCode::OK,
-            "needs no proof again"
-        );
-        assert_eq!(
-            ask(other, &good).code,
-            HbCode::CHALLENGE,
-            "a proof is used up"
-        );
-        assert_eq!(door.downstream(), Some(from));
-    }
-
-    #[test]
-    fn guesses_are_not_all_checked() {
-        let mut rng = StdRng::seed_from_u64(1);
-        let now = Instant::now();
-        let (right, wrong) = (key(), key());
-        let mut door = Door::new(right.public().fingerprint(), &mut rng);
-        let guess = proof(&wrong, door.nonce);
-        let checked = (0..100)
-            .filter(|_| {
-                door.judge(now, SocketAddr::from(FROM), &guess, &mut rng)
-                    .is_some()
-            })
-            .count();
-        assert_eq!(checked as u32, CHECKS_PER_SECOND);
-    }
 
     #[test]
     fn unanswered_beats_are_repeated_in_both_protocols_and_answered_ones_in_one() {

@@ -1,0 +1,150 @@
+//! How a server proxy learns where its downstream is (behaviour-proxies §11, wire-v4 §9.4).
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use uftp_proto::crypto::{Fingerprint, Hash, PublicKey};
+use uftp_proto::wire::{HbCode, HbReq, HbResp};
+
+use crate::limit::Limit;
+
+/// Signatures checked in a second: a nonce is anybody's for the asking.
+const CHECKS_PER_SECOND: u32 = 20;
+
+/// The receiving end of a server proxy whose downstream must prove itself.
+pub(super) struct Door {
+    wanted: Fingerprint,
+    /// Changes with every success, so that no proof counts twice.
+    nonce: u32,
+    downstream: Option<SocketAddr>,
+    checks: Limit,
+}
+
+impl Door {
+    pub(super) fn new(wanted: Fingerprint, rng: &mut StdRng) -> Self {
+        Door {
+            wanted,
+            nonce: draw(rng),
+            downstream: None,
+            checks: Limit::per_second(CHECKS_PER_SECOND),
+        }
+    }
+
+    pub(super) fn downstream(&self) -> Option<SocketAddr> {
+        self.downstream
+    }
+
+    /// Judges a heartbeat; `None` if there are too many to judge.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        request: &HbReq,
+        rng: &mut StdRng,
+    ) -> Option<HbResp> {
+        let verdict = |code| Some(HbResp { code, nonce: 0 });
+        if self.downstream == Some(from) {
+            return verdict(HbCode::OK);
+        }
+        if request.nonce != self.nonce {
+            return Some(HbResp {
+                code: HbCode::CHALLENGE,
+                nonce: self.nonce,
+            });
+        }
+        if !self.checks.allow(now) {
+            return None;
+        }
+        if !self.is_proved(request) {
+            return verdict(HbCode::FAILED);
+        }
+        self.downstream = Some(from);
+        self.nonce = draw(rng);
+        verdict(HbCode::OK)
+    }
+
+    fn is_proved(&self, request: &HbReq) -> bool {
+        Fingerprint::of(&request.key) == self.wanted
+            && PublicKey::from_blob(&request.key).is_ok_and(|key| {
+                let nonce = request.nonce.to_be_bytes();
+                key.verify(Hash::Sha1, &[&nonce], &request.signature)
+            })
+    }
+}
+
+/// A nonce; never 0, which asks for one.
+fn draw(rng: &mut StdRng) -> u32 {
+    rng.next_u32().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heartbeat::{proof, request};
+    use rand::SeedableRng;
+    use std::sync::Arc;
+    use uftp_proto::crypto::{Curve, KeySpec, PrivateKey};
+    use uftp_proto::wire::Version;
+
+    const FROM: ([u8; 4], u16) = ([10, 0, 0, 9], 1044);
+
+    fn key() -> Arc<PrivateKey> {
+        Arc::new(PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap())
+    }
+
+    fn proved(key: &Arc<PrivateKey>, nonce: u32) -> HbReq {
+        proof(Some(key), Version::V4, nonce).unwrap()
+    }
+
+    #[test]
+    fn only_the_holder_of_the_key_becomes_downstream_and_a_proof_counts_once() {
+        let (right, wrong) = (key(), key());
+        let mut rng = StdRng::seed_from_u64(1);
+        let now = Instant::now();
+        let mut door = Door::new(right.public().fingerprint(), &mut rng);
+        let from = SocketAddr::from(FROM);
+        let other = SocketAddr::from(([10, 0, 0, 8], 1044));
+        let mut ask = |from, req: &HbReq| door.judge(now, from, req, &mut rng).unwrap();
+
+        let challenge = ask(from, &request());
+        assert_eq!(challenge.code, HbCode::CHALLENGE);
+        assert_eq!(
+            ask(from, &proved(&wrong, challenge.nonce)).code,
+            HbCode::FAILED
+        );
+        let mut forged = proved(&wrong, challenge.nonce);
+        forged.key = right.public().blob().to_vec();
+        assert_eq!(ask(from, &forged).code, HbCode::FAILED);
+        let good = proved(&right, challenge.nonce);
+        assert_eq!(ask(from, &good).code, HbCode::OK);
+        assert_eq!(
+            ask(from, &request()).code,
+            HbCode::OK,
+            "needs no proof again"
+        );
+        assert_eq!(
+            ask(other, &good).code,
+            HbCode::CHALLENGE,
+            "a proof is used up"
+        );
+        assert_eq!(door.downstream(), Some(from));
+    }
+
+    #[test]
+    fn guesses_are_not_all_checked() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let now = Instant::now();
+        let (right, wrong) = (key(), key());
+        let mut door = Door::new(right.public().fingerprint(), &mut rng);
+        let guess = proved(&wrong, door.nonce);
+        let checked = (0..100)
+            .filter(|_| {
+                door.judge(now, SocketAddr::from(FROM), &guess, &mut rng)
+                    .is_some()
+            })
+            .count();
+        assert_eq!(checked as u32, CHECKS_PER_SECOND);
+    }
+}
