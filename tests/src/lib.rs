@@ -24,7 +24,7 @@ pub use content::{Content, compare_trees, first_difference, write_file, write_tr
 pub use failure::{Failure, Result};
 pub use patience::{eventually, patience};
 pub use program::{Exit, Program};
-pub use reference::reference_dir;
+pub use reference::{reference_dir, reference_package};
 pub use scenario::{Receiver, ReceiverSetup, Sender, SenderSetup, Sent, wait_until_listening};
 pub use status::{StatusLine, read_status};
 pub use suite::Suite;

@@ -29,17 +29,12 @@ pub fn reference_dir() -> Result<PathBuf> {
             )))
         };
     }
-    let root = target_dir().join("reference");
+    let root = root();
     let programs = root.join("usr/bin");
-    fs::create_dir_all(&root)
-        .map_err(|error| Failure::io(format!("creating {}", root.display()), error))?;
-    let lock = root.join(".lock");
-    let lock = File::create(&lock)
-        .map_err(|error| Failure::io(format!("creating {}", lock.display()), error))?;
-    lock.lock()
-        .map_err(|error| Failure::io("locking the reference directory", error))?;
+    let _lock = lock(&root)?;
     if !is_complete(&programs) {
-        unpack_package(&root)?;
+        let package = download(&root)?;
+        run_in(&root, "dpkg", &["-x", &package.to_string_lossy(), "."])?;
     }
     if is_complete(&programs) {
         Ok(programs)
@@ -51,23 +46,53 @@ pub fn reference_dir() -> Result<PathBuf> {
     }
 }
 
+/// Debian's package itself, downloaded if it is not there yet.
+///
+/// # Errors
+/// When it cannot be had, saying why.
+pub fn reference_package() -> Result<PathBuf> {
+    let root = root();
+    let _lock = lock(&root)?;
+    package_in(&root)?.map_or_else(|| download(&root), Ok)
+}
+
+fn root() -> PathBuf {
+    target_dir().join("reference")
+}
+
+/// Nobody else unpacks while this is held.
+fn lock(root: &Path) -> Result<File> {
+    fs::create_dir_all(root)
+        .map_err(|error| Failure::io(format!("creating {}", root.display()), error))?;
+    let lock = root.join(".lock");
+    let lock = File::create(&lock)
+        .map_err(|error| Failure::io(format!("creating {}", lock.display()), error))?;
+    lock.lock()
+        .map_err(|error| Failure::io("locking the reference directory", error))?;
+    Ok(lock)
+}
+
 fn is_complete(dir: &Path) -> bool {
     dir.join("uftp").is_file() && dir.join("uftpd").is_file()
 }
 
-fn unpack_package(root: &Path) -> Result<()> {
+/// Downloads the package into `root`; its path.
+fn download(root: &Path) -> Result<PathBuf> {
     run_in(root, "apt-get", &["download", "uftp"]).map_err(|failure| {
         Failure::new(format!(
             "{failure}\nThe reference programs are Debian's package uftp 4.10.2. Run `apt-get update`, \
              or unpack the package elsewhere and name its usr/bin in UFTP_REFERENCE_DIR."
         ))
     })?;
-    let package = fs::read_dir(root)
+    package_in(root)?.ok_or_else(|| Failure::new(format!("no uftp_*.deb in {}", root.display())))
+}
+
+fn package_in(root: &Path) -> Result<Option<PathBuf>> {
+    let mut entries = fs::read_dir(root)
         .map_err(|error| Failure::io(format!("reading {}", root.display()), error))?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .find(|name| name.starts_with("uftp_") && name.ends_with(".deb"))
-        .ok_or_else(|| Failure::new(format!("no uftp_*.deb in {}", root.display())))?;
-    run_in(root, "dpkg", &["-x", &package, "."])
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let package = entries.find(|name| name.starts_with("uftp_") && name.ends_with(".deb"));
+    Ok(package.map(|name| root.join(name)))
 }
 
 fn run_in(dir: &Path, program: &str, args: &[&str]) -> Result<()> {

@@ -1,11 +1,11 @@
 //! `cargo xtask dist`: a tree to install, and a Debian package that takes the place of Debian's.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use uftp_tests::{Failure, Result, run};
+use uftp_tests::{Failure, Result, reference_package, run};
 
 use crate::options::Options;
 use crate::programs::cargo;
@@ -23,7 +23,7 @@ const COMPLETIONS: [(&str, &str, &str, &str); 3] = [
 ];
 
 /// Files of the workspace: where they go, and with which rights.
-const FILES: [(&str, &str, u32); 5] = [
+const FILES: &[(&str, &str, u32)] = &[
     (
         "packaging/systemd/uftp.service",
         "usr/lib/systemd/system/uftp.service",
@@ -34,33 +34,93 @@ const FILES: [(&str, &str, u32); 5] = [
         "usr/lib/systemd/system/uftpd.service",
         0o644,
     ),
+    ("packaging/debian/init", "etc/init.d/uftp", 0o755),
     ("packaging/debian/logrotate", "etc/logrotate.d/uftp", 0o644),
     (
         "docs/differences.md",
         "usr/share/doc/uftp/differences.md",
         0o644,
     ),
-    ("LICENSE-MIT", "usr/share/doc/uftp/copyright", 0o644),
+    (
+        "packaging/debian/copyright",
+        "usr/share/doc/uftp/copyright",
+        0o644,
+    ),
 ];
 
-/// The worst exposure that `systemd-analyze security` may find, in tenths.
-const EXPOSURE: &str = "15";
+/// Scripts of the package, in the order in which they run, and what they ask.
+const CONTROL: [(&str, u32); 6] = [
+    ("config", 0o755),
+    ("templates", 0o644),
+    ("preinst", 0o755),
+    ("postinst", 0o755),
+    ("prerm", 0o755),
+    ("postrm", 0o755),
+];
 
-/// Makes the tree, and the package if `dpkg-deb` is there.
+/// Files whose changes by the machine's owner outlive the package.
+const CONFFILES: &str = "/etc/init.d/uftp\n/etc/logrotate.d/uftp\n";
+
+/// Tries a package out; see there.
+const TRY: &str = "packaging/debian/try-package";
+
+/// Makes the tree and the package.
 pub(crate) fn dist(options: &mut Options) -> Result<ExitCode> {
-    if let Some(word) = options.next() {
-        return Err(Failure::new(format!("dist takes no argument: {word}")));
-    }
+    no_more("dist", options)?;
+    make(Profile::Release)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the package and installs it in a throw-away root in the place of Debian's.
+pub(crate) fn try_package(options: &mut Options) -> Result<ExitCode> {
+    no_more("try-package", options)?;
+    try_out(&make(Profile::Release)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn no_more(task: &str, options: &mut Options) -> Result<()> {
+    options.next().map_or(Ok(()), |word| {
+        Err(Failure::new(format!("{task} takes no argument: {word}")))
+    })
+}
+
+/// How the programs are built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Profile {
+    /// To be used.
+    Release,
+    /// To try the package out: what the tests have built already.
+    #[cfg(test)]
+    Debug,
+}
+
+fn try_out(package: &Path) -> Result<()> {
+    let script = root().join(TRY);
+    let words = [script, package.to_owned(), reference_package()?];
+    let words = words.map(|path| path.to_string_lossy().into_owned());
+    let told = run("sh", &words.each_ref().map(String::as_str), "")?;
+    print!("{told}");
+    Ok(())
+}
+
+/// Makes the tree and the package, whose path it returns.
+fn make(profile: Profile) -> Result<PathBuf> {
     let root = root();
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let target = root.join(target);
-    let release = target.join("release");
-    let out = target.join("dist");
+    let (release, name) = match profile {
+        Profile::Release => (true, "dist"),
+        #[cfg(test)]
+        Profile::Debug => (false, "dist-debug"),
+    };
+    let programs = target.join(if release { "release" } else { "debug" });
+    let out = target.join(name);
     let tree = out.join("tree");
     if out.exists() {
         fs::remove_dir_all(&out).map_err(|e| Failure::io(told("removing", &out), e))?;
     }
-    let mut build = vec!["build", "--release", "--locked"];
+    let mut build = vec!["build", "--locked"];
+    build.extend(release.then_some("--release"));
     build.extend(PROGRAMS.iter().flat_map(|program| ["-p", program]));
     cargo(&build)?;
     let pages = out.join("pages");
@@ -78,8 +138,15 @@ pub(crate) fn dist(options: &mut Options) -> Result<ExitCode> {
 
     for program in PROGRAMS {
         let to = tree.join("usr/bin").join(program);
-        install(&release.join(program), &to, 0o755)?;
+        install(&programs.join(program), &to, 0o755)?;
         run("strip", &["--strip-unneeded", &to.to_string_lossy()], "")?;
+        // Daemons were in /usr/sbin before 4.9.5; units and scripts may still look there.
+        if program.ends_with('d') {
+            let link = tree.join("usr/sbin").join(program);
+            let made = fs::create_dir_all(tree.join("usr/sbin"))
+                .and_then(|()| symlink(Path::new("../bin").join(program), &link));
+            made.map_err(|e| Failure::io(told("linking", &link), e))?;
+        }
         let page = format!("{program}.1");
         let to = tree.join("usr/share/man/man1").join(&page);
         install(&pages.join("man1").join(&page), &to, 0o644)?;
@@ -91,17 +158,16 @@ pub(crate) fn dist(options: &mut Options) -> Result<ExitCode> {
         }
     }
     for (from, to, mode) in FILES {
-        install(&root.join(from), &tree.join(to), mode)?;
+        install(&root.join(from), &tree.join(to), *mode)?;
     }
     let changes = tree.join("usr/share/doc/uftp/changelog");
     install(&root.join("docs/CHANGELOG.md"), &changes, 0o644)?;
     run("gzip", &["-9n", &changes.to_string_lossy()], "")?;
     println!("tree to install: {}", tree.display());
 
-    check_exposure(&root.join("packaging/systemd/uftpd.service"));
     let package = package(&root, &out, &tree)?;
     println!("package: {}", package.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(package)
 }
 
 /// Makes the package of `tree`.
@@ -118,7 +184,8 @@ fn package(root: &Path, out: &Path, tree: &Path) -> Result<PathBuf> {
          Architecture: {architecture}\n\
          Maintainer: UFTP maintainers <maintainers@localhost>\n\
          Installed-Size: {size}\n\
-         Depends: libc6 (>= {libc}), libgcc-s1, libssl3t64 | libssl3\n\
+         Depends: libc6 (>= {libc}), libgcc-s1, libssl3t64 | libssl3, debconf (>= 0.5) | debconf-2.0, \
+         init-system-helpers (>= 1.54), sysvinit-utils (>= 3.05-3) | lsb-base\n\
          Section: net\n\
          Priority: optional\n\
          Description: encrypted multicast file transfer\n \
@@ -132,16 +199,16 @@ fn package(root: &Path, out: &Path, tree: &Path) -> Result<PathBuf> {
         "",
     )?;
     let debian = staging.join("DEBIAN");
-    for script in ["postinst", "prerm", "postrm"] {
-        let from = root.join("packaging/debian").join(script);
-        install(&from, &debian.join(script), 0o755)?;
+    for (name, mode) in CONTROL {
+        let from = root.join("packaging/debian").join(name);
+        install(&from, &debian.join(name), mode)?;
     }
     let sums = "find . -type f ! -path './DEBIAN/*' -printf '%P\\0' | sort -z | xargs -0 md5sum";
     let staging_text = staging.to_string_lossy();
     let sums = run("sh", &["-c", &format!("cd '{staging_text}' && {sums}")], "")?;
     for (name, text) in [
         ("control", control.as_str()),
-        ("conffiles", "/etc/logrotate.d/uftp\n"),
+        ("conffiles", CONFFILES),
         ("md5sums", &sums),
     ] {
         let path = debian.join(name);
@@ -161,23 +228,6 @@ fn package(root: &Path, out: &Path, tree: &Path) -> Result<PathBuf> {
         "",
     )?;
     Ok(package)
-}
-
-/// Says what a unit exposes, if systemd can tell.
-fn check_exposure(unit: &Path) {
-    let threshold = format!("--threshold={EXPOSURE}");
-    let unit = unit.to_string_lossy();
-    let args = [
-        "security",
-        "--offline=true",
-        "--no-pager",
-        &threshold,
-        &unit,
-    ];
-    match run("systemd-analyze", &args, "") {
-        Ok(table) => println!("{}", table.lines().last().unwrap_or_default()),
-        Err(failure) => println!("the exposure of {unit} was not found out: {failure}"),
-    }
 }
 
 fn install(from: &Path, to: &Path, mode: u32) -> Result<()> {
@@ -202,4 +252,14 @@ fn told(what: &str, path: &Path) -> String {
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_takes_the_place_of_debians() -> Result<()> {
+        try_out(&make(Profile::Debug)?)
+    }
 }

@@ -33,6 +33,8 @@ usage: cargo xtask TASK
       --dir DIR         where the files go (/dev/shm)
   dist              make target/dist: a tree to install, with man pages and completions, and a
                     Debian package of it
+  try-package       make that package and install it in a throw-away root (an overlay in memory)
+                    in the place of Debian's and alone; use, upgrade, remove and purge it there
 
 demo and test install the system packages they miss, by apt-get, without asking.
 ";
@@ -54,6 +56,7 @@ fn run_task(options: &mut Options) -> Result<ExitCode> {
         Some("test") => test::test(options),
         Some("bench") => bench::bench(options),
         Some("dist") => dist::dist(options),
+        Some("try-package") => dist::try_package(options),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -27,6 +27,11 @@ const NFTABLES: Package = Package {
     name: "nftables",
     probe: &["nft", "--version"],
 };
+/// `systemd-analyze` checks the units of our package; nothing of systemd need run.
+const SYSTEMD: Package = Package {
+    name: "systemd",
+    probe: &["systemd-analyze", "--version"],
+};
 
 /// What a task needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +49,7 @@ pub(crate) enum Need {
 pub(crate) fn install_missing(need: Need) -> Result<()> {
     let mut wanted = vec![PKG_CONFIG, OPENSSL, IPROUTE];
     if need == Need::Tests {
-        wanted.push(NFTABLES);
+        wanted.extend([NFTABLES, SYSTEMD]);
     }
     let missing: Vec<&str> = wanted
         .iter()
