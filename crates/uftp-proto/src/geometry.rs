@@ -25,9 +25,9 @@ pub enum GeometryError {
 /// How the blocks of a file are dealt out to sections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sectioning {
-    /// Sections of nearly equal size, counted from 0 (protocols 4 and 5).
+    /// Sections of nearly equal size (protocols 4 and 5).
     Balanced,
-    /// Full sections of `8 * block_size` blocks and a rest, counted from 1 (protocol 3).
+    /// Full sections of `8 * block_size` blocks and a rest (protocol 3).
     Filled,
 }
 

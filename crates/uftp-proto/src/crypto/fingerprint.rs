@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::wire::Version;
+
 /// SHA-1 of a public key blob: how operators name keys in lists and on the command line
 /// (wire-v4 §6.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +14,15 @@ impl Fingerprint {
     /// The name of the key with this blob, whether or not it is one.
     pub fn of(bytes: &[u8]) -> Fingerprint {
         Fingerprint(openssl::sha::sha1(bytes))
+    }
+
+    /// The name of the key with this blob among users of `version`: those of protocol 3 name
+    /// exponent and modulus only (wire-v3 §5.2).
+    pub fn of_key(version: Version, blob: &[u8]) -> Fingerprint {
+        Fingerprint::of(match version {
+            Version::V3 | Version::V3Sync => blob.get(4..).unwrap_or_default(),
+            Version::V4 | Version::V5 => blob,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use openssl::cipher::Cipher as Fetched;
 
 use super::provider;
+use super::public_key::KeyKind;
 use crate::wire::{EncInfo, Version};
 
 /// A cipher, called "key type" in the protocol documents (wire-v4 §2.2).
@@ -360,6 +361,15 @@ impl Suite {
         suite.check(version)?;
         cipher.ensure_available()?;
         Ok(suite)
+    }
+
+    /// Bytes of the signature of every packet, where keys are of the size of `key`.
+    pub fn signature_len(&self, key: KeyKind) -> usize {
+        match self.signature {
+            SignatureType::Hmac => self.hash.digest_len(),
+            SignatureType::Keyex => key.signature_len(),
+            SignatureType::Aead => 0,
+        }
     }
 
     /// Whether this combination exists in `version`.

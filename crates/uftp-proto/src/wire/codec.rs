@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::fields::len16;
 use super::functions;
 use super::header::{Function, Header, Version};
-use super::message::{Announce, BlockRef, Message, TfmccDataInfo};
+use super::message::{Announce, BlockRef, Message, Pace, TfmccDataInfo};
 use super::reader::{DecodeError, Problem, Reader};
 use super::v3;
 use super::v4::{self, Dialect};
@@ -169,6 +169,15 @@ pub fn encode_message(
         Version::V5 => v4::encode(Dialect::Five, message, &mut w),
     }?;
     w.finish()
+}
+
+/// Bytes of file data in a packet of a session of this pace; `signature` is the length of the
+/// signature of every packet in an encrypted session. `None` if there is no room for any.
+pub fn block_size(pace: &Pace, signature: Option<usize>) -> Option<u16> {
+    match pace {
+        Pace::Adaptive { block_size, .. } => Some(*block_size).filter(|size| *size > 0),
+        Pace::Fixed(pace) => v3::block_size(pace.mtu, signature),
+    }
 }
 
 /// Bytes of a FILESEG between the packet header (or the beginning of the sealed message) and the

@@ -258,7 +258,7 @@ pub enum BlockRef {
     InFile {
         /// Pass, from 1.
         pass: u8,
-        /// Section, from 1.
+        /// Section, from 0.
         section: u16,
         /// Block within the file, from 0.
         block: u32,
@@ -326,7 +326,8 @@ pub struct Done {
     pub file: FileId,
     /// Protocol 3: pass, from 1. Else 0.
     pub pass: u8,
-    /// Protocols 4 and 5: last section sent, from 0. Protocol 3: the section asked about, from 1.
+    /// Protocols 4 and 5: last section sent. Protocol 3: the section asked about. From 0; 0 also
+    /// for an empty file and for the session.
     pub section: u16,
     /// Receivers asked.
     pub clients: Vec<Uid>,
@@ -341,7 +342,7 @@ pub struct Status<'a> {
     pub pass: u8,
     /// Protocol 3: pairs a proxy's STATUS with its PRSTATUS. Else 0.
     pub proxy_seq: u8,
-    /// Section, from 0 (protocol 3: from 1).
+    /// Section, from 0.
     pub section: u16,
     /// Present under TFMCC.
     pub tfmcc: Option<TfmccAckInfo>,
@@ -359,7 +360,7 @@ pub struct PrStatus {
     pub pass: u8,
     /// Number of the STATUS.
     pub proxy_seq: u8,
-    /// Section, from 1.
+    /// Section, from 0.
     pub section: u16,
     /// The receivers.
     pub clients: Vec<Uid>,

@@ -407,7 +407,7 @@ impl Values {
                         block,
                     } => {
                         self.int("pass", pass);
-                        self.int("section", section);
+                        self.section(section);
                         self.int("seq_num", block);
                     }
                 }
@@ -421,7 +421,7 @@ impl Values {
             Message::Done(m) => {
                 self.pass(m.pass);
                 self.int("file_id", m.file.0);
-                self.int("section", m.section);
+                self.section(m.section);
                 self.ids(&m.clients);
             }
             Message::Status(m) => {
@@ -430,7 +430,7 @@ impl Values {
                     self.int("seq", m.proxy_seq);
                 }
                 self.int("file_id", m.file.0);
-                self.int("section", m.section);
+                self.section(m.section);
                 if let Some(info) = &m.tfmcc {
                     self.tfmcc_ack(info);
                 }
@@ -440,7 +440,7 @@ impl Values {
                 self.pass(m.pass);
                 self.int("seq", m.proxy_seq);
                 self.int("file_id", m.file.0);
-                self.int("section", m.section);
+                self.section(m.section);
                 self.ids(&m.clients);
             }
             Message::Complete(m) => {
@@ -593,6 +593,11 @@ impl Values {
         self.int("ext0.cc_rate", info.cc_rate.0);
         self.int("ext0.client_id", info.client.0);
         self.time("ext0.", info.echo);
+    }
+
+    /// Protocol 3 counts sections from 1.
+    fn section(&mut self, section: u16) {
+        self.int("section", section + u16::from(self.v3));
     }
 
     fn pass(&mut self, pass: u8) {

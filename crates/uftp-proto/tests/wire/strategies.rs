@@ -64,11 +64,11 @@ pub(crate) fn any_message(version: Version) -> BoxedStrategy<Message<'static>> {
         ),
         file_seg(version).prop_map(Message::FileSeg),
         (any_file_id(), v3_byte(version), any::<u16>(), ids()).prop_map(
-            |(file, pass, section, clients)| {
+            move |(file, pass, section, clients)| {
                 Message::Done(Done {
                     file,
                     pass,
-                    section,
+                    section: section_of(version, section),
                     clients,
                 })
             }
@@ -354,8 +354,17 @@ fn file_info(version: Version) -> impl Strategy<Value = FileInfo> {
         )
 }
 
+/// Protocol 3 counts from 1 on the wire, so it has one section less.
+fn section_of(version: Version, section: u16) -> u16 {
+    match is_v3(version) {
+        true => section % u16::MAX,
+        false => section,
+    }
+}
+
 fn file_seg(version: Version) -> impl Strategy<Value = FileSeg<'static>> {
     let at = any::<(u8, u16, u16, u32)>().prop_map(move |(pass, section, block, number)| {
+        let section = section_of(version, section);
         if is_v3(version) {
             BlockRef::InFile {
                 pass,
@@ -417,14 +426,16 @@ fn status(version: Version) -> impl Strategy<Value = Status<'static>> {
         tfmcc,
         naks,
     )
-        .prop_map(|(file, pass, proxy_seq, section, tfmcc, naks)| Status {
-            file,
-            pass,
-            proxy_seq,
-            section,
-            tfmcc,
-            naks,
-        })
+        .prop_map(
+            move |(file, pass, proxy_seq, section, tfmcc, naks)| Status {
+                file,
+                pass,
+                proxy_seq,
+                section: section_of(version, section),
+                tfmcc,
+                naks,
+            },
+        )
 }
 
 fn pr_status() -> impl Strategy<Value = PrStatus> {
@@ -433,7 +444,7 @@ fn pr_status() -> impl Strategy<Value = PrStatus> {
             file,
             pass,
             proxy_seq,
-            section,
+            section: section_of(Version::V3, section),
             clients,
         },
     )

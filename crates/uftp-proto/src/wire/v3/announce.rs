@@ -21,6 +21,27 @@ const NO_CIPHER: u8 = 0;
 /// Key exchange code of what protocol 3 always does.
 const RSA_EXCHANGE: u8 = 1;
 
+/// Bytes of a datagram that are not the message: IP, UDP and packet header.
+const OUTSIDE: u16 = 20 + 8 + 16;
+/// Bytes of an ENCRYPTED packet that are neither packet header, signature nor message: its own
+/// header, and room for padding.
+const COVER: u16 = 12 + 16;
+
+/// Bytes of file data in a datagram of `mtu` bytes; `signature` is the length of the signature of
+/// every packet in an encrypted session. `None` if there is no room (wire-v3 §3).
+pub(in crate::wire) fn block_size(mtu: u16, signature: Option<usize>) -> Option<u16> {
+    let message = mtu.checked_sub(OUTSIDE)?;
+    let message = match signature {
+        None => message,
+        Some(len) => message
+            .checked_sub(COVER)?
+            .checked_sub(u16::try_from(len).ok()?)?,
+    };
+    message
+        .checked_sub(super::FILESEG_HEAD as u16)
+        .filter(|len| *len > 0)
+}
+
 pub(super) fn read(version: Version, mut r: Reader<'_>) -> Result<Announce, DecodeError> {
     let bits = r.u8("flags")?;
     let count = usize::from(r.u16("destination count")?);
@@ -148,4 +169,33 @@ fn flag_bits(version: Version, flags: AnnounceFlags) -> Result<u8, EncodeError> 
     Ok(bit(AnnounceFlags::RESTART, RESTART)
         | bit(AnnounceFlags::SYNC, SYNC)
         | bit(AnnounceFlags::SYNC_PREVIEW, SYNC_PREVIEW))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_sizes_of_the_specification() {
+        for (mtu, signature, expected) in [
+            (1500, None, 1444),
+            (1500, Some(20), 1396),
+            (1500, Some(32), 1384),
+            (1500, Some(64), 1352),
+            (1500, Some(128), 1288),
+            (1500, Some(256), 1160),
+            (576, None, 520),
+            (576, Some(20), 472),
+        ] {
+            assert_eq!(
+                block_size(mtu, signature),
+                Some(expected),
+                "{mtu} {signature:?}"
+            );
+        }
+        assert_eq!(block_size(56, None), None);
+        assert_eq!(block_size(57, None), Some(1));
+        assert_eq!(block_size(84, Some(1 << 20)), None);
+        assert_eq!(block_size(0, None), None);
+    }
 }

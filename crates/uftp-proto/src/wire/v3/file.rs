@@ -86,7 +86,7 @@ pub(super) fn read_file_seg(mut r: Reader<'_>) -> Result<FileSeg<'_>, DecodeErro
         file,
         at: BlockRef::InFile {
             pass,
-            section: r.u16("section")?,
+            section: read_section(&mut r)?,
             block: r.u32("block number")?,
         },
         tfmcc: None,
@@ -126,14 +126,31 @@ fn write_block_ref(file: FileId, at: BlockRef, w: &mut Writer<'_>) -> Result<(),
     w.u16(file.0);
     w.u8(pass);
     w.u8(0);
-    w.u16(section);
+    write_section(section, w)?;
     w.u32(block);
+    Ok(())
+}
+
+/// Sections count from 1 on the wire, from 0 in the vocabulary.
+fn read_section(r: &mut Reader<'_>) -> Result<u16, DecodeError> {
+    let number = r.u16("section")?;
+    let zero = r.error("section", Problem::Value(0));
+    number.checked_sub(1).ok_or(zero)
+}
+
+fn write_section(section: u16, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    let number = section.checked_add(1).ok_or(EncodeError::TooBig {
+        field: "section",
+        value: section.into(),
+        max: usize::from(u16::MAX) - 1,
+    })?;
+    w.u16(number);
     Ok(())
 }
 
 pub(super) fn read_done(mut r: Reader<'_>) -> Result<Done, DecodeError> {
     let pass = r.u8("pass")?;
-    let section = r.u16("section")?;
+    let section = read_section(&mut r)?;
     let file = FileId(r.u16("file id")?);
     let count = usize::from(r.u16("destination count")?);
     Ok(Done {
@@ -146,7 +163,7 @@ pub(super) fn read_done(mut r: Reader<'_>) -> Result<Done, DecodeError> {
 
 pub(super) fn write_done(m: &Done, w: &mut Writer<'_>) -> Result<(), EncodeError> {
     w.u8(m.pass);
-    w.u16(m.section);
+    write_section(m.section, w)?;
     w.u16(m.file.0);
     write_count(w, &m.clients)?;
     write_ids(w, &m.clients)
@@ -158,7 +175,7 @@ pub(super) fn read_status(mut r: Reader<'_>) -> Result<Status<'_>, DecodeError> 
     let file = FileId(r.u16("file id")?);
     let pass = r.u8("pass")?;
     let proxy_seq = r.u8("seq number")?;
-    let section = r.u16("section")?;
+    let section = read_section(&mut r)?;
     let count = r.u32("nak count")?;
     if count == 0 {
         ends_after(&r, "nak count", 0)?;
@@ -182,7 +199,7 @@ pub(super) fn write_status(m: &Status<'_>, w: &mut Writer<'_>) -> Result<(), Enc
     w.u16(m.file.0);
     w.u8(m.pass);
     w.u8(m.proxy_seq);
-    w.u16(m.section);
+    write_section(m.section, w)?;
     w.u32(count);
     if count > 0 {
         w.bytes(m.naks);
@@ -195,7 +212,7 @@ pub(super) fn read_pr_status(mut r: Reader<'_>) -> Result<PrStatus, DecodeError>
     let file = FileId(r.u16("file id")?);
     let pass = r.u8("pass")?;
     let proxy_seq = r.u8("seq number")?;
-    let section = r.u16("section")?;
+    let section = read_section(&mut r)?;
     let count = usize::from(r.u16("destination count")?);
     r.u16("reserved")?;
     Ok(PrStatus {
@@ -212,7 +229,7 @@ pub(super) fn write_pr_status(m: &PrStatus, w: &mut Writer<'_>) -> Result<(), En
     w.u16(m.file.0);
     w.u8(m.pass);
     w.u8(m.proxy_seq);
-    w.u16(m.section);
+    write_section(m.section, w)?;
     write_count(w, &m.clients)?;
     w.u16(0);
     write_ids(w, &m.clients)

@@ -16,7 +16,7 @@ use super::reader::{DecodeError, Problem, Reader};
 use super::writer::{EncodeError, Writer};
 use crate::ids::Uid;
 
-pub(super) use self::announce::invites;
+pub(super) use self::announce::{block_size, invites};
 pub(super) use self::file::{FILESEG_HEAD, write_fileseg_head};
 
 const CURRENT_FILE: u8 = 0x01;
