@@ -15,6 +15,8 @@ use crate::batch::Batch;
 pub enum Cover {
     /// Always in the clear: announcements, registrations, refusals.
     Clear,
+    /// Under the keys of the handshake, where it has any, else in the clear: CLIENT_KEY.
+    Handshake,
     /// Encrypted when the session is.
     Session,
 }
@@ -35,13 +37,12 @@ pub struct Link {
     group: GroupId,
     instance: Instance,
     next_seq: Seq,
-    sealing: Option<Sealing>,
-}
-
-/// What covers packets. There is none without real keys.
-struct Sealing {
-    sealer: Sealer,
-    counter: IvCounter,
+    /// What covers packets. There is none without real keys.
+    sealer: Option<Sealer>,
+    /// What covers those of the handshake.
+    handshake: Option<Sealer>,
+    /// One row for all that is sealed, under whichever key.
+    counter: Option<IvCounter>,
 }
 
 /// A packet that cannot be sent.
@@ -83,20 +84,28 @@ impl Link {
             group,
             instance,
             next_seq: Seq(0),
-            sealing: None,
+            sealer: None,
+            handshake: None,
+            counter: None,
         }
     }
 
     /// From now on packets are sealed. `counter` is where counting starts; under another sealer
     /// it goes on.
     pub fn secure(&mut self, sealer: Sealer, counter: IvCounter) {
-        let counter = self.sealing.take().map_or(counter, |before| before.counter);
-        self.sealing = Some(Sealing { sealer, counter });
+        self.sealer = Some(sealer);
+        self.counter.get_or_insert(counter);
+    }
+
+    /// As [`secure`](Self::secure), for the packets of the handshake alone.
+    pub fn secure_handshake(&mut self, sealer: Sealer, counter: IvCounter) {
+        self.handshake = Some(sealer);
+        self.counter.get_or_insert(counter);
     }
 
     /// A counter for keys to be wrapped under; `None` in a session without.
     pub fn next_iv_counter(&mut self) -> Option<u64> {
-        self.sealing.as_mut().map(|s| s.counter.advance())
+        self.counter.as_mut().map(IvCounter::advance)
     }
 
     /// The protocol spoken.
@@ -106,14 +115,14 @@ impl Link {
 
     /// Bytes that encryption puts between packet header and message.
     pub fn prefix(&self) -> usize {
-        let sealing = self.sealing.as_ref();
-        sealing.map_or(0, |s| s.sealer.overhead().prefix)
+        let sealer = self.sealer.as_ref();
+        sealer.map_or(0, |sealer| sealer.overhead().prefix)
     }
 
     /// Bytes that encryption puts behind a message of `len` bytes.
     pub fn suffix(&self, len: usize) -> usize {
-        let sealing = self.sealing.as_ref();
-        sealing.map_or(0, |s| s.sealer.suffix(len))
+        let sealer = self.sealer.as_ref();
+        sealer.map_or(0, |sealer| sealer.suffix(len))
     }
 
     /// The header of the next packet; takes a sequence number.
@@ -149,8 +158,13 @@ impl Link {
     ) -> Result<usize, SendError> {
         let seq = self.next_seq;
         let header = self.next_header(message.function(), estimate);
-        let sent = batch.push(to, ecn, |buf| match (&mut self.sealing, cover) {
-            (Some(Sealing { sealer, counter }), Cover::Session) => {
+        let sealer = match cover {
+            Cover::Clear => None,
+            Cover::Handshake => self.handshake.as_mut(),
+            Cover::Session => self.sealer.as_mut(),
+        };
+        let sent = batch.push(to, ecn, |buf| match (sealer, &mut self.counter) {
+            (Some(sealer), Some(counter)) => {
                 let counter = counter.advance();
                 Ok(sealer.seal_message(&header, counter, message, buf)?)
             }
@@ -227,7 +241,7 @@ impl Link {
         let len = message.len();
         wire::encode_fileseg_head(self.version, segment.file, segment.at, tfmcc, message)?;
         let header = self.next_header(Function::FileSeg, estimate);
-        let Some(Sealing { sealer, counter }) = &mut self.sealing else {
+        let (Some(sealer), Some(counter)) = (&mut self.sealer, &mut self.counter) else {
             wire::encode_header(&header, len, packet)?;
             return Ok(());
         };

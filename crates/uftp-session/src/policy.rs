@@ -5,6 +5,8 @@
 use uftp_proto::geometry::Sectioning;
 use uftp_proto::wire::Version;
 
+use crate::security::gate::Form;
+
 /// The behaviour of one protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Policy {
@@ -16,6 +18,8 @@ pub struct Policy {
     /// many times the robustness factor (behaviour-sender-receiver §1.2). Without meaning where
     /// the sender fixes the intervals.
     pub register_interval: u32,
+    /// How CLIENT_KEY comes.
+    pub client_key: Form,
 }
 
 /// How a pass over a file is organised.
@@ -35,14 +39,17 @@ impl Policy {
                 sectioning: Sectioning::Filled,
                 passes: PassStyle::LockStep,
                 register_interval: 4,
+                client_key: Form::Clear,
             },
             Version::V4 => Policy {
                 sectioning: Sectioning::Balanced,
                 passes: PassStyle::Streaming,
                 register_interval: 4,
+                client_key: Form::Clear,
             },
             Version::V5 => Policy {
                 register_interval: 5,
+                client_key: Form::Sealed,
                 ..Policy::of(Version::V4)
             },
         }
@@ -58,9 +65,12 @@ mod tests {
         let v4 = Policy::of(Version::V4);
         let v5 = Policy::of(Version::V5);
         assert_eq!((v4.register_interval, v5.register_interval), (4, 5));
+        let forms = (v4.client_key, v5.client_key);
+        assert_eq!(forms, (Form::Clear, Form::Sealed));
         assert_eq!(
             Policy {
                 register_interval: 4,
+                client_key: Form::Clear,
                 ..v5
             },
             v4

@@ -258,7 +258,7 @@ impl Session {
             self.heard = now;
             return around.relay.push(self.upstream, ecn, packet);
         };
-        gate::upstream(Form::Clear, header.function, Keys::None)?;
+        gate::upstream(Form::Clear, header.function, Keys::None, Form::Clear)?;
         if assembly.over {
             return Err(Refusal::OutOfPlace);
         }

@@ -20,9 +20,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use rand::Rng;
 use rand::rngs::StdRng;
-use uftp_proto::crypto::IvCounter;
+use rand::{Rng, SeedableRng};
 use uftp_proto::wire::{self, Abort, Announce, AnnounceFlags, Function, Header, Message, Version};
 use uftp_proto::{Ecn, FileId, GroupId, Instance, Uid};
 
@@ -39,7 +38,7 @@ use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::{FileStore, SessionInfo};
 use crate::link::{Cover, GroupEstimate, Link};
-use crate::security::{Client, Declined, Invitation, Keyring, ServerEntry};
+use crate::security::{Client, Declined, Fresh, Invitation, Keyring, Own, Secrets, ServerEntry};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
 /// turns us on a third party with forged announcements.
@@ -62,14 +61,22 @@ pub struct Receiver<F: FileStore> {
     rng: StdRng,
     keyring: Keyring,
     proxies: Proxies,
+    secrets: Box<dyn Secrets>,
     /// The second being counted and the refusals answered in it.
     refusals: (Instant, u32),
 }
 
 impl<F: FileStore> Receiver<F> {
     /// A receiver that waits for announcements.
-    pub fn new(config: ReceiverConfig, store: F, clock: Clock, rng: StdRng, now: Instant) -> Self {
+    pub fn new(
+        config: ReceiverConfig,
+        store: F,
+        clock: Clock,
+        mut rng: StdRng,
+        now: Instant,
+    ) -> Self {
         Receiver {
+            secrets: Box::new(Fresh(StdRng::from_rng(&mut rng))),
             keyring: Keyring::new(config.security.keys.clone()),
             proxies: Proxies::new(&config, now),
             clock,
@@ -84,6 +91,12 @@ impl<F: FileStore> Receiver<F> {
             now,
             refusals: (now, 0),
         }
+    }
+
+    /// From now on the secrets of sessions come from here: for tests that play recorded sessions
+    /// again.
+    pub fn draw_from(&mut self, secrets: Box<dyn Secrets>) {
+        self.secrets = secrets;
     }
 
     /// Listens to these senders from now on; `None` for all. Sessions that are under way go on.
@@ -367,22 +380,27 @@ impl<F: FileStore> Receiver<F> {
             // Judging is dear, and what is refused now would stay without an answer.
             return Err(Objection::Ignore(Refusal::Limit));
         }
+        let expected = self.config.security.server(header.src);
         let invitation = Invitation {
             header,
             announce,
             info,
             packet,
+            expected: expected.and_then(|entry| entry.fingerprint),
+            proxy: None,
             through: self.proxies.response_keys(),
         };
-        let expected = self.config.security.server(header.src);
-        let expected = expected.and_then(|entry| entry.fingerprint);
-        let client = Client::accept(&invitation, expected, &mut self.keyring, &mut self.rng, now)
-            .map_err(|declined| match declined {
+        let own = Own {
+            uid: self.config.uid,
+            keyring: &mut self.keyring,
+            secrets: &mut *self.secrets,
+        };
+        let client = Client::accept(&invitation, own, now).map_err(|declined| match declined {
             Declined::Refused(words) => Objection::Abort(words),
             Declined::Later => Objection::Ignore(Refusal::Limit),
         })?;
         Ok(Some(Joining {
-            counter: IvCounter::starting_at(header.version, self.clock.stamp(now)),
+            counter: client.counter(self.clock.stamp(now)),
             client: Box::new(client),
         }))
     }

@@ -25,7 +25,7 @@ pub(super) enum Outgoing {
     Register,
     /// Goes with every REGISTER; nothing where it is not asked for.
     ClientKey,
-    KeyInfoAck([u8; 12]),
+    KeyInfoAck(Vec<u8>),
     FileInfoAck,
     Complete(Answer),
     Naks(NakSweep),
@@ -115,7 +115,7 @@ impl Outbox {
             let written = match answer {
                 Outgoing::Register => pen.register(),
                 Outgoing::ClientKey => pen.client_key(),
-                Outgoing::KeyInfoAck(proof) => pen.key_info_ack(*proof),
+                Outgoing::KeyInfoAck(proof) => pen.key_info_ack(proof),
                 Outgoing::FileInfoAck => pen.file_info_ack(),
                 Outgoing::Complete(answer) => pen.complete(*answer),
                 Outgoing::CcAck => pen.cc_ack(),
@@ -156,10 +156,10 @@ impl<S: SessionFiles> Pen<'_, '_, S> {
         };
         let message = Message::ClientKey(key.clone());
         let sent = ReceiverEventKind::ClientKeySent;
-        self.write(&message, Cover::Clear, FileId::SESSION, sent)
+        self.write(&message, Cover::Handshake, FileId::SESSION, sent)
     }
 
-    fn key_info_ack(&mut self, proof: [u8; 12]) -> Written {
+    fn key_info_ack(&mut self, proof: &[u8]) -> Written {
         let message = Message::KeyInfoAck(KeyInfoAck {
             verify_data: proof.to_vec(),
         });

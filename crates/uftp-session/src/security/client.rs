@@ -1,26 +1,20 @@
-//! The end of the handshake that registers and is handed the keys (wire-v4 §8, §9.1, §10.1).
+//! The end of the handshake that registers and is handed the keys (wire-v4 §10.1, wire-v5 §10.1).
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::Rng;
-use rand::rngs::StdRng;
-use uftp_proto::Uid;
 use uftp_proto::crypto::{
-    self, Binding, CipherError, ClientKeys, Fingerprint, GroupMaster, KeyExchange, KeyKind,
-    KeySpec, Opener, Premaster, PrivateKey, PublicKey, Sealer, SetupError, SignatureForm,
-    SignatureType, Suite,
+    Fingerprint, IvCounter, KeyExchange, KeyKind, PrivateKey, PublicKey, Sealer, SignatureType,
+    Suite,
 };
-use uftp_proto::wire::{Announce, ClientKey, EncInfo, Header, KeyInfo, Message};
+use uftp_proto::wire::{Announce, ClientKey, EncInfo, Header, KeyInfo, ProxyKey};
+use uftp_proto::{Uid, WireTime};
 
-use super::gate;
 use super::keyring::{Keyring, NoKey};
 use super::proxy_keys::ProxyKeys;
-use super::replay::ReplayWindow;
+use super::secrets::Secrets;
+use super::{gate, hkdf, prf};
 use crate::counters::Refusal;
-
-/// Most group secrets held at once while it is not known which is right.
-const MOST_OFFERS: usize = 4;
 
 /// An ANNOUNCE of an encrypted session.
 pub struct Invitation<'a> {
@@ -32,24 +26,46 @@ pub struct Invitation<'a> {
     pub info: &'a EncInfo,
     /// The whole packet, which may be signed.
     pub packet: &'a [u8],
-    /// Keys of the response proxy to register with instead.
+    /// The key the operator knows the sender by; `None` for any.
+    pub expected: Option<Fingerprint>,
+    /// Keys of the response proxy to register with instead, where such a proxy has one for all
+    /// sessions.
     pub through: Option<&'a ProxyKeys>,
+    /// The proxy we are to register with, where that brings keys of its own to each session.
+    pub proxy: Option<Uid>,
+}
+
+/// What we bring to a handshake.
+pub struct Own<'a> {
+    /// Our id.
+    pub uid: Uid,
+    /// What we prove ourselves with.
+    pub keyring: &'a mut Keyring,
+    /// Where the secrets of the session come from.
+    pub secrets: &'a mut dyn Secrets,
+}
+
+/// What is known of a session whatever its key schedule: its algorithms are ours too, its sender
+/// is who it should be.
+pub(super) struct Terms {
+    pub(super) suite: Suite,
+    pub(super) server: PublicKey,
+    /// What we prove ourselves with, where that is asked for.
+    pub(super) identity: Option<Arc<PrivateKey>>,
 }
 
 /// The registering end of one session.
 pub struct Client {
-    server: PublicKey,
-    /// Whose key a premaster is encrypted to: the sender's, or its proxy's.
-    registrar: PublicKey,
-    binding: Binding,
-    identity: Option<Arc<PrivateKey>>,
-    premaster: Premaster,
-    /// Our ephemeral key, where the key exchange uses one.
-    ephemeral: Option<PublicKey>,
-    client_key: Option<ClientKey>,
-    keys: ClientKeys,
-    stage: Stage,
-    replay: ReplayWindow,
+    suite: Suite,
+    body: Body,
+}
+
+/// The key schedules.
+enum Body {
+    /// Protocols 3 and 4.
+    Prf(Box<prf::Client>),
+    /// Protocol 5.
+    Hkdf(Box<hkdf::Client>),
 }
 
 /// Why an invitation is not accepted.
@@ -68,30 +84,23 @@ impl From<&'static str> for Declined {
     }
 }
 
-/// How sure we are of the group's keys. KEYINFO proves nothing about its author: what comes out
-/// of it may be nonsense, until a packet of the sender opens with it.
-enum Stage {
-    /// There may be none, one, or several.
-    Offered(Vec<Offer>),
-    /// This one is right.
-    Proven(Offer),
-}
-
-/// What came out of a KEYINFO.
-struct Offer {
-    master: GroupMaster,
-    opener: Opener,
-    /// What KEYINFO_ACK is to say.
-    proof: [u8; 12],
-}
-
 /// The answer to a KEYINFO: a KEYINFO_ACK that says `proof`, sealed, as all that follows, by
 /// `sealer` if there is one, else as before.
 pub struct Answer {
     /// What the group's keys make, if they are not those in use.
     pub sealer: Option<Sealer>,
     /// Proof that we have the group's secret.
-    pub proof: [u8; 12],
+    pub proof: Vec<u8>,
+}
+
+/// The same words for every key schedule.
+macro_rules! each {
+    ($client:expr, $body:ident => $words:expr) => {
+        match $client {
+            Body::Prf($body) => $words,
+            Body::Hkdf($body) => $words,
+        }
+    };
 }
 
 impl Client {
@@ -101,25 +110,18 @@ impl Client {
     /// [`Declined`].
     pub fn accept(
         invitation: &Invitation<'_>,
-        expected: Option<Fingerprint>,
-        keyring: &mut Keyring,
-        rng: &mut StdRng,
+        own: Own<'_>,
         now: Instant,
     ) -> Result<Self, Declined> {
-        let Invitation {
-            header,
-            announce,
-            info,
-            packet,
-            through,
-        } = invitation;
-        let version = header.version;
+        let info = invitation.info;
+        let version = invitation.header.version;
         let suite = Suite::from_wire(version, info).map_err(|e| e.abort_reason())?;
         let signed_alone = suite.signature == SignatureType::Keyex;
         if signed_alone && !suite.client_auth {
             // Nobody would know our key.
             return Err("Invalid sigtype specified".into());
         }
+        let expected = invitation.expected;
         if expected.is_some_and(|expected| Fingerprint::of(&info.key) != expected) {
             return Err("Failed to verify server key fingerprint".into());
         }
@@ -127,180 +129,115 @@ impl Client {
             .ok()
             .filter(|key| suits(suite.key_exchange, key.kind()))
             .ok_or(BAD_SERVER_KEY)?;
-        let identity =
-            match suite.client_auth {
-                true => Some(keyring.fitting(now, &suite, server.kind()).map_err(
-                    |why| match why {
-                        NoKey::None => Declined::Refused(NO_OWN_KEY),
-                        NoKey::Later => Declined::Later,
-                    },
-                )?),
-                false => None,
-            };
-        let mut client_random = [0; 32];
-        rng.fill_bytes(&mut client_random);
-        let (premaster, ephemeral) = match suite.key_exchange.is_ecdh() {
-            false => (Premaster::generate().map_err(|_| BAD_SERVER_KEY)?, None),
+        let identity = match suite.client_auth {
+            false => None,
             true => {
-                let theirs = PublicKey::from_blob(&info.dh_key).map_err(|_| BAD_DH_KEY)?;
-                let theirs = match through {
-                    None => theirs,
-                    Some(proxy) => proxy.standing_in_for(&theirs).ok_or(BAD_PROXY_DH_KEY)?,
-                };
-                let KeyKind::Ec(curve) = theirs.kind() else {
-                    return Err(BAD_DH_KEY.into());
-                };
-                let message = Message::Announce((*announce).clone());
-                if !crypto::verify_packet(&server, suite.hash, version, &message, &[], packet) {
-                    return Err("Signature verification failed".into());
-                }
-                let ours = PrivateKey::generate(KeySpec::Ec(curve)).map_err(|_| BAD_DH_KEY)?;
-                let shared = Premaster::agree(&ours, &theirs).map_err(|_| BAD_DH_KEY)?;
-                (shared, Some(ours.public().clone()))
+                let fitting = own.keyring.fitting(now, &suite, server.kind());
+                Some(fitting.map_err(|why| match why {
+                    NoKey::None => Declined::Refused(NO_OWN_KEY),
+                    NoKey::Later => Declined::Later,
+                })?)
             }
         };
-        let binding = Binding {
-            version,
+        let terms = Terms {
             suite,
-            group: header.group,
-            private: announce.private,
-            server_random: info.random,
-            client_random,
-        };
-        let client_key = match &identity {
-            None => None,
-            Some(key) => Some(prove(key, &binding, &premaster).ok_or(NO_OWN_KEY)?),
-        };
-        let keys = premaster
-            .master_secret(&binding)
-            .and_then(|master| master.client_keys(&binding))
-            .map_err(|_| BAD_SERVER_KEY)?;
-        let registrar = match through {
-            Some(proxy) if !suite.key_exchange.is_ecdh() => match proxy.key().kind() {
-                KeyKind::Rsa { .. } => proxy.key().clone(),
-                KeyKind::Ec(_) => return Err(BAD_PROXY_KEY.into()),
-            },
-            _ => server.clone(),
-        };
-        let client = Client {
             server,
-            registrar,
-            binding,
             identity,
-            premaster,
-            ephemeral,
-            client_key,
-            keys,
-            stage: Stage::Offered(Vec::new()),
-            replay: ReplayWindow::default(),
         };
-        match client.register_key() {
-            Some(_) => Ok(client),
-            None => Err(BAD_SERVER_KEY.into()),
-        }
+        let body = match suite.key_exchange {
+            KeyExchange::Ecdh => {
+                Body::Hkdf(Box::new(hkdf::Client::accept(invitation, terms, own)?))
+            }
+            KeyExchange::Rsa | KeyExchange::EcdhRsa | KeyExchange::EcdhEcdsa => {
+                Body::Prf(Box::new(prf::Client::accept(invitation, terms, own)?))
+            }
+        };
+        Ok(Client { suite, body })
     }
 
     /// The algorithms of the session.
     pub fn suite(&self) -> &Suite {
-        &self.binding.suite
+        &self.suite
+    }
+
+    /// Where our packets begin to count if it is `now`.
+    pub fn counter(&self, now: WireTime) -> IvCounter {
+        each!(&self.body, body => body.counter(now))
     }
 
     /// The random number of REGISTER, the same every time.
     pub fn random(&self) -> [u8; 32] {
-        self.binding.client_random
+        each!(&self.body, body => body.random())
     }
 
-    /// The key field of REGISTER: our ephemeral key, or the premaster encrypted anew.
+    /// The key field of REGISTER; `None` if there is nobody yet to register with.
     pub fn register_key(&self) -> Option<Vec<u8>> {
-        match &self.ephemeral {
-            Some(key) => Some(key.blob().to_vec()),
-            None => self.premaster.encrypt_to(&self.registrar).ok(),
-        }
+        each!(&self.body, body => body.register_key())
     }
 
     /// What follows every REGISTER, where it is asked for.
     pub fn client_key(&self) -> Option<&ClientKey> {
-        self.client_key.as_ref()
+        each!(&self.body, body => body.client_key())
+    }
+
+    /// What seals that, where it is not in the clear.
+    pub fn handshake_sealer(&self) -> Option<Sealer> {
+        match &self.body {
+            Body::Prf(_) => None,
+            Body::Hkdf(body) => body.handshake_sealer(),
+        }
+    }
+
+    /// The proxy we are to register with says which keys it has for the session: `packet`, which
+    /// came from `src`, decoded to `message`. `expected` is the key the operator knows it by.
+    ///
+    /// # Errors
+    /// The reason of the ABORT to end the session with.
+    pub fn proxy_key(
+        &mut self,
+        src: Uid,
+        message: &ProxyKey,
+        packet: &[u8],
+        expected: Option<Fingerprint>,
+        own: Own<'_>,
+    ) -> Result<(), &'static str> {
+        match &mut self.body {
+            Body::Prf(_) => Ok(()),
+            Body::Hkdf(body) => body.proxy_key(src, message, packet, expected, own),
+        }
     }
 
     /// Whether `packet`, decoded to `announce`, repeats the ANNOUNCE that invited us. Without
     /// ECDH nothing in it is signed, and nobody can tell.
     pub fn recognizes(&self, announce: &Announce, packet: &[u8]) -> bool {
-        let Binding {
-            version,
-            suite,
-            server_random,
-            ..
-        } = &self.binding;
-        let same = |info: &EncInfo| info.random == *server_random && info.key == self.server.blob();
-        if !announce.encryption.as_ref().is_some_and(same) {
-            return false;
-        }
-        let message = Message::Announce(announce.clone());
-        !suite.key_exchange.is_ecdh()
-            || crypto::verify_packet(&self.server, suite.hash, *version, &message, &[], packet)
+        each!(&self.body, body => body.recognizes(announce, packet))
     }
 
     /// How far the keys are.
     pub fn keys(&self) -> gate::Keys {
-        match &self.stage {
-            Stage::Offered(offers) if offers.is_empty() => gate::Keys::Pending,
-            _ => gate::Keys::Ready,
-        }
+        each!(&self.body, body => body.keys())
     }
 
-    /// Takes the group's secret out of a KEYINFO of `src` that lists us as `uid`; `None` if it
-    /// does not list us.
-    ///
-    /// A KEYINFO is neither signed nor is what it carries protected against change. So one that
-    /// makes no sense is passed over rather than ends the session, and of those that do the
-    /// right one is found when the sender's packets open.
+    /// Takes the group's secret out of a KEYINFO of `src` that lists us as `uid`: the message
+    /// and the packet it came in. `None` if it does not list us.
     ///
     /// # Errors
-    /// [`Refusal`] if what it carries is not for us or not of this session.
+    /// [`Refusal`] if it, or what it carries, is not for us or not of this session.
     pub fn key_info(
         &mut self,
         src: Uid,
         uid: Uid,
         message: &KeyInfo,
+        packet: &[u8],
     ) -> Result<Option<Answer>, Refusal> {
         let Some((_, wrapped)) = message.keys.iter().find(|(to, _)| *to == uid) else {
             return Ok(None);
         };
-        let master = self
-            .keys
-            .unwrap(wrapped, src, message.iv_counter)
-            .map_err(|_| Refusal::Unauthentic)?;
-        let key = self.identity.as_ref().map(|k| k.public());
-        let proof = master
-            .verify_data(&self.binding, &self.premaster, key)
-            .map_err(|_| Refusal::Unauthentic)?;
-        let offers = match &mut self.stage {
-            Stage::Proven(known) if known.proof == proof => {
-                return Ok(Some(Answer {
-                    sealer: None,
-                    proof,
-                }));
-            }
-            Stage::Proven(_) => return Err(Refusal::Unauthentic),
-            Stage::Offered(offers) => offers,
-        };
-        let (sealer, opener) =
-            put_to_use(&self.binding, &master, &self.identity).map_err(|_| Refusal::Unauthentic)?;
-        if offers.iter().all(|known| known.proof != proof) {
-            if offers.len() >= MOST_OFFERS {
-                offers.pop();
-            }
-            offers.push(Offer {
-                master,
-                opener,
-                proof,
-            });
+        match &mut self.body {
+            Body::Prf(body) => body.key_info(src, wrapped, message.iv_counter),
+            Body::Hkdf(body) => body.key_info(src, wrapped, message, packet),
         }
-        Ok(Some(Answer {
-            sealer: Some(sealer),
-            proof,
-        }))
+        .map(Some)
     }
 
     /// Opens a packet of the sender in place. Returns its message, and what to seal with from
@@ -312,40 +249,17 @@ impl Client {
         &mut self,
         packet: &'a mut [u8],
     ) -> Result<(&'a mut [u8], Option<Sealer>), Refusal> {
-        let sealer = self.prove_offer(packet);
-        let Stage::Proven(Offer { opener, .. }) = &mut self.stage else {
-            return Err(Refusal::Unauthentic);
-        };
-        let opened = opener
-            .open(packet, Some(&self.server))
-            .map_err(|_| Refusal::Unauthentic)?;
-        self.replay.admit(opened.counter)?;
-        Ok((opened.message, sealer))
-    }
-
-    /// If it is not known yet which secret is the group's, `packet` tells if it is authentic.
-    fn prove_offer(&mut self, packet: &[u8]) -> Option<Sealer> {
-        let Stage::Offered(offers) = &mut self.stage else {
-            return None;
-        };
-        let server = &self.server;
-        let right = offers.iter_mut().position(|offer| {
-            // What does not open is spoilt.
-            let mut copy = packet.to_vec();
-            offer.opener.open(&mut copy, Some(server)).is_ok()
-        })?;
-        let offer = offers.swap_remove(right);
-        let made = put_to_use(&self.binding, &offer.master, &self.identity);
-        self.stage = Stage::Proven(offer);
-        made.ok().map(|(sealer, _)| sealer)
+        match &mut self.body {
+            Body::Prf(body) => body.open(packet),
+            Body::Hkdf(body) => body.open(packet).map(|message| (message, None)),
+        }
     }
 }
 
-const BAD_SERVER_KEY: &str = "Failed to load server public key";
-const BAD_DH_KEY: &str = "Failed to load server public ECDH key";
-const BAD_PROXY_KEY: &str = "Proxy key not compatible with server key";
-const BAD_PROXY_DH_KEY: &str = "Proxy ECDH key not compatible with server key";
-const NO_OWN_KEY: &str = "No client key compatible with server key";
+pub(super) const BAD_SERVER_KEY: &str = "Failed to load server public key";
+pub(super) const BAD_DH_KEY: &str = "Failed to load server public ECDH key";
+pub(super) const BAD_SIGNATURE: &str = "Signature verification failed";
+pub(super) const NO_OWN_KEY: &str = "No client key compatible with server key";
 
 /// Whether a server key of this kind goes with the key exchange.
 fn suits(exchange: KeyExchange, kind: KeyKind) -> bool {
@@ -354,29 +268,4 @@ fn suits(exchange: KeyExchange, kind: KeyKind) -> bool {
         KeyExchange::EcdhEcdsa => matches!(kind, KeyKind::Ec(_)),
         KeyExchange::Ecdh => true,
     }
-}
-
-/// What seals our packets and opens the sender's under a group secret.
-fn put_to_use(
-    binding: &Binding,
-    master: &GroupMaster,
-    identity: &Option<Arc<PrivateKey>>,
-) -> Result<(Sealer, Opener), SetupError> {
-    let keys = master
-        .group_keys(binding.version, &binding.suite, &binding.server_random)
-        .map_err(CipherError::from)?;
-    Ok((keys.sealer(identity.clone())?, keys.opener()?))
-}
-
-/// CLIENT_KEY; `None` if the key cannot sign with the session's hash.
-fn prove(key: &PrivateKey, binding: &Binding, premaster: &Premaster) -> Option<ClientKey> {
-    let signed = premaster.client_key_input(binding);
-    let form = SignatureForm::of(binding.version);
-    let signature = key
-        .sign(binding.suite.hash, form, &[signed.expose()])
-        .ok()?;
-    Some(ClientKey {
-        key: key.public().blob().to_vec(),
-        signature,
-    })
 }

@@ -4,14 +4,19 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use uftp_proto::crypto::v5::ServerContext;
 use uftp_proto::crypto::{
     BackendError, CipherError, Curve, Fingerprint, GroupMaster, KeyError, KeyExchange, KeyKind,
     PrivateKey, SetupError, SignatureType, Suite, SuiteError,
 };
+use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{
-    self, Announce, AnnounceFlags, CcType, EncInfo, EncodeError, Message, Pace, Version,
+    self, Announce, AnnounceFlags, CcType, EncInfo, EncodeError, Function, Header, Message, Pace,
+    Version,
 };
-use uftp_proto::{Uid, WireTime};
+use uftp_proto::{Seq, Uid, WireTime};
+
+use super::server::SessionName;
 
 /// Encryption of the sessions of a sender, checked: such a session can be set up here.
 #[derive(Clone)]
@@ -98,8 +103,15 @@ impl SenderSecurity {
     fn try_out(&self, version: Version) -> Result<(), SecurityError> {
         self.identity.public().check_words()?;
         let random = [0; 32];
-        let keys = GroupMaster::generate(version)?.group_keys(version, &self.suite, &random)?;
-        keys.sealer(Some(self.identity.clone()))?;
+        match self.suite.key_exchange {
+            // Its ciphers are such that every OpenSSL has them.
+            KeyExchange::Ecdh => {}
+            _ => {
+                let keys =
+                    GroupMaster::generate(version)?.group_keys(version, &self.suite, &random)?;
+                keys.sealer(Some(self.identity.clone()))?;
+            }
+        }
         let form = uftp_proto::crypto::SignatureForm::of(version);
         if self.suite.key_exchange.is_ecdh() || self.suite.signature == SignatureType::Keyex {
             self.identity.sign(self.suite.hash, form, &[&random])?;
@@ -108,24 +120,56 @@ impl SenderSecurity {
             true => self.curve.blob_len(),
             false => 0,
         };
-        let announce = Message::Announce(Announce {
-            flags: AnnounceFlags::empty(),
-            pace: Pace::Adaptive {
-                robust: 1,
-                cc: CcType::NONE,
-                block_size: 1300,
-            },
-            timestamp: WireTime(0),
-            public: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            private: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            encryption: Some(self.enc_info(random, vec![0; dh_len])),
-            clients: Vec::new(),
-        });
+        let announce = Message::Announce(announcing(self.enc_info(random, vec![0; dh_len])));
         let mut scratch = [0; 4096];
         match wire::encode_message(version, &announce, &mut scratch) {
             Ok(_) | Err(EncodeError::NotInProtocol(_)) => Ok(()),
             Err(_) => Err(SecurityError::TooLarge(self.identity.kind())),
         }
+    }
+
+    /// What a session that is announced by `info` binds its keys to.
+    pub(super) fn server_context(
+        &self,
+        session: &SessionName,
+        info: &EncInfo,
+    ) -> Result<ServerContext, SecurityError> {
+        // Of header and message only what never changes takes part.
+        let header = Header {
+            version: session.version,
+            function: Function::Announce,
+            seq: Seq(0),
+            src: session.server,
+            group: session.group,
+            instance: session.instance,
+            grtt: RttCode::default(),
+            group_size: GroupSizeCode::default(),
+            dest: Uid::NONE,
+        };
+        let announce = announcing(info.clone());
+        let message = Message::Announce(announce.clone());
+        let mut bytes = [0; 4096];
+        wire::encode_message(session.version, &message, &mut bytes)
+            .ok()
+            .and_then(|len| ServerContext::new(&header, &announce, bytes.get(..len)?))
+            .ok_or(SecurityError::TooLarge(self.identity.kind()))
+    }
+}
+
+/// An ANNOUNCE of the largest kind with this part about encryption.
+fn announcing(info: EncInfo) -> Announce {
+    Announce {
+        flags: AnnounceFlags::empty(),
+        pace: Pace::Adaptive {
+            robust: 1,
+            cc: CcType::NONE,
+            block_size: 1300,
+        },
+        timestamp: WireTime(0),
+        public: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        private: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        encryption: Some(info),
+        clients: Vec::new(),
     }
 }
 
@@ -222,6 +266,9 @@ pub enum SecurityError {
     /// The key does not fit an ANNOUNCE.
     #[error("the key ({0}) is too large for the announcement of a session; use a smaller one")]
     TooLarge(KeyKind),
+    /// The group's secret is not known yet.
+    #[error("the secret of the group is not known yet")]
+    NoMaster,
     /// The key itself.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -55,19 +55,26 @@ pub fn downstream(form: Form, function: Function, keys: Keys) -> Result<(), Refu
     }
 }
 
-/// Whether a sender takes a message of a receiver, whose keys are as said.
+/// Whether a sender takes a message of a receiver, whose keys are as said; `client_key` is how
+/// CLIENT_KEY comes in this protocol.
 ///
 /// # Errors
 /// As [`downstream`].
-pub fn upstream(form: Form, function: Function, keys: Keys) -> Result<(), Refusal> {
+pub fn upstream(
+    form: Form,
+    function: Function,
+    keys: Keys,
+    client_key: Form,
+) -> Result<(), Refusal> {
     match (form, function, keys) {
         // A receiver has the keys before we know it.
         (Form::Clear, Function::Encrypted, Keys::None) => Err(Refusal::Unauthentic),
         (Form::Clear, Function::Encrypted, _) => Ok(()),
         (Form::Clear, Function::Register, _) => Ok(()),
-        // It carries a signature.
         (Form::Clear, Function::ClientKey, Keys::None) => Err(Refusal::OutOfPlace),
-        (Form::Clear, Function::ClientKey, _) => Ok(()),
+        // It carries a signature.
+        (form, Function::ClientKey, _) if form == client_key => Ok(()),
+        (Form::Clear, Function::ClientKey, _) => Err(Refusal::Uncovered),
         (form, Function::KeyInfoAck, Keys::Pending | Keys::Ready) => {
             guarded(form, keys, Keys::None)
         }
@@ -95,6 +102,11 @@ fn guarded(form: Form, keys: Keys, clear_until: Keys) -> Result<(), Refusal> {
 mod tests {
     use super::*;
     use uftp_proto::wire::Function as F;
+
+    /// As in protocols 3 and 4.
+    fn upstream(form: Form, function: F, keys: Keys) -> Result<(), Refusal> {
+        super::upstream(form, function, keys, Form::Clear)
+    }
 
     const DOWN: [F; 5] = [F::FileInfo, F::FileSeg, F::Done, F::DoneConf, F::CongCtrl];
     const UP: [F; 4] = [F::FileInfoAck, F::Status, F::Complete, F::CcAck];
@@ -163,6 +175,17 @@ mod tests {
         for f in [F::Register, F::ClientKey, F::Encrypted, F::FileSeg] {
             let told = upstream(Form::Sealed, f, Keys::Ready);
             assert_eq!(told, Err(Refusal::OutOfPlace), "{f:?}");
+        }
+    }
+
+    #[test]
+    fn client_key_comes_as_its_protocol_has_it() {
+        for keys in [Keys::Pending, Keys::Ready] {
+            let gate = |form, expected| super::upstream(form, F::ClientKey, keys, expected);
+            assert_eq!(gate(Form::Clear, Form::Clear), Ok(()));
+            assert_eq!(gate(Form::Sealed, Form::Sealed), Ok(()));
+            assert_eq!(gate(Form::Clear, Form::Sealed), Err(Refusal::Uncovered));
+            assert_eq!(gate(Form::Sealed, Form::Clear), Err(Refusal::OutOfPlace));
         }
     }
 }

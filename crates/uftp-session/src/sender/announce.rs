@@ -65,6 +65,7 @@ impl Announcing {
         });
     }
 
+    /// A message came, in these `bytes`.
     pub(super) fn handle(
         &mut self,
         s: &mut Session,
@@ -72,10 +73,11 @@ impl Announcing {
         from: SocketAddr,
         at: usize,
         message: &Message<'_>,
+        bytes: &[u8],
     ) {
         match message {
             Message::Register(register) => self.register(s, now, from, at, register),
-            Message::ClientKey(key) => self.client_key(s, at, key),
+            Message::ClientKey(key) => self.client_key(s, at, key, bytes),
             Message::KeyInfoAck(ack) => self.key_info_ack(s, at, ack),
             _ => s.counters.refuse(Refusal::OutOfPlace),
         }
@@ -216,14 +218,14 @@ impl Announcing {
         }
     }
 
-    fn client_key(&mut self, s: &mut Session, at: usize, message: &ClientKey) {
+    fn client_key(&mut self, s: &mut Session, at: usize, message: &ClientKey, bytes: &[u8]) {
         let uid = s.clients.uid(at);
         let (Some(security), true) = (&mut s.security, self.registrable(&s.clients, at)) else {
             s.counters.refuse(Refusal::OutOfPlace);
             return;
         };
         let again = security.is_keyed(uid);
-        match security.client_key(uid, message) {
+        match security.client_key(uid, message, bytes) {
             Ok(admission) => {
                 if s.clients.state(at) == Some(State::Mute) {
                     s.clients.set_state(at, state_of(admission));

@@ -216,7 +216,10 @@ impl ListMessage {
             }),
             ListMessage::KeyInfo => Message::KeyInfo(KeyInfo {
                 iv_counter: marks.iv_counter,
-                signature: Vec::new(),
+                signature: session
+                    .security
+                    .as_ref()
+                    .map_or_else(Vec::new, |s| vec![0; s.server().key_info_signature_len()]),
                 keys: session.security.as_ref().map_or_else(Vec::new, |s| {
                     s.key_entries(session.config.uid, marks.iv_counter, clients)
                 }),

@@ -282,13 +282,14 @@ impl<S: FileSource> Sender<S> {
             // Whoever has none by now is not taken at its word any more.
             _ => Keys::Ready,
         };
-        gate::upstream(Form::Clear, header.function, keys)?;
+        let client_key = s.policy.client_key;
+        gate::upstream(Form::Clear, header.function, keys, client_key)?;
         let (function, body) = match (&mut s.security, header.function) {
             (Some(security), Function::Encrypted) => {
                 let body = security.open(header.src, datagram)?;
                 let function =
                     wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
-                gate::upstream(Form::Sealed, function, keys)?;
+                gate::upstream(Form::Sealed, function, keys, client_key)?;
                 (function, &*body)
             }
             (_, function) => (function, datagram.get(Header::LEN..).unwrap_or_default()),
@@ -309,7 +310,7 @@ impl<S: FileSource> Sender<S> {
         }
         s.note_address(at, from);
         match &mut self.phase {
-            Phase::Announcing(phase) => phase.handle(s, now, from, at, &message),
+            Phase::Announcing(phase) => phase.handle(s, now, from, at, &message, body),
             Phase::Informing(phase) => phase.handle(s, now, at, &message),
             Phase::Transfer(phase) => phase.handle(s, now, at, &message),
             Phase::Closing(phase) => phase.handle(s, now, at, &message),

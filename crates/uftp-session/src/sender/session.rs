@@ -26,8 +26,8 @@ use crate::grtt::{Decay, Grtt};
 use crate::link::{Cover, GroupEstimate, Link};
 use crate::pacing::Pacer;
 use crate::policy::Policy;
-use crate::security::SecurityError;
 use crate::security::gate::Keys;
+use crate::security::{SecurityError, SessionName};
 
 /// Everything that outlives a phase.
 pub(super) struct Session {
@@ -86,8 +86,14 @@ impl Session {
         now: Instant,
     ) -> (Self, Option<SecurityError>) {
         let mut link = Link::new(config.version, config.uid, config.group, config.instance);
-        let private = stated(&config, config.private);
-        let started = Security::start(&config, private, &mut link, clock, &mut rng, now);
+        let name = SessionName {
+            version: config.version,
+            server: config.uid,
+            group: config.group,
+            instance: config.instance,
+            private: stated(&config, config.private),
+        };
+        let started = Security::start(&config, &name, &mut link, clock, &mut rng, now);
         let (security, failed) = match started {
             Ok(security) => (security, None),
             Err(error) => (None, Some(error)),

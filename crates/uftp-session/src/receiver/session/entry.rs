@@ -89,7 +89,7 @@ impl<S: SessionFiles> Session<S> {
                 }
                 Ok(())
             }
-            Message::KeyInfo(keys) => self.key_info(now, header, keys, around),
+            Message::KeyInfo(keys) => self.key_info(now, header, keys, packet, around),
             Message::Abort(abort) => self.aborted(now, abort, around.uid),
             _ => {
                 // The sender may still be busy with others.
@@ -118,12 +118,14 @@ impl<S: SessionFiles> Session<S> {
         now: Instant,
         header: &Header,
         message: &KeyInfo,
+        packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
         let Some(security) = &mut self.security else {
             return Err(Refusal::OutOfPlace.into());
         };
-        let Some(answer) = security.client.key_info(header.src, around.uid, message)? else {
+        let client = &mut security.client;
+        let Some(answer) = client.key_info(header.src, around.uid, message, packet)? else {
             if let Phase::MidGroup = self.phase {
                 self.alive = now;
             }

@@ -112,6 +112,12 @@ impl<S: SessionFiles> Session<S> {
         let mut outbox = Outbox::default();
         outbox.push(Outgoing::Register);
         outbox.push(Outgoing::ClientKey);
+        let mut link = Link::new(header.version, uid, info.group, info.instance);
+        if let Some(joining) = &security
+            && let Some(sealer) = joining.client.handshake_sealer()
+        {
+            link.secure_handshake(sealer, joining.counter.clone());
+        }
         Session {
             id: SessionId {
                 group: info.group,
@@ -123,7 +129,7 @@ impl<S: SessionFiles> Session<S> {
             block_size: terms.block_size,
             policy,
             timing,
-            link: Link::new(header.version, uid, info.group, info.instance),
+            link,
             security,
             files,
             phase: Phase::Registering {

@@ -1,0 +1,234 @@
+//! The announcing end (wire-v5 §7, §8, §10.2).
+
+use std::sync::Arc;
+
+use uftp_proto::Uid;
+use uftp_proto::crypto::v5::{
+    ClientAppKeys, ClientContext1, ClientContext2, GroupMaster, HandshakeKeys, Premaster,
+    ProxyContext, ServerContext, key_info_context,
+};
+use uftp_proto::crypto::{
+    self, CipherError, KeySpec, Opener, PrivateKey, PublicKey, Sealer, SelfSignError, Suite,
+};
+use uftp_proto::wire::{self, ClientKey, EncInfo, Function, KeyInfoAck, Message, Register};
+
+use crate::counters::Refusal;
+use crate::security::config::{SecurityError, SenderSecurity};
+use crate::security::peers::{Claim, Peer, Schedule};
+use crate::security::replay::ReplayWindow;
+use crate::security::server::SessionName;
+
+/// The secrets of the announcing end.
+pub(in crate::security) struct Announcer {
+    session: SessionName,
+    suite: Suite,
+    identity: Arc<PrivateKey>,
+    ephemeral: PrivateKey,
+    enc_info: EncInfo,
+    sc: ServerContext,
+    /// Empty, but at a proxy.
+    pc: ProxyContext,
+    /// The secret of the group; nobody is handed keys before it is known.
+    master: Option<GroupMaster>,
+}
+
+impl Announcer {
+    pub(in crate::security) fn new(
+        session: &SessionName,
+        security: &SenderSecurity,
+        random: [u8; 32],
+    ) -> Result<Self, SecurityError> {
+        let ephemeral = PrivateKey::generate(KeySpec::Ec(security.curve()))?;
+        let enc_info = security.enc_info(random, ephemeral.public().blob().to_vec());
+        Ok(Announcer {
+            session: *session,
+            suite: *security.suite(),
+            identity: security.identity().clone(),
+            ephemeral,
+            sc: security.server_context(session, &enc_info)?,
+            enc_info,
+            pc: ProxyContext::default(),
+            master: Some(GroupMaster::generate()?),
+        })
+    }
+
+    pub(in crate::security) fn sealer(&self) -> Result<Sealer, SecurityError> {
+        let master = self.master.as_ref().ok_or(SecurityError::NoMaster)?;
+        Ok(master.server_keys(&self.suite, &self.sc).sealer()?)
+    }
+
+    pub(in crate::security) fn enc_info(&self) -> &EncInfo {
+        &self.enc_info
+    }
+
+    /// Bytes of a signature of ours.
+    pub(in crate::security) fn signature_len(&self) -> usize {
+        self.identity.public().signature_len()
+    }
+
+    /// Signs an ANNOUNCE or a KEYINFO (wire-v5 §8.2, §8.4).
+    pub(in crate::security) fn sign(
+        &self,
+        message: &Message<'_>,
+        packet: &mut [u8],
+    ) -> Result<(), SelfSignError> {
+        let context = key_info_context(&self.sc, &self.pc);
+        let context: &[&[u8]] = match message {
+            Message::Announce(_) => &[],
+            Message::KeyInfo(_) => &context,
+            _ => return Ok(()),
+        };
+        let (hash, version) = (self.suite.hash, self.session.version);
+        crypto::sign_packet(&self.identity, hash, version, message, context, packet)
+    }
+}
+
+/// What a REGISTER made.
+pub(in crate::security) struct Handshake {
+    random: [u8; 32],
+    cc1: ClientContext1,
+    keys: HandshakeKeys,
+    /// Opens the receiver's CLIENT_KEY, where one is asked for.
+    opener: Option<Opener>,
+    /// The receiver counts all its packets in one row, under whichever of its keys they are.
+    replay: ReplayWindow,
+}
+
+/// A handshake and what its receiver proves itself with.
+pub(in crate::security) struct Keyed {
+    handshake: Handshake,
+    cc2: ClientContext2,
+    /// Made with the first packet that needs it.
+    app: Option<App>,
+}
+
+/// What a receiver seals its packets with once it has the group's secret.
+struct App {
+    keys: ClientAppKeys,
+    opener: Opener,
+}
+
+impl Keyed {
+    fn app(&mut self, suite: &Suite, master: &GroupMaster) -> Result<&mut App, Refusal> {
+        if self.app.is_none() {
+            let keys = master.client_keys(suite, &self.cc2);
+            let opener = keys.keys.opener().map_err(|_| Refusal::Unauthentic)?;
+            self.app = Some(App { keys, opener });
+        }
+        self.app.as_mut().ok_or(Refusal::Unauthentic)
+    }
+}
+
+impl Schedule for Announcer {
+    type Handshake = Handshake;
+    type Keyed = Keyed;
+    /// Keys are those of one handshake, and so is what was here before.
+    type History = ();
+
+    fn client_auth(&self) -> bool {
+        self.suite.client_auth
+    }
+
+    fn takes(&self, _: &PublicKey) -> bool {
+        true
+    }
+
+    fn handshake(&self, uid: Uid, register: &Register) -> Result<Handshake, Refusal> {
+        let premaster = PublicKey::from_blob(&register.key)
+            .and_then(|theirs| Premaster::agree(&self.ephemeral, &theirs))
+            .map_err(|_| Refusal::Unauthentic)?;
+        let cc1 = ClientContext1::new(&self.sc, &self.pc, uid, &register.key, &register.random);
+        let keys = premaster.handshake_keys(&self.suite, &cc1);
+        let opener = self.suite.client_auth.then(|| keys.client_opener());
+        Ok(Handshake {
+            random: register.random,
+            cc1,
+            opener: opener.transpose().map_err(|_| Refusal::Unauthentic)?,
+            keys,
+            replay: ReplayWindow::default(),
+        })
+    }
+
+    fn origin(keyed: &Keyed) -> &Handshake {
+        &keyed.handshake
+    }
+
+    fn has_random(handshake: &Handshake, random: &[u8; 32]) -> bool {
+        handshake.random == *random
+    }
+
+    fn is_same(one: &Handshake, other: &Handshake) -> bool {
+        one.cc1 == other.cc1
+    }
+
+    fn is_proved(&self, handshake: &Handshake, key: &PublicKey, claim: &ClientKey) -> bool {
+        let signed = handshake.cc1.client_key_input();
+        key.verify(self.suite.hash, &signed, &claim.signature)
+    }
+
+    fn key(
+        &self,
+        handshake: Handshake,
+        claim: Option<(PublicKey, &Claim)>,
+    ) -> Result<Keyed, Refusal> {
+        let cc1 = handshake.cc1.clone();
+        let cc2 = match claim {
+            None => Some(cc1.without_client_key()),
+            Some((_, claim)) => cc1.with_client_key(&claim.message, &claim.bytes),
+        };
+        Ok(Keyed {
+            handshake,
+            cc2: cc2.ok_or(Refusal::Malformed)?,
+            app: None,
+        })
+    }
+
+    fn wrap(&self, keyed: &Keyed, _: Uid, counter: u64) -> Result<Option<[u8; 48]>, CipherError> {
+        let Some(master) = &self.master else {
+            return Ok(None);
+        };
+        let keys = &keyed.handshake.keys;
+        keys.wrap(master, &keyed.cc2, counter).map(Some)
+    }
+
+    fn is_acknowledged(&self, keyed: &Keyed, ack: &KeyInfoAck) -> bool {
+        let app = keyed.app.as_ref();
+        app.is_some_and(|app| app.keys.check_verify_data(&ack.verify_data))
+    }
+
+    fn open<'a>(
+        &mut self,
+        peer: &mut Peer<Self>,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        if !peer.proven {
+            let keyed = peer.keyed.as_mut().map(|keyed| &mut keyed.handshake);
+            for handshake in peer.pending.as_mut().into_iter().chain(keyed) {
+                if let Some((message, counter)) = open_client_key(handshake, packet) {
+                    handshake.replay.admit(counter)?;
+                    let place = packet.get_mut(..message.len()).unwrap_or_default();
+                    place.copy_from_slice(&message);
+                    return Ok(place);
+                }
+            }
+        }
+        // A receiver that was handed no keys has none: not even keys of zeros.
+        let master = self.master.as_ref().ok_or(Refusal::Unauthentic)?;
+        let keyed = peer.keyed.as_mut().ok_or(Refusal::Unauthentic)?;
+        let app = keyed.app(&self.suite, master)?;
+        let opened = app.opener.open(packet, None);
+        let opened = opened.map_err(|_| Refusal::Unauthentic)?;
+        keyed.handshake.replay.admit(opened.counter)?;
+        Ok(opened.message)
+    }
+}
+
+/// The message and counter of a packet under the keys of the handshake, which are good for a
+/// CLIENT_KEY and nothing else. What does not open is spoilt, so this works on a copy.
+fn open_client_key(handshake: &mut Handshake, packet: &[u8]) -> Option<(Vec<u8>, u64)> {
+    let mut copy = packet.to_vec();
+    let opened = handshake.opener.as_mut()?.open(&mut copy, None).ok()?;
+    let version = uftp_proto::wire::Version::V5;
+    let function = wire::inner_function(version, opened.message).ok()?;
+    (function == Function::ClientKey).then(|| (opened.message.to_vec(), opened.counter))
+}

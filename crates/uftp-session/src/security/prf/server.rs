@@ -1,0 +1,201 @@
+//! The announcing end (wire-v4 §8.4, §9.1).
+
+use std::sync::Arc;
+
+use uftp_proto::Uid;
+use uftp_proto::crypto::{
+    self, Binding, CipherError, ClientKeys, GroupMaster, KeyError, KeySpec, Opener, Premaster,
+    PrivateKey, PublicKey, Sealer, SelfSignError, SignatureType, Suite,
+};
+use uftp_proto::wire::{self, ClientKey, EncInfo, KeyInfoAck, Message, Register};
+
+use crate::counters::Refusal;
+use crate::security::config::{SecurityError, SenderSecurity};
+use crate::security::peers::{Claim, Peer, Schedule};
+use crate::security::replay::ReplayWindow;
+use crate::security::server::SessionName;
+
+/// The secrets of the announcing end.
+pub(in crate::security) struct Announcer {
+    session: SessionName,
+    suite: Suite,
+    identity: Arc<PrivateKey>,
+    /// Our ephemeral key, where the key exchange uses one.
+    ephemeral: Option<PrivateKey>,
+    enc_info: EncInfo,
+    random: [u8; 32],
+    master: GroupMaster,
+    opener: Opener,
+}
+
+impl Announcer {
+    pub(in crate::security) fn new(
+        session: &SessionName,
+        security: &SenderSecurity,
+        random: [u8; 32],
+    ) -> Result<Self, SecurityError> {
+        let suite = *security.suite();
+        let ephemeral = match suite.key_exchange.is_ecdh() {
+            true => Some(PrivateKey::generate(KeySpec::Ec(security.curve()))?),
+            false => None,
+        };
+        let dh_key = ephemeral.as_ref().map(|key| key.public().blob().to_vec());
+        let master = GroupMaster::generate(session.version)?;
+        let opener = master
+            .group_keys(session.version, &suite, &random)?
+            .opener()?;
+        Ok(Announcer {
+            session: *session,
+            suite,
+            identity: security.identity().clone(),
+            enc_info: security.enc_info(random, dh_key.unwrap_or_default()),
+            ephemeral,
+            random,
+            master,
+            opener,
+        })
+    }
+
+    pub(in crate::security) fn sealer(&self) -> Result<Sealer, SecurityError> {
+        let keys = self
+            .master
+            .group_keys(self.session.version, &self.suite, &self.random)?;
+        Ok(keys.sealer(Some(self.identity.clone()))?)
+    }
+
+    pub(in crate::security) fn enc_info(&self) -> &EncInfo {
+        &self.enc_info
+    }
+
+    /// Signs an ANNOUNCE, where it has a place for that.
+    pub(in crate::security) fn sign(
+        &self,
+        message: &Message<'_>,
+        packet: &mut [u8],
+    ) -> Result<(), SelfSignError> {
+        let version = self.session.version;
+        match wire::signature_range(version, message) {
+            None => Ok(()),
+            Some(_) => crypto::sign_packet(
+                &self.identity,
+                self.suite.hash,
+                version,
+                message,
+                &[],
+                packet,
+            ),
+        }
+    }
+
+    fn premaster(&self, register: &Register) -> Result<Premaster, KeyError> {
+        match &self.ephemeral {
+            None => Premaster::decrypt(&self.identity, &register.key),
+            Some(ephemeral) => Premaster::agree(ephemeral, &PublicKey::from_blob(&register.key)?),
+        }
+    }
+}
+
+/// What a REGISTER made.
+pub(in crate::security) struct Handshake {
+    binding: Binding,
+    premaster: Premaster,
+}
+
+/// A handshake and the keys made of it.
+pub(in crate::security) struct Keyed {
+    handshake: Handshake,
+    keys: ClientKeys,
+    /// The receiver's identity, in sessions with client authentication.
+    key: Option<PublicKey>,
+}
+
+impl Schedule for Announcer {
+    type Handshake = Handshake;
+    type Keyed = Keyed;
+    /// All seal under the group's key, whatever they registered with.
+    type History = ReplayWindow;
+
+    fn client_auth(&self) -> bool {
+        self.suite.client_auth
+    }
+
+    fn takes(&self, key: &PublicKey) -> bool {
+        let signed_alone = self.suite.signature == SignatureType::Keyex;
+        !signed_alone || key.kind() == self.identity.kind()
+    }
+
+    fn handshake(&self, _: Uid, register: &Register) -> Result<Handshake, Refusal> {
+        let premaster = self.premaster(register);
+        Ok(Handshake {
+            binding: Binding {
+                version: self.session.version,
+                suite: self.suite,
+                group: self.session.group,
+                private: self.session.private,
+                server_random: self.random,
+                client_random: register.random,
+            },
+            premaster: premaster.map_err(|_| Refusal::Unauthentic)?,
+        })
+    }
+
+    fn origin(keyed: &Keyed) -> &Handshake {
+        &keyed.handshake
+    }
+
+    fn has_random(handshake: &Handshake, random: &[u8; 32]) -> bool {
+        handshake.binding.client_random == *random
+    }
+
+    fn is_same(one: &Handshake, other: &Handshake) -> bool {
+        one.binding == other.binding && one.premaster.is(&other.premaster)
+    }
+
+    fn is_proved(&self, handshake: &Handshake, key: &PublicKey, claim: &ClientKey) -> bool {
+        let signed = handshake.premaster.client_key_input(&handshake.binding);
+        key.verify(self.suite.hash, &[signed.expose()], &claim.signature)
+    }
+
+    fn key(
+        &self,
+        handshake: Handshake,
+        claim: Option<(PublicKey, &Claim)>,
+    ) -> Result<Keyed, Refusal> {
+        let Handshake { binding, premaster } = &handshake;
+        let keys = premaster
+            .master_secret(binding)
+            .and_then(|master| master.client_keys(binding))
+            .map_err(|_| Refusal::Unauthentic)?;
+        Ok(Keyed {
+            handshake,
+            keys,
+            key: claim.map(|(key, _)| key),
+        })
+    }
+
+    fn wrap(&self, keyed: &Keyed, src: Uid, counter: u64) -> Result<Option<[u8; 48]>, CipherError> {
+        keyed.keys.wrap(&self.master, src, counter).map(Some)
+    }
+
+    fn is_acknowledged(&self, keyed: &Keyed, ack: &KeyInfoAck) -> bool {
+        let Handshake { binding, premaster } = &keyed.handshake;
+        let received = ack.verify_data.as_slice();
+        self.master
+            .check_verify_data(binding, premaster, keyed.key.as_ref(), received)
+            .unwrap_or(false)
+    }
+
+    fn open<'a>(
+        &mut self,
+        peer: &mut Peer<Self>,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        let keyed = peer.keyed.as_ref().ok_or(Refusal::Unauthentic)?;
+        let opened = self
+            .opener
+            .open(packet, keyed.key.as_ref())
+            .map_err(|_| Refusal::Unauthentic)?;
+        peer.history.admit(opened.counter)?;
+        Ok(opened.message)
+    }
+}

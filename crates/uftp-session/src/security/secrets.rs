@@ -1,0 +1,33 @@
+//! Where a receiver's secrets come from.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use uftp_proto::crypto::{Curve, KeyError, KeySpec, PrivateKey};
+
+/// What a receiver draws anew for every session. Programs use [`Fresh`]; a test that plays a
+/// recorded session again has the secrets of the record.
+pub trait Secrets: Send {
+    /// The random number of a REGISTER.
+    fn random(&mut self) -> [u8; 32];
+
+    /// An ephemeral ECDH key.
+    ///
+    /// # Errors
+    /// [`KeyError`] if there is none on this curve.
+    fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError>;
+}
+
+/// Secrets nobody has seen before. Keys are OpenSSL's, whatever the generator.
+pub struct Fresh(pub StdRng);
+
+impl Secrets for Fresh {
+    fn random(&mut self) -> [u8; 32] {
+        let mut random = [0; 32];
+        self.0.fill_bytes(&mut random);
+        random
+    }
+
+    fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError> {
+        PrivateKey::generate(KeySpec::Ec(curve))
+    }
+}
