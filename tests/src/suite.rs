@@ -78,7 +78,16 @@ fn build_ours() -> Result<PathBuf> {
     let manifest = workspace_root().join("Cargo.toml");
     let manifest = manifest.to_string_lossy();
     let mut args = vec!["build", "--quiet", "--locked", "--manifest-path", &manifest];
-    args.extend(["-p", "uftp", "-p", "uftpd", "-p", "uftp_keymgt"]);
+    args.extend([
+        "-p",
+        "uftp",
+        "-p",
+        "uftpd",
+        "-p",
+        "uftp_keymgt",
+        "-p",
+        "uftpproxyd",
+    ]);
     let profile = if cfg!(debug_assertions) {
         "debug"
     } else {

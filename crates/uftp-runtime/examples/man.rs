@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap_mangen::Man;
-use uftp_runtime::options::{self, Program, uftp, uftp_keymgt, uftpd};
+use uftp_runtime::options::{self, Program, uftp, uftp_keymgt, uftpd, uftpproxyd};
 
 const EXIT_UFTP: &str = "\
 0\tat least one receiver has at least one item; the status file says which
@@ -28,6 +28,14 @@ const EXIT_UFTPD: &str = "\
 4\tthe log file
 5\tmemory, threads, or the program itself
 6\tSIGINT or SIGTERM: the normal end";
+const EXIT_UFTPPROXYD: &str = "\
+0\tit runs in the background
+1\tthe command line or a list
+2\taddresses, interfaces, sockets
+3\tkeys
+4\tthe log file
+5\tmemory, threads, or the program itself
+6\tSIGINT or SIGTERM: the normal end";
 const EXIT_KEYMGT: &str = "\
 0\tall keys were read or made
 1\tany was not";
@@ -38,12 +46,16 @@ const SIGNALS_UFTPD: &str = "\
 SIGINT, SIGTERM\tend all sessions and tell their senders
 SIGHUP\topens log and status file anew and reads lists again
 SIGUSR1\tlogs what was counted";
+const SIGNALS_UFTPPROXYD: &str = "\
+SIGINT, SIGTERM\tend the program
+SIGHUP\topens the log anew and reads lists again
+SIGUSR1\tlogs what was counted";
 
 fn main() -> io::Result<()> {
     let dir = std::env::args_os().nth(1);
     let dir = dir.ok_or_else(|| io::Error::other("usage: man DIR"))?;
     let dir = Path::new(&dir);
-    let all = "uftp(1), uftpd(1), uftp_keymgt(1)";
+    let all = "uftp(1), uftpd(1), uftpproxyd(1), uftp_keymgt(1)";
     pages::<uftp::Args>(
         dir,
         &[("EXIT STATUS", EXIT_UFTP), ("SIGNALS", SIGNALS_UFTP)],
@@ -52,6 +64,14 @@ fn main() -> io::Result<()> {
     pages::<uftpd::Args>(
         dir,
         &[("EXIT STATUS", EXIT_UFTPD), ("SIGNALS", SIGNALS_UFTPD)],
+        all,
+    )?;
+    pages::<uftpproxyd::Args>(
+        dir,
+        &[
+            ("EXIT STATUS", EXIT_UFTPPROXYD),
+            ("SIGNALS", SIGNALS_UFTPPROXYD),
+        ],
         all,
     )?;
     pages::<uftp_keymgt::Args>(dir, &[("EXIT STATUS", EXIT_KEYMGT)], all)

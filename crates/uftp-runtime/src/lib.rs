@@ -2,7 +2,7 @@
 //! sockets, the disk side of senders and receivers, and what the programs share: options, lists,
 //! logs, status lines, signals and exit codes.
 //!
-//! Arrows go down only: the programs call [`send`] or [`receive`]; these read [`options`], open
+//! Arrows go down only: the programs call [`send`], [`receive`] or [`proxy`]; these read [`options`], open
 //! [`source`] or [`store`] and hand both to the [`driver`], whose events [`log`], [`status`] and
 //! [`progress`] render.
 
@@ -21,7 +21,9 @@ pub mod log;
 pub mod names;
 pub mod options;
 pub mod progress;
+pub mod proxy;
 pub mod receive;
+mod relist;
 pub mod restart;
 mod script;
 pub mod send;

@@ -1,8 +1,6 @@
 //! The program `uftpd`: from command line to exit code.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use uftp_net::Socket;
@@ -20,8 +18,8 @@ use crate::log::Sink;
 use crate::names::Names;
 use crate::options::common::LogArgs;
 use crate::options::process::ProcessArgs;
-use crate::options::servers;
 use crate::options::uftpd::{Args, ReceiveJob};
+use crate::relist::{Fresh, ServerLists};
 use crate::say;
 use crate::service::{self, Home, Service};
 use crate::status::StatusOut;
@@ -56,11 +54,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let lists = args.security.server_list.iter().map(std::path::absolute);
     let lists = lists.collect::<Result<_, _>>().unwrap_or_default();
     let job = args.validate().await?;
-    let servers = ServerLists {
-        paths: lists,
-        source_specific: job.config.security.source_specific,
-        fresh: Arc::default(),
-    };
+    let servers = ServerLists::new(lists, job.config.security.source_specific);
     let store = DiskStore::open(&job.store)?;
     let socket = common::bind(&job.socket)?;
     let listener = Listener {
@@ -87,7 +81,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let watcher = ReceiveWatcher {
         herald: Herald::new(status, names),
         listener,
-        fresh: servers.fresh.clone(),
+        fresh: servers.fresh(),
     };
     let driver = Driver::new(socket, control.clone(), Daemon::new(receiver), watcher);
     let tally = common::spawn(move || driver.run())?;
@@ -95,39 +89,6 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
         servers.read().await
     })
     .await
-}
-
-/// The lists of senders (`-S`), read again on request.
-struct ServerLists {
-    paths: Vec<PathBuf>,
-    source_specific: bool,
-    fresh: FreshServers,
-}
-
-/// Lists that were read again and are not in use yet.
-type FreshServers = Arc<Mutex<Option<Vec<ServerEntry>>>>;
-
-impl ServerLists {
-    /// Reads them; what cannot be read leaves the old ones in use.
-    async fn read(&self) {
-        if self.paths.is_empty() {
-            return;
-        }
-        if self.source_specific {
-            say!(
-                1,
-                "Groups are joined for the senders listed at the start: -S is not read again"
-            );
-            return;
-        }
-        match servers::read(&self.paths).await {
-            Ok(list) => {
-                say!(2, "Listening to {} senders (-S)", list.len());
-                *self.fresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
-            }
-            Err(failure) => say!(0, "The old list stays in use: {failure}"),
-        }
-    }
 }
 
 fn introduce(job: &ReceiveJob) {
@@ -152,7 +113,7 @@ fn introduce(job: &ReceiveJob) {
 struct ReceiveWatcher {
     herald: Herald,
     listener: Listener,
-    fresh: FreshServers,
+    fresh: Fresh<Vec<ServerEntry>>,
 }
 
 impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
@@ -182,8 +143,7 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
 
     fn reload(&mut self, machine: &mut Daemon<DiskStore>) {
         self.herald.reopen();
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(list) = fresh.take() {
+        if let Some(list) = self.fresh.take() {
             machine.receiver.set_servers(Some(list));
         }
     }

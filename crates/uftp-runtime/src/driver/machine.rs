@@ -5,6 +5,7 @@ use uftp_net::Socket;
 use uftp_proto::Ecn;
 use uftp_session::Batch;
 use uftp_session::files::{FileSource, FileStore};
+use uftp_session::proxy::{Proxy, ProxyEvent};
 use uftp_session::receiver::{Receiver, ReceiverEvent};
 use uftp_session::sender::{Sender, SenderEvent};
 
@@ -120,5 +121,56 @@ impl<F: FileStore> Machine for Daemon<F> {
 
     fn is_over(&self) -> bool {
         self.stopped && self.receiver.is_idle()
+    }
+}
+
+/// A proxy that ends when it is told to.
+pub struct Relay {
+    /// The machine itself.
+    pub proxy: Proxy,
+    stopped: bool,
+}
+
+impl Relay {
+    /// Runs `proxy` until it is stopped.
+    pub fn new(proxy: Proxy) -> Self {
+        Relay {
+            proxy,
+            stopped: false,
+        }
+    }
+}
+
+impl Machine for Relay {
+    type Event = ProxyEvent;
+
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
+        if !self.stopped {
+            self.proxy.handle_datagram(now, from, ecn, datagram);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.proxy.handle_timeout(now);
+    }
+
+    fn poll_event(&mut self) -> Option<ProxyEvent> {
+        self.proxy.poll_event()
+    }
+
+    fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
+        self.proxy.poll_transmit(now, batch);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.proxy.poll_timeout()
+    }
+
+    fn stop(&mut self, _now: Instant) {
+        self.stopped = true;
+    }
+
+    fn is_over(&self) -> bool {
+        self.stopped
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use uftp_net::{Interest, RecvBatch, Socket, Wake};
 
-pub use machine::{Daemon, Machine, Watcher};
+pub use machine::{Daemon, Machine, Relay, Watcher};
 pub use outbox::Tally;
 
 use crate::exit::Failure;

@@ -1,6 +1,6 @@
 //! Addresses, ports and interfaces as operators write them (cli §1.4).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rand::{Rng, RngExt};
 use uftp_net::{Interface, find_interface, interfaces};
@@ -27,6 +27,33 @@ pub async fn resolve(text: &str) -> Result<IpAddr, String> {
         .map_err(|error| error.to_string())?;
     let first = found.next().ok_or("the name has no address")?;
     Ok(first.ip())
+}
+
+/// `host`, `host:port` or `[address]:port`.
+///
+/// # Errors
+/// The resolver's words, or that there is no such port.
+pub async fn endpoint(text: &str, default_port: u16) -> Result<SocketAddr, String> {
+    if let Ok(addr) = text.parse::<SocketAddr>()
+        && addr.port() != 0
+    {
+        return Ok(addr);
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        // More colons are those of an IPv6 address, unless it stands in brackets.
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            let number = port.parse().ok().filter(|port| *port != 0);
+            (host, number.ok_or("Invalid port: expected 1 to 65535")?)
+        }
+        _ => (text, default_port),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let mut found = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|error| error.to_string())?;
+    found
+        .next()
+        .ok_or_else(|| "the name has no address".to_owned())
 }
 
 /// The private address: each `x` becomes a random number, 0 to 255 in an IPv4 address, 0 to ffff
@@ -173,4 +200,38 @@ pub fn usable() -> Result<Vec<Interface>, Failure> {
     let mut all = interfaces().map_err(|error| Failure::network(error.to_string()))?;
     all.retain(|i| i.up && !i.addrs.is_empty());
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn endpoints_with_and_without_port() {
+        for (text, means) in [
+            ("10.0.0.1", "10.0.0.1:1044"),
+            ("10.0.0.1:99", "10.0.0.1:99"),
+            ("fd02::2", "[fd02::2]:1044"),
+            ("[fd02::2]", "[fd02::2]:1044"),
+            ("[fd02::2]:99", "[fd02::2]:99"),
+            ("localhost:7", "127.0.0.1:7"),
+        ] {
+            let means: SocketAddr = means.parse().unwrap();
+            let found = endpoint(text, 1044).await.unwrap();
+            if text.starts_with("localhost") {
+                assert!(found.ip().is_loopback() && found.port() == 7);
+            } else {
+                assert_eq!(found, means, "{text}");
+            }
+        }
+        for text in [
+            "10.0.0.1:0",
+            "10.0.0.1:x",
+            "10.0.0.1:65536",
+            "[fd02::2]:",
+            "no such host",
+        ] {
+            assert!(endpoint(text, 1044).await.is_err(), "{text}");
+        }
+    }
 }

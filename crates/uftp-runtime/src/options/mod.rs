@@ -5,17 +5,21 @@
 //! the last wins, options after file names unless `POSIXLY_CORRECT` is set (cli §1.1).
 
 pub mod addresses;
+pub mod clients;
 pub mod common;
 pub mod congestion;
 pub mod files;
+pub mod heartbeats;
 pub mod hosts;
 pub mod lists;
 pub mod process;
+pub mod response_proxy;
 pub mod security;
 pub mod servers;
 pub mod uftp;
 pub mod uftp_keymgt;
 pub mod uftpd;
+pub mod uftpproxyd;
 pub mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -40,8 +44,11 @@ pub enum Parsed<T> {
 pub trait Program: CommandFactory + FromArgMatches {
     /// What is done with words that are no options; for the usage line.
     const OPERANDS: &'static str;
-    /// Letters of the C programs that have no meaning here yet.
-    const NOT_YET: &'static str;
+
+    /// What an option word of another age means today, if it is one.
+    fn adapt(_word: &str) -> Option<Vec<String>> {
+        None
+    }
 }
 
 /// The command of a program with the manners of getopt.
@@ -128,6 +135,7 @@ fn parse_as<T: Program>(
 ) -> Result<Parsed<T>, Failure> {
     let mut command = command::<T>();
     let mut args: Vec<OsString> = args.into_iter().collect();
+    adapt::<T>(&mut args, &command);
     if posix {
         end_options_at_first_operand(&mut args, &command);
     }
@@ -146,7 +154,7 @@ fn parse_as<T: Program>(
         {
             Ok(Parsed::Show(error.render().to_string()))
         }
-        Err(error) => Err(Failure::command_line(explain::<T>(&command, &error))),
+        Err(error) => Err(Failure::command_line(explain(&command, &error))),
     }
 }
 
@@ -165,7 +173,7 @@ pub fn complaint<T: Program>(failure: &Failure) -> String {
 }
 
 /// A complaint in one sentence.
-fn explain<T: Program>(command: &Command, error: &clap::Error) -> String {
+fn explain(command: &Command, error: &clap::Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
@@ -182,9 +190,6 @@ fn explain<T: Program>(command: &Command, error: &clap::Error) -> String {
         (ErrorKind::InvalidValue, _) if value.is_empty() => {
             format!("option {option} requires an argument")
         }
-        (ErrorKind::UnknownArgument, _) if not_yet::<T>(&typed) => {
-            format!("option {typed} is not available yet")
-        }
         (ErrorKind::UnknownArgument, _) => format!("unknown option {typed}"),
         (ErrorKind::TooManyValues, _) => format!("option {option} takes no argument: '{value}'"),
         (ErrorKind::InvalidUtf8, _) => {
@@ -192,15 +197,6 @@ fn explain<T: Program>(command: &Command, error: &clap::Error) -> String {
         }
         _ => error.to_string().trim().to_owned(),
     }
-}
-
-fn not_yet<T: Program>(typed: &str) -> bool {
-    let mut chars = typed.chars();
-    (
-        chars.next(),
-        chars.next().map(|c| T::NOT_YET.contains(c)),
-        chars.next(),
-    ) == (Some('-'), Some(true), None)
 }
 
 /// Both names of an option that clap calls `--name <VALUE>`.
@@ -215,6 +211,27 @@ fn option_name(command: &Command, typed: &str) -> String {
     match found.map(|arg| (arg.get_short(), arg.get_long())) {
         Some((Some(short), Some(long))) => format!("-{short} (--{long})"),
         _ => bare.to_owned(),
+    }
+}
+
+/// Replaces option words of another age.
+fn adapt<T: Program>(args: &mut Vec<OsString>, command: &Command) {
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        if arg.as_bytes() == b"--" {
+            return;
+        }
+        let is_option = arg.as_bytes().starts_with(b"-");
+        let today = arg.to_str().filter(|_| is_option).and_then(T::adapt);
+        match today {
+            Some(words) => {
+                let count = words.len();
+                args.splice(at..=at, words.into_iter().map(OsString::from));
+                at += count;
+            }
+            None if is_option && takes_next_word(arg, command) => at += 2,
+            None => at += 1,
+        }
     }
 }
 

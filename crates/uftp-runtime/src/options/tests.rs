@@ -7,9 +7,11 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::*;
 
+mod uftpproxyd_lines;
+
 fn words(line: &str) -> Vec<OsString> {
     let program = line.split(' ').next().unwrap();
-    assert!(matches!(program, "uftp" | "uftpd"));
+    assert!(matches!(program, "uftp" | "uftpd" | "uftpproxyd"));
     line.split(' ')
         .map(|w| OsString::from(w.replace('~', " ")))
         .collect()
@@ -35,15 +37,17 @@ fn complaint_about(line: &str) -> String {
         assert_eq!(failure.exit, Exit::CommandLine);
         complaint::<T>(&failure)
     }
-    match line.starts_with("uftpd") {
-        true => told::<uftpd::Args>(line),
-        false => told::<uftp::Args>(line),
+    match line.split(' ').next() {
+        Some("uftpproxyd") => told::<uftpproxyd::Args>(line),
+        Some("uftpd") => told::<uftpd::Args>(line),
+        _ => told::<uftp::Args>(line),
     }
 }
 
 #[test]
 fn the_definitions_are_sound() {
     command::<uftp::Args>().debug_assert();
+    command::<uftpproxyd::Args>().debug_assert();
     command::<uftpd::Args>().debug_assert();
 }
 
@@ -282,6 +286,7 @@ fn every_option_is_in_help_and_completions() {
     }
     check::<uftp::Args>("uftp");
     check::<uftpd::Args>("uftpd");
+    check::<uftpproxyd::Args>("uftpproxyd");
     let bad = complaint_about("uftp --print-completions tcsh f");
     assert!(bad.contains("--print-completions"), "{bad}");
 }
@@ -305,7 +310,16 @@ fn every_letter_has_its_long_name() {
             "d foreground, p port, U uid, B buffer-size, c cache-size, E require-encryption, \
              Q dscp, x log-level, L log-file, g max-log-size, n max-log-count, F status-file, \
              P pid-file, q no-name-lookup, D dest-dir, t temp-file, I interface, \
-             M public-address",
+             M public-address, R response-proxy, H heartbeat-host, h heartbeat-interval, \
+             k key-file, K new-key, S server-list, o ssm, m system-keys, N priority",
+        ),
+        (
+            command::<uftpproxyd::Args>(),
+            "s server-proxy, c client-proxy, r response-proxy, d foreground, x log-level, \
+             L log-file, g max-log-size, n max-log-count, P pid-file, N priority, m system-keys, \
+             p port, q dest-port, t ttl, Q dscp, B buffer-size, U uid, O out-interface, \
+             I interface, M public-address, H heartbeat-host, h heartbeat-interval, \
+             C client-list, S server-list, o ssm, e ecdh-curve, k key-file, K new-key",
         ),
     ] {
         for entry in table.split(", ") {

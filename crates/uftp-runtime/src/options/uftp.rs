@@ -232,7 +232,6 @@ pub enum ProgressMode {
 
 impl Program for Args {
     const OPERANDS: &'static str = "FILE... ";
-    const NOT_YET: &'static str = "";
 }
 
 /// A sender, ready to run.

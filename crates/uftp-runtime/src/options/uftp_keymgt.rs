@@ -40,5 +40,4 @@ pub struct Args {
 
 impl Program for Args {
     const OPERANDS: &'static str = "FILE... ";
-    const NOT_YET: &'static str = "";
 }

@@ -7,12 +7,13 @@ use clap::Parser;
 use uftp_net::{Interface, SocketConfig};
 use uftp_proto::Uid;
 use uftp_proto::wire::Version;
-use uftp_session::heartbeat::Heartbeats;
 use uftp_session::receiver::ReceiverConfig;
 
 use super::common::{LogArgs, SocketArgs, socket_config};
 use super::files::FileArgs;
+use super::heartbeats::HeartbeatArgs;
 use super::process::ProcessArgs;
+use super::response_proxy::ResponseProxyArgs;
 use super::security::ReceiverArgs;
 use super::{Program, addresses, values};
 use crate::exit::Failure;
@@ -82,6 +83,14 @@ pub struct Args {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub response_proxy: ResponseProxyArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub heartbeats: HeartbeatArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub security: ReceiverArgs,
 
     #[command(flatten)]
@@ -95,7 +104,6 @@ pub struct Args {
 
 impl Program for Args {
     const OPERANDS: &'static str = "";
-    const NOT_YET: &'static str = "RrHh";
 }
 
 /// A receiver, ready to run.
@@ -131,8 +139,8 @@ impl Args {
                 max_sessions: MAX_SESSIONS,
                 require_encryption: self.require_encryption,
                 security: self.security.validate(&groups).await?,
-                heartbeats: Heartbeats::default(),
-                response_proxy: None,
+                heartbeats: self.heartbeats.validate().await?,
+                response_proxy: self.response_proxy.validate(self.port).await?,
             },
             socket: socket_config(&self.socket, SocketAddr::new(wildcard, self.port)),
             interfaces,

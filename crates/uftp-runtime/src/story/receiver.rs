@@ -1,6 +1,7 @@
 use uftp_proto::wire::{CompleteStatus, FileType};
-use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
+use super::heartbeats;
 use crate::log::{self, Tag, Verbosity, printable};
 
 /// Tells what a receiver does.
@@ -11,13 +12,13 @@ impl ReceiverStory {
     /// Logs one event; `host` is the name of the sender's host, if it says where that is.
     pub fn event(&self, event: &ReceiverEvent, host: &str) {
         use ReceiverEventKind as K;
-        let tag = Tag {
+        let tag = (event.session != SessionId::NONE).then_some(Tag {
             group: event.session.group,
             instance: event.session.instance,
             file: event.file,
-        };
+        });
         let say = |verbosity: Verbosity, text: std::fmt::Arguments<'_>| {
-            log::line(verbosity, Some(tag), text);
+            log::line(verbosity, tag, text);
         };
         match &event.kind {
             K::Announced {
@@ -128,6 +129,14 @@ impl ReceiverStory {
                     format_args!("Transfer aborted: {}", printable(why.as_bytes())),
                 );
             }
+            K::HeartbeatAccepted(by) => say(2, format_args!("{}", heartbeats::accepted(*by))),
+            K::HeartbeatDenied(by) => say(1, format_args!("{}", heartbeats::denied(*by))),
+            K::HeartbeatUnanswered(by) => say(1, format_args!("{}", heartbeats::unanswered(*by))),
+            K::ProxyKeyRequested(from) => say(2, format_args!("Sent KEY_REQ to {from}")),
+            K::ProxyKeyReceived(print) => say(
+                2,
+                format_args!("Received the keys of the response proxy, fingerprint {print}"),
+            ),
             // What has no classic line, and what is added later, tells itself.
             #[allow(unreachable_patterns)]
             other => say(3, format_args!("{other:?}")),

@@ -1,0 +1,84 @@
+//! Options of `uftpd` about a proxy that gathers its answers (cli §3.1, §7).
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use uftp_session::receiver::ResponseProxy;
+
+use super::addresses;
+use crate::exit::Failure;
+
+/// Who gathers our answers.
+#[derive(Args, Clone, PartialEq, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct ResponseProxyArgs {
+    /// Send all answers to the response proxy on this host, which listens on our port; its key
+    /// must have the fingerprint if one is given
+    #[arg(short = 'R', long, value_name = "HOST[/FINGERPRINT]")]
+    pub response_proxy: Option<String>,
+
+    /// The same
+    #[arg(short = 'r', long, value_name = "HOST[/FINGERPRINT]", hide = true)]
+    pub v4_response_proxy: Option<String>,
+}
+
+impl ResponseProxyArgs {
+    /// What is meant; the proxy has our `port`. Asks the resolver.
+    ///
+    /// # Errors
+    /// A host that cannot be found, or no fingerprint behind a slash.
+    pub async fn validate(&self, port: u16) -> Result<Option<ResponseProxy>, Failure> {
+        let given = self
+            .v4_response_proxy
+            .as_deref()
+            .or(self.response_proxy.as_deref());
+        let Some(text) = given.filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let read = read(text, port).await;
+        read.map(Some).map_err(|why| {
+            Failure::command_line(format!("Invalid proxy address {text}: {why} (option -R)"))
+        })
+    }
+}
+
+async fn read(text: &str, port: u16) -> Result<ResponseProxy, String> {
+    let (host, print) = match text.split_once('/') {
+        None => (text, None),
+        Some((host, print)) => (host, Some(print)),
+    };
+    if host.is_empty() {
+        return Err("Invalid host name".to_owned());
+    }
+    let fingerprint = print.map(|print| print.parse()).transpose();
+    let ip = addresses::resolve(host).await?;
+    Ok(ResponseProxy {
+        addr: SocketAddr::new(ip, port),
+        fingerprint: fingerprint
+            .map_err(|why: uftp_proto::crypto::BadFingerprint| why.to_string())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINT: &str = "66:1E:C9:1D:FC:99:DB:60:B0:1A:F0:8F:CA:F4:28:27:A6:BE:94:BC";
+
+    #[tokio::test]
+    async fn hosts_with_and_without_fingerprint() {
+        let addr = SocketAddr::from(([10, 0, 0, 1], 99));
+        let plain = read("10.0.0.1", 99).await.unwrap();
+        assert_eq!((plain.addr, plain.fingerprint), (addr, None));
+        let proved = read(&format!("10.0.0.1/{PRINT}"), 99).await.unwrap();
+        assert_eq!(proved.fingerprint, Some(PRINT.parse().unwrap()));
+        for (text, says) in [
+            ("/", "Invalid host name"),
+            ("10.0.0.1/", "\"\" is not a key fingerprint"),
+            ("10.0.0.1/zz", "\"zz\" is not a key fingerprint"),
+        ] {
+            let told = read(text, 99).await.unwrap_err();
+            assert!(told.starts_with(says), "{text}: {told}");
+        }
+    }
+}

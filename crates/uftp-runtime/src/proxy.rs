@@ -1,0 +1,174 @@
+//! The program `uftpproxyd`: from command line to exit code.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use uftp_net::Socket;
+use uftp_session::Clock;
+use uftp_session::proxy::{Downstream, Proxy, ProxyConfig, ProxyEvent, ProxyEventKind, Role};
+use uftp_session::security::ServerEntry;
+
+use crate::common;
+use crate::driver::{Control, Driver, Relay, Watcher};
+use crate::exit::{Exit, Failure};
+use crate::keys;
+use crate::listener::Listener;
+use crate::log::Sink;
+use crate::options::clients::Clients;
+use crate::options::common::LogArgs;
+use crate::options::process::ProcessArgs;
+use crate::options::uftpproxyd::{Args, ProxyJob};
+use crate::relist::{ClientLists, Fresh, ServerLists};
+use crate::say;
+use crate::service::{self, Home, Service};
+use crate::story::ProxyStory;
+
+/// Runs `uftpproxyd` with these words, the program's name first.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
+    service::main::<Args>(words)
+}
+
+impl Service for Args {
+    const DEFAULT_LOG: &'static str = "/tmp/uftpproxyd.log";
+
+    fn process(&self) -> &ProcessArgs {
+        &self.process
+    }
+
+    fn log(&self) -> &LogArgs {
+        &self.log
+    }
+
+    async fn serve(self, sink: Sink) -> Result<Exit, Failure> {
+        relay(self, sink).await
+    }
+}
+
+async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
+    let home = Home::of(&args);
+    let job = args.validate().await?;
+    let socket = common::bind(&job.socket)?;
+    let security = &job.config.security;
+    let servers = ServerLists::new(job.lists.servers.clone(), security.source_specific);
+    let clients = ClientLists::new(job.lists.clients.clone());
+    let listener = Listener {
+        interfaces: job.interfaces.clone(),
+        sources: security.sources(),
+    };
+    listener.join_all(&socket, &job.groups)?;
+    let mut signals = service::signals()?;
+    let ((), _pid_file) = home.settle(&sink, || Ok(()))?;
+    introduce(&job);
+
+    let now = Instant::now();
+    let clock = Clock::new(now, common::wall_clock());
+    let proxy = Proxy::new(job.config, clock, common::seeded()?, now);
+    let control = Control::new()?;
+    let watcher = ProxyWatcher {
+        story: ProxyStory,
+        listener,
+        servers: servers.fresh(),
+        clients: clients.fresh(),
+    };
+    let driver = Driver::new(socket, control.clone(), Relay::new(proxy), watcher);
+    let tally = common::spawn(move || driver.run())?;
+    service::watch(tally, &mut signals, &control, &sink, async || {
+        servers.read().await;
+        clients.read().await;
+    })
+    .await
+}
+
+fn introduce(job: &ProxyJob) {
+    let config = &job.config;
+    config
+        .security
+        .keys
+        .iter()
+        .for_each(|key| keys::introduce(key));
+    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
+    let port = config.port;
+    let on = join(&job.interfaces);
+    let hears = match job.groups.is_empty() {
+        true => format!("listening on port {port}"),
+        false => format!("listening for {} on {on} port {port}", join(&job.groups)),
+    };
+    say!(2, "{}, {hears} as {:08X}", role(config), config.uid.0);
+    if let Role::Response {
+        dh_key: Some(key), ..
+    } = &config.role
+    {
+        say!(2, "Key agreement with receivers: {}", key.kind());
+    }
+    for upstream in &config.heartbeats.upstreams {
+        let seconds = config.heartbeats.interval.as_secs();
+        say!(2, "Sending heartbeats to {upstream} every {seconds} s");
+    }
+}
+
+fn role(config: &ProxyConfig) -> String {
+    match &config.role {
+        Role::Server {
+            downstream: Downstream::Fixed(addr),
+            ..
+        } => format!("Server proxy for {addr}"),
+        Role::Server {
+            downstream: Downstream::Learned(print),
+            ..
+        } => format!("Server proxy for whoever has the key {print}"),
+        Role::Client { port, .. } => format!("Client proxy for receivers on port {port}"),
+        Role::Response { .. } => "Response proxy".to_owned(),
+    }
+}
+
+fn join(list: &[impl ToString]) -> String {
+    let texts: Vec<_> = list.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+/// Has the events of a proxy told and minds its groups.
+struct ProxyWatcher {
+    story: ProxyStory,
+    listener: Listener,
+    servers: Fresh<Vec<ServerEntry>>,
+    clients: Fresh<Clients>,
+}
+
+impl Watcher<Relay> for ProxyWatcher {
+    fn event(&mut self, now: Instant, machine: &mut Relay, socket: &Socket, event: ProxyEvent) {
+        self.story.event(&event);
+        match event.kind {
+            ProxyEventKind::Join(group) | ProxyEventKind::JoinFrom { group, .. } => {
+                self.join(now, machine, socket, group)
+            }
+            ProxyEventKind::Leave(group) => self.listener.leave(socket, group),
+            _ => {}
+        }
+    }
+
+    fn reload(&mut self, machine: &mut Relay) {
+        if let Some(list) = self.servers.take() {
+            machine.proxy.set_servers(Some(list));
+        }
+        if let Some(list) = self.clients.take() {
+            machine.proxy.set_clients(Some(list));
+        }
+    }
+
+    fn tell_counters(&mut self, machine: &Relay) {
+        common::tell_counters(machine.proxy.counters());
+        match machine.proxy.downstream() {
+            Some(addr) => say!(0, "Downstream is {addr}"),
+            None => say!(0, "No downstream address"),
+        }
+    }
+}
+
+impl ProxyWatcher {
+    fn join(&self, now: Instant, machine: &mut Relay, socket: &Socket, group: IpAddr) {
+        if let Err(reason) = self.listener.join(socket, group) {
+            machine.proxy.join_failed(now, group, &reason);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What is said of heartbeats by whoever sends them.
+
+use std::net::SocketAddr;
+
+pub(super) fn accepted(by: SocketAddr) -> String {
+    format!("Heartbeats are answered by {by}")
+}
+
+pub(super) fn denied(by: SocketAddr) -> String {
+    format!("Heartbeat authentication failed at {by}")
+}
+
+pub(super) fn unanswered(by: SocketAddr) -> String {
+    format!("Heartbeats are not answered by {by}")
+}
