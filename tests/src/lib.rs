@@ -10,6 +10,7 @@
 
 mod command;
 mod content;
+mod disk;
 mod failure;
 mod patience;
 mod program;
@@ -21,6 +22,7 @@ mod world;
 
 pub use command::run;
 pub use content::{Content, compare_trees, first_difference, write_file, write_tree};
+pub use disk::{Disk, mount_privately, small_disk};
 pub use failure::{Failure, Result};
 pub use patience::{eventually, patience};
 pub use program::{Exit, Program};

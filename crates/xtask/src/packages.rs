@@ -32,6 +32,11 @@ const SYSTEMD: Package = Package {
     name: "systemd",
     probe: &["systemd-analyze", "--version"],
 };
+/// The disk of the tests that cut its power.
+const EXT4: Package = Package {
+    name: "e2fsprogs",
+    probe: &["mkfs.ext4", "-V"],
+};
 
 /// What a task needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,7 +54,7 @@ pub(crate) enum Need {
 pub(crate) fn install_missing(need: Need) -> Result<()> {
     let mut wanted = vec![PKG_CONFIG, OPENSSL, IPROUTE];
     if need == Need::Tests {
-        wanted.extend([NFTABLES, SYSTEMD]);
+        wanted.extend([NFTABLES, SYSTEMD, EXT4]);
     }
     let missing: Vec<&str> = wanted
         .iter()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::exit::Failure;
-use crate::store::StoreConfig;
+use crate::store::{Fsync, StoreConfig};
 
 /// Where files go without `-D`.
 const DEFAULT_DEST: &str = "/tmp";
@@ -38,6 +38,17 @@ pub struct FileArgs {
     /// Move file by file out of -T, keeping what else is in the directories at the destination
     #[arg(short = 'i', long)]
     pub move_individually: bool,
+
+    /// Wait until files are on the disk: file, each one's content before it gets its name, and
+    /// names at the end of a session; session, all at its end; none, never. A power cut may
+    /// otherwise leave a short file under a name
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "file",
+        hide_possible_values = false
+    )]
+    pub fsync: Fsync,
 
     /// Run this program, given by its absolute path, with what was received
     #[arg(short = 's', long, value_name = "PROGRAM")]
@@ -73,6 +84,7 @@ impl FileArgs {
             temp_dir,
             move_individually: self.move_individually,
             post_receive,
+            fsync: self.fsync,
         })
     }
 }

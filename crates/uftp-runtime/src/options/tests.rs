@@ -490,6 +490,7 @@ async fn addresses_and_ids_get_their_defaults() {
         temp_dir: Some("/u".into()),
         move_individually: true,
         post_receive: Some("/bin/true".into()),
+        fsync: crate::store::Fsync::File,
     };
     assert_eq!(job.store, store);
     let job = uftpd("uftpd -I lo -A  -t -T  -s ")

@@ -2,11 +2,12 @@
 //!
 //! A file is received under a temporary name, beside its place or in the temp directory, and moved
 //! there at once when it is whole: whatever instant this program ends at, the final name holds the
-//! old content or the new. What it takes the place of is kept in the backup directory, if there is
+//! old content or the new. It is on the disk by then (see [`Fsync`]). What it takes the place of is kept in the backup directory, if there is
 //! one.
 
 mod backup;
 mod beneath;
+mod durability;
 mod name;
 mod restart;
 mod session;
@@ -18,12 +19,14 @@ use std::sync::Arc;
 
 use uftp_session::files::{FileStore, SessionInfo};
 
+pub use durability::Fsync;
 pub use session::DiskSession;
 pub use setup::StoreConfig;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::script::PostReceive;
 use beneath::Dir;
+use durability::Flusher;
 use staging::Claims;
 
 /// The disk of a receiver.
@@ -37,6 +40,8 @@ struct Place {
     temp: Option<TempDir>,
     script: Option<PostReceive>,
     claims: Claims,
+    fsync: Fsync,
+    flusher: Option<Flusher>,
 }
 
 /// A destination directory.
@@ -59,15 +64,25 @@ impl DiskStore {
     /// A directory that is not absolute, not there, not writable, or does not go with the others.
     pub fn open(config: &StoreConfig) -> Result<DiskStore, Failure> {
         let roots = config.open_roots()?;
+        let flusher = match config.fsync {
+            Fsync::None => None,
+            Fsync::File | Fsync::Session => Some(Flusher::start().map_err(cannot_start)?),
+        };
         Ok(DiskStore {
             place: Arc::new(Place {
                 temp: config.open_temp(&roots)?,
                 roots,
                 script: config.post_receive.as_deref().map(PostReceive::new),
                 claims: Claims::default(),
+                fsync: config.fsync,
+                flusher,
             }),
         })
     }
+}
+
+fn cannot_start(error: std::io::Error) -> Failure {
+    Failure::new(Exit::Resources, format!("can't start a thread: {error}"))
 }
 
 impl FileStore for DiskStore {

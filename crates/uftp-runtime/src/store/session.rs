@@ -16,6 +16,7 @@ use uftp_session::files::{IncomingFile, Offer, SessionFiles, SessionInfo};
 
 use super::backup::{self, Stamp};
 use super::beneath::{Dir, Entry};
+use super::durability::{Fsync, Touched, Unflushed};
 use super::name::{self, Target};
 use super::restart::Partial;
 use super::staging::Staging;
@@ -35,6 +36,7 @@ pub struct DiskSession {
     /// Its files in the temp directory, if there is one and the first file has been offered.
     staging: Option<Staging>,
     open: Option<Arriving>,
+    touched: Touched,
 }
 
 /// A regular file on its way in.
@@ -42,6 +44,7 @@ struct Arriving {
     offered: IncomingFile,
     status: CompleteStatus,
     file: File,
+    unflushed: Unflushed,
     /// Where it is now.
     from: Dir,
     temporary: OsString,
@@ -74,6 +77,7 @@ impl DiskSession {
             announced: backup::stamp(),
             staging: None,
             open: None,
+            touched: Touched::default(),
         }
     }
 
@@ -160,6 +164,7 @@ impl DiskSession {
             offered: file.clone(),
             status,
             file: opened,
+            unflushed: Unflushed::default(),
             from,
             temporary,
             parent,
@@ -168,7 +173,7 @@ impl DiskSession {
         Ok(Offer::Accept { status, missing })
     }
 
-    fn directory(&self, target: &Target) -> Answer {
+    fn directory(&mut self, target: &Target) -> Answer {
         let base = self.base(target)?;
         if self.info.preview {
             let parent = base.descend(&target.parents)?;
@@ -188,10 +193,11 @@ impl DiskSession {
             }
         }
         parent.make(&target.entry).map_err(io::Error::from)?;
+        self.touch(target)?;
         Ok(done(CompleteStatus::NORMAL))
     }
 
-    fn link(&self, file: &IncomingFile, target: &Target) -> Answer {
+    fn link(&mut self, file: &IncomingFile, target: &Target) -> Answer {
         if file.link.is_empty() {
             return Err(Rejection::EmptyLink);
         }
@@ -210,16 +216,18 @@ impl DiskSession {
                 parent.remove_file(&temporary)?;
             }
             put?;
+            self.touch(target)?;
         }
         Ok(done(CompleteStatus::NORMAL))
     }
 
-    fn delete(&self, target: &Target) -> Answer {
+    fn delete(&mut self, target: &Target) -> Answer {
         if !self.info.preview
             && let Some(parent) = self.base(target)?.descend(&target.parents)?
         {
             self.back_up(&parent, target)?;
             parent.remove_tree(&target.entry)?;
+            self.touch(target)?;
         }
         Ok(done(CompleteStatus::NORMAL))
     }
@@ -265,6 +273,31 @@ impl DiskSession {
         from.move_to(temporary, parent, &target.entry)
     }
 
+    /// A name has changed at the destination.
+    fn touch(&mut self, target: &Target) -> io::Result<()> {
+        if self.place.fsync != Fsync::File || self.staging.is_some() {
+            return Ok(());
+        }
+        self.touched.note(target);
+        match self.touched.is_full() {
+            true => self.sync_names(),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits until the names that have changed are on the disk.
+    fn sync_names(&mut self) -> io::Result<()> {
+        let roots = &self.place.roots;
+        self.touched
+            .sync(|index| roots.get(index).map(|root| &root.dir))
+    }
+
+    /// Waits until everything received is on the disk.
+    fn sync_all(&self) -> io::Result<()> {
+        let mut roots = self.place.roots.iter();
+        roots.try_for_each(|root| root.dir.sync_all())
+    }
+
     /// Without a backup a file never takes the place of a tree: what is in it would be lost
     /// without a word.
     fn refuse_full_directory(
@@ -303,10 +336,18 @@ impl DiskSession {
         if self.info.preview {
             return Ok(());
         }
+        // Both are on one file system.
+        let lasting = place.fsync != Fsync::None && self.staging.is_some();
+        if lasting {
+            temp.dir.sync_all()?;
+        }
         let moved = match &mut self.staging {
             Some(staging) => staging.deliver(&root.dir, &root.path, temp.individually)?,
             None => Vec::new(),
         };
+        if lasting {
+            root.dir.sync_all()?;
+        }
         let calls: Vec<&[PathBuf]> = match temp.individually {
             true => moved.chunks(1).collect(),
             false => vec![&moved],
@@ -357,8 +398,11 @@ impl SessionFiles for DiskSession {
     }
 
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let arriving = self.open.as_ref().ok_or_else(nothing_open)?;
-        arriving.file.write_all_at(data, offset)
+        let arriving = self.open.as_mut().ok_or_else(nothing_open)?;
+        arriving.file.write_all_at(data, offset)?;
+        let flusher = self.place.flusher.as_ref();
+        arriving.unflushed.add(data.len(), &arriving.file, flusher);
+        Ok(())
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -366,6 +410,10 @@ impl SessionFiles for DiskSession {
         if arriving.offered.mtime != 0 {
             let time = TimeSpec::new(arriving.offered.mtime, 0);
             futimens(&arriving.file, &time, &time)?;
+        }
+        let staged = self.staging.is_some();
+        if self.place.fsync == Fsync::File && !staged {
+            arriving.file.sync_data()?;
         }
         let Arriving {
             from,
@@ -375,11 +423,15 @@ impl SessionFiles for DiskSession {
             ..
         } = arriving;
         self.put(from, temporary, parent, target)?;
-        if self.staging.is_none() {
-            let path = self.root(target)?.path.join(target.path());
-            self.announce(arriving.offered.file, arriving.status, &[path]);
+        let Some(arrived) = self.open.take() else {
+            return Ok(());
+        };
+        self.touch(&arrived.target)?;
+        if !staged {
+            let root = &self.root(&arrived.target)?.path;
+            let path = root.join(arrived.target.path());
+            self.announce(arrived.offered.file, arrived.status, &[path]);
         }
-        self.open = None;
         Ok(())
     }
 
@@ -406,7 +458,12 @@ impl SessionFiles for DiskSession {
 
     fn commit(&mut self) -> io::Result<()> {
         self.drop_open();
-        self.deliver()
+        match self.place.fsync {
+            _ if self.place.temp.is_some() => self.deliver(),
+            Fsync::File => self.sync_names(),
+            Fsync::Session => self.sync_all(),
+            Fsync::None => Ok(()),
+        }
     }
 
     fn end(&mut self, _complete: bool) {

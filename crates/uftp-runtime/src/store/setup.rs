@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::beneath::Dir;
-use super::{Root, TempDir};
+use super::{Fsync, Root, TempDir};
 use crate::exit::Failure;
 
 /// Where received files go, and what else is done with them.
@@ -21,6 +21,8 @@ pub struct StoreConfig {
     pub move_individually: bool,
     /// The program to run with what was received.
     pub post_receive: Option<PathBuf>,
+    /// What is waited for until it is on the disk.
+    pub fsync: Fsync,
 }
 
 impl StoreConfig {

@@ -1,0 +1,169 @@
+//! When received files are on the disk, and not only on their way there (`--fsync`).
+//!
+//! What a power cut leaves depends on the order in which things reach the disk. A name that is
+//! there before its content shows a short file, so content goes first. Most of it is on the disk
+//! long before that is waited for: a thread of its own writes files out while they arrive.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::beneath::Dir;
+use super::name::Target;
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum Fsync {
+    /// A file's content, before the file gets its name; names, before the sender is told that all
+    /// is well.
+    #[default]
+    File,
+    /// Everything, before the sender is told that all is well.
+    Session,
+    /// Nothing: it is left to the system.
+    None,
+}
+
+/// Bytes of a file that arrive before they begin to be written out.
+const WRITE_OUT: usize = 8 << 20;
+
+/// Directories remembered before they are waited for.
+const MAX_TOUCHED: usize = 1000;
+
+/// Writes files out while they arrive.
+pub(super) struct Flusher {
+    files: SyncSender<File>,
+}
+
+impl Flusher {
+    /// Starts the thread, which ends when this is dropped.
+    pub(super) fn start() -> io::Result<Flusher> {
+        let (files, arriving) = sync_channel::<File>(1);
+        thread::Builder::new()
+            .name("flusher".into())
+            .spawn(move || write_out(&arriving))?;
+        Ok(Flusher { files })
+    }
+
+    /// There is much to write out of this file. If the thread is busy, it will be told again.
+    fn note(&self, file: &File) {
+        if let Ok(file) = file.try_clone() {
+            // Whoever waits for the content is told of errors, not this thread.
+            let _ = self.files.try_send(file);
+        }
+    }
+}
+
+fn write_out(arriving: &Receiver<File>) {
+    for file in arriving {
+        // The kernel keeps the error for the one who waits for the file at its end.
+        let _ = file.sync_data();
+    }
+}
+
+/// What of one arriving file has been handed to the thread.
+#[derive(Default)]
+pub(super) struct Unflushed(usize);
+
+impl Unflushed {
+    /// So many more bytes of `file` have come.
+    pub(super) fn add(&mut self, bytes: usize, file: &File, flusher: Option<&Flusher>) {
+        self.0 = self.0.saturating_add(bytes);
+        if let Some(flusher) = flusher
+            && self.0 >= WRITE_OUT
+        {
+            self.0 = 0;
+            flusher.note(file);
+        }
+    }
+}
+
+/// Directories in which names have changed, each by its root and its path there.
+#[derive(Default)]
+pub(super) struct Touched(BTreeSet<(usize, Vec<OsString>)>);
+
+impl Touched {
+    /// A name in the directory of `target` has changed, or was made together with the directories
+    /// on the way.
+    pub(super) fn note(&mut self, target: &Target) {
+        for depth in 0..=target.parents.len() {
+            let path = target.parents.get(..depth).unwrap_or_default();
+            self.0.insert((target.root, path.to_vec()));
+        }
+    }
+
+    /// So many that they should be waited for now.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= MAX_TOUCHED
+    }
+
+    /// Waits until the names in these directories are on the disk.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn sync<'a>(&mut self, root: impl Fn(usize) -> Option<&'a Dir>) -> io::Result<()> {
+        for (index, path) in std::mem::take(&mut self.0) {
+            // What was removed since needs no care.
+            if let Some(root) = root(index)
+                && let Ok(Some(dir)) = root.descend(&path)
+            {
+                dir.sync()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn much_is_written_out_and_little_is_not() {
+        let (files, arriving) = sync_channel(1);
+        let flusher = Flusher { files };
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"x").unwrap();
+        let mut unflushed = Unflushed::default();
+        unflushed.add(WRITE_OUT - 1, &file, Some(&flusher));
+        assert!(arriving.try_recv().is_err());
+        // The second finds the thread busy.
+        unflushed.add(1, &file, Some(&flusher));
+        unflushed.add(WRITE_OUT, &file, Some(&flusher));
+        unflushed.add(WRITE_OUT, &file, None);
+        assert!(arriving.try_recv().is_ok());
+        assert!(arriving.try_recv().is_err());
+        drop(Flusher::start().unwrap());
+    }
+
+    #[test]
+    fn directories_are_remembered_once_and_only_so_many() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(temp.path().join("a/b")).unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let target = |parents: &[&str]| Target {
+            root: 0,
+            parents: parents.iter().map(OsString::from).collect(),
+            entry: "f".into(),
+        };
+        let mut touched = Touched::default();
+        for _ in 0..2 {
+            touched.note(&target(&["a", "b"]));
+        }
+        touched.note(&target(&["gone"]));
+        assert_eq!(touched.0.len(), 4);
+        touched.sync(|_| Some(&dir)).unwrap();
+        assert!(touched.0.is_empty());
+        // The root is one of them.
+        for n in 1..MAX_TOUCHED {
+            assert!(!touched.is_full());
+            touched.note(&target(&[&n.to_string()]));
+        }
+        assert!(touched.is_full());
+    }
+}
