@@ -18,6 +18,9 @@ pub struct Policy {
     /// many times the robustness factor (behaviour-sender-receiver §1.2). Without meaning where
     /// the sender fixes the intervals.
     pub register_interval: u32,
+    /// Whether a receiver's standing response proxy, with one key for all sessions, speaks this
+    /// protocol. Elsewhere proxies are named with the senders they stand before.
+    pub standing_proxy: bool,
     /// How CLIENT_KEY comes.
     pub client_key: Form,
 }
@@ -39,16 +42,19 @@ impl Policy {
                 sectioning: Sectioning::Filled,
                 passes: PassStyle::LockStep,
                 register_interval: 4,
+                standing_proxy: true,
                 client_key: Form::Clear,
             },
             Version::V4 => Policy {
                 sectioning: Sectioning::Balanced,
                 passes: PassStyle::Streaming,
                 register_interval: 4,
+                standing_proxy: true,
                 client_key: Form::Clear,
             },
             Version::V5 => Policy {
                 register_interval: 5,
+                standing_proxy: false,
                 client_key: Form::Sealed,
                 ..Policy::of(Version::V4)
             },
@@ -61,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn protocol_5_differs_from_4_in_its_registration_only() {
+    fn protocol_5_differs_from_4_in_how_receivers_register_only() {
         let v4 = Policy::of(Version::V4);
         let v5 = Policy::of(Version::V5);
         assert_eq!((v4.register_interval, v5.register_interval), (4, 5));
@@ -70,6 +76,7 @@ mod tests {
         assert_eq!(
             Policy {
                 register_interval: 4,
+                standing_proxy: true,
                 client_key: Form::Clear,
                 ..v5
             },

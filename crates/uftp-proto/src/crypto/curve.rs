@@ -6,6 +6,8 @@ use std::str::FromStr;
 use openssl::ec::EcGroup;
 use openssl::nid::Nid;
 
+use crate::wire::Version;
+
 /// A named elliptic curve (wire-v4 §2.2). Protocol 5 has only the last three.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Curve(&'static Row);
@@ -128,6 +130,15 @@ impl Curve {
     /// Whether breaking it takes less than 2¹¹² steps.
     pub fn is_weak(self) -> bool {
         self.0.order_bits < 224
+    }
+
+    /// Whether keys of this curve occur in a protocol (wire-v3 §5, wire-v4 §6.3, wire-v5 §2.3).
+    pub fn is_in(self, version: Version) -> bool {
+        match version {
+            Version::V3 | Version::V3Sync => false,
+            Version::V4 => true,
+            Version::V5 => (23..=25).contains(&self.id()),
+        }
     }
 
     /// Whether this system's OpenSSL offers it.

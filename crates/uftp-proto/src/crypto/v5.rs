@@ -377,8 +377,10 @@ impl ClientAppKeys {
         &self.verify_data
     }
 
-    /// Whether a KEYINFO_ACK proves it, in constant time.
+    /// Whether a KEYINFO_ACK proves it, in constant time. Nothing on the wire says how long the
+    /// proof is; what follows it is none of it (wire-v5 §5.7).
     pub fn check_verify_data(&self, received: &[u8]) -> bool {
-        secret::same(&self.verify_data, received)
+        let proof = received.get(..self.verify_data.len());
+        proof.is_some_and(|proof| secret::same(&self.verify_data, proof))
     }
 }

@@ -332,7 +332,7 @@ impl<F: FileStore> Receiver<F> {
         if terms.controlled {
             session.report_rates(self.rng.next_u64());
         }
-        if let Some(proxy) = self.proxies.response_addr() {
+        if let Some(proxy) = self.proxies.response_addr(header.version) {
             session.answer_through(proxy);
         }
         self.sessions.insert(id, session);
@@ -371,7 +371,9 @@ impl<F: FileStore> Receiver<F> {
         let Some(info) = &announce.encryption else {
             return Ok(None);
         };
-        if self.proxies.response_addr().is_some() && self.proxies.response_keys().is_none() {
+        if self.proxies.response_addr(header.version).is_some()
+            && self.proxies.response_keys(header.version).is_none()
+        {
             return Err(Objection::Abort(
                 "Response proxy set but haven't gotten key yet",
             ));
@@ -388,7 +390,7 @@ impl<F: FileStore> Receiver<F> {
             packet,
             expected: expected.and_then(|entry| entry.fingerprint),
             proxy: None,
-            through: self.proxies.response_keys(),
+            through: self.proxies.response_keys(header.version),
         };
         let own = Own {
             uid: self.config.uid,
@@ -442,7 +444,7 @@ impl<F: FileStore> Receiver<F> {
                 header.group,
                 header.instance,
             ),
-            to: self.proxies.response_addr().unwrap_or(from),
+            to: self.proxies.response_addr(header.version).unwrap_or(from),
             reason: words.to_owned(),
         });
         Ok(())

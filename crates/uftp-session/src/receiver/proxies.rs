@@ -16,6 +16,7 @@ use crate::counters::Refusal;
 use crate::heartbeat::{self, Answered, Beats};
 use crate::letters::Letters;
 use crate::limit::Limit;
+use crate::policy::Policy;
 use crate::security::ProxyKeys;
 
 /// From one KEY_REQ to the next, while there is no answer.
@@ -66,14 +67,20 @@ impl Proxies {
         self.letters.is_empty()
     }
 
-    /// Where answers go, if not to senders.
-    pub(super) fn response_addr(&self) -> Option<SocketAddr> {
-        self.response.as_ref().map(|r| r.proxy.addr)
+    /// Where answers go in sessions of this protocol, if not to senders.
+    pub(super) fn response_addr(&self, version: Version) -> Option<SocketAddr> {
+        self.standing_for(version).map(|r| r.proxy.addr)
     }
 
-    /// The keys of the response proxy; `None` as long as they are not here.
-    pub(super) fn response_keys(&self) -> Option<&ProxyKeys> {
-        self.response.as_ref()?.keys.as_ref()
+    /// The keys of the response proxy in sessions of this protocol; `None` as long as they are
+    /// not here.
+    pub(super) fn response_keys(&self, version: Version) -> Option<&ProxyKeys> {
+        self.standing_for(version)?.keys.as_ref()
+    }
+
+    fn standing_for(&self, version: Version) -> Option<&Response> {
+        let speaks = Policy::of(version).standing_proxy;
+        self.response.as_ref().filter(|_| speaks)
     }
 
     /// Queues what is due.

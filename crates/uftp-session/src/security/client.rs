@@ -7,7 +7,7 @@ use uftp_proto::crypto::{
     Fingerprint, IvCounter, KeyExchange, KeyKind, PrivateKey, PublicKey, Sealer, SignatureType,
     Suite,
 };
-use uftp_proto::wire::{Announce, ClientKey, EncInfo, Header, KeyInfo, ProxyKey};
+use uftp_proto::wire::{Announce, ClientKey, EncInfo, Header, KeyInfo, ProxyKey, Version};
 use uftp_proto::{Uid, WireTime};
 
 use super::keyring::{Keyring, NoKey};
@@ -127,7 +127,7 @@ impl Client {
         }
         let server = PublicKey::from_blob(&info.key)
             .ok()
-            .filter(|key| suits(suite.key_exchange, key.kind()))
+            .filter(|key| suits(version, suite.key_exchange, key.kind()))
             .ok_or(BAD_SERVER_KEY)?;
         let identity = match suite.client_auth {
             false => None,
@@ -262,10 +262,11 @@ pub(super) const BAD_SIGNATURE: &str = "Signature verification failed";
 pub(super) const NO_OWN_KEY: &str = "No client key compatible with server key";
 
 /// Whether a server key of this kind goes with the key exchange.
-fn suits(exchange: KeyExchange, kind: KeyKind) -> bool {
-    match exchange {
-        KeyExchange::Rsa | KeyExchange::EcdhRsa => matches!(kind, KeyKind::Rsa { .. }),
-        KeyExchange::EcdhEcdsa => matches!(kind, KeyKind::Ec(_)),
-        KeyExchange::Ecdh => true,
+fn suits(version: Version, exchange: KeyExchange, kind: KeyKind) -> bool {
+    match (exchange, kind) {
+        (KeyExchange::EcdhEcdsa | KeyExchange::Ecdh, KeyKind::Ec(curve)) => curve.is_in(version),
+        (KeyExchange::EcdhEcdsa, KeyKind::Rsa { .. }) => false,
+        (_, KeyKind::Rsa { .. }) => true,
+        (_, KeyKind::Ec(_)) => false,
     }
 }

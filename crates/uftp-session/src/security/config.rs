@@ -56,6 +56,15 @@ impl SenderSecurity {
                 kind: identity.kind(),
             });
         }
+        let of_identity = match identity.kind() {
+            KeyKind::Ec(curve) => Some(curve),
+            KeyKind::Rsa { .. } => None,
+        };
+        let of_exchange = suite.key_exchange.is_ecdh().then_some(curve);
+        let mut curves = of_identity.into_iter().chain(of_exchange);
+        if let Some(curve) = curves.find(|curve| !curve.is_in(version)) {
+            return Err(SecurityError::Curve(curve));
+        }
         let security = SenderSecurity {
             suite,
             identity,
@@ -263,6 +272,11 @@ pub enum SecurityError {
         /// The kind of the key.
         kind: KeyKind,
     },
+    /// The protocol has no such curve.
+    #[error(
+        "the curve {0} is not in this protocol; protocol 5 has prime256v1, secp384r1 and secp521r1"
+    )]
+    Curve(Curve),
     /// The key does not fit an ANNOUNCE.
     #[error("the key ({0}) is too large for the announcement of a session; use a smaller one")]
     TooLarge(KeyKind),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use uftp_proto::crypto::{Curve, KeyKind, KeySpec, PrivateKey, SignatureType, Suite};
+use uftp_proto::crypto::{Curve, KeyExchange, KeyKind, KeySpec, PrivateKey, SignatureType, Suite};
 
 /// Most RSA keys made on demand, over the life of a receiver: announcements are free for
 /// everybody, making such a key is not.
@@ -44,7 +44,7 @@ impl Keyring {
 
     /// The key to use in a session of `suite` under a server key of `kind`. Where packets are
     /// signed one by one, all keys must be of one size; else a key like the server's comes
-    /// first, as older senders take no other (wire-v4 §8.9).
+    /// first, as older senders take no other (wire-v4 §8.9). In protocol 5 the choice is free.
     ///
     /// # Errors
     /// [`NoKey`] if there is none.
@@ -54,6 +54,13 @@ impl Keyring {
         suite: &Suite,
         kind: KeyKind,
     ) -> Result<Arc<PrivateKey>, NoKey> {
+        let kind = match suite.key_exchange {
+            KeyExchange::Ecdh => match self.own.first() {
+                Some(first) => return Ok(first.clone()),
+                None => KeyKind::Ec(Curve::DEFAULT),
+            },
+            _ => kind,
+        };
         let alike = |keys: &[Arc<PrivateKey>], kind| {
             let mut keys = keys.iter();
             keys.find(|k| k.kind() == kind).cloned()
@@ -128,7 +135,7 @@ impl Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uftp_proto::crypto::{Cipher, Hash, KeyExchange};
+    use uftp_proto::crypto::{Cipher, Hash};
 
     const SUITE: Suite = Suite {
         cipher: Cipher::Aes256Cbc,
@@ -163,6 +170,23 @@ mod tests {
         assert_eq!(pick(&SIGNED, ec("secp521r1")), None);
         assert_eq!(pick(&SIGNED, KeyKind::Rsa { bits: 2048 }), None);
         assert_eq!(pick(&SUITE, KeyKind::Rsa { bits: 2048 }), Some(rsa.kind()));
+    }
+
+    #[test]
+    fn protocol_5_leaves_the_choice_to_us() {
+        const FREE: Suite = Suite {
+            key_exchange: KeyExchange::Ecdh,
+            ..SUITE
+        };
+        let now = Instant::now();
+        let rsa = Arc::new(PrivateKey::generate(KeySpec::Rsa(1024)).unwrap());
+        let p256 = Arc::new(PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap());
+        let mut ring = Keyring::new(vec![rsa.clone(), p256.clone()]);
+        let chosen = ring.fitting(now, &FREE, p256.kind()).unwrap();
+        assert!(Arc::ptr_eq(&chosen, &rsa), "the first");
+        let mut ring = Keyring::new(Vec::new());
+        let made = ring.fitting(now, &FREE, rsa.kind()).unwrap();
+        assert_eq!(made.kind(), p256.kind());
     }
 
     #[test]

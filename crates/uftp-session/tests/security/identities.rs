@@ -152,6 +152,7 @@ fn an_impostor_does_not_keep_the_real_one_out() {
     for suite in [
         with_auth(Cipher::Aes256Gcm, KeyExchange::EcdhEcdsa),
         suite(Cipher::Aes256Gcm, Hash::Sha256, KeyExchange::Rsa),
+        suite(Cipher::Aes256Gcm, Hash::Sha256, KeyExchange::Ecdh),
     ] {
         // What an impostor says in another world is good REGISTER and CLIENT_KEY, but for other
         // secrets.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // these are tests
 
 mod attacks;
+mod generation_five;
 mod identities;
 mod pair;
 mod scene;

@@ -19,7 +19,7 @@ use uftp_sim::scenario::{receiver_addr, receiver_uid, sender_config};
 use uftp_sim::source::MemSource;
 use uftp_sim::store::MemStore;
 
-use super::scene::{keys_for, security};
+use super::scene::{keys_for, security, version};
 
 /// Which machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +45,7 @@ impl Pair {
     pub(crate) fn new(suite: Suite, items: Vec<SendItem>) -> Pair {
         let now = Instant::now();
         let mut config = sender_config(0);
+        config.version = version(&suite);
         config.security = Some(security(suite));
         let clock = Clock::new(now, WireTime(1_700_000_000_000_000));
         let rng = |n| StdRng::seed_from_u64(n);

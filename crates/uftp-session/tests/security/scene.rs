@@ -52,15 +52,25 @@ pub(crate) fn suite(cipher: Cipher, hash: Hash, key_exchange: KeyExchange) -> Su
     }
 }
 
+/// The protocol that has this key exchange; where both have it, 4.
+pub(crate) fn version(suite: &Suite) -> Version {
+    match suite.key_exchange {
+        KeyExchange::Ecdh => Version::V5,
+        _ => Version::V4,
+    }
+}
+
 pub(crate) fn security(suite: Suite) -> SenderSecurity {
     let server = keys_for(suite.key_exchange).server.clone();
-    SenderSecurity::new(Version::V4, suite, server, Curve::DEFAULT).unwrap()
+    SenderSecurity::new(version(&suite), suite, server, Curve::DEFAULT).unwrap()
 }
 
 /// One small file to so many receivers, encrypted; each receiver has a key of its own.
 pub(crate) fn scene(seed: u64, receivers: usize, suite: Suite) -> Scenario {
-    let mut scenario = Scenario::new(seed, receivers, [file("file", 5000)])
-        .configure(|c| c.security = Some(security(suite)));
+    let mut scenario = Scenario::new(seed, receivers, [file("file", 5000)]).configure(|c| {
+        c.version = version(&suite);
+        c.security = Some(security(suite));
+    });
     let keys = &keys_for(suite.key_exchange).clients;
     scenario.securities = keys
         .iter()

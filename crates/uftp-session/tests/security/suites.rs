@@ -25,7 +25,7 @@ fn ciphers() -> impl Iterator<Item = Cipher> {
     Cipher::ALL.into_iter().filter(there)
 }
 
-fn assert_covered(stage: &Stage) {
+pub(crate) fn assert_covered(stage: &Stage) {
     stage.assert_all_whole();
     let sent = stage.world.sent(stage.sender);
     for f in [Function::FileInfo, Function::FileSeg, Function::Done] {

@@ -105,8 +105,9 @@ impl Client {
         pc: ProxyContext,
         own: Own<'_>,
     ) -> Result<(), &'static str> {
-        let KeyKind::Ec(curve) = theirs.kind() else {
-            return Err(BAD_DH_KEY);
+        let curve = match theirs.kind() {
+            KeyKind::Ec(curve) if curve.is_in(VERSION) => curve,
+            _ => return Err(BAD_DH_KEY),
         };
         let ours = own.secrets.ephemeral(curve).map_err(|_| BAD_DH_KEY)?;
         let premaster = Premaster::agree(&ours, theirs).map_err(|_| BAD_DH_KEY)?;

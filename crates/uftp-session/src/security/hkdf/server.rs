@@ -8,7 +8,8 @@ use uftp_proto::crypto::v5::{
     ProxyContext, ServerContext, key_info_context,
 };
 use uftp_proto::crypto::{
-    self, CipherError, KeySpec, Opener, PrivateKey, PublicKey, Sealer, SelfSignError, Suite,
+    self, CipherError, KeyKind, KeySpec, Opener, PrivateKey, PublicKey, Sealer, SelfSignError,
+    Suite,
 };
 use uftp_proto::wire::{self, ClientKey, EncInfo, Function, KeyInfoAck, Message, Register};
 
@@ -129,8 +130,11 @@ impl Schedule for Announcer {
         self.suite.client_auth
     }
 
-    fn takes(&self, _: &PublicKey) -> bool {
-        true
+    fn takes(&self, key: &PublicKey) -> bool {
+        match key.kind() {
+            KeyKind::Rsa { .. } => true,
+            KeyKind::Ec(curve) => curve.is_in(self.session.version),
+        }
     }
 
     fn handshake(&self, uid: Uid, register: &Register) -> Result<Handshake, Refusal> {
