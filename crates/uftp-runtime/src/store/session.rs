@@ -86,11 +86,6 @@ impl DiskSession {
         if file.file_type == FileType::FREESPACE {
             return Ok(self.free_space());
         }
-        if self.is_restart_of_sync() {
-            return Ok(Offer::Abort(
-                "Sync mode and restart mode incompatible".into(),
-            ));
-        }
         let target = name::resolve(&file.name, &self.roots_for_absolute_names())?;
         self.stage()?;
         match file.file_type {
@@ -100,11 +95,6 @@ impl DiskSession {
             FileType::DELETE => self.delete(&target),
             _ => Ok(Offer::Abort("Invalid file type".into())),
         }
-    }
-
-    /// Files of an interrupted session are no state of the destination to compare with.
-    fn is_restart_of_sync(&self) -> bool {
-        self.place.temp.is_some() && self.info.sync && self.info.instance.0 > 0
     }
 
     /// Directories that absolute names may lie in: none while files go elsewhere first.

@@ -300,6 +300,12 @@ impl<F: FileStore> Receiver<F> {
             Err(Objection::Ignore(refusal)) => return Err(refusal),
             Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
         };
+        let sync = announce.flags.contains(AnnounceFlags::SYNC);
+        if sync && self.store.resumes() && header.instance.0 > 0 {
+            // What an earlier run left is no state of the destination to compare with.
+            let words = "Sync mode and restart mode incompatible";
+            return self.refuse(now, from, header, words);
+        }
         if self.sessions.len() >= self.config.max_sessions {
             tracing::debug!(group = %header.group, "too many sessions, announcement ignored");
             return Err(Refusal::Limit);
@@ -317,7 +323,7 @@ impl<F: FileStore> Receiver<F> {
             instance: header.instance,
             server: header.src,
             server_addr: from,
-            sync: announce.flags.contains(AnnounceFlags::SYNC),
+            sync,
             preview: announce.flags.contains(AnnounceFlags::SYNC_PREVIEW),
         };
         let id = SessionId {

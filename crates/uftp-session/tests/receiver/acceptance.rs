@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use uftp_proto::wire::{Announce, EncInfo, Header, Message, Pace, Register};
+use uftp_proto::wire::{Announce, AnnounceFlags, EncInfo, Header, Message, Pace, Register};
 use uftp_proto::{GroupId, Instance, Uid, WireTime};
 use uftp_session::Refusal;
 use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind as Kind};
@@ -142,6 +142,28 @@ fn plain_sessions_may_be_forbidden() {
     bench.hear(&mut script, |s| s.announce(&[Uid(9)]));
     assert_eq!(bench.said(), [""; 0], "not our business");
     assert!(bench.receiver.is_idle());
+}
+
+/// What an earlier run left in the temp directory is nothing to synchronise with.
+#[test]
+fn a_resumed_session_does_not_synchronise() {
+    let refused = "ABORT Sync mode and restart mode incompatible";
+    for (resumes, instance, answer) in [
+        (true, 1, refused),
+        (true, 0, "REGISTER"),
+        (false, 1, "REGISTER"),
+    ] {
+        let mut bench = Bench::new();
+        bench.store.change(|store| store.resumes = resumes);
+        let mut script = Script {
+            instance: Instance(instance),
+            ..Script::default()
+        };
+        let mut announce = script.announcement(&[ME]);
+        announce.flags |= AnnounceFlags::SYNC;
+        bench.hear(&mut script, |s| s.packet(&Message::Announce(announce)));
+        assert_eq!(bench.said(), [answer]);
+    }
 }
 
 #[test]

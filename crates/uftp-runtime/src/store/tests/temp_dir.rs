@@ -175,12 +175,6 @@ fn deletion_and_sync_look_at_the_temp_directory_only() {
         (staged.temp_entries(), staged.world.read("f")),
         (vec![], b"old".to_vec())
     );
-
-    let mut resumed = staged.session(|info| (info.sync, info.instance) = (true, Instance(1)));
-    assert_eq!(
-        resumed.offer(&file("f")),
-        Offer::Abort("Sync mode and restart mode incompatible".into())
-    );
 }
 
 #[test]
