@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use uftp_net::Socket;
 use uftp_session::Clock;
-use uftp_session::sender::{ClientEntry, Outcome, Rate, Sender, SenderEvent};
+use uftp_session::sender::{ClientEntry, Outcome, Rate, Sender, SenderEvent, SyncMode};
 
 use crate::common;
 use crate::driver::{Control, Driver, Tally, Watcher};
@@ -62,6 +62,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let display = Display::new(&args, shared.clone(), sink.clone());
     let status = StatusOut::open(args.status_file.as_deref(), &sink)?;
     let stamped = args.wants_timestamps();
+    let verbosity = args.log.log_level;
     let job = args.validate(&mut rng).await?;
     let socket = common::bind(&job.socket)?;
     let mut signals = Signals::catch(false)
@@ -74,14 +75,19 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     };
     introduce(&job, tag, stamped);
 
+    let status = SenderStatus::new(status);
+    let status = match (job.config.sync, job.config.rate) {
+        (SyncMode::Preview, Rate::Fixed(rate)) => status.previewing(rate),
+        _ => status,
+    };
     let files = job.restartable.then(|| job.files.clone());
     let source = DiskSource::new(job.files, job.source, Some(tag));
     let clock = Clock::new(now, common::wall_clock());
     let machine = Sender::new(job.config, source, clock, rng, now);
     let (end, ended) = oneshot::channel();
     let watcher = SendWatcher {
-        story: SenderStory::new(group, instance),
-        status: SenderStatus::new(status),
+        story: SenderStory::new(group, instance, verbosity),
+        status,
         progress: display.is_some().then(|| Reporter::new(shared, now)),
         end: Some(end),
     };
@@ -244,8 +250,8 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
         _socket: &Socket,
         event: SenderEvent,
     ) {
-        self.story.event(&event, |uid| machine.client_name(uid));
         self.status.event(&event, |uid| machine.client_name(uid));
+        self.story.event(&event, |uid| machine.client_name(uid));
         if let SenderEvent::Finished(outcome) = event
             && let Some(waiting) = self.end.take()
         {

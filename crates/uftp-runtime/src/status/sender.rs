@@ -13,9 +13,11 @@ use crate::story::speed;
 /// Status lines of a sender.
 pub struct SenderStatus {
     out: StatusOut,
-    /// In the order in which they first appear in results.
+    /// In the order in which they were first told of.
     clients: Vec<Totals>,
     index: HashMap<Uid, usize>,
+    /// Bytes per second that are told of all items, which are only previewed.
+    preview: Option<u64>,
 }
 
 /// What one receiver has taken.
@@ -35,7 +37,15 @@ impl SenderStatus {
             out,
             clients: Vec::new(),
             index: HashMap::new(),
+            preview: None,
         }
+    }
+
+    /// Nothing is really sent (`-Z`): the rate it would be sent at, in bytes per second, is told.
+    #[must_use]
+    pub fn previewing(mut self, rate: u64) -> Self {
+        self.preview = Some(rate);
+        self
     }
 
     /// Writes what an event means; `name` says what the operator calls a client.
@@ -45,7 +55,14 @@ impl SenderStatus {
         }
         let name = |uid| printable(name(uid).as_bytes());
         match event {
-            SenderEvent::Connect { client, connected } => {
+            SenderEvent::Connect {
+                client,
+                proxy,
+                connected,
+            } => {
+                if !proxy {
+                    self.totals(*client);
+                }
                 let word = if *connected { "success" } else { "failed" };
                 let line = format!("CONNECT;{word};{}", name(*client));
                 self.out.write_line(line);
@@ -61,22 +78,37 @@ impl SenderStatus {
                     "HSTATS;target;copy;overwrite;skip;totalMB;time;speedKB/s".to_owned(),
                 );
                 for totals in &self.clients {
-                    self.out.write_line(totals.line(&name(totals.client)));
+                    let speed = self.speed(totals.bytes, totals.time);
+                    self.out
+                        .write_line(totals.line(&name(totals.client), &speed));
                 }
             }
             _ => {}
         }
     }
 
-    fn result(&mut self, item: &SendItem, report: &FileReport, client: String) {
-        let at = *self.index.entry(report.client).or_insert_with(|| {
-            self.clients.push(Totals::new(report.client));
+    fn speed(&self, bytes: u64, time: Duration) -> String {
+        let speed = match self.preview {
+            Some(rate) => speed(rate, 1.0),
+            None => speed(bytes, time.as_secs_f64()),
+        };
+        format!("{speed:.2}KB/s")
+    }
+
+    /// What this receiver has taken so far.
+    fn totals(&mut self, client: Uid) -> Option<&mut Totals> {
+        let at = *self.index.entry(client).or_insert_with(|| {
+            self.clients.push(Totals::new(client));
             self.clients.len() - 1
         });
-        if let Some(totals) = self.clients.get_mut(at) {
+        self.clients.get_mut(at)
+    }
+
+    fn result(&mut self, item: &SendItem, report: &FileReport, client: String) {
+        if let Some(totals) = self.totals(report.client) {
             totals.add(item.size, report);
         }
-        let rate = || format!("{:.2}KB/s", speed(item.size, report.elapsed.as_secs_f64()));
+        let rate = || self.speed(item.size, report.elapsed);
         let (word, rate) = match report.outcome {
             FileOutcome::Mute => ("mute", String::new()),
             FileOutcome::Lost => ("lost", String::new()),
@@ -127,15 +159,14 @@ impl Totals {
         self.time = self.time.saturating_add(report.elapsed);
     }
 
-    fn line(&self, name: &str) -> String {
+    fn line(&self, name: &str, speed: &str) -> String {
         let seconds = self.time.as_secs_f64();
         format!(
-            "STATS;{name};{};{};{};{}MB;{seconds:.3};{:.2}KB/s",
+            "STATS;{name};{};{};{};{}MB;{seconds:.3};{speed}",
             self.copied,
             self.overwritten,
             self.skipped,
             self.bytes / 1_048_576,
-            speed(self.bytes, seconds),
         )
     }
 }

@@ -55,14 +55,29 @@ fn a_sender_writes_the_lines_scripts_know() {
     let mut free = report(1, completed(CompleteStatus::NORMAL), 0);
     free.free_space = Some(12345);
     for event in [
-        SenderEvent::AnnounceSent { attempt: 1 },
+        SenderEvent::AnnounceSent {
+            attempt: 1,
+            part: None,
+        },
         SenderEvent::Connect {
             client: Uid(1),
+            proxy: false,
             connected: true,
         },
         SenderEvent::Connect {
             client: Uid(2),
+            proxy: false,
             connected: false,
+        },
+        SenderEvent::Connect {
+            client: Uid(7),
+            proxy: true,
+            connected: true,
+        },
+        SenderEvent::Connect {
+            client: Uid(8),
+            proxy: false,
+            connected: true,
         },
         finished(
             item("a;b\nc", 100_000),
@@ -92,6 +107,8 @@ fn a_sender_writes_the_lines_scripts_know() {
         written(),
         "CONNECT;success;0x00000001\n\
          CONNECT;failed;host?2\n\
+         CONNECT;success;0x00000007\n\
+         CONNECT;success;0x00000008\n\
          RESULT;0x00000001;a;b?c;97KB;copy;9765.62KB/s\n\
          RESULT;host?2;a;b?c;97KB;mute;\n\
          RESULT;0x00000003;a;b?c;97KB;rejected;\n\
@@ -105,6 +122,7 @@ fn a_sender_writes_the_lines_scripts_know() {
          HSTATS;target;copy;overwrite;skip;totalMB;time;speedKB/s\n\
          STATS;0x00000001;2;1;0;3MB;2.010;1576.94KB/s\n\
          STATS;host?2;0;0;0;0MB;0.000;0.00KB/s\n\
+         STATS;0x00000008;0;0;0;0MB;0.000;0.00KB/s\n\
          STATS;0x00000003;0;0;1;0MB;0.000;0.00KB/s\n\
          STATS;0x00000004;0;0;0;0MB;0.000;0.00KB/s\n\
          STATS;0x00000005;0;0;0;0MB;0.000;0.00KB/s\n"

@@ -90,6 +90,9 @@ impl ReceiverStory {
                     CompleteStatus::SKIPPED => say(2, format_args!("Skipping {name}")),
                     _ if *file_type == FileType::REGULAR => {
                         say(2, format_args!("File transfer complete"));
+                        // The words for it; they come once it is in its place.
+                        say(2, format_args!("starting file close"));
+                        say(2, format_args!("done file close"));
                     }
                     _ => {
                         say(2, format_args!("Name of file to receive: {name}"));

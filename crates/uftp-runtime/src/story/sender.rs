@@ -12,13 +12,15 @@ pub struct SenderStory {
     tag: Tag,
     /// Receivers that failed, with the last word on each.
     failed: BTreeMap<Uid, &'static str>,
+    /// The log shows the status of each file, and so who failed.
+    shows_status: bool,
     /// It was said how keys of old receivers must be.
     keys_explained: bool,
 }
 
 impl SenderStory {
-    /// The story of one session.
-    pub fn new(group: GroupId, instance: Instance) -> Self {
+    /// The story of one session, for a log that shows what is up to `verbosity`.
+    pub fn new(group: GroupId, instance: Instance, verbosity: Verbosity) -> Self {
         SenderStory {
             tag: Tag {
                 group,
@@ -26,6 +28,7 @@ impl SenderStory {
                 file: FileId::SESSION,
             },
             failed: BTreeMap::new(),
+            shows_status: verbosity >= STATUS,
             keys_explained: false,
         }
     }
@@ -34,7 +37,16 @@ impl SenderStory {
     pub fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
         use SenderEvent as E;
         match event {
-            E::AnnounceSent { attempt } => self.say(2, format_args!("Sending ANNOUNCE {attempt}")),
+            E::AnnounceSent {
+                attempt,
+                part: None,
+            } => self.say(2, format_args!("Sending ANNOUNCE {attempt}")),
+            E::AnnounceSent {
+                attempt,
+                part: Some(part),
+            } => self.say(2, format_args!("Sending ANNOUNCE {attempt}.{part}")),
+            E::LateRegisters => self.say(2, format_args!("Late registers:")),
+            E::LateCompletions => self.say(2, format_args!("Late completions:")),
             E::Registered { client, proxy, .. } => match proxy {
                 None => self.say(
                     2,
@@ -64,12 +76,14 @@ impl SenderStory {
             }
             E::KeyInfoAcked { client } => {
                 let name = name(*client);
-                self.say(2, format_args!("Received KEYINFO_ACK from client {name}"));
+                self.say(2, format_args!("Received KEYINFO_ACK from {name}"));
             }
             E::RegConfSent { attempt, part } => {
                 self.say(2, format_args!("Sending REG_CONF {attempt}.{part}"));
             }
-            E::Connect { client, connected } => {
+            E::Connect {
+                client, connected, ..
+            } => {
                 if !connected {
                     self.say(3, format_args!("{} did not register", name(*client)));
                 }
@@ -251,7 +265,7 @@ impl SenderStory {
         results: &[FileReport],
         name: impl Fn(Uid) -> String,
     ) {
-        self.say(2, format_args!("Transfer status:"));
+        self.say(STATUS, format_args!("Transfer status:"));
         for report in results {
             let status = match report.outcome {
                 FileOutcome::Mute => "Mute".to_owned(),
@@ -272,7 +286,7 @@ impl SenderStory {
                 self.failed.insert(report.client, word);
             }
             let host = name(report.client);
-            self.say(2, format_args!("Host: {host:<15}  Status: {status}"));
+            self.say(STATUS, format_args!("Host: {host:<15}  Status: {status}"));
             if let Some(free) = report.free_space {
                 self.say(2, format_args!("  Free space on host: {free} bytes"));
             }
@@ -300,8 +314,10 @@ impl SenderStory {
                 self.say(0, format_args!("Aborting all clients"));
             }
         }
-        for (client, word) in &self.failed {
-            self.say(0, format_args!("{:<15} {word}", name(*client)));
+        if !self.shows_status {
+            for (client, word) in &self.failed {
+                self.say(0, format_args!("{:<15} {word}", name(*client)));
+            }
         }
     }
 
@@ -309,6 +325,9 @@ impl SenderStory {
         log::line(verbosity, Some(self.tag), text);
     }
 }
+
+/// From here on the log shows the status of each file.
+const STATUS: Verbosity = 2;
 
 /// How a receiver of 4.x says that it has no key of the size or curve of the sender's.
 const NO_COMPATIBLE_KEY: &str = "No client key compatible with server key";

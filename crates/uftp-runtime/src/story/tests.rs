@@ -19,7 +19,7 @@ fn logged(verbosity: Verbosity, f: impl FnOnce()) -> String {
 
 fn sender(verbosity: Verbosity, events: Vec<SenderEvent>) -> String {
     logged(verbosity, || {
-        let mut story = SenderStory::new(GroupId(1), Instance(0));
+        let mut story = SenderStory::new(GroupId(1), Instance(0), verbosity);
         for event in &events {
             story.event(event, |uid| match uid {
                 Uid(1) => "127.0.0.1".to_owned(),
@@ -67,7 +67,7 @@ fn report(client: u32, outcome: FileOutcome) -> FileReport {
     }
 }
 
-/// Line for line what `uftp` 4.10.2 said of such a session, but for the numbering of messages.
+/// Line for line what `uftp` 4.10.2 said of such a session.
 #[test]
 fn a_transfer_is_told_in_the_words_that_wrappers_know() {
     let client = Uid(1);
@@ -78,13 +78,17 @@ fn a_transfer_is_told_in_the_words_that_wrappers_know() {
     let told = sender(
         2,
         vec![
-            SenderEvent::AnnounceSent { attempt },
+            SenderEvent::AnnounceSent {
+                attempt,
+                part: Some(part),
+            },
             SenderEvent::Registered {
                 client,
                 proxy: None,
                 again: false,
             },
-            SenderEvent::RegConfSent { attempt, part },
+            SenderEvent::LateRegisters,
+            SenderEvent::RegConfSent { attempt: 2, part },
             SenderEvent::FileStarted {
                 file,
                 item: item.clone(),
@@ -131,14 +135,16 @@ fn a_transfer_is_told_in_the_words_that_wrappers_know() {
                 ],
             },
             SenderEvent::Finishing,
-            SenderEvent::DoneConfSent { attempt, part },
+            SenderEvent::LateCompletions,
+            SenderEvent::DoneConfSent { attempt: 2, part },
             SenderEvent::Finished(Outcome::Success),
         ],
     );
     let want = "\
-Sending ANNOUNCE 1
+Sending ANNOUNCE 1.1
 Received REGISTER from client 127.0.0.1
-Sending REG_CONF 1.1
+Late registers:
+Sending REG_CONF 2.1
 ----- t/f -----
 File ID: 0001  Name: t/f
   sending as: new
@@ -164,13 +170,35 @@ Total elapsed time: 0.002 seconds
 Overall throughput: 1840.26 KB/s
 -----------------------------
 Finishing group
-Sending DONE_CONF 1.1
+Late completions:
+Sending DONE_CONF 2.1
 Group complete
-0x00000006      Lost connection
-0x00000007      Aborted
-0x00000009      Mute
 ";
     assert_eq!(told, want);
+}
+
+/// Below the level of the story it ends with those who failed.
+#[test]
+fn a_silent_log_names_who_failed() {
+    let file = FileId(1);
+    let events = vec![
+        SenderEvent::FileFinished {
+            file,
+            item: item("f", "f", FileType::REGULAR, 1),
+            elapsed: Duration::ZERO,
+            results: vec![
+                report(1, FileOutcome::Completed(CompleteStatus::NORMAL)),
+                report(9, FileOutcome::Mute),
+                report(6, FileOutcome::Lost),
+                report(7, FileOutcome::Aborted),
+            ],
+        },
+        SenderEvent::Finished(Outcome::Success),
+    ];
+    let failed = "0x00000006      Lost connection\n0x00000007      Aborted\n0x00000009      Mute\n";
+    assert_eq!(sender(0, events.clone()), failed);
+    assert_eq!(sender(1, events.clone()), failed);
+    assert!(!sender(2, events).contains(failed));
 }
 
 #[test]
@@ -294,6 +322,8 @@ FILEINFO_ACK sent
 Got DONE message for section 0
 Sent 1 NAKs for section 0
 File transfer complete
+starting file close
+done file close
 COMPLETE sent
 Name of file to receive: f?
 Empty directory created

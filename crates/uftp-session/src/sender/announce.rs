@@ -21,8 +21,6 @@ pub(super) struct Announcing {
     stage: Stage,
     /// ANNOUNCE cycle, from 1.
     attempt: u32,
-    /// REG_CONF repetitions.
-    confirmations: u32,
     /// KEYINFO repetitions.
     key_infos: u32,
     /// The cycle was cut short once, so that those who wait for keys do not wait for nobody.
@@ -44,7 +42,6 @@ impl Announcing {
         let mut phase = Announcing {
             stage: Stage::Calling,
             attempt: 0,
-            confirmations: 0,
             key_infos: 0,
             hurried: false,
             timer: None,
@@ -91,6 +88,7 @@ impl Announcing {
             Stage::Calling if everybody_is_in(s) => {
                 s.update_grtt(Decay::FirstFree);
                 self.stage = Stage::Lingering(now + s.cycle() * s.robust());
+                s.events.push_back(SenderEvent::LateRegisters);
                 self.confirm(s);
                 Next::Stay
             }
@@ -125,11 +123,15 @@ impl Announcing {
         s.send_list(ListMessage::Announce, self.attempt);
     }
 
-    /// Tells the newly registered that they are known.
+    /// Tells the newly registered that they are known. What is sent while lingering counts for the
+    /// cycle after the last.
     fn confirm(&mut self, s: &mut Session) {
-        self.confirmations += 1;
+        let attempt = match self.stage {
+            Stage::Calling => self.attempt,
+            Stage::Lingering(_) => self.attempt + 1,
+        };
         self.timer = None;
-        s.send_list(ListMessage::RegConf, self.confirmations);
+        s.send_list(ListMessage::RegConf, attempt);
     }
 
     /// Sends keys to those who wait for them.
@@ -323,6 +325,7 @@ pub(super) fn find_or_add(s: &mut Session, uid: Uid) -> Option<usize> {
 fn report_connections(s: &mut Session, connected: impl Fn(State) -> bool) {
     let report = |client: &super::clients::Client| SenderEvent::Connect {
         client: client.uid,
+        proxy: client.proxy,
         connected: connected(client.state()),
     };
     s.events.extend(s.clients.iter().map(report));

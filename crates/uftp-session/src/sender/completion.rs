@@ -20,8 +20,6 @@ pub(super) struct Closing {
     stage: Stage,
     /// DONE cycle, from 1.
     attempt: u32,
-    /// DONE_CONF repetitions.
-    confirmations: u32,
     timer: Option<Instant>,
 }
 
@@ -45,7 +43,6 @@ impl Closing {
         let mut phase = Closing {
             stage: Stage::Asking,
             attempt: 0,
-            confirmations: 0,
             timer: None,
         };
         phase.ask(s);
@@ -107,6 +104,7 @@ impl Closing {
                 s.update_grtt(Decay::Gradual);
                 s.lists.clear();
                 self.stage = Stage::Lingering(now + s.cycle() * s.robust());
+                s.events.push_back(SenderEvent::LateCompletions);
                 self.confirm(s);
             }
             Stage::Asking if until(self.timer, now) => {
@@ -149,10 +147,14 @@ impl Closing {
         s.send_list(done, self.attempt);
     }
 
-    /// Tells those who have finished that it is known.
+    /// Tells those who have finished that it is known. What is sent when nobody is asked any more
+    /// counts for the cycle after the last.
     fn confirm(&mut self, s: &mut Session) {
-        self.confirmations += 1;
+        let attempt = match self.stage {
+            Stage::Asking => self.attempt,
+            Stage::Lingering(_) | Stage::Leaving => self.attempt + 1,
+        };
         self.timer = None;
-        s.send_list(ListMessage::DoneConf, self.confirmations);
+        s.send_list(ListMessage::DoneConf, attempt);
     }
 }

@@ -13,6 +13,8 @@ pub enum SenderEvent {
     AnnounceSent {
         /// From 1 to the robustness factor.
         attempt: u32,
+        /// Datagram of the list, from 1; `None` for the one that admits anybody.
+        part: Option<u32>,
     },
     /// A REGISTER arrived.
     Registered {
@@ -50,15 +52,19 @@ pub enum SenderEvent {
     },
     /// Part `part` (from 1) of REG_CONF number `attempt` went out.
     RegConfSent {
-        /// Repetition, from 1.
+        /// The cycle of ANNOUNCE that it belongs to.
         attempt: u32,
         /// Datagram of the list, from 1.
         part: u32,
     },
+    /// All destinations of the list are there; the last they may have to repeat is waited for.
+    LateRegisters,
     /// The announce phase is over for this destination, proxies included.
     Connect {
         /// Who.
         client: Uid,
+        /// It answers for others and receives nothing itself.
+        proxy: bool,
         /// Whether it takes part.
         connected: bool,
     },
@@ -154,9 +160,11 @@ pub enum SenderEvent {
         /// How.
         status: CompleteStatus,
     },
+    /// All receivers have answered the last DONE; what they may have to repeat is waited for.
+    LateCompletions,
     /// Part `part` (from 1) of DONE_CONF number `attempt` went out.
     DoneConfSent {
-        /// Repetition, from 1.
+        /// The cycle of DONE that it belongs to.
         attempt: u32,
         /// Datagram of the list, from 1.
         part: u32,

@@ -124,8 +124,8 @@ pub(super) fn transmit(session: &mut Session, now: Instant, batch: &mut Batch) -
         next,
         ..run
     };
-    let event = run.message.event(run.attempt, run.part);
-    session.events.extend(event);
+    let event = run.message.event(session, run.attempt, run.part);
+    session.events.push_back(event);
     if choose(session, &run, 1).0.is_empty() {
         return true;
     }
@@ -244,19 +244,21 @@ impl ListMessage {
         }
     }
 
-    fn event(&self, attempt: u32, part: u32) -> Option<SenderEvent> {
+    fn event(&self, session: &Session, attempt: u32, part: u32) -> SenderEvent {
         match self {
-            ListMessage::Announce if part > 1 => None,
-            ListMessage::Announce => Some(SenderEvent::AnnounceSent { attempt }),
-            ListMessage::KeyInfo => Some(SenderEvent::KeyInfoSent { attempt, part }),
-            ListMessage::RegConf => Some(SenderEvent::RegConfSent { attempt, part }),
-            ListMessage::FileInfo(_) => Some(SenderEvent::FileInfoSent { attempt, part }),
-            ListMessage::Done { file, .. } => Some(SenderEvent::DoneSent {
+            ListMessage::Announce => SenderEvent::AnnounceSent {
+                attempt,
+                part: (!session.is_open()).then_some(part),
+            },
+            ListMessage::KeyInfo => SenderEvent::KeyInfoSent { attempt, part },
+            ListMessage::RegConf => SenderEvent::RegConfSent { attempt, part },
+            ListMessage::FileInfo(_) => SenderEvent::FileInfoSent { attempt, part },
+            ListMessage::Done { file, .. } => SenderEvent::DoneSent {
                 file: *file,
                 attempt,
                 part,
-            }),
-            ListMessage::DoneConf => Some(SenderEvent::DoneConfSent { attempt, part }),
+            },
+            ListMessage::DoneConf => SenderEvent::DoneConfSent { attempt, part },
         }
     }
 }

@@ -106,7 +106,9 @@ fn waits_all_cycles_for_one_that_is_missing() {
         .events
         .iter()
         .filter_map(|event| match event {
-            SenderEvent::Connect { client, connected } => Some((client.0, *connected)),
+            SenderEvent::Connect {
+                client, connected, ..
+            } => Some((client.0, *connected)),
             _ => None,
         })
         .collect();

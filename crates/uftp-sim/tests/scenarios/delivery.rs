@@ -169,7 +169,9 @@ fn absent_receivers_are_mute() {
     stage.assert_whole(0);
     stage.assert_whole(2);
     let connects = stage.sender().events().filter_map(|e| match e {
-        SenderEvent::Connect { client, connected } => Some((*client, *connected)),
+        SenderEvent::Connect {
+            client, connected, ..
+        } => Some((*client, *connected)),
         _ => None,
     });
     let connects: Vec<_> = connects.collect();
