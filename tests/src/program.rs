@@ -52,13 +52,26 @@ impl Program {
     ///
     /// # Errors
     /// When the log cannot be made or the program not be started.
-    pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+    pub fn start(name: &str, command: Command, log: &Path) -> Result<Self> {
+        Self::start_with_input(name, command, log, Stdio::null())
+    }
+
+    /// As [`Program::start`], with this standard input.
+    ///
+    /// # Errors
+    /// As [`Program::start`].
+    pub fn start_with_input(
+        name: &str,
+        mut command: Command,
+        log: &Path,
+        input: Stdio,
+    ) -> Result<Self> {
         let out = File::create(log)
             .map_err(|error| Failure::io(format!("creating {}", log.display()), error))?;
         let err = out
             .try_clone()
             .map_err(|error| Failure::io(format!("sharing {}", log.display()), error))?;
-        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        command.stdin(input).stdout(out).stderr(err);
         Self::start_as_is(name, command, log)
     }
 

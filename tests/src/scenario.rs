@@ -75,6 +75,8 @@ impl World {
             args: Vec::new(),
             environment: Vec::new(),
             files: Vec::new(),
+            current_dir: None,
+            stdin: None,
         }
     }
 }
@@ -272,6 +274,8 @@ pub struct SenderSetup<'w> {
     args: Vec<String>,
     environment: Vec<(String, PathBuf)>,
     files: Vec<PathBuf>,
+    current_dir: Option<PathBuf>,
+    stdin: Option<PathBuf>,
 }
 
 /// A running sender.
@@ -352,6 +356,20 @@ impl SenderSetup<'_> {
         self
     }
 
+    /// Runs it in this directory, from which names among the options and files are meant.
+    #[must_use]
+    pub fn current_dir(mut self, dir: &Path) -> Self {
+        self.current_dir = Some(dir.to_owned());
+        self
+    }
+
+    /// Lets it read this file as its standard input.
+    #[must_use]
+    pub fn stdin(mut self, file: &Path) -> Self {
+        self.stdin = Some(file.to_owned());
+        self
+    }
+
     /// Adds a file or directory to send.
     #[must_use]
     pub fn file(mut self, file: &Path) -> Self {
@@ -406,7 +424,14 @@ impl SenderSetup<'_> {
             .args(&self.files)
             .env_remove("UFTP_PROTOCOL")
             .envs(self.environment);
-        let program = Program::start(&name, command, &world.log_path(&name))?;
+        if let Some(dir) = self.current_dir {
+            command.current_dir(dir);
+        }
+        let input = self.stdin.as_deref().unwrap_or(Path::new("/dev/null"));
+        let input = fs::File::open(input)
+            .map_err(|error| Failure::io(format!("opening {}", input.display()), error))?;
+        let log = world.log_path(&name);
+        let program = Program::start_with_input(&name, command, &log, input.into())?;
         Ok(Sender { program, status })
     }
 

@@ -105,6 +105,21 @@ impl World {
         Ok(dir)
     }
 
+    /// The words of a command line, in which `DIR/name` stands for the directory `name` of this world,
+    /// which is made.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn words_with_dirs(&self, words: &[&str]) -> Result<Vec<String>> {
+        words
+            .iter()
+            .map(|word| match word.strip_prefix("DIR/") {
+                Some(name) => self.make_dir(name).map(|dir| dir.display().to_string()),
+                None => Ok((*word).to_owned()),
+            })
+            .collect()
+    }
+
     /// The address of `host`.
     pub fn address(&self, host: HostId, family: Family) -> IpAddr {
         match family {
@@ -195,22 +210,71 @@ impl World {
     /// # Errors
     /// When `nft` refuses.
     pub fn lost(&self, host: HostId) -> Result<u64> {
-        let namespace = self.namespace(Part::Host(host));
-        let rules = run(
-            "ip",
-            &["netns", "exec", &namespace, "nft", "list", "ruleset"],
-            "",
-        )?;
+        let all = self.counters(host, "ruleset")?.iter().sum::<u64>();
+        let counted = self.counters(host, "table inet count");
+        Ok(all - counted.unwrap_or_default().iter().sum::<u64>())
+    }
+
+    /// The packet counts in what `nft list` shows of `what`.
+    fn counters(&self, host: HostId, what: &str) -> Result<Vec<u64>> {
+        let list = [&["list"], what.split(' ').collect::<Vec<_>>().as_slice()].concat();
+        let rules = self.run_on(host, "nft", &list)?;
         let mut words = rules.split_whitespace();
-        let mut lost = 0;
+        let mut counts = Vec::new();
         while words.any(|word| word == "counter") {
             // "counter packets N bytes M"
-            lost += words
-                .nth(1)
-                .and_then(|count| count.parse::<u64>().ok())
-                .unwrap_or(0);
+            counts.extend(words.nth(1).and_then(|count| count.parse::<u64>().ok()));
         }
-        Ok(lost)
+        Ok(counts)
+    }
+
+    /// Has `host` count the packets that come in by any interface and match each of these expressions of
+    /// nftables, like `ip ttl 9`. Bytes of a UDP payload are `@th,64 + 8 * offset,bits`.
+    ///
+    /// # Errors
+    /// When `nft` is missing or refuses.
+    pub fn count_incoming(&self, host: HostId, which: &[&str]) -> Result<()> {
+        let mut rules = "table inet count {\nchain incoming {\n\
+             type filter hook prerouting priority -400; policy accept;\n"
+            .to_owned();
+        for which in which {
+            let _ = writeln!(rules, "{which} counter");
+        }
+        rules += "}\n}\n";
+        self.nft(host, &rules)
+    }
+
+    /// How many packets matched each expression of [`World::count_incoming`].
+    ///
+    /// # Errors
+    /// When `nft` refuses.
+    pub fn counted(&self, host: HostId) -> Result<Vec<u64>> {
+        self.counters(host, "table inet count")
+    }
+
+    /// Gives `host` one more interface, to which nothing is connected.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn add_interface(&self, host: HostId, name: &str, address: &str) -> Result<()> {
+        let script = format!(
+            "link add {name} type veth peer name {name}-end\nlink set {name}-end up\n\
+             link set {name} up\naddress add {address} dev {name}"
+        );
+        self.ip(Part::Host(host), &script)
+    }
+
+    /// What `program` with `args` prints on `host`.
+    ///
+    /// # Errors
+    /// When it cannot be started or fails.
+    pub fn run_on(&self, host: HostId, program: &str, args: &[&str]) -> Result<String> {
+        let namespace = self.namespace(Part::Host(host));
+        run(
+            "ip",
+            &[&["netns", "exec", &namespace, program], args].concat(),
+            "",
+        )
     }
 
     /// Bytes that `host` has received by its interface.

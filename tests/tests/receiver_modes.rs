@@ -28,13 +28,7 @@ impl Stage {
     fn new(label: &str, args: &[&str]) -> Result<Self> {
         let world = World::new(label, 2)?;
         let content = world.make_dir("content")?;
-        let args: Vec<String> = args
-            .iter()
-            .map(|arg| match arg.strip_prefix("DIR/") {
-                Some(name) => world.make_dir(name).map(|dir| dir.display().to_string()),
-                None => Ok((*arg).to_owned()),
-            })
-            .collect::<Result<_>>()?;
+        let args = world.words_with_dirs(args)?;
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let receiver = world.receiver(Suite::Ours, 1).args(&args).start()?;
         Ok(Self {

@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
-use uftp_tests::{Failure, Result, Suite, World, eventually, patience, write_file};
+use uftp_tests::{Failure, Result, Suite, World, eventually, masked_status, patience, write_file};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -14,40 +14,10 @@ struct Lines {
     receiver: Vec<String>,
 }
 
-/// Replaces what differs from run to run.
-fn masked(text: &str) -> Vec<String> {
-    let number = |field: &str| {
-        field
-            .chars()
-            .all(|c| c.is_ascii_digit() || "./-:".contains(c))
-    };
-    let mask = |line: &str| {
-        let fields: Vec<&str> = line.split(';').collect();
-        let masked: Vec<&str> = match fields.as_slice() {
-            // RESULT and CONNECT of a receiver
-            [kind @ ("RESULT" | "CONNECT"), time, server, _, rest @ ..] if time.contains('/') => {
-                assert!(number(time), "{line}");
-                [&[*kind, "TIME", *server, "GROUP"], rest].concat()
-            }
-            ["RESULT", rest @ .., speed] if speed.ends_with("KB/s") => {
-                [&["RESULT"], rest, &["SPEED"]].concat()
-            }
-            ["FREESPACE", name, bytes] => {
-                assert!(number(bytes), "{line}");
-                vec!["FREESPACE", *name, "BYTES"]
-            }
-            ["STATS", rest @ .., _, _] => [&["STATS"], rest, &["SECONDS", "SPEED"]].concat(),
-            other => other.to_vec(),
-        };
-        masked.join(";")
-    };
-    text.lines().map(mask).collect()
-}
-
 fn read(path: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::io(format!("reading {}", path.display()), error))?;
-    Ok(masked(&text))
+    Ok(masked_status(&text))
 }
 
 /// A file, a tree with an empty directory and a link, a request and a deletion, for one receiver
