@@ -43,6 +43,8 @@ pub struct SessionInfo {
     pub group: GroupId,
     /// Its restart counter.
     pub instance: Instance,
+    /// It goes on where an earlier run stopped.
+    pub resumed: bool,
     /// Its sender.
     pub server: Uid,
     /// Where the sender's ANNOUNCE came from.

@@ -1,6 +1,6 @@
 //! One end's way onto the wire: numbering, covering and encoding messages.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use uftp_proto::crypto::{IvCounter, SealError, Sealer, SelfSignError};
@@ -37,12 +37,22 @@ pub struct Link {
     group: GroupId,
     instance: Instance,
     next_seq: Seq,
+    dest: Dest,
     /// What covers packets. There is none without real keys.
     sealer: Option<Sealer>,
     /// What covers those of the handshake.
     handshake: Option<Sealer>,
     /// One row for all that is sealed, under whichever key.
     counter: Option<IvCounter>,
+}
+
+/// Whom the headers of packets name as their destination, where they do (wire-v3 §2.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dest {
+    /// One host, wherever packets go.
+    Host(Uid),
+    /// The address they go to; that of file data is this.
+    Address(IpAddr),
 }
 
 /// A packet that cannot be sent.
@@ -76,7 +86,8 @@ impl From<SealError> for SendError {
 }
 
 impl Link {
-    /// The packets of `uid` in a session; the first gets number 0.
+    /// The packets of `uid` in a session; the first gets number 0. Their headers name nobody as
+    /// their destination.
     pub fn new(version: Version, uid: Uid, group: GroupId, instance: Instance) -> Self {
         Link {
             version,
@@ -84,10 +95,22 @@ impl Link {
             group,
             instance,
             next_seq: Seq(0),
+            dest: Dest::Host(Uid::NONE),
             sealer: None,
             handshake: None,
             counter: None,
         }
+    }
+
+    /// The same, to `dest`.
+    #[must_use]
+    pub fn towards(self, dest: Dest) -> Self {
+        Link { dest, ..self }
+    }
+
+    /// From now on packets are those of `uid`.
+    pub fn rename(&mut self, uid: Uid) {
+        self.uid = uid;
     }
 
     /// From now on packets are sealed. `counter` is where counting starts; under another sealer
@@ -138,7 +161,22 @@ impl Link {
             instance: self.instance,
             grtt: group.grtt,
             group_size: group.size,
-            dest: Uid::NONE,
+            dest: match self.dest {
+                Dest::Host(uid) => uid,
+                Dest::Address(addr) => Uid::from_addr(addr),
+            },
+        }
+    }
+
+    /// The header of a message on its way to `to`.
+    fn header_to(&mut self, to: SocketAddr, function: Function, group: GroupEstimate) -> Header {
+        let header = self.next_header(function, group);
+        match self.dest {
+            Dest::Host(_) => header,
+            Dest::Address(_) => Header {
+                dest: Uid::from_addr(to.ip()),
+                ..header
+            },
         }
     }
 
@@ -157,7 +195,7 @@ impl Link {
         cover: Cover,
     ) -> Result<usize, SendError> {
         let seq = self.next_seq;
-        let header = self.next_header(message.function(), estimate);
+        let header = self.header_to(to, message.function(), estimate);
         let sealer = match cover {
             Cover::Clear => None,
             Cover::Handshake => self.handshake.as_mut(),
@@ -191,7 +229,7 @@ impl Link {
         sign: impl FnOnce(&mut [u8]) -> Result<(), SelfSignError>,
     ) -> Result<usize, SendError> {
         let seq = self.next_seq;
-        let header = self.next_header(message.function(), estimate);
+        let header = self.header_to(to, message.function(), estimate);
         let sent = batch.push(to, ecn, |buf| {
             let len = wire::encode(&header, message, buf)?;
             sign(buf.get_mut(..len).unwrap_or_default())?;

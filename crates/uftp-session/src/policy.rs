@@ -23,6 +23,29 @@ pub struct Policy {
     pub standing_proxy: bool,
     /// How CLIENT_KEY comes.
     pub client_key: Form,
+    /// What hosts are called.
+    pub names: Names,
+    /// What tells the encrypted packets of a host from each other.
+    pub numbering: Numbering,
+}
+
+/// What tells the encrypted packets of a host from each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Numbering {
+    /// A counter that only grows.
+    Counters,
+    /// The host's clock, in microseconds (wire-v3 §5.6).
+    Clocks,
+}
+
+/// What hosts are called in a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Names {
+    /// By their ids, and nothing else (protocols 4 and 5).
+    Ids,
+    /// By any of their addresses, or by an id. Who does not know which says 0, and learns its name
+    /// from the first list that holds one of its own (protocol 3; wire-v3 §2.3, §9.1).
+    Addresses,
 }
 
 /// How a pass over a file is organised.
@@ -44,6 +67,8 @@ impl Policy {
                 register_interval: 4,
                 standing_proxy: true,
                 client_key: Form::Clear,
+                names: Names::Addresses,
+                numbering: Numbering::Clocks,
             },
             Version::V4 => Policy {
                 sectioning: Sectioning::Balanced,
@@ -51,6 +76,8 @@ impl Policy {
                 register_interval: 4,
                 standing_proxy: true,
                 client_key: Form::Clear,
+                names: Names::Ids,
+                numbering: Numbering::Counters,
             },
             Version::V5 => Policy {
                 register_interval: 5,

@@ -323,6 +323,7 @@ pub fn proxied_receiver_node(
 ) -> ReceiverNode {
     let config = ReceiverConfig {
         uid: receiver_uid(i),
+        addresses: Vec::new(),
         cache_size: 16 * 1024,
         max_sessions: 100,
         require_encryption: false,

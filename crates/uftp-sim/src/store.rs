@@ -323,6 +323,7 @@ mod tests {
         store.clone().open_session(&SessionInfo {
             group: GroupId(1),
             instance: Instance(0),
+            resumed: false,
             server: Uid(1),
             server_addr: ([10, 0, 0, 1], 1).into(),
             sync: false,

@@ -227,6 +227,7 @@ mod session {
         socket.join(group, &find_interface("lo").unwrap()).unwrap();
         let config = ReceiverConfig {
             uid: Uid(5),
+            addresses: Vec::new(),
             cache_size: 1 << 20,
             max_sessions: 10,
             require_encryption: false,

@@ -175,6 +175,12 @@ pub fn own_uid(given: Option<Uid>, interfaces: &[Interface]) -> Uid {
     given.filter(|uid| !uid.is_none()).unwrap_or(own)
 }
 
+/// What a host may be called in protocol 3, where hosts are called by their addresses.
+pub fn names(interfaces: &[Interface]) -> Vec<Uid> {
+    let addrs = interfaces.iter().flat_map(|i| i.addrs.iter().copied());
+    addrs.filter(IpAddr::is_ipv4).map(Uid::from_addr).collect()
+}
+
 /// What a socket for both families, or for IPv4 alone, is bound to.
 pub fn wildcard(both: bool) -> IpAddr {
     match both {

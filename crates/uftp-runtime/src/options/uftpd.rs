@@ -135,6 +135,7 @@ impl Args {
         Ok(ReceiveJob {
             config: ReceiverConfig {
                 uid: addresses::own_uid(self.uid, &interfaces),
+                addresses: addresses::names(&interfaces),
                 cache_size: self.cache_size,
                 max_sessions: MAX_SESSIONS,
                 require_encryption: self.require_encryption,

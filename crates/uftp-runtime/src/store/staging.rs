@@ -299,7 +299,7 @@ impl Moved {
 
 /// What an earlier run left, if this session goes on where that stopped.
 fn earlier_run(temp: &Dir, info: &SessionInfo) -> Option<Restart> {
-    if info.instance.0 == 0 {
+    if !info.resumed {
         return None;
     }
     let name = restart_name(info.group);
@@ -313,7 +313,8 @@ fn earlier_run(temp: &Dir, info: &SessionInfo) -> Option<Restart> {
             say(&"it is of another session");
             None
         }
-        Ok(Some(restart)) if restart.instance >= info.instance => {
+        // Protocol 3 does not count its runs.
+        Ok(Some(restart)) if info.instance.0 > 0 && restart.instance >= info.instance => {
             say(&"it is of a later run");
             None
         }

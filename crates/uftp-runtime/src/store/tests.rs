@@ -75,6 +75,7 @@ fn info() -> SessionInfo {
     SessionInfo {
         group: GroupId(0xABCD),
         instance: Instance(0),
+        resumed: false,
         server: Uid(1),
         server_addr: "10.0.0.1:1044".parse().unwrap(),
         sync: false,

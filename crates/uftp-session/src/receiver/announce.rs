@@ -7,15 +7,18 @@ use uftp_proto::wire::{self, Announce, CcType, DecodeError, Pace, Problem, Versi
 
 use super::config::ReceiverConfig;
 use crate::counters::Refusal;
+use crate::policy::{Names, Policy};
 use crate::security::is_source_specific;
 
 /// What an ANNOUNCE settles for the whole session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Terms {
-    /// How often the sender repeats a message before it gives up.
-    pub(super) robust: u8,
-    /// Bytes of file data in a packet, at least 1.
+    /// The behaviour of its protocol.
+    pub(super) policy: Policy,
+    /// Bytes of file data in a packet, at least 1; set once the keys are known.
     pub(super) block_size: u16,
+    /// What we are called in it; nobody as long as nobody has said so.
+    pub(super) uid: Uid,
     /// The sender's rate follows what receivers report.
     pub(super) controlled: bool,
     /// The group that carries the session; `None` in a unicast session.
@@ -34,23 +37,15 @@ pub(super) enum Objection {
 /// The terms of an ANNOUNCE that invites us, or what is wrong with it.
 pub(super) fn consider(
     config: &ReceiverConfig,
+    policy: Policy,
     server: Uid,
     announce: &Announce,
 ) -> Result<Terms, Objection> {
-    if !announce.clients.is_empty() && !announce.clients.contains(&config.uid) {
-        return Err(Objection::Ignore(Refusal::OtherSession));
-    }
-    let Pace::Adaptive {
-        robust,
-        cc,
-        block_size,
-    } = announce.pace
-    else {
-        return Err(Objection::Ignore(Refusal::OtherVersion));
+    let uid = match announce.clients.is_empty() {
+        true => Some(config.uid),
+        false => invited_as(config, policy, announce),
     };
-    if block_size == 0 {
-        return Err(Objection::Abort("Invalid block size"));
-    }
+    let uid = uid.ok_or(Objection::Ignore(Refusal::OtherSession))?;
     if !config.security.admits(server) {
         return Err(Objection::Abort("Server not in server list"));
     }
@@ -68,11 +63,31 @@ pub(super) fn consider(
         _ => return Err(Objection::Abort("Invalid multicast address")),
     };
     Ok(Terms {
-        robust,
-        block_size,
-        controlled: cc == CcType::TFMCC,
+        policy,
+        block_size: 0,
+        uid,
+        controlled: matches!(
+            announce.pace,
+            Pace::Adaptive {
+                cc: CcType::TFMCC,
+                ..
+            }
+        ),
         private,
     })
+}
+
+/// Under which of our names the list of an ANNOUNCE invites us. A unicast session is meant for us
+/// whatever name its sender, beyond a translation of addresses, knows us by (wire-v3 §7.2, §9.3).
+fn invited_as(config: &ReceiverConfig, policy: Policy, announce: &Announce) -> Option<Uid> {
+    let listed = |uid: &Uid| announce.clients.contains(uid);
+    match policy.names {
+        Names::Ids => Some(config.uid).filter(listed),
+        Names::Addresses => config.names().find(listed).or_else(|| {
+            let unicast = announce.private.is_unspecified();
+            announce.clients.first().copied().filter(|_| unicast)
+        }),
+    }
 }
 
 /// What to do about an ANNOUNCE that cannot be decoded. If its list names us, the sender learns

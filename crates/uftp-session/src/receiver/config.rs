@@ -11,6 +11,8 @@ use crate::security::ReceiverSecurity;
 pub struct ReceiverConfig {
     /// The receiver's own id.
     pub uid: Uid,
+    /// The ids of its addresses, where hosts are called by these (protocol 3).
+    pub addresses: Vec<Uid>,
     /// Bytes gathered before they are written to disk.
     pub cache_size: usize,
     /// Most sessions at once; further announcements are refused and counted.
@@ -23,6 +25,14 @@ pub struct ReceiverConfig {
     pub heartbeats: Heartbeats,
     /// Answers go to this proxy instead of senders.
     pub response_proxy: Option<ResponseProxy>,
+}
+
+impl ReceiverConfig {
+    /// All that it may be called, its own id first.
+    pub(super) fn names(&self) -> impl Iterator<Item = Uid> {
+        let own = Some(self.uid).filter(|uid| !uid.is_none());
+        own.into_iter().chain(self.addresses.iter().copied())
+    }
 }
 
 /// A proxy that gathers answers (protocol 4; behaviour-proxies §12).

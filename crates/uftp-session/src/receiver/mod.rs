@@ -11,6 +11,7 @@ mod event;
 mod nak;
 mod outbox;
 mod proxies;
+mod reports;
 mod session;
 pub(crate) mod table;
 mod timing;
@@ -28,7 +29,7 @@ use uftp_proto::{Ecn, FileId, GroupId, Instance, Uid};
 pub use config::{ReceiverConfig, ResponseProxy};
 pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
-use announce::Objection;
+use announce::{Objection, Terms};
 use proxies::Proxies;
 use session::{Joining, Parting, Session, Stop, Surroundings};
 use table::{Groups, Table};
@@ -37,7 +38,8 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::{FileStore, SessionInfo};
-use crate::link::{Cover, GroupEstimate, Link};
+use crate::link::{Cover, Dest, GroupEstimate, Link};
+use crate::policy::Policy;
 use crate::security::{Client, Declined, Fresh, Invitation, Keyring, Own, Secrets, ServerEntry};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
@@ -233,11 +235,14 @@ impl<F: FileStore> Receiver<F> {
                 _ => Err(Refusal::OtherSession),
             };
         };
+        if header.function == Function::Announce && self.is_next_run(now, position, from, datagram)
+        {
+            return self.announced(now, from, &header, datagram);
+        }
         let Some(session) = self.sessions.get_mut(position) else {
             return Err(Refusal::OtherSession);
         };
         let mut around = Surroundings {
-            uid: self.config.uid,
             cache_size: self.config.cache_size,
             events: &mut self.events,
             counters: &mut self.counters,
@@ -283,10 +288,11 @@ impl<F: FileStore> Receiver<F> {
         header: &Header,
         packet: &[u8],
     ) -> Result<(), Refusal> {
+        let policy = Policy::of(header.version);
         let message = packet.get(Header::LEN..).unwrap_or_default();
         let considered = match wire::decode(header.version, header.function, message) {
             Ok(Message::Announce(announce)) => {
-                announce::consider(&self.config, header.src, &announce)
+                announce::consider(&self.config, policy, header.src, &announce)
                     .map(|terms| (announce, terms))
             }
             Ok(_) => Err(Objection::Ignore(Refusal::Malformed)),
@@ -301,7 +307,8 @@ impl<F: FileStore> Receiver<F> {
             Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
         };
         let sync = announce.flags.contains(AnnounceFlags::SYNC);
-        if sync && self.store.resumes() && header.instance.0 > 0 {
+        let resumed = header.instance.0 > 0 || announce.flags.contains(AnnounceFlags::RESTART);
+        if sync && self.store.resumes() && resumed {
             // What an earlier run left is no state of the destination to compare with.
             let words = "Sync mode and restart mode incompatible";
             return self.refuse(now, from, header, words);
@@ -315,26 +322,44 @@ impl<F: FileStore> Receiver<F> {
             Err(Objection::Ignore(refusal)) => return Err(refusal),
             Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
         };
+        let signature = security.as_ref().map(|s| s.client.signature_len());
+        let Some(block_size) = wire::block_size(&announce.pace, signature) else {
+            return self.refuse(now, from, header, "Invalid block size");
+        };
         if self.store.resumes() {
             self.supersede(header, security.is_some());
+        }
+        let id = SessionId {
+            group: header.group,
+            instance: header.instance,
+        };
+        if let Some(position) = self.sessions.find(id) {
+            let earlier = self.sessions.get_mut(position);
+            if !earlier.is_some_and(|e| e.can_give_way_to(header.src, security.is_some())) {
+                return Err(Refusal::OtherSession);
+            }
+            self.close(position, EndReason::Superseded(header.instance));
         }
         let info = SessionInfo {
             group: header.group,
             instance: header.instance,
+            resumed,
             server: header.src,
             server_addr: from,
             sync,
             preview: announce.flags.contains(AnnounceFlags::SYNC_PREVIEW),
         };
-        let id = SessionId {
-            group: info.group,
-            instance: info.instance,
-        };
         let suite = security.as_ref().map(|s| *s.client.suite());
         let files = self.store.open_session(&info);
-        let uid = self.config.uid;
-        let mut session =
-            Session::open(now, &info, header, &announce, &terms, uid, security, files);
+        let terms = Terms {
+            policy,
+            block_size,
+            ..terms
+        };
+        let mut session = Session::open(now, &info, header, &announce, &terms, security, files);
+        if terms.uid.is_none() {
+            session.learn_name_from(self.config.names().collect());
+        }
         if terms.controlled {
             session.report_rates(self.rng.next_u64());
         }
@@ -364,6 +389,27 @@ impl<F: FileStore> Receiver<F> {
             self.tell(id, kind);
         }
         Ok(())
+    }
+
+    /// Whether an ANNOUNCE of an open session is that of its next run, in a protocol that does not
+    /// number runs, and there is something to go on from.
+    fn is_next_run(
+        &mut self,
+        now: Instant,
+        position: usize,
+        from: SocketAddr,
+        packet: &[u8],
+    ) -> bool {
+        let session = self.sessions.get_mut(position);
+        if !self.store.resumes() || !session.is_some_and(|s| s.is_outlived(now, from)) {
+            return false;
+        }
+        let announce = wire::decode_header(packet).and_then(|header| {
+            let message = packet.get(Header::LEN..).unwrap_or_default();
+            wire::decode(header.version, header.function, message)
+        });
+        matches!(announce, Ok(Message::Announce(announce))
+            if announce.flags.contains(AnnounceFlags::RESTART))
     }
 
     /// Our end of the handshake, if the announced session is encrypted.
@@ -449,7 +495,8 @@ impl<F: FileStore> Receiver<F> {
                 self.config.uid,
                 header.group,
                 header.instance,
-            ),
+            )
+            .towards(Dest::Host(header.src)),
             to: self.proxies.response_addr(header.version).unwrap_or(from),
             reason: words.to_owned(),
         });
@@ -476,7 +523,6 @@ impl<F: FileStore> Receiver<F> {
                 continue;
             };
             let mut around = Surroundings {
-                uid: self.config.uid,
                 cache_size: self.config.cache_size,
                 events: &mut self.events,
                 counters: &mut self.counters,
@@ -494,7 +540,6 @@ impl<F: FileStore> Receiver<F> {
         };
         let private = session.private();
         let mut around = Surroundings {
-            uid: self.config.uid,
             cache_size: self.config.cache_size,
             events: &mut self.events,
             counters: &mut self.counters,

@@ -11,6 +11,7 @@ use uftp_proto::{Ecn, FileId, WireTime};
 
 use super::event::{ReceiverEventKind, SessionId};
 use super::nak::NakSweep;
+use super::reports::Question;
 use super::session::{Stop, Surroundings};
 use super::transfer::Transfer;
 use crate::batch::Batch;
@@ -29,6 +30,8 @@ pub(super) enum Outgoing {
     FileInfoAck,
     Complete(Answer),
     Naks(NakSweep),
+    /// The answer to a question for one section.
+    Report(Question),
     CcAck,
 }
 
@@ -119,6 +122,7 @@ impl Outbox {
                 Outgoing::FileInfoAck => pen.file_info_ack(),
                 Outgoing::Complete(answer) => pen.complete(*answer),
                 Outgoing::CcAck => pen.cc_ack(),
+                Outgoing::Report(question) => pen.report(*question, &mut self.bitmap)?,
                 Outgoing::Naks(sweep) => pen.naks(sweep, &mut self.bitmap)?,
             };
             if let Written::NoRoom = written {
@@ -234,6 +238,28 @@ impl<S: SessionFiles> Pen<'_, '_, S> {
         }
         self.transfer = Some(transfer);
         Ok(written)
+    }
+
+    /// The STATUS that a question asks for.
+    fn report(&mut self, question: Question, bitmap: &mut Vec<u8>) -> Result<Written, Stop> {
+        let Some(transfer) = &mut self.transfer else {
+            return Ok(Written::Impossible);
+        };
+        transfer.flush(self.files)?;
+        let file = transfer.info.file;
+        let Question { pass, section } = question;
+        bitmap.clear();
+        let count = transfer.write_whole_naks(section, bitmap);
+        let message = Message::Status(Status {
+            file,
+            pass,
+            proxy_seq: 0,
+            section,
+            tfmcc: None,
+            naks: bitmap,
+        });
+        let sent = ReceiverEventKind::NaksSent { section, count };
+        Ok(self.write(&message, Cover::Session, file, sent))
     }
 
     fn write(

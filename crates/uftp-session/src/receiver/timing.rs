@@ -1,13 +1,23 @@
 use std::time::Duration;
 
 use uftp_proto::quant::RttCode;
+use uftp_proto::wire::{FixedPace, Pace};
 
 use crate::policy::Policy;
 
-/// The clockwork of one session at a receiver (behaviour-sender-receiver §1.2). Every time is a
-/// multiple of the round trip time that the sender states in its headers.
+/// The clockwork of one session at a receiver.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timing {
+pub(super) enum Timing {
+    /// Every time is a multiple of the round trip time that the sender states in its headers
+    /// (behaviour-sender-receiver §1.2).
+    RoundTrips(RoundTrips),
+    /// The sender has fixed every time in its ANNOUNCE (wire-v3 §7.1).
+    Fixed(FixedPace),
+}
+
+/// A clockwork that follows the round trip time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RoundTrips {
     /// REGISTER interval in round trips.
     register_interval: u32,
     /// How often the sender repeats a message before it gives up.
@@ -27,96 +37,173 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 const SHORTEST_REPEAT: Duration = Duration::from_millis(1);
 
 impl Timing {
-    pub(super) fn new(policy: Policy, robust: u8, grtt: RttCode) -> Self {
-        Timing {
-            register_interval: policy.register_interval,
-            robust,
-            code: grtt,
-            grtt: grtt.duration(),
+    pub(super) fn new(policy: Policy, pace: &Pace, grtt: RttCode) -> Self {
+        match *pace {
+            Pace::Adaptive { robust, .. } => Timing::RoundTrips(RoundTrips {
+                register_interval: policy.register_interval,
+                robust,
+                code: grtt,
+                grtt: grtt.duration(),
+            }),
+            Pace::Fixed(pace) => Timing::Fixed(pace),
         }
     }
 
     /// Whether a header says another round trip time.
     pub(super) fn differs(&self, grtt: RttCode) -> bool {
-        self.code != grtt
+        match self {
+            Timing::RoundTrips(trips) => trips.code != grtt,
+            Timing::Fixed(_) => false,
+        }
     }
 
     /// Takes over the round trip time of a header; running timers follow.
     pub(super) fn set_grtt(&mut self, grtt: RttCode) {
-        if self.differs(grtt) {
-            self.code = grtt;
-            self.grtt = grtt.duration();
+        if let Timing::RoundTrips(trips) = self
+            && trips.code != grtt
+        {
+            trips.code = grtt;
+            trips.grtt = grtt.duration();
         }
     }
 
-    /// Round trip time to the farthest receiver, as the sender says.
+    /// Round trip time to the farthest receiver, as the sender says; nothing if it does not.
     pub(super) fn grtt(&self) -> Duration {
-        self.grtt
+        match self {
+            Timing::RoundTrips(trips) => trips.grtt,
+            Timing::Fixed(_) => Duration::ZERO,
+        }
     }
 
     /// From the end of a section, or from a DONE, to the STATUS.
     pub(super) fn nak_delay(&self) -> Duration {
-        self.grtt
+        self.grtt()
     }
 
     /// From one REGISTER to the next.
     pub(super) fn register_repeat(&self) -> Duration {
-        (self.grtt * self.register_interval).max(SHORTEST_REPEAT)
+        self.repeat(
+            |trips| trips.register_interval,
+            |pace| pace.register_interval,
+        )
     }
 
     /// From the ANNOUNCE until an unconfirmed registration is given up.
     pub(super) fn registration(&self) -> Duration {
-        self.patience(self.register_interval)
+        self.patience(|trips| trips.register_interval, |pace| pace.announce_time)
     }
 
     /// Silence of the sender after which the session is given up.
     pub(super) fn silence(&self) -> Duration {
-        self.patience(1)
+        self.patience(|_| 1, |pace| pace.status_time)
     }
 
     /// From one COMPLETE of the session to the next.
     pub(super) fn complete_repeat(&self) -> Duration {
-        (self.grtt * COMPLETE_INTERVAL).max(SHORTEST_REPEAT)
+        self.repeat(|_| COMPLETE_INTERVAL, |pace| pace.done_interval)
     }
 
     /// From the first DONE of the session until a missing DONE_CONF is no longer waited for.
     pub(super) fn confirmation(&self) -> Duration {
-        self.patience(COMPLETE_INTERVAL)
+        self.patience(|_| COMPLETE_INTERVAL, |pace| pace.status_time)
     }
 
-    fn patience(&self, round_trips: u32) -> Duration {
-        (self.grtt * (round_trips * u32::from(self.robust))).max(SHORTEST_PATIENCE)
+    /// A time of so many round trips, or of so many milliseconds.
+    fn repeat(
+        &self,
+        round_trips: impl Fn(&RoundTrips) -> u32,
+        millis: impl Fn(&FixedPace) -> u16,
+    ) -> Duration {
+        let time = match self {
+            Timing::RoundTrips(trips) => trips.grtt * round_trips(trips),
+            Timing::Fixed(pace) => Duration::from_millis(millis(pace).into()),
+        };
+        time.max(SHORTEST_REPEAT)
+    }
+
+    /// A time of so many round trips as often as messages are repeated, or of so many seconds.
+    fn patience(
+        &self,
+        round_trips: impl Fn(&RoundTrips) -> u32,
+        seconds: impl Fn(&FixedPace) -> u8,
+    ) -> Duration {
+        let time = match self {
+            Timing::RoundTrips(trips) => {
+                trips.grtt * (round_trips(trips) * u32::from(trips.robust))
+            }
+            Timing::Fixed(pace) => Duration::from_secs(seconds(pace).into()),
+        };
+        time.max(SHORTEST_PATIENCE)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uftp_proto::wire::Version;
+    use uftp_proto::wire::{CcType, Version};
+
+    fn adaptive(version: Version, robust: u8, grtt: RttCode) -> Timing {
+        let pace = Pace::Adaptive {
+            robust,
+            cc: CcType::NONE,
+            block_size: 1300,
+        };
+        Timing::new(Policy::of(version), &pace, grtt)
+    }
+
+    #[test]
+    fn fixed_times_are_those_of_the_announcement() {
+        let pace = FixedPace {
+            announce_interval: 2500,
+            status_interval: 4000,
+            register_interval: 3000,
+            done_interval: 5000,
+            announce_time: 10,
+            status_time: 12,
+            mtu: 1500,
+        };
+        let policy = Policy::of(Version::V3);
+        let mut timing = Timing::new(policy, &Pace::Fixed(pace), RttCode(0));
+        timing.set_grtt(RttCode(200));
+        assert!(!timing.differs(RttCode(200)));
+        assert_eq!(timing.register_repeat(), Duration::from_secs(3));
+        assert_eq!(timing.registration(), Duration::from_secs(10));
+        assert_eq!(timing.silence(), Duration::from_secs(12));
+        assert_eq!(timing.complete_repeat(), Duration::from_secs(5));
+        assert_eq!(timing.confirmation(), Duration::from_secs(12));
+        let none = FixedPace {
+            register_interval: 0,
+            announce_time: 0,
+            ..pace
+        };
+        let timing = Timing::new(policy, &Pace::Fixed(none), RttCode(0));
+        assert_eq!(timing.register_repeat(), SHORTEST_REPEAT);
+        assert_eq!(timing.registration(), SHORTEST_PATIENCE);
+    }
 
     #[test]
     fn numbers_of_the_specification() {
         let code = RttCode(127);
         let g = code.duration();
-        let v4 = Timing::new(Policy::of(Version::V4), 10, code);
-        let v5 = Timing::new(Policy::of(Version::V5), 10, code);
+        let v4 = adaptive(Version::V4, 10, code);
+        let v5 = adaptive(Version::V5, 10, code);
         assert_eq!(v4.registration().as_millis(), 2118);
         assert_eq!(v5.registration().as_millis(), 2647);
         assert_eq!(v4.silence(), Duration::from_secs(1));
         assert_eq!(v4.register_repeat(), g * 4);
         assert_eq!(v5.register_repeat(), g * 5);
         assert_eq!(v5.complete_repeat(), g * 4);
-        let slow = Timing::new(Policy::of(Version::V4), 20, RttCode(157));
+        let slow = adaptive(Version::V4, 20, RttCode(157));
         assert_eq!(slow.silence().as_millis(), 10_644);
         assert_eq!(slow.confirmation().as_millis(), 42_577);
     }
 
     #[test]
     fn a_header_that_claims_no_round_trip_causes_no_flood() {
-        let timing = Timing::new(Policy::of(Version::V4), 255, RttCode(0));
+        let timing = adaptive(Version::V4, 255, RttCode(0));
         assert_eq!(timing.register_repeat(), Duration::from_millis(1));
         assert_eq!(timing.complete_repeat(), Duration::from_millis(1));
-        let longest = Timing::new(Policy::of(Version::V4), 255, RttCode(255));
+        let longest = adaptive(Version::V4, 255, RttCode(255));
         assert_eq!(longest.registration(), Duration::from_secs(1_020_000));
     }
 }

@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use uftp_proto::wire::{BlockRef, CompleteStatus, FileSeg};
+use uftp_proto::wire::{BlockRef, CompleteStatus, Done, FileSeg};
 use uftp_proto::{BlockMap, Geometry};
 
 use super::cache::{Cached, WriteCache};
-use super::nak::{DoneHeard, NakSweep, NakTimer};
+use super::nak::{DoneHeard, NakSweep};
+use super::reports::{Question, Reports};
 use super::session::Stop;
 use crate::counters::Refusal;
 use crate::files::{IncomingFile, SessionFiles};
+use crate::policy::PassStyle;
 
 /// The file being received: what is there, what is missing and when to say so.
 pub(super) struct Transfer {
@@ -22,7 +24,7 @@ pub(super) struct Transfer {
     /// Blocks not on disk. Those in the cache are still missing here.
     missing: BlockMap,
     cache: WriteCache,
-    naks: NakTimer,
+    reports: Reports,
     /// No data of it has come yet.
     untouched: bool,
 }
@@ -34,6 +36,7 @@ impl Transfer {
         status: CompleteStatus,
         geometry: Geometry,
         missing: Option<BlockMap>,
+        passes: PassStyle,
         cache_size: usize,
     ) -> Self {
         // A map of another file would be worse than none.
@@ -45,7 +48,7 @@ impl Transfer {
             missing: earlier.unwrap_or_else(|| BlockMap::all_missing(geometry.blocks())),
             geometry,
             cache: WriteCache::new(cache_size),
-            naks: NakTimer::default(),
+            reports: Reports::new(passes),
             untouched: true,
         }
     }
@@ -92,17 +95,27 @@ impl Transfer {
 
     /// Data of `section` came in the newest packet so far.
     pub(super) fn newest_data(&mut self, now: Instant, delay: Duration, section: u16) {
-        self.naks.data(now, delay, section);
+        self.reports.data(now, delay, section);
     }
 
-    /// A DONE came for this file, which is not complete or does not ask us.
-    pub(super) fn done(&mut self, now: Instant, delay: Duration, section: u16, asked: bool) {
+    /// A DONE came for this file, which is not complete or does not ask us. Returns what is to be
+    /// answered at once.
+    pub(super) fn done(
+        &mut self,
+        now: Instant,
+        delay: Duration,
+        done: &Done,
+        asked: bool,
+    ) -> Option<Question> {
         let heard = DoneHeard {
-            section,
+            section: done.section,
             asked,
             at_once: self.resumed && self.untouched,
         };
-        self.naks.done(now, delay, heard);
+        let blocks = self.geometry.section(done.section).unwrap_or_default();
+        let last_only = self.missing.missing_in(blocks.clone()) == 1
+            && self.missing.is_missing(blocks.end.saturating_sub(1));
+        self.reports.done(now, delay, heard, done.pass, last_only)
     }
 
     /// Whether a DONE may speak of this section.
@@ -112,12 +125,12 @@ impl Transfer {
 
     /// When to call [`naks_due`](Self::naks_due).
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.naks.deadline()
+        self.reports.deadline()
     }
 
     /// What to report now, if the time has come.
     pub(super) fn naks_due(&mut self, now: Instant) -> Option<NakSweep> {
-        self.naks.due(now)
+        self.reports.due(now)
     }
 
     /// Appends the NAK bitmap of `section` to `out`. Returns the number of blocks missing.
@@ -130,6 +143,18 @@ impl Transfer {
             0 => 0,
             _ => self.missing.write_naks(blocks, out),
         }
+    }
+
+    /// As [`write_naks`](Self::write_naks), in the form of protocol 3: a block's worth of bytes,
+    /// or none if nothing is missing (wire-v3 §3, §4.12).
+    pub(super) fn write_whole_naks(&self, section: u16, out: &mut Vec<u8>) -> u32 {
+        let count = self.write_naks(section, out);
+        let len = match count {
+            0 => 0,
+            _ => usize::from(self.geometry.block_size()),
+        };
+        out.resize(len, 0);
+        count
     }
 
     /// Puts everything received on disk. Returns whether the file is complete.

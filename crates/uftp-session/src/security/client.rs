@@ -57,6 +57,7 @@ pub(super) struct Terms {
 /// The registering end of one session.
 pub struct Client {
     suite: Suite,
+    signature_len: usize,
     body: Body,
 }
 
@@ -122,7 +123,7 @@ impl Client {
             return Err("Invalid sigtype specified".into());
         }
         let expected = invitation.expected;
-        if expected.is_some_and(|expected| Fingerprint::of(&info.key) != expected) {
+        if expected.is_some_and(|expected| Fingerprint::of_key(version, &info.key) != expected) {
             return Err("Failed to verify server key fingerprint".into());
         }
         let server = PublicKey::from_blob(&info.key)
@@ -139,6 +140,7 @@ impl Client {
                 })?)
             }
         };
+        let signature_len = suite.signature_len(server.kind());
         let terms = Terms {
             suite,
             server,
@@ -152,12 +154,21 @@ impl Client {
                 Body::Prf(Box::new(prf::Client::accept(invitation, terms, own)?))
             }
         };
-        Ok(Client { suite, body })
+        Ok(Client {
+            suite,
+            signature_len,
+            body,
+        })
     }
 
     /// The algorithms of the session.
     pub fn suite(&self) -> &Suite {
         &self.suite
+    }
+
+    /// Bytes of the signature of every packet of the sender.
+    pub fn signature_len(&self) -> usize {
+        self.signature_len
     }
 
     /// Where our packets begin to count if it is `now`.

@@ -38,6 +38,6 @@ pub use config::{
 };
 pub use keyring::{Keyring, NoKey};
 pub use proxy_keys::ProxyKeys;
-pub use replay::ReplayWindow;
+pub use replay::{Past, ReplayWindow};
 pub use secrets::{Fresh, Secrets};
 pub use server::{Admission, Rejection, Server, SessionName};

@@ -23,7 +23,13 @@ pub(super) trait Schedule {
     /// A handshake whose other side is as sure as the session asks for.
     type Keyed;
     /// What is remembered of a receiver, whatever it registers with.
-    type History: Default;
+    type History;
+
+    /// Of a receiver nothing is known yet.
+    fn history(&self) -> Self::History;
+
+    /// What operators call a key.
+    fn name(&self, key: &PublicKey) -> Fingerprint;
 
     /// Whether receivers have to say who they are.
     fn client_auth(&self) -> bool;
@@ -92,14 +98,14 @@ pub(super) struct Peer<S: Schedule + ?Sized> {
     pub(super) history: S::History,
 }
 
-impl<S: Schedule + ?Sized> Default for Peer<S> {
-    fn default() -> Self {
+impl<S: Schedule> Peer<S> {
+    fn new(schedule: &S) -> Self {
         Peer {
             pending: None,
             held: None,
             keyed: None,
             proven: false,
-            history: S::History::default(),
+            history: schedule.history(),
         }
     }
 }
@@ -130,7 +136,8 @@ impl<S: Schedule> Registry<S> {
     }
 
     pub(super) fn register(&mut self, uid: Uid, register: &Register) -> Result<Admission, Refusal> {
-        let peer = self.peers.entry(uid).or_default();
+        let peer = self.peers.entry(uid);
+        let peer = peer.or_insert_with(|| Peer::new(&self.schedule));
         let known = peer.keyed.as_ref().map(S::origin);
         if peer.proven {
             return match known.is_some_and(|known| S::has_random(known, &register.random)) {
@@ -169,12 +176,13 @@ impl<S: Schedule> Registry<S> {
         claim: Claim,
         expected: Option<Fingerprint>,
     ) -> Result<Admission, Rejection> {
-        let peer = self.peers.entry(uid).or_default();
+        let peer = self.peers.entry(uid);
+        let peer = peer.or_insert_with(|| Peer::new(&self.schedule));
         if !self.schedule.client_auth() {
             return Err(Refusal::OutOfPlace.into());
         }
         let key = PublicKey::from_blob(&claim.message.key).map_err(|_| Refusal::Unauthentic)?;
-        if expected.is_some_and(|expected| key.fingerprint() != expected) {
+        if expected.is_some_and(|expected| self.schedule.name(&key) != expected) {
             return Err(Rejection::Fingerprint);
         }
         if !self.schedule.takes(&key) {

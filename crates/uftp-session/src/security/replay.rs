@@ -1,6 +1,60 @@
 //! What was here before.
 
+use std::collections::VecDeque;
+
 use crate::counters::Refusal;
+use crate::policy::Numbering;
+
+/// What one source has sent under the keys of a session.
+#[derive(Clone, Debug)]
+pub struct Past(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Counted(ReplayWindow),
+    Stamped(Recent),
+}
+
+impl Past {
+    /// Nothing so far.
+    pub fn new(numbering: Numbering) -> Self {
+        Past(match numbering {
+            Numbering::Counters => Kind::Counted(ReplayWindow::default()),
+            Numbering::Clocks => Kind::Stamped(Recent::default()),
+        })
+    }
+
+    /// Takes note of a packet that has proved authentic.
+    ///
+    /// # Errors
+    /// [`Refusal::Replayed`] if it was here before, [`Refusal::Stale`] if it is too old to tell.
+    pub fn admit(&mut self, counter: u64) -> Result<(), Refusal> {
+        match &mut self.0 {
+            Kind::Counted(window) => window.admit(counter),
+            Kind::Stamped(recent) => recent.admit(counter),
+        }
+    }
+}
+
+/// The last few stamps of a source whose packets carry its clock. A clock may be set back, and
+/// then what is new looks old: only what is known to have been here is refused.
+#[derive(Clone, Debug, Default)]
+struct Recent(VecDeque<u64>);
+
+impl Recent {
+    const MOST: usize = 64;
+
+    fn admit(&mut self, stamp: u64) -> Result<(), Refusal> {
+        if self.0.contains(&stamp) {
+            return Err(Refusal::Replayed);
+        }
+        if self.0.len() >= Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(stamp);
+        Ok(())
+    }
+}
 
 /// Counters this far behind the highest are still told apart.
 const WINDOW: u64 = 256;
@@ -80,6 +134,21 @@ mod tests {
         assert_eq!(window.admit(u64::MAX), Ok(()));
         assert_eq!(window.admit(261), Err(Refusal::Stale));
         assert_eq!(window.admit(u64::MAX), Err(Refusal::Replayed));
+    }
+
+    #[test]
+    fn a_clock_may_be_set_back_but_what_was_here_is_known() {
+        let mut past = Past::new(Numbering::Clocks);
+        for stamp in [10, 5_000_000, 11, 7] {
+            assert_eq!(past.admit(stamp), Ok(()), "{stamp}");
+            assert_eq!(past.admit(stamp), Err(Refusal::Replayed), "{stamp}");
+        }
+        let later = 100..100 + Recent::MOST as u64;
+        assert!(later.clone().all(|stamp| past.admit(stamp).is_ok()));
+        assert!(later.clone().all(|stamp| past.admit(stamp).is_err()));
+        let mut counted = Past::new(Numbering::Counters);
+        assert_eq!(counted.admit(5_000_000), Ok(()));
+        assert_eq!(counted.admit(11), Err(Refusal::Stale));
     }
 
     proptest! {

@@ -23,7 +23,7 @@ use crate::congestion;
 use crate::counters::{Counters, Refusal};
 use crate::files::SendItem;
 use crate::grtt::{Decay, Grtt};
-use crate::link::{Cover, GroupEstimate, Link};
+use crate::link::{Cover, Dest, GroupEstimate, Link};
 use crate::pacing::Pacer;
 use crate::policy::Policy;
 use crate::security::gate::Keys;
@@ -85,7 +85,8 @@ impl Session {
         mut rng: StdRng,
         now: Instant,
     ) -> (Self, Option<SecurityError>) {
-        let mut link = Link::new(config.version, config.uid, config.group, config.instance);
+        let mut link = Link::new(config.version, config.uid, config.group, config.instance)
+            .towards(Dest::Address(config.private.ip()));
         let name = SessionName {
             version: config.version,
             server: config.uid,

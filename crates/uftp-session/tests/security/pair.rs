@@ -55,6 +55,7 @@ impl Pair {
         let store = MemStore::default();
         let receiver_config = ReceiverConfig {
             uid: receiver_uid(0),
+            addresses: Vec::new(),
             cache_size: 16 * 1024,
             max_sessions: 5,
             require_encryption: true,

@@ -19,7 +19,7 @@ fn staged() -> Staged {
 
 impl Staged {
     fn run(&self, instance: u8) -> DiskSession {
-        self.session(|info| info.instance = Instance(instance))
+        self.session(|info| (info.instance, info.resumed) = (Instance(instance), instance > 0))
     }
 
     fn session(&self, set: impl FnOnce(&mut SessionInfo)) -> DiskSession {
@@ -282,8 +282,9 @@ fn what_does_not_match_is_received_anew() {
         if let Some(bytes) = spoil {
             fs::write(staged.temp.join("_group_0000ABCD_restart"), bytes).unwrap();
         }
-        let mut second =
-            staged.session(|i| (i.instance, i.server) = (Instance(instance), Uid(server)));
+        let mut second = staged.session(|i| {
+            (i.instance, i.resumed, i.server) = (Instance(instance), true, Uid(server))
+        });
         let offer = second.offer(&ten("part"));
         assert!(
             matches!(offer, Offer::Accept { missing: None, .. }),
@@ -326,6 +327,7 @@ fn two_sessions_of_one_number_do_not_mix() {
     let mut one = store.open_session(&info());
     let mut other = store.open_session(&SessionInfo {
         instance: Instance(1),
+        resumed: true,
         server: Uid(2),
         ..info()
     });

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use uftp_proto::FileId;
 use uftp_proto::wire::{Abort, CongCtrl, Message};
-use uftp_proto::{FileId, Uid};
 
 use super::{EndReason, Handled, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
@@ -20,7 +20,7 @@ impl<S: SessionFiles> Session<S> {
         around: &mut Surroundings<'_>,
     ) -> Handled {
         if let Message::Abort(abort) = message {
-            return self.aborted(now, abort, around.uid);
+            return self.aborted(now, abort);
         }
         if let Message::FileInfo(info) = message
             && info.file == FileId::SESSION
@@ -36,7 +36,7 @@ impl<S: SessionFiles> Session<S> {
                 self.done(now, done, around)
             }
             (Phase::Receiving(_), Message::CongCtrl(ctrl)) => {
-                self.cong_ctrl(now, newest, ctrl, around.uid);
+                self.cong_ctrl(now, newest, ctrl);
                 Ok(())
             }
             // The others may be served while we wait for our turn, or lag behind.
@@ -46,13 +46,13 @@ impl<S: SessionFiles> Session<S> {
             }
             (Phase::Receiving(_), _) => Ok(()),
             (Phase::Registering { .. }, Message::RegConf(conf)) => {
-                if conf.clients.contains(&around.uid) {
+                if self.is_listed(&conf.clients) {
                     self.confirmed(now, around);
                 }
                 Ok(())
             }
             (Phase::Registering { .. }, Message::FileInfo(info)) => {
-                if info.clients.contains(&around.uid) {
+                if self.is_listed(&info.clients) {
                     // The confirmation was lost, but we are counted in.
                     self.confirmed(now, around);
                     return self.file_info(now, newest, info, around);
@@ -62,7 +62,7 @@ impl<S: SessionFiles> Session<S> {
             (Phase::Registering { .. }, Message::Announce(_)) => Ok(()),
             (Phase::Registering { .. }, _) => Err(Refusal::OutOfPlace.into()),
             (Phase::Completing { .. }, Message::DoneConf(conf)) => {
-                if conf.clients.contains(&around.uid) {
+                if self.is_listed(&conf.clients) {
                     return Err(Stop::End(EndReason::Confirmed));
                 }
                 Ok(())
@@ -79,9 +79,9 @@ impl<S: SessionFiles> Session<S> {
         around.tell(self.id, FileId::SESSION, ReceiverEventKind::Confirmed);
     }
 
-    pub(super) fn aborted(&mut self, now: Instant, abort: &Abort, uid: Uid) -> Handled {
+    pub(super) fn aborted(&mut self, now: Instant, abort: &Abort) -> Handled {
         let everybody = abort.host.is_none();
-        if !everybody && abort.host != uid {
+        if !everybody && abort.host != self.uid {
             // The sender sends away others, perhaps very many.
             self.alive = now;
             return Ok(());
@@ -94,7 +94,7 @@ impl<S: SessionFiles> Session<S> {
     }
 
     /// The limiting receiver answers at once, the others when their time comes.
-    fn cong_ctrl(&mut self, now: Instant, newest: bool, ctrl: &CongCtrl, uid: Uid) {
+    fn cong_ctrl(&mut self, now: Instant, newest: bool, ctrl: &CongCtrl) {
         let group = self.group();
         let Some(congestion) = &mut self.congestion else {
             return;
@@ -102,7 +102,7 @@ impl<S: SessionFiles> Session<S> {
         if newest {
             self.stamp = (ctrl.timestamp, now);
         }
-        if congestion.cong_ctrl(now, uid, ctrl, group) {
+        if congestion.cong_ctrl(now, self.uid, ctrl, group) {
             self.alive = now;
             self.outbox.push(Outgoing::CcAck);
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use uftp_proto::wire::{self, Announce, DecodeError, Function, Header, KeyInfo, Message, Problem};
-use uftp_proto::{Ecn, FileId, Seq};
+use uftp_proto::{Ecn, FileId, Seq, Uid};
 
 use super::{Handled, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
@@ -90,7 +90,7 @@ impl<S: SessionFiles> Session<S> {
                 Ok(())
             }
             Message::KeyInfo(keys) => self.key_info(now, header, keys, packet, around),
-            Message::Abort(abort) => self.aborted(now, abort, around.uid),
+            Message::Abort(abort) => self.aborted(now, abort),
             _ => {
                 // The sender may still be busy with others.
                 if let Phase::MidGroup = self.phase {
@@ -121,11 +121,13 @@ impl<S: SessionFiles> Session<S> {
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let listed: Vec<Uid> = message.keys.iter().map(|(uid, _)| *uid).collect();
+        self.is_listed(&listed);
         let Some(security) = &mut self.security else {
             return Err(Refusal::OutOfPlace.into());
         };
         let client = &mut security.client;
-        let Some(answer) = client.key_info(header.src, around.uid, message, packet)? else {
+        let Some(answer) = client.key_info(header.src, self.uid, message, packet)? else {
             if let Phase::MidGroup = self.phase {
                 self.alive = now;
             }

@@ -21,7 +21,7 @@ impl<S: SessionFiles> Session<S> {
         info: &FileInfo,
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        if !info.clients.contains(&around.uid) {
+        if !self.is_listed(&info.clients) {
             self.alive = now;
             return Ok(());
         }
@@ -83,7 +83,7 @@ impl<S: SessionFiles> Session<S> {
             mtime: info.mtime,
             block_size: self.block_size,
         };
-        let geometry = match self.check_offer(&file)? {
+        let geometry = match self.check_offer(&file, info.stated_geometry)? {
             Ok(geometry) => geometry,
             Err(note) => {
                 self.answer(&file, CompleteStatus::REJECTED, None, Some(note), around);
@@ -92,7 +92,14 @@ impl<S: SessionFiles> Session<S> {
         };
         match self.files.offer(&file) {
             Offer::Accept { status, missing } => {
-                let transfer = Transfer::new(file, status, geometry, missing, around.cache_size);
+                let transfer = Transfer::new(
+                    file,
+                    status,
+                    geometry,
+                    missing,
+                    self.policy.passes,
+                    around.cache_size,
+                );
                 let started = ReceiverEventKind::FileStarted {
                     name: transfer.info.name.clone(),
                     file_type: transfer.info.file_type,
@@ -119,7 +126,11 @@ impl<S: SessionFiles> Session<S> {
 
     /// What can be said of an offered file without the disk (behaviour-sender-receiver §5.5):
     /// its layout, or why it is rejected.
-    fn check_offer(&self, file: &IncomingFile) -> Result<Result<Geometry, String>, Stop> {
+    fn check_offer(
+        &self,
+        file: &IncomingFile,
+        stated: Option<(u32, u16)>,
+    ) -> Result<Result<Geometry, String>, Stop> {
         if file.name.is_empty() {
             return Ok(Err("its name is empty".to_owned()));
         }
@@ -138,7 +149,18 @@ impl<S: SessionFiles> Session<S> {
             FileType::REGULAR => file.size,
             _ => 0,
         };
-        Ok(Geometry::new(size, self.block_size, self.policy.sectioning).map_err(|e| e.to_string()))
+        let geometry = match Geometry::new(size, self.block_size, self.policy.sectioning) {
+            Ok(geometry) => geometry,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let (blocks, sections) = (geometry.blocks(), geometry.sections());
+        Ok(match stated {
+            Some(stated) if stated != (blocks, sections) => Err(format!(
+                "it is said to have {} blocks in {} sections, expected {blocks} in {sections}",
+                stated.0, stated.1
+            )),
+            _ => Ok(geometry),
+        })
     }
 
     /// An item is over: remembers the answer, sends it and says so.
@@ -192,7 +214,7 @@ impl<S: SessionFiles> Session<S> {
         done: &Done,
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let asked = done.clients.contains(&around.uid);
+        let asked = self.is_listed(&done.clients);
         if done.file == FileId::SESSION {
             return self.group_done(now, asked, around);
         }
@@ -211,7 +233,10 @@ impl<S: SessionFiles> Session<S> {
                         return self.finish_file(around);
                     }
                 }
-                transfer.done(now, self.timing.nak_delay(), done.section, asked);
+                let answer = transfer.done(now, self.timing.nak_delay(), done, asked);
+                if let Some(question) = answer {
+                    self.outbox.push(Outgoing::Report(question));
+                }
             }
             Phase::Receiving(_) => {}
             _ => {

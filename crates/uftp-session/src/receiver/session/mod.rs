@@ -27,7 +27,7 @@ use super::transfer::Transfer;
 use crate::batch::Batch;
 use crate::congestion::{Group, Reporter, ip_udp_len};
 use crate::files::{SessionFiles, SessionInfo};
-use crate::link::Link;
+use crate::link::{Dest, Link};
 use crate::policy::Policy;
 use crate::security::Client;
 
@@ -35,6 +35,14 @@ use crate::security::Client;
 pub(super) struct Session<S> {
     id: SessionId,
     server: Uid,
+    /// What we are called; nobody as long as nobody has said so.
+    uid: Uid,
+    /// What we may be called, until then.
+    unnamed: Vec<Uid>,
+    /// Where the ANNOUNCE came from.
+    announcer: SocketAddr,
+    /// It goes on where an earlier run stopped.
+    resumed: bool,
     /// Where answers go: to where the ANNOUNCE came from.
     reply_to: SocketAddr,
     private: Option<IpAddr>,
@@ -96,23 +104,22 @@ pub(super) struct Parting {
 
 impl<S: SessionFiles> Session<S> {
     /// A session that was announced by `header` and `announce`, and accepted on `terms`.
-    #[expect(clippy::too_many_arguments, reason = "everything an ANNOUNCE brings")]
     pub(super) fn open(
         now: Instant,
         info: &SessionInfo,
         header: &Header,
         announce: &Announce,
         terms: &Terms,
-        uid: Uid,
         security: Option<Joining>,
         files: S,
     ) -> Self {
-        let policy = Policy::of(header.version);
-        let timing = Timing::new(policy, terms.robust, header.grtt);
+        let policy = terms.policy;
+        let timing = Timing::new(policy, &announce.pace, header.grtt);
         let mut outbox = Outbox::default();
         outbox.push(Outgoing::Register);
         outbox.push(Outgoing::ClientKey);
-        let mut link = Link::new(header.version, uid, info.group, info.instance);
+        let mut link = Link::new(header.version, terms.uid, info.group, info.instance)
+            .towards(Dest::Host(info.server));
         if let Some(joining) = &security
             && let Some(sealer) = joining.client.handshake_sealer()
         {
@@ -124,6 +131,10 @@ impl<S: SessionFiles> Session<S> {
                 instance: info.instance,
             },
             server: info.server,
+            uid: terms.uid,
+            unnamed: Vec::new(),
+            announcer: info.server_addr,
+            resumed: info.resumed,
             reply_to: info.server_addr,
             private: terms.private,
             block_size: terms.block_size,
@@ -158,6 +169,32 @@ impl<S: SessionFiles> Session<S> {
     /// one: what was encrypted does not go on in the clear.
     pub(super) fn can_give_way_to(&self, server: Uid, encrypted: bool) -> bool {
         self.server == server && (encrypted || self.security.is_none())
+    }
+
+    /// We do not know what we are called: by the first of these that a list of the sender holds.
+    pub(super) fn learn_name_from(&mut self, names: Vec<Uid>) {
+        self.unnamed = names;
+    }
+
+    /// Whether a list of the sender names us. The first that does tells us our name.
+    fn is_listed(&mut self, list: &[Uid]) -> bool {
+        if !self.uid.is_none() {
+            return list.contains(&self.uid);
+        }
+        let Some(name) = self.unnamed.iter().find(|name| list.contains(name)) else {
+            return false;
+        };
+        self.uid = *name;
+        self.link.rename(*name);
+        true
+    }
+
+    /// Whether an ANNOUNCE that resumes the session, from `from`, is that of another run, where
+    /// runs have no numbers: this one was not resumed itself, or has gone silent.
+    pub(super) fn is_outlived(&self, now: Instant, from: SocketAddr) -> bool {
+        let silence = now.saturating_duration_since(self.accepted);
+        let silent = silence > self.timing.silence() / 2;
+        from != self.announcer && (!self.resumed || silent)
     }
 
     /// Answers go to a response proxy instead.
@@ -200,7 +237,7 @@ impl<S: SessionFiles> Session<S> {
                 flags,
                 cc_seq,
                 cc_rate,
-                client: around.uid,
+                client: self.uid,
                 echo,
             }
         });

@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::io;
 
-use uftp_proto::{FileId, Uid};
+use uftp_proto::FileId;
 
 use crate::counters::{Counters, Refusal};
 use crate::receiver::event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
 /// What the machine lends its sessions.
 pub(in crate::receiver) struct Surroundings<'a> {
-    pub(in crate::receiver) uid: Uid,
     pub(in crate::receiver) cache_size: usize,
     pub(in crate::receiver) events: &'a mut VecDeque<ReceiverEvent>,
     pub(in crate::receiver) counters: &'a mut Counters,

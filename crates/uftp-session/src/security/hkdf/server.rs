@@ -8,8 +8,8 @@ use uftp_proto::crypto::v5::{
     ProxyContext, ServerContext, key_info_context,
 };
 use uftp_proto::crypto::{
-    self, CipherError, KeyKind, KeySpec, Opener, PrivateKey, PublicKey, Sealer, SelfSignError,
-    Suite,
+    self, CipherError, Fingerprint, KeyKind, KeySpec, Opener, PrivateKey, PublicKey, Sealer,
+    SelfSignError, Suite,
 };
 use uftp_proto::wire::{self, ClientKey, EncInfo, Function, KeyInfoAck, Message, Register};
 
@@ -125,6 +125,12 @@ impl Schedule for Announcer {
     type Keyed = Keyed;
     /// Keys are those of one handshake, and so is what was here before.
     type History = ();
+
+    fn history(&self) {}
+
+    fn name(&self, key: &PublicKey) -> Fingerprint {
+        key.fingerprint()
+    }
 
     fn client_auth(&self) -> bool {
         self.suite.client_auth

@@ -10,11 +10,12 @@ use uftp_proto::wire::{Announce, ClientKey, EncInfo, Message};
 use uftp_proto::{Uid, WireTime};
 
 use crate::counters::Refusal;
+use crate::policy::Policy;
 use crate::security::client::{
     Answer, BAD_DH_KEY, BAD_SERVER_KEY, BAD_SIGNATURE, Declined, Invitation, NO_OWN_KEY, Own, Terms,
 };
 use crate::security::gate;
-use crate::security::replay::ReplayWindow;
+use crate::security::replay::Past;
 
 /// Most group secrets held at once while it is not known which is right.
 const MOST_OFFERS: usize = 4;
@@ -32,7 +33,7 @@ pub(in crate::security) struct Client {
     client_key: Option<ClientKey>,
     keys: ClientKeys,
     stage: Stage,
-    replay: ReplayWindow,
+    replay: Past,
 }
 
 /// How sure we are of the group's keys. KEYINFO proves nothing about its author: what comes out
@@ -74,7 +75,10 @@ impl Client {
         let version = header.version;
         let client_random = own.secrets.random();
         let (premaster, ephemeral) = match suite.key_exchange.is_ecdh() {
-            false => (Premaster::generate().map_err(|_| BAD_SERVER_KEY)?, None),
+            false => (
+                Premaster::generate_for(version).map_err(|_| BAD_SERVER_KEY)?,
+                None,
+            ),
             true => {
                 let theirs = PublicKey::from_blob(&info.dh_key).map_err(|_| BAD_DH_KEY)?;
                 let theirs = match through {
@@ -126,7 +130,7 @@ impl Client {
             client_key,
             keys,
             stage: Stage::Offered(Vec::new()),
-            replay: ReplayWindow::default(),
+            replay: Past::new(Policy::of(version).numbering),
         };
         match client.register_key() {
             Some(_) => Ok(client),

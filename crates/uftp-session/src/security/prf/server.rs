@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use uftp_proto::Uid;
 use uftp_proto::crypto::{
-    self, Binding, CipherError, ClientKeys, GroupMaster, KeyError, KeySpec, Opener, Premaster,
-    PrivateKey, PublicKey, Sealer, SelfSignError, SignatureType, Suite,
+    self, Binding, CipherError, ClientKeys, Fingerprint, GroupMaster, KeyError, KeySpec, Opener,
+    Premaster, PrivateKey, PublicKey, Sealer, SelfSignError, SignatureType, Suite,
 };
 use uftp_proto::wire::{self, ClientKey, EncInfo, KeyInfoAck, Message, Register};
 
 use crate::counters::Refusal;
+use crate::policy::Policy;
 use crate::security::config::{SecurityError, SenderSecurity};
 use crate::security::peers::{Claim, Peer, Schedule};
-use crate::security::replay::ReplayWindow;
+use crate::security::replay::Past;
 use crate::security::server::SessionName;
 
 /// The secrets of the announcing end.
@@ -113,7 +114,15 @@ impl Schedule for Announcer {
     type Handshake = Handshake;
     type Keyed = Keyed;
     /// All seal under the group's key, whatever they registered with.
-    type History = ReplayWindow;
+    type History = Past;
+
+    fn history(&self) -> Past {
+        Past::new(Policy::of(self.session.version).numbering)
+    }
+
+    fn name(&self, key: &PublicKey) -> Fingerprint {
+        Fingerprint::of_key(self.session.version, key.blob())
+    }
 
     fn client_auth(&self) -> bool {
         self.suite.client_auth

@@ -32,6 +32,7 @@ pub(crate) struct Bench {
 pub(crate) fn config() -> ReceiverConfig {
     ReceiverConfig {
         uid: ME,
+        addresses: Vec::new(),
         cache_size: 65536,
         max_sessions: 3,
         require_encryption: false,
