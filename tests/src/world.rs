@@ -205,6 +205,57 @@ impl World {
         self.nft(host, &rules)
     }
 
+    /// Takes the interface of `host` down.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn interface_down(&self, host: HostId) -> Result<()> {
+        self.ip(Part::Host(host), &format!("link set {INTERFACE} down"))
+    }
+
+    /// Takes the interface of `host` up again, as it was after [`World::new`].
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn interface_up(&self, host: HostId) -> Result<()> {
+        let (v4, v6) = (
+            self.address(host, Family::V4),
+            self.address(host, Family::V6),
+        );
+        self.ip(
+            Part::Host(host),
+            &format!(
+                "link set {INTERFACE} up\n\
+                 address replace {v4}/24 brd + dev {INTERFACE}\n\
+                 address replace {v6}/64 dev {INTERFACE} nodad\n\
+                 route replace 224.0.0.0/4 dev {INTERFACE}"
+            ),
+        )
+    }
+
+    /// Takes the interface of `host` away and puts a new one of the same name and addresses in its
+    /// place, as a replugged adapter or a reloaded driver does.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn replace_interface(&self, host: HostId) -> Result<()> {
+        self.ip(Part::Host(host), &format!("link delete {INTERFACE}"))?;
+        self.plug(host)?;
+        self.interface_up(host)
+    }
+
+    /// Makes an interface for `host`, joined to the bridge.
+    fn plug(&self, host: HostId) -> Result<()> {
+        let namespace = self.namespace(Part::Host(host));
+        self.ip(
+            Part::Bridge,
+            &format!(
+                "link add port{host} type veth peer name {INTERFACE} netns {namespace}\n\
+                 link set port{host} master br0 up"
+            ),
+        )
+    }
+
     /// Datagrams that `host` has lost by the rules made here.
     ///
     /// # Errors
@@ -303,27 +354,10 @@ impl World {
             "link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up",
         )?;
         for host in 0..self.hosts {
-            let namespace = self.namespace(Part::Host(host));
             self.without_address_detection(Part::Host(host))?;
-            self.ip(
-                Part::Bridge,
-                &format!(
-                    "link add port{host} type veth peer name {INTERFACE} netns {namespace}\n\
-                     link set port{host} master br0 up"
-                ),
-            )?;
-            let v4 = self.address(host, Family::V4);
-            let v6 = self.address(host, Family::V6);
-            self.ip(
-                Part::Host(host),
-                &format!(
-                    "link set lo up\n\
-                     link set {INTERFACE} up\n\
-                     address add {v4}/24 brd + dev {INTERFACE}\n\
-                     address add {v6}/64 dev {INTERFACE} nodad\n\
-                     route add 224.0.0.0/4 dev {INTERFACE}"
-                ),
-            )?;
+            self.ip(Part::Host(host), "link set lo up")?;
+            self.plug(host)?;
+            self.interface_up(host)?;
         }
         Ok(())
     }

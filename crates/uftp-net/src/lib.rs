@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod changes;
 mod config;
 mod error;
 mod feature;
@@ -34,6 +35,7 @@ mod socket;
 mod sys;
 mod wait;
 
+pub use changes::InterfaceChanges;
 pub use config::{Offload, SocketConfig};
 pub use error::NetError;
 pub use feature::buffers::Buffers;

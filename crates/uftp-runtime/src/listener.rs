@@ -1,25 +1,99 @@
-//! The multicast groups of a daemon.
+//! The multicast groups of a daemon, and the interfaces they are joined on, which come and go.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
 
-use uftp_net::{Interface, Socket};
+use uftp_net::{Interface, InterfaceChanges, Socket};
 
+use crate::driver::Control;
 use crate::exit::Failure;
+use crate::options::addresses;
+use crate::relist::Fresh;
 use crate::say;
+
+/// What happens to an interface comes in bursts: its state, then its addresses.
+const SETTLING: Duration = Duration::from_millis(200);
 
 /// The interfaces groups are joined on, and for whose packets.
 pub(crate) struct Listener {
-    pub(crate) interfaces: Vec<Interface>,
-    /// Whose packets groups are joined for; `None` for everybody's.
-    pub(crate) sources: Option<Vec<IpAddr>>,
+    interfaces: Vec<Interface>,
+    sources: Option<Vec<IpAddr>>,
+    /// The groups that are joined, and how often each is.
+    groups: BTreeMap<IpAddr, u32>,
+    found: Fresh<Vec<Interface>>,
 }
 
 impl Listener {
+    /// Will join groups on `interfaces` for the packets of `sources`; `None` for everybody's.
+    pub(crate) fn new(interfaces: Vec<Interface>, sources: Option<Vec<IpAddr>>) -> Listener {
+        Listener {
+            interfaces,
+            sources,
+            groups: BTreeMap::new(),
+            found: Fresh::default(),
+        }
+    }
+
+    /// From now on, when interfaces come and go, looks up those that `named` mean (as `-I`) and
+    /// has the session thread [`renew`](Self::renew).
+    pub(crate) fn follow(&self, named: Vec<String>, control: Control) {
+        let (known, found) = (self.interfaces.clone(), self.found.clone());
+        let watching = InterfaceChanges::watch().and_then(|changes| {
+            thread::Builder::new()
+                .name("interfaces".into())
+                .spawn(move || follow(&changes, &named, known, &found, &control))
+        });
+        if let Err(error) = watching {
+            say!(
+                1,
+                "Interfaces that come and go will not be noticed: {error}"
+            );
+        }
+    }
+
+    /// Joins all groups on the interfaces that were found since.
+    pub(crate) fn renew(&mut self, socket: &Socket) {
+        let Some(found) = self.found.take() else {
+            return;
+        };
+        let before = std::mem::replace(&mut self.interfaces, found);
+        let speaks = |list: &[Interface], index, group| {
+            let mut all = list.iter();
+            all.any(|i| i.index == index && i.first_like(group).is_some())
+        };
+        for (&group, &times) in &self.groups {
+            let was = |i: &&Interface| speaks(&before, i.index, group);
+            let is = |i: &&Interface| speaks(&self.interfaces, i.index, group);
+            for _ in 0..times {
+                // An interface that is gone has taken the memberships along; then this only
+                // forgets them.
+                for gone in before.iter().filter(|i| was(i) && !is(i)) {
+                    self.leave_on(socket, group, gone);
+                }
+                for new in self.interfaces.iter().filter(|i| is(i) && !was(i)) {
+                    self.join_on(socket, group, new).for_each(drop);
+                }
+            }
+        }
+        for interface in &self.interfaces {
+            if !before.iter().any(|old| old.index == interface.index) {
+                say!(1, "Listening on {interface}, which has come");
+            }
+        }
+        for interface in &before {
+            if !self.interfaces.iter().any(|i| i.index == interface.index) {
+                say!(1, "No longer listening on {interface}, which has gone");
+            }
+        }
+    }
+
     /// Joins the groups announcements come to.
     ///
     /// # Errors
     /// One of them cannot be joined anywhere.
-    pub(crate) fn join_all(&self, socket: &Socket, groups: &[IpAddr]) -> Result<(), Failure> {
+    pub(crate) fn join_all(&mut self, socket: &Socket, groups: &[IpAddr]) -> Result<(), Failure> {
         for group in groups {
             self.join(socket, *group).map_err(Failure::network)?;
         }
@@ -30,36 +104,60 @@ impl Listener {
     ///
     /// # Errors
     /// The reason of the last failure, if all failed.
-    pub(crate) fn join(&self, socket: &Socket, group: IpAddr) -> Result<(), String> {
+    pub(crate) fn join(&mut self, socket: &Socket, group: IpAddr) -> Result<(), String> {
         let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
         let mut failed = format!("cannot join {group}: no interface of -I has an {family} address");
         let mut joined = false;
         for interface in self.speaking(group) {
-            for done in self.each_source(group, |source| match source {
-                None => socket.join(group, interface),
-                Some(source) => socket.join_source(group, source, interface),
-            }) {
+            for done in self.join_on(socket, group, interface) {
                 match done {
                     Ok(()) => joined = true,
-                    Err(error) => {
-                        say!(1, "{error}");
-                        failed = error.to_string();
-                    }
+                    Err(reason) => failed = reason,
                 }
             }
         }
-        if joined { Ok(()) } else { Err(failed) }
+        if !joined {
+            return Err(failed);
+        }
+        *self.groups.entry(group).or_default() += 1;
+        Ok(())
     }
 
-    pub(crate) fn leave(&self, socket: &Socket, group: IpAddr) {
+    pub(crate) fn leave(&mut self, socket: &Socket, group: IpAddr) {
         for interface in self.speaking(group) {
-            let done = self.each_source(group, |source| match source {
-                None => socket.leave(group, interface),
-                Some(source) => socket.leave_source(group, source, interface),
-            });
-            for error in done.into_iter().filter_map(Result::err) {
-                say!(3, "{error}");
-            }
+            self.leave_on(socket, group, interface);
+        }
+        if let Some(times) = self.groups.get_mut(&group) {
+            *times = times.saturating_sub(1);
+        }
+        self.groups.retain(|_, times| *times > 0);
+    }
+
+    fn join_on(
+        &self,
+        socket: &Socket,
+        group: IpAddr,
+        interface: &Interface,
+    ) -> impl Iterator<Item = Result<(), String>> {
+        let done = self.each_source(group, |source| match source {
+            None => socket.join(group, interface),
+            Some(source) => socket.join_source(group, source, interface),
+        });
+        done.into_iter().map(|done| {
+            done.map_err(|error| {
+                say!(1, "{error}");
+                error.to_string()
+            })
+        })
+    }
+
+    fn leave_on(&self, socket: &Socket, group: IpAddr, interface: &Interface) {
+        let done = self.each_source(group, |source| match source {
+            None => socket.leave(group, interface),
+            Some(source) => socket.leave_source(group, source, interface),
+        });
+        for error in done.into_iter().filter_map(Result::err) {
+            say!(3, "{error}");
         }
     }
 
@@ -79,5 +177,32 @@ impl Listener {
         self.interfaces
             .iter()
             .filter(move |i| i.first_like(group).is_some())
+    }
+}
+
+/// Looks up the interfaces that `named` mean whenever something has happened to any, as long as
+/// the program runs.
+fn follow(
+    changes: &InterfaceChanges,
+    named: &[String],
+    mut known: Vec<Interface>,
+    found: &Fresh<Vec<Interface>>,
+    control: &Control,
+) {
+    loop {
+        let settled = changes.wait().and_then(|()| {
+            thread::sleep(SETTLING);
+            changes.drain()
+        });
+        if let Err(error) = settled {
+            say!(1, "Interfaces are no longer watched: {error}");
+            return;
+        }
+        let list = addresses::listening_now(named);
+        if list != known {
+            known.clone_from(&list);
+            found.put(list);
+            control.renew_groups();
+        }
     }
 }

@@ -47,15 +47,13 @@ impl Service for Args {
 
 async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let home = Home::of(&args);
+    let named = args.interface.clone();
     let job = args.validate().await?;
     let socket = common::bind(&job.socket)?;
     let security = &job.config.security;
     let servers = ServerLists::new(job.lists.servers.clone(), security.source_specific);
     let clients = ClientLists::new(job.lists.clients.clone());
-    let listener = Listener {
-        interfaces: job.interfaces.clone(),
-        sources: security.sources(),
-    };
+    let mut listener = Listener::new(job.interfaces.clone(), security.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
     let ((), _pid_file) = home.settle(&sink, || Ok(()))?;
@@ -65,6 +63,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let clock = Clock::new(now, common::wall_clock());
     let proxy = Proxy::new(job.config, clock, common::seeded()?, now);
     let control = Control::new()?;
+    listener.follow(named, control.clone());
     let watcher = ProxyWatcher {
         story: ProxyStory,
         listener,
@@ -147,6 +146,10 @@ impl Watcher<Relay> for ProxyWatcher {
         }
     }
 
+    fn renew_groups(&mut self, socket: &Socket) {
+        self.listener.renew(socket);
+    }
+
     fn reload(&mut self, machine: &mut Relay) {
         if let Some(list) = self.servers.take() {
             machine.proxy.set_servers(Some(list));
@@ -166,7 +169,7 @@ impl Watcher<Relay> for ProxyWatcher {
 }
 
 impl ProxyWatcher {
-    fn join(&self, now: Instant, machine: &mut Relay, socket: &Socket, group: IpAddr) {
+    fn join(&mut self, now: Instant, machine: &mut Relay, socket: &Socket, group: IpAddr) {
         if let Err(reason) = self.listener.join(socket, group) {
             machine.proxy.join_failed(now, group, &reason);
         }

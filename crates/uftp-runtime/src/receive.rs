@@ -53,14 +53,12 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     // A daemon's working directory changes.
     let lists = args.security.server_list.iter().map(std::path::absolute);
     let lists = lists.collect::<Result<_, _>>().unwrap_or_default();
+    let named = args.interface.clone();
     let job = args.validate().await?;
     let servers = ServerLists::new(lists, job.config.security.source_specific);
     let store = DiskStore::open(&job.store)?;
     let socket = common::bind(&job.socket)?;
-    let listener = Listener {
-        interfaces: job.interfaces.clone(),
-        sources: job.config.security.sources(),
-    };
+    let mut listener = Listener::new(job.interfaces.clone(), job.config.security.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
     let (status, _pid_file) = home.settle(&sink, || StatusOut::open(status.as_deref(), &sink))?;
@@ -70,6 +68,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let clock = Clock::new(now, common::wall_clock());
     let receiver = Receiver::new(job.config, store, clock, common::seeded()?, now);
     let control = Control::new()?;
+    listener.follow(named, control.clone());
     let names = match look_up_names {
         false => Names::none(),
         true => {
@@ -139,6 +138,10 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
 
     fn turn(&mut self, _now: Instant, _machine: &Daemon<DiskStore>) {
         self.herald.turn();
+    }
+
+    fn renew_groups(&mut self, socket: &Socket) {
+        self.listener.renew(socket);
     }
 
     fn reload(&mut self, machine: &mut Daemon<DiskStore>) {

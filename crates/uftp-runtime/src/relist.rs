@@ -1,4 +1,4 @@
-//! Lists that a running daemon reads again when it is asked to.
+//! What a running daemon looks up again: lists, when it is asked to.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,12 +18,15 @@ impl<T> Clone for Fresh<T> {
     }
 }
 
-impl<T> Fresh<T> {
-    fn new() -> Self {
+impl<T> Default for Fresh<T> {
+    fn default() -> Self {
         Fresh(Arc::default())
     }
+}
 
-    fn put(&self, value: T) {
+impl<T> Fresh<T> {
+    /// For the session thread to take.
+    pub(crate) fn put(&self, value: T) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
     }
 
@@ -48,7 +51,7 @@ impl ServerLists {
         ServerLists {
             paths,
             source_specific,
-            fresh: Fresh::new(),
+            fresh: Fresh::default(),
         }
     }
 
@@ -90,7 +93,7 @@ impl ClientLists {
     pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
         ClientLists {
             paths,
-            fresh: Fresh::new(),
+            fresh: Fresh::default(),
         }
     }
 

@@ -37,6 +37,11 @@ const EXT4: Package = Package {
     name: "e2fsprogs",
     probe: &["mkfs.ext4", "-V"],
 };
+/// Sets the clock of one program.
+const FAKETIME: Package = Package {
+    name: "libfaketime",
+    probe: &["dpkg", "-L", "libfaketime"],
+};
 
 /// What a task needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +59,7 @@ pub(crate) enum Need {
 pub(crate) fn install_missing(need: Need) -> Result<()> {
     let mut wanted = vec![PKG_CONFIG, OPENSSL, IPROUTE];
     if need == Need::Tests {
-        wanted.extend([NFTABLES, SYSTEMD, EXT4]);
+        wanted.extend([NFTABLES, SYSTEMD, EXT4, FAKETIME]);
     }
     let missing: Vec<&str> = wanted
         .iter()

@@ -35,6 +35,9 @@ pub trait Watcher<M: Machine> {
     /// The user wants files opened anew and lists read again.
     fn reload(&mut self, _machine: &mut M) {}
 
+    /// Interfaces have come or gone.
+    fn renew_groups(&mut self, _socket: &Socket) {}
+
     /// The user wants to know the counters.
     fn tell_counters(&mut self, _machine: &M) {}
 }

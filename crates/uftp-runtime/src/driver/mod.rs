@@ -40,6 +40,7 @@ pub struct Control {
 const STOP: u8 = 1;
 const RELOAD: u8 = 2;
 const COUNTERS: u8 = 4;
+const GROUPS: u8 = 8;
 
 impl Control {
     /// A control of a driver to be made.
@@ -66,6 +67,11 @@ impl Control {
     /// The watcher is to tell the counters.
     pub fn tell_counters(&self) {
         self.ask(COUNTERS);
+    }
+
+    /// The watcher is to join its groups on the interfaces there are now.
+    pub fn renew_groups(&self) {
+        self.ask(GROUPS);
     }
 
     /// The watcher is to have its turn: something it waits for is there.
@@ -119,6 +125,9 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             }
             if asked & RELOAD != 0 {
                 self.watcher.reload(&mut self.machine);
+            }
+            if asked & GROUPS != 0 {
+                self.watcher.renew_groups(&self.socket);
             }
             if asked & COUNTERS != 0 {
                 self.watcher.tell_counters(&self.machine);

@@ -132,16 +132,30 @@ pub fn listening(options: &[String]) -> Result<Vec<Interface>, Failure> {
     if given.peek().is_some() {
         return given.map(|text| named(text, "-I")).collect();
     }
-    let mut all = usable()?;
-    if all.iter().any(|i| !i.loopback) {
-        all.retain(|i| !i.loopback);
-    }
+    let all = beyond_this_host(usable()?);
     if all.is_empty() {
         return Err(Failure::network(
             "no network interface is up and has an address",
         ));
     }
     Ok(all)
+}
+
+/// As [`listening`] would say now; what is not there at the moment is left out.
+pub fn listening_now(options: &[String]) -> Vec<Interface> {
+    let mut given = options.iter().filter(|text| !text.is_empty()).peekable();
+    if given.peek().is_some() {
+        return given.filter_map(|text| find_interface(text).ok()).collect();
+    }
+    beyond_this_host(usable().unwrap_or_default())
+}
+
+/// Without loopback, unless there is nothing else.
+fn beyond_this_host(mut interfaces: Vec<Interface>) -> Vec<Interface> {
+    if interfaces.iter().any(|i| !i.loopback) {
+        interfaces.retain(|i| !i.loopback);
+    }
+    interfaces
 }
 
 /// The groups of `-M` that announcements come to, each once.

@@ -1,0 +1,238 @@
+//! A receiver in the background: what it tells who started it, its process id file, its rights,
+//! its log.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use uftp_tests::{Failure, Program, Result, Suite, World, eventually, patience, write_file};
+
+const BOUND: Duration = Duration::from_secs(60);
+
+/// A host with a place for daemons.
+struct Stage {
+    world: World,
+    dest: PathBuf,
+    pid_file: PathBuf,
+    log: PathBuf,
+}
+
+impl Stage {
+    fn new(label: &str) -> Result<Self> {
+        let world = World::new(label, 2)?;
+        let log = world.make_dir("logs")?.join("log");
+        Ok(Self {
+            dest: world.make_dir("dest")?,
+            pid_file: world.dir().join("pid"),
+            log,
+            world,
+        })
+    }
+
+    /// Starts `uftpd` with this umask and these further options; the process that was started, at
+    /// its end.
+    fn launch(&self, umask: &str, more: &[&str]) -> Result<(Option<i32>, String)> {
+        let shell = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let mut command = self.world.command(1, Path::new("sh"));
+        command.args(["-c", &shell]);
+        command.arg(Suite::Ours.program("uftpd")?);
+        command
+            .args(["-q", "-U", "1", "-I", "eth0", "-D"])
+            .arg(&self.dest);
+        command
+            .arg("-L")
+            .arg(&self.log)
+            .arg("-P")
+            .arg(&self.pid_file);
+        command.args(more);
+        let mut parent = Program::start("parent", command, &self.world.log_path("parent"))?;
+        Ok((parent.wait(BOUND)?.code, parent.output()))
+    }
+
+    /// Starts it, and expects it to serve when the process that was started has ended.
+    fn start(&self, umask: &str, more: &[&str]) -> Result<Daemon> {
+        let (code, output) = self.launch(umask, more)?;
+        if code != Some(0) {
+            return Err(Failure::new(format!("it ended with {code:?}: {output}")));
+        }
+        Ok(Daemon(self.pid()?))
+    }
+
+    fn pid(&self) -> Result<i32> {
+        let text = fs::read_to_string(&self.pid_file)?;
+        let number = text.strip_suffix('\n').unwrap_or(&text).parse();
+        number.map_err(|error| Failure::io(format!("the pid file has {text:?}"), error))
+    }
+
+    fn send(&self, name: &str) -> Result<()> {
+        let file = self.world.make_dir("content")?.join(name);
+        write_file(&file, 10_000)?;
+        let sender = self.world.sender(Suite::Ours, 0).invite(&[1]).file(&file);
+        sender.run(BOUND)?.ended_with(0)
+    }
+}
+
+/// A daemon, told to end when this is dropped.
+struct Daemon(i32);
+
+impl Daemon {
+    fn signal(&self, signal: Signal) {
+        // A daemon that has ended is told by what follows.
+        let _ = kill(Pid::from_raw(self.0), signal);
+    }
+
+    fn runs(&self) -> bool {
+        Path::new(&format!("/proc/{}", self.0)).exists()
+    }
+
+    fn stop(self) -> Result<()> {
+        let pid = self.0;
+        drop(self);
+        eventually("the end of the daemon", patience(), || {
+            match Daemon(pid).runs() {
+                true => Err("it runs on".to_owned()),
+                false => Ok(()),
+            }
+        })
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGTERM);
+    }
+}
+
+fn mode(path: &Path) -> Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+}
+
+#[test]
+fn the_process_id_file() -> Result<()> {
+    let stage = Stage::new("pidfile")?;
+    // What a crash leaves: numbers of no process, or of another program.
+    for left in ["999999999\n", &format!("{}\n", std::process::id()), "x"] {
+        fs::write(&stage.pid_file, left)?;
+        let daemon = stage.start("022", &[])?;
+        assert_eq!(mode(&stage.pid_file)?, 0o644);
+        assert!(daemon.runs());
+        daemon.stop()?;
+        assert!(!stage.pid_file.exists(), "it is removed at the end");
+    }
+    let daemon = stage.start("022", &[])?;
+    let (code, output) = stage.launch("022", &["-p", "1045"])?;
+    assert_eq!(code, Some(1), "{output}");
+    let words = format!("names process {}, which is running already", daemon.0);
+    assert!(output.contains(&words), "{output}");
+    assert_eq!(stage.pid()?, daemon.0, "the first one's file stays");
+    stage.send("file")?;
+    daemon.stop()
+}
+
+/// Whoever starts it learns what it found wrong in the background.
+#[test]
+fn the_verdict() -> Result<()> {
+    let stage = Stage::new("verdict")?;
+    let nowhere = stage.world.dir().join("no/such/place");
+    let nowhere = nowhere.to_string_lossy().into_owned();
+    for (more, code) in [
+        (["-L", &nowhere], 4),
+        (["-P", &nowhere], 1),
+        (["-F", &nowhere], 1),
+        (["-I", "eth9"], 1),
+    ] {
+        let (ended, output) = stage.launch("022", &more)?;
+        assert_eq!(ended, Some(code), "{more:?}: {output}");
+        assert!(output.contains(more[1]), "{more:?}: {output}");
+        assert!(!stage.pid_file.exists(), "{more:?}");
+    }
+    let daemon = stage.start("022", &[])?;
+    let second = stage
+        .world
+        .dir()
+        .join("pid2")
+        .to_string_lossy()
+        .into_owned();
+    let (ended, output) = stage.launch("022", &["-P", &second])?;
+    assert_eq!(ended, Some(2), "{output}");
+    daemon.stop()
+}
+
+/// Its files have the same rights, whoever starts it.
+#[test]
+fn the_rights_of_its_files() -> Result<()> {
+    for umask in ["0", "077"] {
+        let stage = Stage::new(&format!("umask{umask}"))?;
+        let status = stage
+            .world
+            .dir()
+            .join("status")
+            .to_string_lossy()
+            .into_owned();
+        let daemon = stage.start(umask, &["-F", &status])?;
+        let tree = stage.world.make_dir("tree")?;
+        write_file(&tree.join("file"), 10)?;
+        fs::create_dir(tree.join("empty"))?;
+        let sender = stage.world.sender(Suite::Ours, 0).file(&tree);
+        sender.run(BOUND)?.ended_with(0)?;
+        let dest = stage.dest.join("tree");
+        for (path, rights) in [
+            (stage.log.as_path(), 0o644),
+            (Path::new(&status), 0o644),
+            (&stage.pid_file, 0o644),
+            (&dest, 0o755),
+            (&dest.join("file"), 0o644),
+            (&dest.join("empty"), 0o755),
+        ] {
+            assert_eq!(mode(path)?, rights, "{} {umask}", path.display());
+        }
+        daemon.stop()?;
+    }
+    Ok(())
+}
+
+/// The directory of its log may go and come: it serves on, and logs again when it is told to.
+#[test]
+fn its_log_directory_goes() -> Result<()> {
+    let stage = Stage::new("nologs")?;
+    let daemon = stage.start("022", &[])?;
+    stage.send("one")?;
+    let logs = stage.world.dir().join("logs");
+    fs::remove_dir_all(&logs)?;
+    daemon.signal(Signal::SIGHUP);
+    stage.send("two")?;
+    fs::create_dir(&logs)?;
+    daemon.signal(Signal::SIGHUP);
+    eventually("a new log", patience(), || {
+        stage
+            .log
+            .exists()
+            .then_some(())
+            .ok_or_else(|| "there is none".to_owned())
+    })?;
+    daemon.signal(Signal::SIGUSR1);
+    stage.send("three")?;
+    eventually("the story of the third file", patience(), || {
+        let log = fs::read_to_string(&stage.log).unwrap_or_default();
+        let told = [
+            "Name of file to receive: three",
+            "Counters: ",
+            "COMPLETE sent",
+        ];
+        match told.iter().all(|words| log.contains(words)) {
+            true => Ok(()),
+            false => Err(log),
+        }
+    })?;
+    for name in ["one", "two", "three"] {
+        assert!(stage.dest.join(name).exists(), "{name}");
+    }
+    daemon.stop()
+}
