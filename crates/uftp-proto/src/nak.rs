@@ -186,10 +186,39 @@ pub fn count_naks(bitmap: &[u8], n: u32) -> u32 {
     full + rest
 }
 
+/// Number of bits set in `bitmap` within `range`.
+pub fn count_naks_in(bitmap: &[u8], range: Range<u32>) -> u32 {
+    let below = |n| count_naks(bitmap, n);
+    below(range.end).saturating_sub(below(range.start.min(range.end)))
+}
+
+/// Clears the bits of `bitmap` within `range`.
+pub fn clear_naks(bitmap: &mut [u8], range: Range<u32>) {
+    for bit in range {
+        let Some(byte) = bitmap.get_mut((bit / 8) as usize) else {
+            return;
+        };
+        *byte &= !(1 << (bit % 8));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn ranges_of_a_bitmap_are_counted_and_cleared() {
+        let mut bitmap = [0b1000_0001, 0xff, 0b0000_0011];
+        assert_eq!(count_naks_in(&bitmap, 0..24), 12);
+        assert_eq!(count_naks_in(&bitmap, 7..10), 3);
+        assert_eq!(count_naks_in(&bitmap, 1..7), 0);
+        assert_eq!(count_naks_in(&bitmap, 20..2000), 0);
+        clear_naks(&mut bitmap, 7..17);
+        assert_eq!(bitmap, [1, 0, 0b10]);
+        clear_naks(&mut bitmap, 0..u32::MAX);
+        assert_eq!(bitmap, [0; 3]);
+    }
 
     #[test]
     fn bitmap_counts_from_the_least_significant_bit() {

@@ -22,9 +22,11 @@ mod list;
 mod rate;
 mod report;
 mod security;
+mod self_clock;
 mod session;
 mod transfer;
 mod unfinished;
+mod window;
 
 use std::net::SocketAddr;
 use std::time::Instant;

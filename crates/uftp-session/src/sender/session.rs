@@ -17,6 +17,7 @@ use super::event::{FileOutcome, FileReport, SenderEvent};
 use super::list::{ListMessage, ListRun};
 use super::rate::RateControl;
 use super::security::Security;
+use super::self_clock::Pulse;
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::congestion;
@@ -147,6 +148,36 @@ impl Session {
     /// The interval between repetitions of a message.
     pub(super) fn cycle(&self) -> Duration {
         self.advertised_grtt() * 3
+    }
+
+    /// When answers to a question about losses come: after a round trip time as receivers count
+    /// it, and not much after two.
+    pub(super) fn pulse(&self) -> Pulse {
+        Pulse {
+            delay: self.advertised_grtt(),
+            patience: self.cycle(),
+        }
+    }
+
+    /// How many would answer a question to all: receivers at the current item that no proxy
+    /// answers for, and proxies.
+    pub(super) fn audience(&self) -> u32 {
+        let proxies = self
+            .clients
+            .destinations_in(&[State::Active, State::ActiveNak])
+            - self
+                .clients
+                .receivers_in(&[State::Active, State::ActiveNak]);
+        let receivers = match proxies {
+            0 => self
+                .clients
+                .receivers_in(&[State::Active, State::ActiveNak]),
+            _ => {
+                let alone = |c: &&Client| c.state().is_receiving() && !c.proxy && c.via.is_none();
+                self.clients.iter().filter(alone).count()
+            }
+        };
+        u32::try_from(receivers + proxies).unwrap_or(u32::MAX)
     }
 
     /// How often a message is repeated.

@@ -1,11 +1,13 @@
 //! The transfer phase: passes over a file until nobody misses a block
 //! (behaviour-sender-receiver §3.5 to §3.8).
 
+use std::borrow::Cow;
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use uftp_proto::nak::count_naks;
-use uftp_proto::wire::{BlockRef, FileSeg, Message, Status};
+use uftp_proto::nak::{clear_naks, count_naks};
+use uftp_proto::wire::{BlockRef, Done, FileSeg, Message, Status};
 use uftp_proto::{BlockMap, FileId, Geometry};
 
 use super::clients::State;
@@ -13,11 +15,14 @@ use super::config::Rate;
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
+use super::window::Horizon;
 use super::{DROPPED_OUT, Next, until};
 use crate::batch::Batch;
 use crate::congestion::Controller;
 use crate::counters::Refusal;
 use crate::files::{FileSource, SendItem};
+use crate::link::Cover;
+use crate::policy::PassStyle;
 
 /// Most data packets laid out at once.
 const RUN: usize = 48;
@@ -80,7 +85,6 @@ impl Transfer {
         let max_time = max_time(s, &item);
         s.events
             .push_back(SenderEvent::TransferStarted { max_time });
-        s.rate.start_file();
         s.start_congestion_control(now);
         let mut phase = Transfer {
             file,
@@ -155,7 +159,7 @@ impl Transfer {
                 if let Some(info) = &status.tfmcc {
                     s.congestion_report(now, at, info);
                 }
-                if let Err(why) = self.status(s, at, status) {
+                if let Err(why) = self.status(s, now, at, status) {
                     s.counters.refuse(why);
                 }
             }
@@ -242,6 +246,7 @@ impl Transfer {
         self.naks = false;
         self.section = None;
         self.stage = Stage::Sending(0);
+        s.rate.begin_pass();
         if self.wanted.missing() == 0 {
             self.end_pass(s);
         } else {
@@ -254,6 +259,7 @@ impl Transfer {
     /// to it are never taken for reports on a section being sent.
     fn end_pass(&mut self, s: &mut Session) {
         s.data_flows(false);
+        s.rate.end_pass(s.now);
         self.stage = Stage::Asking {
             attempt: 1,
             again: None,
@@ -284,7 +290,13 @@ impl Transfer {
 
     /// Takes in a report of missing blocks, of any section at any time: those ahead of the
     /// position are served in this pass, those behind it in the next.
-    fn status(&mut self, s: &mut Session, at: usize, status: &Status<'_>) -> Result<(), Refusal> {
+    fn status(
+        &mut self,
+        s: &mut Session,
+        now: Instant,
+        at: usize,
+        status: &Status<'_>,
+    ) -> Result<(), Refusal> {
         if !s.clients.state(at).is_some_and(State::is_receiving) {
             return Err(Refusal::OutOfPlace);
         }
@@ -301,15 +313,27 @@ impl Transfer {
         if bytes <= (blocks / 8) as usize && !largest {
             return Err(Refusal::Malformed);
         }
-        let count = count_naks(status.naks, blocks);
-        if count == 0 {
+        if count_naks(status.naks, blocks) == 0 {
             return Err(Refusal::OutOfRange);
         }
-        if self.is_too_lossy(s, at, count, blocks) {
+        let naks = self.believed(s, now, status, &section);
+        if s.rate.report(now, at, status.section, &naks, s.pulse()) {
+            s.pacer.set_rate(s.rate.bytes_per_second());
+        }
+        let count = match &naks {
+            Cow::Borrowed(naks) => count_naks(naks, blocks),
+            Cow::Owned(naks) => self.news(&section, naks),
+        };
+        if count == 0 {
+            // The answer to a question in the middle of the section: nothing is lost.
+            return Ok(());
+        }
+        let settled = matches!(naks, Cow::Borrowed(_));
+        if settled && self.is_too_lossy(s, at, count, blocks) {
             s.abort_client(at, "Excessive NAKs received");
             return Ok(());
         }
-        self.wanted.merge_naks(section, status.naks);
+        self.wanted.merge_naks(section, &naks);
         self.naks = true;
         s.clients.set_state(at, State::ActiveNak);
         if let Some(client) = s.clients.get(at) {
@@ -320,10 +344,62 @@ impl Transfer {
                 count,
             });
         }
-        if s.rate.report(at, status.section, count) {
-            s.pacer.set_rate(s.rate.bytes_per_second());
-        }
         Ok(())
+    }
+
+    /// What a report on `section` can know: without the blocks that may have been under way to
+    /// the receiver when it was made. Those not yet sent in this pass are wanted anyway.
+    fn believed<'a>(
+        &self,
+        s: &Session,
+        now: Instant,
+        status: &Status<'a>,
+        section: &Range<u32>,
+    ) -> Cow<'a, [u8]> {
+        let Horizon::Before(known) = s.rate.horizon(now, status.section, s.pulse()) else {
+            return Cow::Borrowed(status.naks);
+        };
+        let mut naks = status.naks.to_vec();
+        let sent = match self.stage {
+            Stage::Sending(position) => position.clamp(section.start, section.end),
+            Stage::Asking { .. } => section.end,
+        };
+        clear_naks(&mut naks, known..sent - section.start);
+        Cow::Owned(naks)
+    }
+
+    /// How many blocks of `section` in a NAK bitmap are not yet wanted.
+    fn news(&self, section: &Range<u32>, naks: &[u8]) -> u32 {
+        let fresh = |block: &u32| !self.wanted.is_missing(*block);
+        let offset = |block: u32| block - section.start;
+        let lost = |block: &u32| {
+            let byte = naks.get((offset(*block) / 8) as usize);
+            byte.is_some_and(|byte| byte & (1 << (offset(*block) % 8)) != 0)
+        };
+        section.clone().filter(lost).filter(fresh).count() as u32 // a section is short
+    }
+
+    /// Asks all receivers in the middle of a section what they miss of it: a DONE that names
+    /// nobody makes each answer after its usual delay.
+    fn ask_in_between(&self, s: &mut Session, now: Instant, batch: &mut Batch) {
+        let streaming = s.policy.passes == PassStyle::Streaming;
+        let (true, Some(section)) = (streaming, self.section) else {
+            return;
+        };
+        let audience = s.audience();
+        if !s.rate.is_curious(now, audience) || s.pacer.allowance(now, s.rate.charged(), 1) == 0 {
+            return;
+        }
+        let done = Message::Done(Done {
+            file: self.file,
+            pass: 0,
+            section,
+            clients: Vec::new(),
+        });
+        let to = s.config.private;
+        if s.send(now, batch, to, &done, Cover::Session) {
+            s.rate.asked(now, audience);
+        }
     }
 
     /// Whether a receiver loses too much too often (behaviour-sender-receiver §3.8). What a
@@ -359,7 +435,7 @@ impl Transfer {
             return self.quit(s);
         }
         s.lists.clear();
-        if s.rate.finish_file(self.pass == 1 && !self.naks) {
+        if s.rate.finish_file(s.now, self.pass == 1 && !self.naks) {
             s.pacer.set_rate(s.rate.bytes_per_second());
         }
         s.end_congestion_control();
@@ -380,6 +456,10 @@ impl Transfer {
         now: Instant,
         batch: &mut Batch,
     ) {
+        if s.rate.settle(now, s.pulse()) {
+            s.pacer.set_rate(s.rate.bytes_per_second());
+        }
+        self.ask_in_between(s, now, batch);
         for _ in 0..RUNS_PER_CALL {
             let Stage::Sending(position) = self.stage else {
                 return;
@@ -521,16 +601,14 @@ impl Transfer {
         } else {
             self.repaired += len as u64;
         }
-        let Some((section, _)) = self.geometry.locate(block) else {
+        let Some((section, offset)) = self.geometry.locate(block) else {
             return;
         };
         if self.section != Some(section) {
             self.section = Some(section);
             s.events.push_back(SenderEvent::SectionStarted { section });
         }
-        if s.rate.sent(now, section, s.grtt.value() * 3) {
-            s.pacer.set_rate(s.rate.bytes_per_second());
-        }
+        s.rate.sent(now, section, offset);
     }
 }
 

@@ -285,7 +285,8 @@ fn self_clocked_session_is_paced_and_fast() {
     assert_eq!(lab.run(), Outcome::Success);
     assert!(lab.peers[0].complete[&FileId(1)] == data);
     let took = lab.packets.last().unwrap().ms();
-    assert!((250.0..800.0).contains(&took), "{took} ms");
+    // 30 MB/s at first, twice as much whenever receivers had time to complain.
+    assert!((100.0..600.0).contains(&took), "{took} ms");
 }
 
 #[test]

@@ -1,0 +1,361 @@
+//! What was sent lately, in pieces of which reports can tell how much was lost.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use uftp_proto::nak::count_naks_in;
+
+use super::self_clock::Sample;
+
+/// Consecutive blocks of one section, sent without a pause. It is closed when receivers are asked
+/// what they miss, or at the end of the section, which makes them say so unasked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// Counts through the session.
+    pub(super) id: u64,
+    section: u16,
+    /// Blocks of the section from here ...
+    first: u32,
+    /// ... to before this one.
+    end: u32,
+    /// Those that were sent.
+    pub(super) blocks: u32,
+    began: Instant,
+    last: Instant,
+    /// When it was closed.
+    closed: Option<Instant>,
+    /// How many are to answer; 0 if the section's end closed it, for then only those speak who
+    /// miss something.
+    asked: u32,
+    /// How many have said what they miss of it.
+    answers: u32,
+    /// Somebody lost too much of it.
+    pub(super) trouble: bool,
+    /// The highest rate asked for meanwhile, bytes per second.
+    pub(super) rate: f64,
+    /// Drops of the rate before it began.
+    pub(super) drops: u32,
+}
+
+/// How a window fared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    /// Nobody lost too much.
+    Good,
+    /// Somebody did.
+    Bad,
+    /// Some of those asked did not answer.
+    Unanswered,
+}
+
+impl Window {
+    /// Bytes per second at which it really went out, each block counting for `charged` bytes.
+    pub(super) fn speed(&self, charged: f64) -> f64 {
+        let time = self.last.saturating_duration_since(self.began);
+        f64::from(self.blocks) * charged / time.as_secs_f64().max(1e-6)
+    }
+
+    /// How long it has been going out.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
+    /// Its blocks that a NAK bitmap of its section says are missing.
+    pub(super) fn lost(&self, naks: &[u8]) -> Sample {
+        let lost = count_naks_in(naks, self.first..self.end);
+        Sample::new(lost.min(self.blocks), self.blocks)
+    }
+
+    /// The same for its second half.
+    pub(super) fn lost_late(&self, naks: &[u8]) -> Sample {
+        let middle = self.first.midpoint(self.end);
+        let lost = count_naks_in(naks, middle..self.end);
+        let blocks = self.blocks.div_ceil(2);
+        Sample::new(lost.min(blocks), blocks)
+    }
+
+    fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    /// Of those asked, how many have not answered.
+    fn silent(&self) -> u32 {
+        self.asked.saturating_sub(self.answers)
+    }
+
+    fn was_closed_by(&self, instant: Option<Instant>) -> bool {
+        self.closed.is_some() && self.closed <= instant
+    }
+}
+
+/// The windows of a file that may still be reported, oldest first; the last may be open.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    list: VecDeque<Window>,
+    next_id: u64,
+    /// Windows before this one are settled.
+    settled: u64,
+    /// Of those asked, so many do not answer any more; they are not waited for.
+    mute: u32,
+    /// Windows in a row that not all answered.
+    unanswered: u32,
+}
+
+/// What may be believed of a report on a section.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Horizon {
+    /// All of it.
+    All,
+    /// That of the blocks before this one; what comes after it may have been under way.
+    Before(u32),
+}
+
+impl Windows {
+    /// Most windows remembered.
+    const MOST: usize = 64;
+    /// Who has not answered as often is not waited for.
+    const GONE: u32 = 4;
+
+    /// Forgets all: a file begins.
+    pub(super) fn clear(&mut self) {
+        self.list.clear();
+        self.settled = self.next_id;
+    }
+
+    /// The window being sent.
+    pub(super) fn open(&self) -> Option<&Window> {
+        self.list.back().filter(|w| w.is_open())
+    }
+
+    /// Block `offset` of `section` went out at `rate`, after `drops` drops.
+    pub(super) fn sent(&mut self, now: Instant, section: u16, offset: u32, rate: f64, drops: u32) {
+        let fits = |w: &&mut Window| w.is_open() && w.section == section && w.end <= offset;
+        if let Some(window) = self.list.back_mut().filter(fits) {
+            window.end = offset + 1;
+            window.blocks += 1;
+            window.last = now;
+            window.rate = window.rate.max(rate);
+            return;
+        }
+        self.close(now, 0);
+        if self.list.len() >= Self::MOST {
+            self.list.pop_front();
+        }
+        self.list.push_back(Window {
+            id: self.next_id,
+            section,
+            first: offset,
+            end: offset + 1,
+            blocks: 1,
+            began: now,
+            last: now,
+            closed: None,
+            asked: 0,
+            answers: 0,
+            trouble: false,
+            rate,
+            drops,
+        });
+        self.next_id += 1;
+    }
+
+    /// Closes the window being sent, of which `asked` receivers are to say what they miss.
+    pub(super) fn close(&mut self, now: Instant, asked: u32) {
+        if let Some(window) = self.list.back_mut().filter(|w| w.is_open()) {
+            window.closed = Some(now);
+            window.asked = asked;
+        }
+    }
+
+    /// Whether an answer is still to come.
+    pub(super) fn awaits_answers(&self) -> bool {
+        let mut unsettled = self.list.iter().filter(|w| w.id >= self.settled);
+        unsettled.any(|w| w.closed.is_some() && w.asked > 0)
+    }
+
+    /// How far a report on `section` that arrives now can be believed: receivers take `delay` to
+    /// make one.
+    pub(super) fn horizon(&self, now: Instant, section: u16, delay: Duration) -> Horizon {
+        let asked_by = now.checked_sub(delay);
+        let of_section = || self.list.iter().filter(|w| w.section == section);
+        let last = self.list.back();
+        let under_way = last.is_some_and(|w| w.section == section && (w.is_open() || w.asked > 0));
+        if !under_way && of_section().all(|w| w.was_closed_by(asked_by)) {
+            return Horizon::All;
+        }
+        let known = of_section().filter(|w| w.was_closed_by(asked_by));
+        Horizon::Before(known.map(|w| w.end).max().unwrap_or(0))
+    }
+
+    /// The windows of `section` that a report arriving now tells of.
+    pub(super) fn reported(&self, now: Instant, section: u16, delay: Duration) -> Vec<Window> {
+        let asked_by = now.checked_sub(delay);
+        let told = |w: &&Window| w.section == section && w.was_closed_by(asked_by);
+        self.list.iter().filter(told).copied().collect()
+    }
+
+    /// One more receiver has said what it misses of a window; `trouble` if that is too much.
+    pub(super) fn answered(&mut self, id: u64, trouble: bool) {
+        let Some(window) = self.list.iter_mut().find(|w| w.id == id) else {
+            return;
+        };
+        window.answers += 1;
+        window.trouble |= trouble;
+        if window.asked > 0 {
+            self.mute = self.mute.min(window.silent());
+        }
+    }
+
+    /// Settles the next window whose time has come: how it fared. After `patience`, silence
+    /// means that nothing was lost if the section was over soon enough to be all there when
+    /// receivers looked.
+    pub(super) fn settle(&mut self, now: Instant, patience: Duration) -> Option<(Window, Fate)> {
+        let at = self.list.iter().position(|w| w.id >= self.settled)?;
+        let window = *self.list.get(at)?;
+        let next = self.list.get(at + 1);
+        let over = next.is_some_and(|next| next.section != window.section);
+        let fate = self.fate(&window, over, now, patience)?;
+        self.settled = window.id + 1;
+        if fate == Fate::Unanswered {
+            self.unanswered += 1;
+            if self.unanswered >= Self::GONE {
+                self.mute = window.silent();
+            }
+        } else if window.asked > 0 {
+            self.unanswered = 0;
+        }
+        Some((window, fate))
+    }
+
+    fn fate(&self, window: &Window, over: bool, now: Instant, patience: Duration) -> Option<Fate> {
+        let closed = window.closed?;
+        if window.trouble {
+            Some(Fate::Bad)
+        } else if window.asked > 0 && window.silent() <= self.mute {
+            Some(Fate::Good)
+        } else if now < closed + patience {
+            None
+        } else if window.asked == 0 || over {
+            Some(Fate::Good)
+        } else {
+            Some(Fate::Unanswered)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+    const DELAY: Duration = Duration::from_millis(10);
+    const PATIENCE: Duration = Duration::from_millis(30);
+
+    /// Sends `blocks` of `section`, one a millisecond from `start + from` on.
+    fn send(windows: &mut Windows, start: Instant, from: u64, section: u16, blocks: u64) {
+        for i in 0..blocks {
+            let offset = (from + i) as u32;
+            windows.sent(start + MS(from + i), section, offset, 1e6, 0);
+        }
+    }
+
+    #[test]
+    fn a_report_is_believed_as_far_as_it_can_know() {
+        let start = Instant::now();
+        let mut windows = Windows::default();
+        assert_eq!(windows.horizon(start, 3, DELAY), Horizon::All);
+        send(&mut windows, start, 0, 0, 50);
+        assert_eq!(
+            windows.horizon(start + MS(50), 0, DELAY),
+            Horizon::Before(0)
+        );
+        windows.close(start + MS(50), 2);
+        send(&mut windows, start, 50, 0, 10);
+        let at = |ms| start + MS(ms);
+        assert_eq!(windows.horizon(at(59), 0, DELAY), Horizon::Before(0));
+        assert_eq!(windows.horizon(at(60), 0, DELAY), Horizon::Before(50));
+        windows.sent(at(70), 1, 0, 1e6, 0);
+        assert_eq!(windows.horizon(at(75), 0, DELAY), Horizon::Before(50));
+        assert_eq!(windows.horizon(at(80), 0, DELAY), Horizon::All);
+        assert_eq!(windows.horizon(at(80), 1, DELAY), Horizon::Before(0));
+        // The end of a pass makes everybody speak.
+        windows.close(at(90), 0);
+        assert_eq!(windows.horizon(at(99), 1, DELAY), Horizon::Before(0));
+        assert_eq!(windows.horizon(at(100), 1, DELAY), Horizon::All);
+    }
+
+    #[test]
+    fn what_is_lost_is_counted_by_window() {
+        let start = Instant::now();
+        let mut windows = Windows::default();
+        send(&mut windows, start, 0, 0, 16);
+        windows.close(start + MS(16), 1);
+        send(&mut windows, start, 16, 0, 8);
+        windows.close(start + MS(24), 1);
+        let naks = [0xff, 0x01, 0xf0];
+        let told = windows.reported(start + MS(40), 0, DELAY);
+        let lost: Vec<_> = told
+            .iter()
+            .map(|w| (w.lost(&naks), w.lost_late(&naks)))
+            .collect();
+        let sample = Sample::new;
+        let first = (sample(9, 16), sample(1, 8));
+        assert_eq!(lost, [first, (sample(4, 8), sample(4, 4))]);
+        assert!(windows.reported(start + MS(40), 1, DELAY).is_empty());
+    }
+
+    #[test]
+    fn answers_settle_a_window_and_silence_does_in_the_end() {
+        let start = Instant::now();
+        let at = |ms| start + MS(ms);
+        let mut windows = Windows::default();
+        send(&mut windows, start, 0, 0, 10);
+        windows.close(at(10), 2);
+        assert!(windows.awaits_answers());
+        windows.answered(0, false);
+        assert!(windows.settle(at(20), PATIENCE).is_none());
+        windows.answered(0, false);
+        let fate = windows.settle(at(20), PATIENCE).map(|(_, fate)| fate);
+        assert_eq!(fate, Some(Fate::Good));
+        assert!(!windows.awaits_answers());
+        // Silence in the middle of a section means nothing; once the section is over, consent.
+        send(&mut windows, start, 20, 0, 10);
+        windows.close(at(30), 2);
+        send(&mut windows, start, 30, 0, 10);
+        let fate = windows.settle(at(60), PATIENCE).map(|(_, fate)| fate);
+        assert_eq!(fate, Some(Fate::Unanswered));
+        windows.sent(at(60), 1, 0, 1e6, 0);
+        let fate = windows.settle(at(90), PATIENCE).map(|(_, fate)| fate);
+        assert_eq!(fate, Some(Fate::Good));
+    }
+
+    #[test]
+    fn the_dead_are_not_waited_for_for_ever() {
+        let start = Instant::now();
+        let mut windows = Windows::default();
+        let mut fates = Vec::new();
+        for round in 0..10 {
+            let from = round * 10;
+            send(&mut windows, start, from, 0, 9);
+            windows.close(start + MS(from + 9), 2);
+            windows.answered(round, false);
+            fates.extend(windows.settle(start + MS(from + 9) + PATIENCE, PATIENCE));
+        }
+        let good = fates.iter().filter(|(_, fate)| *fate == Fate::Good).count();
+        assert_eq!(good, 10 - Windows::GONE as usize);
+        // When they speak again, they count again.
+        windows.answered(9, false);
+        assert_eq!(windows.mute, 0);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let start = Instant::now();
+        let mut windows = Windows::default();
+        for section in 0..1000 {
+            windows.sent(start, section, 0, 1e6, 0);
+        }
+        assert_eq!(windows.list.len(), Windows::MOST);
+        assert!(windows.settle(start + PATIENCE, PATIENCE).is_some());
+    }
+}
