@@ -11,6 +11,9 @@ pub(super) struct NakTimer {
     /// Section of the newest data, one past the section of the newest DONE.
     last: u32,
     armed: Option<Armed>,
+    /// Sections that ended while the timer ran, to be reported after it. Deployed receivers
+    /// forget them until they are asked, which tells a fast sender too late.
+    missed: Option<Armed>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,15 +53,38 @@ impl NakTimer {
     /// Data of `section` came in the newest packet so far.
     pub(super) fn data(&mut self, now: Instant, delay: Duration, section: u16) {
         let section = u32::from(section);
-        if section > self.last && self.armed.is_none() {
-            self.armed = Some(Armed {
-                at: now + delay,
-                sections: self.last..section,
-                asked: false,
-            });
+        if section > self.last {
+            self.arm(now + delay, self.last..section);
         }
         // Goes back to small values when a new pass starts.
         self.last = section;
+    }
+
+    /// Sections have ended that nobody has asked us about.
+    fn arm(&mut self, at: Instant, sections: Range<u32>) {
+        let Some(armed) = &self.armed else {
+            self.armed = Some(Armed {
+                at,
+                sections,
+                asked: false,
+            });
+            return;
+        };
+        let start = sections.start.max(armed.sections.end);
+        match &mut self.missed {
+            Some(missed) if missed.sections.end == start => {
+                missed.sections.end = sections.end;
+                missed.at = at;
+            }
+            missed if start < sections.end => {
+                *missed = Some(Armed {
+                    at,
+                    sections: start..sections.end,
+                    asked: false,
+                });
+            }
+            _ => {}
+        }
     }
 
     /// A DONE came.
@@ -70,6 +96,8 @@ impl NakTimer {
                 sections: self.last..end,
                 asked: done.asked,
             });
+        } else if end > self.last {
+            self.arm(now + delay, self.last..end);
         }
         self.last = end;
     }
@@ -82,6 +110,7 @@ impl NakTimer {
     /// What to report if the timer has run out; it is off then.
     pub(super) fn due(&mut self, now: Instant) -> Option<NakSweep> {
         let armed = self.armed.take_if(|armed| armed.at <= now)?;
+        self.armed = self.missed.take();
         Some(NakSweep {
             before: if armed.asked { armed.sections.start } else { 0 },
             sections: armed.sections,
@@ -154,10 +183,54 @@ mod tests {
         assert_eq!(timer.due(t0 + G / 2), None);
         let sweep = timer.due(t0 + G).unwrap();
         assert_eq!(looked_at(sweep, &[]), [0]);
+        // Section 1 ended while the timer ran; it has its time after that.
+        assert_eq!(timer.deadline(), Some(t0 + G / 2 + G));
+        let sweep = timer.due(t0 + 2 * G).unwrap();
+        assert_eq!(looked_at(sweep, &[]), [1]);
         assert_eq!(timer.deadline(), None);
-        // Section 1 ended while the timer ran; the DONE starts from the newest section.
+        // The DONE starts from the newest section.
         timer.done(t0 + 2 * G, G, done(2, false));
         assert_eq!(looked_at(timer.due(t0 + 3 * G).unwrap(), &[]), [2]);
+    }
+
+    #[test]
+    fn no_section_is_forgotten_however_fast_they_come() {
+        let t0 = Instant::now();
+        let mut timer = NakTimer::default();
+        let mut seen = Vec::new();
+        // Three sections in the time of a report.
+        for section in 0..30 {
+            let now = t0 + G / 3 * section;
+            while let Some(sweep) = timer.due(now) {
+                seen.extend(looked_at(sweep, &[]));
+            }
+            timer.data(now, G, section as u16);
+        }
+        timer.done(t0 + G * 10, G, done(29, false));
+        while let Some(at) = timer.deadline() {
+            assert!(at <= t0 + G * 11);
+            seen.extend(looked_at(timer.due(at).unwrap(), &[]));
+        }
+        assert_eq!(seen, (0..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_question_in_the_middle_of_a_section_is_answered() {
+        let t0 = Instant::now();
+        let mut timer = NakTimer::default();
+        timer.data(t0, G, 0);
+        timer.done(t0, G, done(0, false));
+        timer.data(t0, G, 0);
+        assert_eq!(looked_at(timer.due(t0 + G).unwrap(), &[0]), [0]);
+        // Also while the end of the section before is to be reported.
+        timer.data(t0 + G, G, 1);
+        timer.done(t0 + G + G / 2, G, done(1, false));
+        timer.data(t0 + G + G / 2, G, 1);
+        assert_eq!(looked_at(timer.due(t0 + 2 * G).unwrap(), &[]), [0]);
+        assert_eq!(looked_at(timer.due(t0 + 3 * G).unwrap(), &[1]), [1]);
+        // And the end of the section is reported as ever.
+        timer.data(t0 + 3 * G, G, 2);
+        assert_eq!(looked_at(timer.due(t0 + 4 * G).unwrap(), &[]), [1]);
     }
 
     #[test]

@@ -94,9 +94,9 @@ impl RateControl {
 
     /// Whether receivers are to be asked what they miss of the section being sent, if `audience`
     /// of them would answer.
-    pub(super) fn is_curious(&self, now: Instant, audience: u32) -> bool {
+    pub(super) fn is_curious(&self, now: Instant, audience: u32, pulse: Pulse) -> bool {
         self.clock()
-            .is_some_and(|clock| clock.is_curious(now, audience))
+            .is_some_and(|clock| clock.is_curious(now, audience, pulse))
     }
 
     /// Receivers were asked; `audience` of them should answer.
@@ -166,7 +166,7 @@ mod tests {
             assert!(!control.settle(now, pulse));
         }
         let later = now + Duration::from_secs(1);
-        assert!(!control.is_curious(later, 1));
+        assert!(!control.is_curious(later, 1, pulse));
         assert_eq!(control.horizon(now, 0, pulse), Horizon::All);
         assert!(!control.report(later, 0, 0, &[0xff; 126], pulse));
         assert_eq!(control.bytes_per_second(), 1000);

@@ -185,8 +185,13 @@ impl SelfClock {
     }
 
     /// Whether receivers are to be asked what they miss of the section being sent, if `audience`
-    /// of them would answer.
-    pub(super) fn is_curious(&self, now: Instant, audience: u32) -> bool {
+    /// of them would answer. Deployed ones would not while they are about to report the section
+    /// before.
+    pub(super) fn is_curious(&self, now: Instant, audience: u32, pulse: Pulse) -> bool {
+        let busy = |since: Instant| now < since + pulse.delay.mul_f64(1.25);
+        if self.windows.section_began().is_some_and(busy) {
+            return false;
+        }
         let least = Self::SAMPLE.max(audience.saturating_mul(Self::PACKETS_PER_ANSWER));
         let enough = |w: &Window| w.blocks >= least && w.age(now) >= Self::SOONEST;
         self.windows.open().is_some_and(enough) && !self.windows.awaits_answers()
@@ -488,7 +493,10 @@ mod tests {
                         self.missing[at][(offset / 8) as usize] |= 1 << (offset % 8);
                     }
                 }
-                if self.clock.is_curious(self.now, self.models.len() as u32) {
+                if self
+                    .clock
+                    .is_curious(self.now, self.models.len() as u32, PULSE)
+                {
                     self.clock.asked(self.now, self.models.len() as u32);
                     self.due.push((self.now + DELAY, self.section));
                 }

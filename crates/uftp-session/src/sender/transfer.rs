@@ -387,7 +387,9 @@ impl Transfer {
             return;
         };
         let audience = s.audience();
-        if !s.rate.is_curious(now, audience) || s.pacer.allowance(now, s.rate.charged(), 1) == 0 {
+        if !s.rate.is_curious(now, audience, s.pulse())
+            || s.pacer.allowance(now, s.rate.charged(), 1) == 0
+        {
             return;
         }
         let done = Message::Done(Done {

@@ -127,6 +127,13 @@ impl Windows {
         self.list.back().filter(|w| w.is_open())
     }
 
+    /// When the section being sent began, if it is not the first of the pass.
+    pub(super) fn section_began(&self) -> Option<Instant> {
+        let current = self.list.back()?.section;
+        let before = self.list.iter().rev().find(|w| w.section != current);
+        before.and_then(|w| w.closed)
+    }
+
     /// Block `offset` of `section` went out at `rate`, after `drops` drops.
     pub(super) fn sent(&mut self, now: Instant, section: u16, offset: u32, rate: f64, drops: u32) {
         let fits = |w: &&mut Window| w.is_open() && w.section == section && w.end <= offset;
