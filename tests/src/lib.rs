@@ -1,7 +1,7 @@
 //! The harness of the whole-suite tests: worlds of network namespaces, programs that run in them,
 //! content to send and ways to compare what arrived.
 //!
-//! A [`World`] is a bridge with hosts around it, each in a network namespace of its own, so nothing
+//! A [`World`] is networks with hosts on them, each in a network namespace of its own, so nothing
 //! ever leaves by an interface of the machine. Programs of either [`Suite`] run on its hosts, bounded
 //! in time, and everything is taken down when the world is dropped, also by a failing test.
 //!
@@ -15,7 +15,9 @@ mod failure;
 mod outcome;
 mod parties;
 mod patience;
+mod plan;
 mod program;
+mod proxy;
 mod reference;
 mod scenario;
 mod status;
@@ -29,9 +31,13 @@ pub use failure::{Failure, Result};
 pub use outcome::{Outcome, listing, masked_names, masked_status};
 pub use parties::Parties;
 pub use patience::{eventually, patience};
+pub use plan::{HostId, NetworkId, Plan};
 pub use program::{Exit, Program};
+pub use proxy::{Proxy, ProxyRole, ProxySetup};
 pub use reference::{reference_dir, reference_package};
-pub use scenario::{Receiver, ReceiverSetup, Sender, SenderSetup, Sent, wait_until_listening};
+pub use scenario::{
+    Receiver, ReceiverSetup, Sender, SenderSetup, Sent, uid, wait_until_bound, wait_until_listening,
+};
 pub use status::{StatusLine, read_status};
 pub use suite::Suite;
-pub use world::{Family, HostId, World};
+pub use world::{Family, World};

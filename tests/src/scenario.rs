@@ -18,7 +18,7 @@ use crate::{
 pub(crate) const PORT: u16 = 1044;
 
 /// The announcing group of the tests.
-fn public_group(family: Family) -> &'static str {
+pub(crate) fn public_group(family: Family) -> &'static str {
     match family {
         Family::V4 => "230.4.4.1",
         Family::V6 => "ff15::4:4:1",
@@ -541,6 +541,22 @@ pub fn wait_until_listening(
     port: u16,
     group: &str,
 ) -> Result<()> {
+    wait_until_bound(program, comm, port)?;
+    wait_for(program, |pid| joined(pid, group))
+}
+
+/// Waits until `program`, once it is the process called `comm`, has bound UDP `port`.
+///
+/// # Errors
+/// When it ends before that, or takes too long.
+pub fn wait_until_bound(program: &mut Program, comm: &str, port: u16) -> Result<()> {
+    wait_for(program, |pid| bound(pid, comm, port))
+}
+
+fn wait_for(
+    program: &mut Program,
+    condition: impl Fn(i32) -> std::result::Result<(), String>,
+) -> Result<()> {
     let name = program.name().to_owned();
     eventually(&format!("{name} to listen"), patience(), || {
         if let Some(exit) = program.try_wait() {
@@ -550,23 +566,28 @@ pub fn wait_until_listening(
                 program.output()
             ))));
         }
-        listens(program.pid(), comm, port, group).map(Ok)
+        condition(program.pid()).map(Ok)
     })?
 }
 
-fn listens(pid: i32, comm: &str, port: u16, group: &str) -> std::result::Result<(), String> {
-    let read = |file: &str| {
-        let path = format!("/proc/{pid}/{file}");
-        fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
-    };
+fn read(pid: i32, file: &str) -> std::result::Result<String, String> {
+    let path = format!("/proc/{pid}/{file}");
+    fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
+}
+
+fn bound(pid: i32, comm: &str, port: u16) -> std::result::Result<(), String> {
     // Before the program replaces `ip`, the process may still be in the machine's own namespace.
-    if read("comm")?.trim_end() != comm {
+    if read(pid, "comm")?.trim_end() != comm {
         return Err("it is not running yet".to_owned());
     }
     let local = format!(":{port:04X} ");
-    if !read("net/udp")?.contains(&local) && !read("net/udp6")?.contains(&local) {
+    if !read(pid, "net/udp")?.contains(&local) && !read(pid, "net/udp6")?.contains(&local) {
         return Err(format!("UDP port {port} is not bound"));
     }
+    Ok(())
+}
+
+fn joined(pid: i32, group: &str) -> std::result::Result<(), String> {
     let group: IpAddr = group
         .parse()
         .map_err(|error| format!("group {group}: {error}"))?;
@@ -584,14 +605,14 @@ fn listens(pid: i32, comm: &str, port: u16, group: &str) -> std::result::Result<
                 .collect(),
         ),
     };
-    if read(file)?.contains(&shown) {
+    if read(pid, file)?.contains(&shown) {
         Ok(())
     } else {
         Err(format!("group {group} is not joined"))
     }
 }
 
-/// The UID that receivers in the tests have: the number of their host.
-fn uid(host: HostId) -> String {
+/// The UID that receivers and proxies in the tests have: the number of their host.
+pub fn uid(host: HostId) -> String {
     format!("0x{host:08X}")
 }

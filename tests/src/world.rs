@@ -5,23 +5,20 @@ use std::{
     fmt::Write as _,
     fs,
     io::{Read as _, Seek as _, SeekFrom},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::{Failure, Result, command::run};
+use crate::{Failure, HostId, NetworkId, Plan, Result, command::run};
 
 /// Names of all namespaces and directories made here begin so; then come the process id, the number
 /// of the world in the process, and its label.
 const PREFIX: &str = "uftp";
 
-/// The interface of every host.
-pub(crate) const INTERFACE: &str = "eth0";
-
-/// Number of a host in its world, from 0.
-pub type HostId = u8;
+/// The first interface of every host.
+const INTERFACE: &str = "eth0";
 
 /// Which internet protocol a test uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,19 +29,20 @@ pub enum Family {
     V6,
 }
 
-/// A bridge and hosts joined to it, all in namespaces, and a directory for files and logs.
+/// Networks and the hosts on them, all in namespaces, and a directory for files and logs.
 ///
 /// Dropping it removes all of that, after printing the logs, which the test runner shows for
 /// tests that fail. Programs in it must have ended before (declare them after the world).
 pub struct World {
     name: String,
-    hosts: HostId,
+    plan: Plan,
     dir: PathBuf,
     show_logs: bool,
 }
 
 impl World {
-    /// Builds a world of `hosts` hosts, with its files in the directory for temporary files.
+    /// Builds a world of `hosts` hosts on one network, with its files in the directory for
+    /// temporary files.
     ///
     /// # Errors
     /// When this process is not root, or `ip` is missing or refuses.
@@ -52,11 +50,28 @@ impl World {
         Self::new_in(&env::temp_dir(), label, hosts)
     }
 
-    /// Builds a world with its files in a new directory below `parent`.
+    /// Builds a world of `hosts` hosts on one network, with its files in a new directory below
+    /// `parent`.
     ///
     /// # Errors
     /// As [`World::new`].
     pub fn new_in(parent: &Path, label: &str, hosts: HostId) -> Result<Self> {
+        Self::planned_in(parent, label, Plan::one_network(hosts))
+    }
+
+    /// Builds what is planned, with its files in the directory for temporary files.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn planned(label: &str, plan: Plan) -> Result<Self> {
+        Self::planned_in(&env::temp_dir(), label, plan)
+    }
+
+    /// Builds what is planned, with its files in a new directory below `parent`.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn planned_in(parent: &Path, label: &str, plan: Plan) -> Result<Self> {
         static WORLDS: AtomicU32 = AtomicU32::new(0);
         if !nix::unistd::geteuid().is_root() {
             return Err(Failure::new(
@@ -70,7 +85,7 @@ impl World {
             .map_err(|error| Failure::io(format!("creating {}", dir.display()), error))?;
         let world = Self {
             name,
-            hosts,
+            plan,
             dir,
             show_logs: true,
         };
@@ -120,12 +135,9 @@ impl World {
             .collect()
     }
 
-    /// The address of `host`.
+    /// The address of `host` on the first of its networks.
     pub fn address(&self, host: HostId, family: Family) -> IpAddr {
-        match family {
-            Family::V4 => Ipv4Addr::new(10, 77, 0, host + 1).into(),
-            Family::V6 => Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, u16::from(host) + 1).into(),
-        }
+        self.plan.address(host, self.plan.network_of(host), family)
     }
 
     /// A command that will run `program` on `host`.
@@ -142,7 +154,7 @@ impl World {
     /// # Errors
     /// When `nft` is missing or refuses.
     pub fn lose_incoming(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        self.lose(host, &format!("udp dport {port}"), permille)
+        self.lose(host, INTERFACE, &format!("udp dport {port}"), permille)
     }
 
     /// Makes `host` lose `permille` of the thousand UDP datagrams that come in from `port`, as the
@@ -151,7 +163,7 @@ impl World {
     /// # Errors
     /// When `nft` is missing or refuses.
     pub fn lose_answers(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        self.lose(host, &format!("udp sport {port}"), permille)
+        self.lose(host, INTERFACE, &format!("udp sport {port}"), permille)
     }
 
     /// Makes `host` lose `permille` of the thousand UDP datagrams with file data that come in for `port`,
@@ -161,7 +173,7 @@ impl World {
     /// When `nft` is missing or refuses.
     pub fn lose_incoming_data(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
         let data = format!("udp length > 500 udp dport {port}");
-        self.lose(host, &data, permille)
+        self.lose(host, INTERFACE, &data, permille)
     }
 
     /// Lets nothing out of `host` any more that comes from UDP `port`: it still hears, unheard.
@@ -189,17 +201,19 @@ impl World {
         .map(drop)
     }
 
-    fn lose(&self, host: HostId, which: &str, permille: u16) -> Result<()> {
+    fn lose(&self, host: HostId, interface: &str, which: &str, permille: u16) -> Result<()> {
         // A run of datagrams that the kernel carries as one would be lost as one.
-        for host in 0..self.hosts {
-            let interface = format!("link set {INTERFACE} gso_max_segs 1");
-            self.ip(Part::Host(host), &interface)?;
+        for (host, station) in self.plan.stations() {
+            let script: String = (0..station.networks.len())
+                .map(|link| format!("link set eth{link} gso_max_segs 1\n"))
+                .collect();
+            self.ip(Part::Host(host), &script)?;
         }
         let rules = format!(
             "table inet loss {{\n\
-             chain incoming {{\n\
+             chain {interface} {{\n\
              type filter hook prerouting priority -300; policy accept;\n\
-             iifname \"{INTERFACE}\" {which} numgen random mod 1000 < {permille} counter drop\n\
+             iifname \"{interface}\" {which} numgen random mod 1000 < {permille} counter drop\n\
              }}\n}}\n"
         );
         self.nft(host, &rules)
@@ -213,45 +227,51 @@ impl World {
         self.ip(Part::Host(host), &format!("link set {INTERFACE} down"))
     }
 
-    /// Takes the interface of `host` up again, as it was after [`World::new`].
+    /// Takes the interfaces of `host` up again, as they were after [`World::new`].
     ///
     /// # Errors
     /// When `ip` refuses.
     pub fn interface_up(&self, host: HostId) -> Result<()> {
-        let (v4, v6) = (
-            self.address(host, Family::V4),
-            self.address(host, Family::V6),
-        );
-        self.ip(
-            Part::Host(host),
-            &format!(
-                "link set {INTERFACE} up\n\
-                 address replace {v4}/24 brd + dev {INTERFACE}\n\
-                 address replace {v6}/64 dev {INTERFACE} nodad\n\
-                 route replace 224.0.0.0/4 dev {INTERFACE}"
-            ),
-        )
+        let mut script = String::new();
+        for (link, &network) in self.plan.networks_of(host).iter().enumerate() {
+            let v4 = self.plan.address(host, network, Family::V4);
+            let v6 = self.plan.address(host, network, Family::V6);
+            let _ = writeln!(
+                script,
+                "link set eth{link} up\n\
+                 address replace {v4}/24 brd + dev eth{link}\n\
+                 address replace {v6}/64 dev eth{link} nodad"
+            );
+        }
+        let _ = writeln!(script, "route replace 224.0.0.0/4 dev {INTERFACE}");
+        // To this world alone: who looks up a name must not wait for an answer.
+        for (family, world) in [(Family::V4, "10.77.0.0/16"), (Family::V6, "fd77::/16")] {
+            if let Some(gateway) = self.plan.gateway_of(host, family) {
+                let _ = writeln!(script, "route replace {world} via {gateway}");
+            }
+        }
+        self.ip(Part::Host(host), &script)
     }
 
-    /// Takes the interface of `host` away and puts a new one of the same name and addresses in its
-    /// place, as a replugged adapter or a reloaded driver does.
+    /// Takes the first interface of `host` away and puts a new one of the same name and addresses in
+    /// its place, as a replugged adapter or a reloaded driver does.
     ///
     /// # Errors
     /// When `ip` refuses.
     pub fn replace_interface(&self, host: HostId) -> Result<()> {
         self.ip(Part::Host(host), &format!("link delete {INTERFACE}"))?;
-        self.plug(host)?;
+        self.plug(host, 0, self.plan.network_of(host))?;
         self.interface_up(host)
     }
 
-    /// Makes an interface for `host`, joined to the bridge.
-    fn plug(&self, host: HostId) -> Result<()> {
+    /// Makes interface number `link` of `host`, joined to the bridge of a network.
+    fn plug(&self, host: HostId, link: usize, network: NetworkId) -> Result<()> {
         let namespace = self.namespace(Part::Host(host));
         self.ip(
             Part::Bridge,
             &format!(
-                "link add port{host} type veth peer name {INTERFACE} netns {namespace}\n\
-                 link set port{host} master br0 up"
+                "link add port{host}.{link} type veth peer name eth{link} netns {namespace}\n\
+                 link set port{host}.{link} master br{network} up"
             ),
         )
     }
@@ -349,15 +369,28 @@ impl World {
         }
         batch(&script)?;
 
-        self.ip(
-            Part::Bridge,
-            "link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up",
-        )?;
-        for host in 0..self.hosts {
+        let mut bridges = String::new();
+        for network in self.plan.networks() {
+            let _ = writeln!(
+                bridges,
+                "link add br{network} type bridge stp_state 0 mcast_snooping 0\n\
+                 link set br{network} up"
+            );
+        }
+        self.ip(Part::Bridge, &bridges)?;
+        for (host, station) in self.plan.stations() {
             self.without_address_detection(Part::Host(host))?;
             self.ip(Part::Host(host), "link set lo up")?;
-            self.plug(host)?;
+            for (link, &network) in station.networks.iter().enumerate() {
+                self.plug(host, link, network)?;
+            }
             self.interface_up(host)?;
+            if let Some(rules) = station.rules() {
+                let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward; \
+                               echo 1 > /proc/sys/net/ipv6/conf/all/forwarding";
+                self.run_on(host, "sh", &["-c", forward])?;
+                self.nft(host, &rules)?;
+            }
         }
         Ok(())
     }
@@ -376,8 +409,9 @@ impl World {
         run("ip", &["netns", "exec", &namespace, "sh", "-c", script], "").map(drop)
     }
 
-    fn parts(&self) -> impl Iterator<Item = Part> {
-        std::iter::once(Part::Bridge).chain((0..self.hosts).map(Part::Host))
+    fn parts(&self) -> impl Iterator<Item = Part> + use<'_> {
+        let hosts = self.plan.stations().map(|(host, _)| Part::Host(host));
+        std::iter::once(Part::Bridge).chain(hosts)
     }
 
     fn namespace(&self, part: Part) -> String {

@@ -1,0 +1,162 @@
+//! Proxies on the hosts of a world.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    Exit, Failure, Family, HostId, Program, Result, Suite, World, eventually, patience,
+    scenario::{PORT, public_group, uid, wait_until_bound, wait_until_listening},
+};
+
+/// What a proxy does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ProxyRole {
+    /// Passes on to this address.
+    Server(IpAddr),
+    /// Passes on to whoever has the key of this fingerprint.
+    Learned(String),
+    /// Multicasts and gathers answers.
+    Client,
+    /// Gathers answers.
+    Response,
+}
+
+/// A proxy to be started: `uftpproxyd` in the foreground.
+pub struct ProxySetup<'w> {
+    world: &'w World,
+    suite: Suite,
+    host: HostId,
+    role: ProxyRole,
+    family: Family,
+    program: Option<PathBuf>,
+    args: Vec<String>,
+}
+
+/// A running proxy. Its UID is the number of its host.
+pub struct Proxy {
+    suite: Suite,
+    program: Program,
+}
+
+impl World {
+    /// A proxy of `suite` for `host`.
+    pub fn proxy(&self, suite: Suite, host: HostId, role: ProxyRole) -> ProxySetup<'_> {
+        ProxySetup {
+            world: self,
+            suite,
+            host,
+            role,
+            family: Family::V4,
+            program: None,
+            args: Vec::new(),
+        }
+    }
+}
+
+impl ProxySetup<'_> {
+    /// Listens on the groups of `family`, and multicasts by its addresses of that.
+    #[must_use]
+    pub fn family(mut self, family: Family) -> Self {
+        self.family = family;
+        self
+    }
+
+    /// Runs this program instead of the suite's `uftpproxyd`.
+    #[must_use]
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// Adds options.
+    #[must_use]
+    pub fn args<T: AsRef<str>>(mut self, args: &[T]) -> Self {
+        let args = args.iter().map(|arg| arg.as_ref().to_owned());
+        self.args.extend(args);
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends at once, or does not listen in time.
+    pub fn start(self) -> Result<Proxy> {
+        let (world, host) = (self.world, self.host);
+        let name = format!("proxy{host}");
+        let program = self
+            .program
+            .map_or_else(|| self.suite.program("uftpproxyd"), Ok)?;
+        let address = world.address(host, self.family).to_string();
+        let group = public_group(self.family);
+        let mut command = world.command(host, &program);
+        command.args([
+            "-d",
+            "-x",
+            "3",
+            "-U",
+            &uid(host),
+            "-I",
+            &address,
+            "-O",
+            &address,
+        ]);
+        match &self.role {
+            ProxyRole::Server(to) => command.args(["-M", group, "-s", &to.to_string()]),
+            ProxyRole::Learned(print) => command.args(["-M", group, "-s", &format!("fp={print}")]),
+            ProxyRole::Client => command.arg("-c"),
+            ProxyRole::Response => command.args(["-M", group, "-r"]),
+        };
+        command.args(&self.args);
+        let mut program = Program::start(&name, command, &world.log_path(&name))?;
+        match self.role {
+            ProxyRole::Client => wait_until_bound(&mut program, "uftpproxyd", PORT)?,
+            _ => wait_until_listening(&mut program, "uftpproxyd", PORT, group)?,
+        }
+        Ok(Proxy {
+            suite: self.suite,
+            program,
+        })
+    }
+}
+
+impl Proxy {
+    /// Its process.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// Waits until it has said `words`.
+    ///
+    /// # Errors
+    /// What it has said instead.
+    pub fn says(&self, words: &str) -> Result<()> {
+        let name = self.program.name();
+        eventually(&format!("{name} to say {words:?}"), patience(), || {
+            let said = self.program.output();
+            match said.contains(words) {
+                true => Ok(()),
+                false => Err(format!("it said:\n{said}")),
+            }
+        })
+    }
+
+    /// Tells it to stop, as a service manager would, and expects exit code 6 of it.
+    ///
+    /// # Errors
+    /// When it had ended before, or ends otherwise.
+    pub fn stop(mut self) -> Result<Exit> {
+        let name = self.program.name().to_owned();
+        if let Some(exit) = self.program.try_wait() {
+            return Err(Failure::new(format!("{name} had already ended: {exit:?}")));
+        }
+        self.program.signal(Signal::SIGTERM);
+        let exit = self.program.wait(patience())?;
+        match (self.suite, exit.code) {
+            (Suite::Ours, Some(6)) | (Suite::Reference, _) => Ok(exit),
+            _ => Err(Failure::new(format!(
+                "{name} was told to stop and ended as {exit:?}, not with exit code 6"
+            ))),
+        }
+    }
+}

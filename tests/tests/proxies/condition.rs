@@ -1,0 +1,157 @@
+//! Under which conditions a figure is played.
+
+use uftp_tests::Suite;
+
+use crate::cast::Cast;
+
+/// What is asked of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Condition {
+    Plain,
+    /// RSA key exchange, CBC and HMAC.
+    Rsa,
+    /// ECDH signed by ECDSA keys, and GCM.
+    Ecdsa,
+    /// As [`Ecdsa`](Self::Ecdsa), and every receiver and proxy proves itself.
+    ClientAuth,
+    /// 4 % of what comes down to a proxy or receiver is lost.
+    Loss,
+    /// As [`Loss`](Self::Loss), encrypted.
+    EncryptedLoss,
+    /// Congestion control.
+    Tfmcc,
+    /// Congestion control and 4 % loss.
+    TfmccLoss,
+    /// Congestion control, encrypted.
+    EncryptedTfmcc,
+}
+
+impl Condition {
+    pub(crate) const ALL: [Condition; 9] = [
+        Condition::Plain,
+        Condition::Rsa,
+        Condition::Ecdsa,
+        Condition::ClientAuth,
+        Condition::Loss,
+        Condition::EncryptedLoss,
+        Condition::Tfmcc,
+        Condition::TfmccLoss,
+        Condition::EncryptedTfmcc,
+    ];
+
+    const PLAIN: [Condition; 4] = [
+        Condition::Plain,
+        Condition::Loss,
+        Condition::Tfmcc,
+        Condition::TfmccLoss,
+    ];
+
+    /// Whether the reference can do it at all. Its proxies that gather answers never end a session
+    /// with congestion control and loss; they pass on reports by which its sender crashes where
+    /// there is encryption; and lost keys are not sent again (behaviour-proxies §8.5, §14).
+    pub(crate) fn is_possible_for(self, cast: &Cast) -> bool {
+        match self {
+            Condition::TfmccLoss | Condition::EncryptedLoss => !cast.reference_gathers(),
+            Condition::EncryptedTfmcc => !cast.reference_gathers() || cast.sender == Suite::Ours,
+            _ => true,
+        }
+    }
+
+    /// Datagrams of a thousand lost on the way down.
+    pub(crate) fn loss(self) -> Option<u16> {
+        use Condition::{EncryptedLoss, Loss, TfmccLoss};
+        matches!(self, Loss | EncryptedLoss | TfmccLoss).then_some(40)
+    }
+
+    /// Bytes of the file sent.
+    pub(crate) fn file_size(self) -> u64 {
+        match self.loss() {
+            Some(_) => 1_000_000,
+            None => 200_000,
+        }
+    }
+
+    pub(crate) fn sender_args(self) -> &'static [&'static str] {
+        const ECDSA: [&str; 8] = [
+            "-Y",
+            "aes256-gcm",
+            "-h",
+            "sha256",
+            "-e",
+            "ecdh_ecdsa",
+            "-K",
+            "prime256v1",
+        ];
+        match self {
+            Condition::Plain | Condition::Loss => &[],
+            Condition::Rsa => &[
+                "-Y",
+                "aes128-cbc",
+                "-h",
+                "sha256",
+                "-w",
+                "hmac",
+                "-e",
+                "rsa",
+                "-K",
+                "1024",
+            ],
+            Condition::Ecdsa | Condition::EncryptedLoss => &ECDSA,
+            Condition::ClientAuth => &[
+                "-c",
+                "-Y",
+                "aes256-gcm",
+                "-h",
+                "sha256",
+                "-e",
+                "ecdh_ecdsa",
+                "-K",
+                "prime256v1",
+            ],
+            Condition::Tfmcc | Condition::TfmccLoss => &["-C", "tfmcc"],
+            Condition::EncryptedTfmcc => &[
+                "-C",
+                "tfmcc",
+                "-Y",
+                "aes256-gcm",
+                "-h",
+                "sha256",
+                "-e",
+                "ecdh_ecdsa",
+                "-K",
+                "prime256v1",
+            ],
+        }
+    }
+
+    /// Of receivers and of proxies.
+    pub(crate) fn key_args(self) -> &'static [&'static str] {
+        match self {
+            Condition::Rsa => &["-K", "rsa:1024"],
+            Condition::Ecdsa
+            | Condition::ClientAuth
+            | Condition::EncryptedLoss
+            | Condition::EncryptedTfmcc => &["-K", "ec:prime256v1"],
+            _ => &[],
+        }
+    }
+}
+
+/// A cast under a condition.
+pub(crate) type Case = (Cast, Condition);
+
+/// All that are possible, or those of the conditions named by `UFTP_PROXY_CONDITIONS`.
+pub(crate) fn cases() -> Vec<Case> {
+    let asked = std::env::var("UFTP_PROXY_CONDITIONS").ok();
+    let wanted = |condition: &Condition| match &asked {
+        None => Condition::PLAIN.contains(condition),
+        Some(names) => names
+            .split(',')
+            .any(|name| name == format!("{condition:?}")),
+    };
+    let conditions = Condition::ALL.into_iter().filter(wanted);
+    conditions
+        .flat_map(|condition| Cast::ALL.map(|cast| (cast, condition)))
+        .filter(|(cast, condition)| condition.is_possible_for(cast))
+        .collect()
+}

@@ -1,0 +1,179 @@
+//! A figure set up: its programs running, ready for a sender.
+
+use std::{fs, path::PathBuf, thread, time::Duration};
+
+use uftp_tests::{
+    Failure, Family, HostId, Proxy, ProxyRole, Receiver, Result, Suite, World, uid, write_file,
+};
+
+use crate::{cast::Cast, condition::Condition};
+
+/// UDP port of receivers and proxies.
+pub(crate) const PORT: u16 = 1044;
+
+/// The longest a session may take; healthy ones take a second or two, those under congestion
+/// control some more.
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+/// Figures played at the same time: they mostly wait.
+const ABREAST: usize = 4;
+
+/// A world with its proxies and receivers.
+pub(crate) struct Stage {
+    // In this order: programs end before their world does.
+    receivers: Vec<(HostId, Receiver)>,
+    proxies: Vec<(HostId, &'static str, Proxy)>,
+    pub(crate) world: World,
+    pub(crate) cast: Cast,
+    pub(crate) condition: Condition,
+    content: PathBuf,
+}
+
+impl Stage {
+    pub(crate) fn new(world: World, cast: Cast, condition: Condition) -> Result<Self> {
+        let content = world.make_dir("content")?;
+        write_file(&content.join("file"), condition.file_size())?;
+        Ok(Stage {
+            receivers: Vec::new(),
+            proxies: Vec::new(),
+            world,
+            cast,
+            condition,
+            content,
+        })
+    }
+
+    /// Adds a proxy.
+    pub(crate) fn proxy(
+        &mut self,
+        suite: Suite,
+        host: HostId,
+        role: ProxyRole,
+        args: &[&str],
+    ) -> Result<()> {
+        let gathers = matches!(role, ProxyRole::Client | ProxyRole::Response);
+        let setup = self.world.proxy(suite, host, role).args(args);
+        let setup = match gathers && !args.contains(&"-k") {
+            true => setup.args(self.condition.key_args()),
+            false => setup,
+        };
+        let proxy = setup.start()?;
+        if gathers && let Some(permille) = self.condition.loss() {
+            self.world.lose_incoming(host, PORT, permille)?;
+        }
+        // Files must not find another way.
+        let proof = if gathers {
+            "Sent COMPLETE"
+        } else {
+            "Received request from"
+        };
+        self.proxies.push((host, proof, proxy));
+        Ok(())
+    }
+
+    /// Adds a receiver.
+    pub(crate) fn receiver(&mut self, host: HostId, args: &[&str]) -> Result<()> {
+        let suite = self.cast.receiver(self.receivers.len());
+        let setup = self.world.receiver(suite, host);
+        let receiver = setup.args(self.condition.key_args()).args(args).start()?;
+        if let Some(permille) = self.condition.loss() {
+            self.world.lose_incoming(host, PORT, permille)?;
+        }
+        self.receivers.push((host, receiver));
+        Ok(())
+    }
+
+    /// The proxy on a host.
+    pub(crate) fn proxy_on(&self, host: HostId) -> Result<&Proxy> {
+        let found = self.proxies.iter().find(|(at, ..)| *at == host);
+        found
+            .map(|(.., proxy)| proxy)
+            .ok_or_else(|| Failure::new(format!("no proxy is on host {host}")))
+    }
+
+    /// Sends a file from host `from` to all receivers, invites the proxies on the hosts `listed`,
+    /// and has everything checked: who got it, what arrived, and that all end well.
+    pub(crate) fn play(self, from: HostId, listed: &[HostId], args: &[&str]) -> Result<()> {
+        let hosts: Vec<HostId> = self.receivers.iter().map(|(host, _)| *host).collect();
+        let list = self.world.dir().join("proxies");
+        let lines: String = listed.iter().map(|&host| uid(host) + "\n").collect();
+        fs::write(&list, lines)?;
+        let sender = self
+            .world
+            .sender(self.cast.sender, from)
+            .invite(&hosts)
+            .args(&["-j", &list.to_string_lossy(), "-s", "20"])
+            .args(self.condition.sender_args())
+            .args(args);
+        let sender = match self.cast.sender {
+            Suite::Ours => sender.args(&["--protocol", "4"]),
+            Suite::Reference => sender,
+        };
+        let sent = sender.files_of(&self.content)?.run(BOUND)?;
+        sent.ended_with(0)?;
+        sent.resulted("copy", &hosts, 1)?;
+        for (host, receiver) in self.receivers {
+            receiver.holds(&self.content)?;
+            receiver.reported_copied(1)?;
+            if self.condition.loss().is_some() && self.world.lost(host)? == 0 {
+                return Err(Failure::new(format!("host {host} lost nothing")));
+            }
+            receiver.stop()?;
+        }
+        for (_, proof, proxy) in self.proxies {
+            proxy.says(proof)?;
+            proxy.stop()?;
+        }
+        Ok(())
+    }
+
+    /// The address of a host.
+    pub(crate) fn address(&self, host: HostId) -> std::net::IpAddr {
+        self.world.address(host, Family::V4)
+    }
+}
+
+/// Plays all cases, some at the same time; tells of all that fail.
+pub(crate) fn all<T: Sync + std::fmt::Debug>(
+    cases: &[T],
+    play: impl Fn(&T) -> Result<()> + Sync,
+) -> Result<()> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let failures = std::sync::Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..ABREAST.min(cases.len()) {
+            scope.spawn(|| {
+                while let Some(case) =
+                    cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                {
+                    let started = std::time::Instant::now();
+                    let ended = play(case);
+                    let took = started.elapsed().as_secs_f64();
+                    match ended {
+                        Ok(()) => eprintln!("{case:?}: well, in {took:.1} s"),
+                        Err(failure) => {
+                            let told = format!("{case:?}, after {took:.1} s: {failure}");
+                            eprintln!("{told}");
+                            failures
+                                .lock()
+                                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                                .push(told);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "{} of {} failed:\n{}",
+            failures.len(),
+            cases.len(),
+            failures.join("\n")
+        ))),
+    }
+}
