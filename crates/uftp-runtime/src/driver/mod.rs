@@ -6,6 +6,7 @@
 
 mod machine;
 mod outbox;
+mod trace;
 
 use std::io;
 use std::sync::Arc;
@@ -184,7 +185,11 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
                 }
             }
             let now = Instant::now();
+            let traced = trace::wanted();
             for datagram in self.inbox.datagrams() {
+                if traced {
+                    trace::received(datagram.from, datagram.bytes);
+                }
                 self.machine
                     .handle_datagram(now, datagram.from, datagram.ecn, datagram.bytes);
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use uftp_net::Socket;
 use uftp_session::{Batch, Transmit};
 
-use super::Machine;
+use super::{Machine, trace};
 use crate::say;
 
 /// Bytes handed to the kernel between two looks at what has arrived.
@@ -117,6 +117,9 @@ impl Outbox {
             let sent = socket.send_run(run.destination, run.ecn, run.segment_size, rest)?;
             self.next.1 += sent;
             self.tally.sent += u64::try_from(sent).unwrap_or(0);
+        }
+        if trace::wanted() {
+            trace::sent(run, bytes);
         }
         Ok(())
     }
