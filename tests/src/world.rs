@@ -202,13 +202,7 @@ impl World {
     }
 
     fn lose(&self, host: HostId, interface: &str, which: &str, permille: u16) -> Result<()> {
-        // A run of datagrams that the kernel carries as one would be lost as one.
-        for (host, station) in self.plan.stations() {
-            let script: String = (0..station.networks.len())
-                .map(|link| format!("link set eth{link} gso_max_segs 1\n"))
-                .collect();
-            self.ip(Part::Host(host), &script)?;
-        }
+        self.one_by_one()?;
         let rules = format!(
             "table inet loss {{\n\
              chain {interface} {{\n\
@@ -276,6 +270,17 @@ impl World {
         )
     }
 
+    /// A run of datagrams that the kernel carries as one would be lost or counted as one.
+    fn one_by_one(&self) -> Result<()> {
+        for (host, station) in self.plan.stations() {
+            let script: String = (0..station.networks.len())
+                .map(|link| format!("link set eth{link} gso_max_segs 1\n"))
+                .collect();
+            self.ip(Part::Host(host), &script)?;
+        }
+        Ok(())
+    }
+
     /// Datagrams that `host` has lost by the rules made here.
     ///
     /// # Errors
@@ -300,12 +305,14 @@ impl World {
     }
 
     /// Has `host` count the packets that come in by any interface and match each of these expressions of
-    /// nftables, like `ip ttl 9`. Bytes of a UDP payload are `@th,64 + 8 * offset,bits`.
+    /// nftables, like `ip ttl 9`; counts begin anew. Bytes of a UDP payload are `@th,64 + 8 * offset,bits`.
     ///
     /// # Errors
     /// When `nft` is missing or refuses.
     pub fn count_incoming(&self, host: HostId, which: &[&str]) -> Result<()> {
-        let mut rules = "table inet count {\nchain incoming {\n\
+        self.one_by_one()?;
+        let mut rules = "table inet count\ndelete table inet count\n\
+             table inet count {\nchain incoming {\n\
              type filter hook prerouting priority -400; policy accept;\n"
             .to_owned();
         for which in which {

@@ -112,3 +112,48 @@ fn both_refuse_to_overwrite_a_key() -> Result<()> {
     assert_eq!(fs::read(dir.0.join("key"))?, before);
     Ok(())
 }
+
+/// Key stores are a thing of Windows; a file that is named stays.
+#[test]
+fn nothing_is_deleted() -> Result<()> {
+    let dir = Dir::new("delete")?;
+    dir.keymgt(Suite::Ours, &["-g", "ec:prime256v1", "key"])?;
+    for suite in [Suite::Reference, Suite::Ours] {
+        dir.keymgt(suite, &["-d", "key"])?;
+        assert!(dir.0.join("key").is_file(), "{suite:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_key_store_of_the_machine_is_no_other() -> Result<()> {
+    let dir = Dir::new("machine")?;
+    dir.keymgt(Suite::Ours, &["-m", "-g", "ec:prime256v1", "key"])?;
+    for suite in [Suite::Reference, Suite::Ours] {
+        let shown = dir.keymgt(suite, &["key"])?;
+        assert_eq!(dir.keymgt(suite, &["-m", "key"])?, shown, "{suite:?}");
+    }
+    Ok(())
+}
+
+/// JSON and PEM on standard output; the lines on standard error stay as they are.
+#[test]
+fn what_machines_read() -> Result<()> {
+    let dir = Dir::new("machines")?;
+    let shown = dir.keymgt(Suite::Ours, &["-g", "ec:prime256v1", "key"])?;
+    for (option, begins, has) in [
+        ("--json", "{", "\"curve\":\"prime256v1\""),
+        (
+            "--public",
+            "-----BEGIN PUBLIC KEY-----",
+            "-----END PUBLIC KEY-----",
+        ),
+    ] {
+        let mut command = Command::new(Suite::Ours.program("uftp_keymgt")?);
+        let output = command.args([option, "key"]).current_dir(&dir.0).output()?;
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(out.starts_with(begins) && out.contains(has), "{out}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr).trim_end(), shown);
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! No option without a test that sees what it does.
+//!
+//! The tables name one for each option of `uftp`, `uftpd` and `uftp_keymgt`. An option that is missing
+//! here, one that is no more, and a test that does not exist fail this test.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use uftp_runtime::options::{Program, command, uftp, uftp_keymgt, uftpd};
+use uftp_tests::{Failure, Result};
+
+/// Options by their long names (or what clap calls them), and a test as `file::function`.
+type Table = &'static [(&'static str, &'static str)];
+
+const UFTP: Table = &[
+    ("base-dir", "beside::base_dir"),
+    (
+        "block-size",
+        "options_sender::packets_are_as_the_options_say",
+    ),
+    ("buffer-size", "options_sender::buffer_size"),
+    ("cipher", "encryption::every_cipher_with_rsa"),
+    (
+        "client-auth",
+        "encryption::three_receivers_prove_who_they_are_and_lose_packets",
+    ),
+    (
+        "congestion-control",
+        "options_sender::rate_and_its_bounds_under_congestion_control",
+    ),
+    ("dest-is-dir", "beside::dest_name"),
+    ("dest-name", "beside::dest_name"),
+    ("dscp", "options_sender::packets_are_as_the_options_say"),
+    ("exclude-from", "beside::exclude"),
+    ("files", "interop::one_megabyte"),
+    ("files-from", "beside::list_file_and_standard_input"),
+    ("follow-links", "beside::links_and_what_they_point_to"),
+    ("grtt", "options_sender::packets_are_as_the_options_say"),
+    (
+        "hash",
+        "encryption::every_hash_with_gcm_and_with_cbc_and_hmac",
+    ),
+    ("help", "options_sender::help_version_and_completions"),
+    ("hosts", "beside::lists_of_hosts_and_proxies"),
+    ("interface", "options_sender::interface"),
+    (
+        "key-exchange",
+        "encryption::every_key_exchange_with_gcm_and_with_signed_packets",
+    ),
+    ("key-file", "options_sender::key_files"),
+    ("log-file", "options_sender::log_files_and_their_number"),
+    ("log-level", "options_sender::timestamps_and_log_level"),
+    (
+        "max-log-count",
+        "options_sender::log_files_and_their_number",
+    ),
+    ("max-log-size", "options_sender::log_files_and_their_number"),
+    ("max-nak-count", "beside::limits_of_patience"),
+    ("max-nak-percent", "beside::limits_of_patience"),
+    ("max-passes", "beside::limits_of_patience"),
+    ("min-clients", "options_sender::enough_receivers"),
+    ("new-key", "options_sender::key_files"),
+    ("port", "options_sender::port"),
+    (
+        "print-completions",
+        "options_sender::help_version_and_completions",
+    ),
+    (
+        "private-address",
+        "options_sender::packets_are_as_the_options_say",
+    ),
+    ("progress", "options_sender::progress"),
+    ("protocol", "options_sender::packets_are_as_the_options_say"),
+    ("proxy-list", "beside::lists_of_hosts_and_proxies"),
+    (
+        "public-address",
+        "options_sender::packets_are_as_the_options_say",
+    ),
+    ("quit-on-error", "status_files::sessions_without_receivers"),
+    (
+        "rate",
+        "options_sender::rate_and_its_bounds_under_congestion_control",
+    ),
+    ("restart", "restart::only_what_is_missing_is_sent_again"),
+    ("restartable", "restart::ours_resumes_for_the_absent"),
+    ("robust", "options_sender::robustness_factor"),
+    (
+        "signature",
+        "encryption::every_key_exchange_with_gcm_and_with_signed_packets",
+    ),
+    (
+        "source-port",
+        "options_sender::packets_are_as_the_options_say",
+    ),
+    ("status-file", "options_sender::status_lines_in_the_log"),
+    ("sync", "beside::sync"),
+    ("sync-preview", "beside::sync"),
+    ("system-keys", "options_sender::system_keys_change_nothing"),
+    ("timestamps", "options_sender::timestamps_and_log_level"),
+    ("ttl", "options_sender::packets_are_as_the_options_say"),
+    ("tx-weight", "beside::limits_of_patience"),
+    ("uid", "options_sender::packets_are_as_the_options_say"),
+    ("version", "options_sender::help_version_and_completions"),
+];
+
+const UFTPD: Table = &[
+    ("backup-dir", "receiver_modes::backup"),
+    ("buffer-size", "options_receiver::buffer_size"),
+    ("cache-size", "receiver_modes::write_cache"),
+    ("dest-dir", "beside::absolute_names"),
+    ("detached-child", "fleet::daemon"),
+    ("dscp", "options_receiver::dscp"),
+    ("foreground", "options_receiver::log_archives_and_pid_file"),
+    ("fsync", "power_cut::within_a_session"),
+    ("heartbeat-host", "options_receiver::heartbeats"),
+    ("heartbeat-interval", "options_receiver::heartbeats"),
+    ("help", "options_sender::help_version_and_completions"),
+    ("ignored", "options_receiver::other_words_are_ignored"),
+    ("interface", "options_receiver::interfaces"),
+    ("key-file", "options_receiver::several_keys"),
+    ("log-file", "options_receiver::log_archives_and_pid_file"),
+    ("log-level", "options_receiver::log_level"),
+    (
+        "max-log-count",
+        "options_receiver::log_archives_and_pid_file",
+    ),
+    (
+        "max-log-size",
+        "options_receiver::log_archives_and_pid_file",
+    ),
+    (
+        "move-individually",
+        "receiver_modes::temp_dir_and_files_moved_individually",
+    ),
+    ("new-key", "options_receiver::several_keys"),
+    ("no-name-lookup", "options_receiver::names_of_senders"),
+    ("pid-file", "options_receiver::log_archives_and_pid_file"),
+    ("port", "options_receiver::groups_port_and_id"),
+    ("post-receive", "receiver_modes::post_receive"),
+    (
+        "print-completions",
+        "options_sender::help_version_and_completions",
+    ),
+    ("priority", "receiver_modes::priority"),
+    ("protocol", "options_receiver::any_protocol_is_heard"),
+    ("public-address", "options_receiver::groups_port_and_id"),
+    (
+        "require-encryption",
+        "encryption::a_receiver_that_demands_encryption_refuses_what_is_plain",
+    ),
+    ("response-proxy", "options_receiver::response_proxy"),
+    (
+        "server-list",
+        "options_receiver::senders_and_source_specific_groups",
+    ),
+    (
+        "ssm",
+        "options_receiver::senders_and_source_specific_groups",
+    ),
+    ("status-file", "options_receiver::status_lines_in_the_log"),
+    (
+        "system-keys",
+        "options_receiver::system_keys_change_nothing",
+    ),
+    ("temp-dir", "receiver_modes::temp_dir"),
+    ("temp-file", "receiver_modes::temp_file"),
+    ("uid", "options_receiver::groups_port_and_id"),
+    ("v4-response-proxy", "options_receiver::response_proxy"),
+    ("version", "options_sender::help_version_and_completions"),
+];
+
+const UFTP_KEYMGT: Table = &[
+    ("delete", "keymgt::nothing_is_deleted"),
+    ("files", "keymgt::theirs_is_read_by_ours"),
+    ("generate", "keymgt::ours_is_read_by_theirs"),
+    ("help", "options_sender::help_version_and_completions"),
+    ("json", "keymgt::what_machines_read"),
+    (
+        "machine",
+        "keymgt::the_key_store_of_the_machine_is_no_other",
+    ),
+    (
+        "print-completions",
+        "options_sender::help_version_and_completions",
+    ),
+    ("public", "keymgt::what_machines_read"),
+    ("version", "options_sender::help_version_and_completions"),
+];
+
+#[test]
+fn every_option_has_a_test_of_its_effect() -> Result<()> {
+    let mut wrong = Vec::new();
+    let mut sources = Sources::default();
+    compare::<uftp::Args>(UFTP, &mut sources, &mut wrong)?;
+    compare::<uftpd::Args>(UFTPD, &mut sources, &mut wrong)?;
+    compare::<uftp_keymgt::Args>(UFTP_KEYMGT, &mut sources, &mut wrong)?;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+fn compare<T: Program>(table: Table, sources: &mut Sources, wrong: &mut Vec<String>) -> Result<()> {
+    let command = command::<T>();
+    let program = command.get_name();
+    let name = |arg: &clap::Arg| arg.get_long().unwrap_or(arg.get_id().as_str()).to_owned();
+    let options: Vec<String> = command.get_arguments().map(name).collect();
+    for option in &options {
+        if !table.iter().any(|(named, _)| named == option) {
+            wrong.push(format!("{program} --{option} has no test of its effect"));
+        }
+    }
+    for (option, test) in table {
+        if !options.iter().any(|known| known == option) {
+            wrong.push(format!("{program} has no option --{option}"));
+        }
+        if !sources.has(test)? {
+            wrong.push(format!("{program} --{option}: there is no test {test}"));
+        }
+    }
+    Ok(())
+}
+
+/// The tests of this crate as they are written.
+#[derive(Default)]
+struct Sources(BTreeMap<String, String>);
+
+impl Sources {
+    /// Whether `file::function` is a test, or a case that tests are made of.
+    fn has(&mut self, test: &str) -> Result<bool> {
+        let (file, function) = test
+            .split_once("::")
+            .ok_or_else(|| Failure::new(format!("{test} is not file::function")))?;
+        if !self.0.contains_key(file) {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/{file}.rs"));
+            let text = fs::read_to_string(&path)
+                .map_err(|error| Failure::io(format!("reading {}", path.display()), error))?;
+            self.0.insert(file.to_owned(), text);
+        }
+        let source = self.0.get(file).map_or("", String::as_str);
+        let case =
+            source.contains("\ncases! {") && source.contains(&format!("\n    {function},\n"));
+        Ok(case || source.contains(&format!("#[test]\nfn {function}()")))
+    }
+}
