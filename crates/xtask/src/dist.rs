@@ -13,7 +13,7 @@ use crate::programs::cargo;
 /// Greater than that of Debian's package, which this one replaces.
 const VERSION: &str = concat!("1:", env!("CARGO_PKG_VERSION"), "-1");
 
-const PROGRAMS: [&str; 3] = ["uftp", "uftpd", "uftp_keymgt"];
+const PROGRAMS: [&str; 4] = ["uftp", "uftpd", "uftpproxyd", "uftp_keymgt"];
 
 /// Where completions go, and what they are called there.
 const COMPLETIONS: [(&str, &str, &str, &str); 3] = [
@@ -32,6 +32,11 @@ const FILES: &[(&str, &str, u32)] = &[
     (
         "packaging/systemd/uftpd.service",
         "usr/lib/systemd/system/uftpd.service",
+        0o644,
+    ),
+    (
+        "packaging/systemd/uftpproxyd.service",
+        "usr/lib/systemd/system/uftpproxyd.service",
         0o644,
     ),
     ("packaging/debian/init", "etc/init.d/uftp", 0o755),
