@@ -8,4 +8,5 @@ mod cast;
 mod condition;
 mod figures;
 mod nat;
+mod restart;
 mod stage;

@@ -214,6 +214,7 @@ impl Args {
             _ => is_ssm(listed.is_some(), self.ssm, &groups)?,
         };
         let out = self.outgoing(&listening)?;
+        let keys = self.own_keys(&kind)?;
         let role = self.role(kind, &groups).await?;
         let heartbeats = self.heartbeats.validate().await?;
         let own = interfaces().map_err(|error| Failure::network(error.to_string()))?;
@@ -228,7 +229,7 @@ impl Args {
                 max_sessions: self.max_sessions,
                 max_clients: self.max_clients,
                 security: ReceiverSecurity {
-                    keys: self.keys.validate()?,
+                    keys,
                     servers: listed,
                     source_specific,
                 },
@@ -275,6 +276,16 @@ impl Args {
                 dh_key: Some(self.agreement_key()?),
             },
         })
+    }
+
+    /// The keys given. A response proxy has one in any case: receivers ask for it before any
+    /// sender says what it should be like.
+    fn own_keys(&self, kind: &Kind) -> Result<Vec<Arc<PrivateKey>>, Failure> {
+        let mut keys = self.keys.validate()?;
+        if matches!(kind, Kind::Response) && keys.is_empty() {
+            keys.push(keys::make(KeySpec::DEFAULT_RSA, None)?);
+        }
+        Ok(keys)
     }
 
     /// Where receivers are when a session names no group.
