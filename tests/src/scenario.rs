@@ -72,6 +72,7 @@ impl World {
             to: None,
             rate: "100000".to_owned(),
             timing: Timing::Quick,
+            protocol: Some("4"),
             args: Vec::new(),
             environment: Vec::new(),
             files: Vec::new(),
@@ -271,6 +272,8 @@ pub struct SenderSetup<'w> {
     to: Option<IpAddr>,
     rate: String,
     timing: Timing,
+    /// What a sender of ours speaks; `None` for its default.
+    protocol: Option<&'static str>,
     args: Vec<String>,
     environment: Vec<(String, PathBuf)>,
     files: Vec<PathBuf>,
@@ -311,6 +314,20 @@ impl SenderSetup<'_> {
     #[must_use]
     pub fn to(mut self, address: IpAddr) -> Self {
         self.to = Some(address);
+        self
+    }
+
+    /// A sender of ours speaks this protocol instead of 4, the reference's.
+    #[must_use]
+    pub fn protocol(mut self, protocol: &'static str) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// A sender of ours speaks what it does by itself.
+    #[must_use]
+    pub fn default_protocol(mut self) -> Self {
+        self.protocol = None;
         self
     }
 
@@ -415,6 +432,9 @@ impl SenderSetup<'_> {
         };
         if self.to.is_none() && self.family == Family::V6 {
             command.args(["-P", "ff15::5:x:x"]);
+        }
+        if let (Suite::Ours, Some(protocol)) = (self.suite, self.protocol) {
+            command.args(["--protocol", protocol]);
         }
         if let Timing::Quick = self.timing {
             command.args(["-s", "10", "-r", "0.1:0.03:5"]);

@@ -22,6 +22,10 @@ fn sender(world: &World, suite: Suite, args: &[&str]) -> Result<Command> {
         .args(["-I", &world.address(0, Family::V4).to_string()])
         .args(["-s", "10", "-r", "0.1:0.03:5"])
         .args(args);
+    if let Suite::Ours = suite {
+        // What the reference speaks.
+        command.args(["--protocol", "4"]);
+    }
     Ok(command)
 }
 

@@ -68,6 +68,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let mut signals = Signals::catch(false)
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
     let (group, instance) = (job.config.group, job.config.instance);
+    let version = job.config.version;
     let tag = Tag {
         group,
         instance,
@@ -86,7 +87,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let machine = Sender::new(job.config, source, clock, rng, now);
     let (end, ended) = oneshot::channel();
     let watcher = SendWatcher {
-        story: SenderStory::new(group, instance, verbosity),
+        story: SenderStory::new(version, group, instance, verbosity),
         status,
         progress: display.is_some().then(|| Reporter::new(shared, now)),
         end: Some(end),

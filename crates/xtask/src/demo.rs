@@ -79,7 +79,9 @@ fn transfer(programs: &Path, dir: &Directory, file: &Path) -> Result<ExitCode> {
     let log = dir.path.join("uftpd.log");
     let mut uftpd = Command::new(programs.join("uftpd"));
     uftpd
-        .args(["-d", "-q", "-I", "127.0.0.1", "-U", "0x00000001", "-D"])
+        // It takes nothing that is not encrypted.
+        .args(["-d", "-q", "-E", "-I", "127.0.0.1"])
+        .args(["-U", "0x00000001", "-D"])
         .arg(&dest);
     told(&uftpd);
     let mut receiver = Program::start("uftpd", uftpd, &log)?;
@@ -99,7 +101,8 @@ fn transfer(programs: &Path, dir: &Directory, file: &Path) -> Result<ExitCode> {
     match verdict {
         Ok(received) => {
             println!(
-                "\nreceived {} bytes in {:.2} s, {:.1} MB/s, identical to what was sent",
+                "\nreceived {} bytes in {:.2} s, {:.1} MB/s, encrypted on the way, identical to what \
+                 was sent",
                 received,
                 exit.elapsed.as_secs_f64(),
                 size as f64 / 1e6 / exit.elapsed.as_secs_f64()

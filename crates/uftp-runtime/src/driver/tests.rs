@@ -265,7 +265,7 @@ mod session {
                 job.config.instance,
                 job.config.clients.as_ref().map(Vec::len)
             ),
-            (Version::V4, Instance(0), Some(1))
+            (Version::V5, Instance(0), Some(1))
         );
         assert_ne!(job.config.group, GroupId(0));
         let now = Instant::now();

@@ -9,6 +9,7 @@ pub mod clients;
 pub mod common;
 pub mod congestion;
 pub mod files;
+pub mod generation;
 pub mod heartbeats;
 pub mod hosts;
 pub mod lists;

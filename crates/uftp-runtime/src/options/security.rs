@@ -22,23 +22,25 @@ use crate::keys;
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Encryption")]
 pub struct SenderArgs {
-    /// Cipher: none, des, 3des, aes128-cbc, aes256-cbc, aes128-gcm, aes256-gcm, aes128-ccm,
-    /// aes256-ccm
-    #[arg(short = 'Y', long, value_name = "CIPHER", default_value = "none", value_parser = cipher)]
-    pub cipher: CipherChoice,
+    /// Cipher: none, aes128-gcm, aes256-gcm, aes128-ccm, aes256-ccm; in protocols 3 and 4 also
+    /// des, 3des, aes128-cbc, aes256-cbc [default: aes256-gcm in protocol 5, else none]
+    #[arg(short = 'Y', long, value_name = "CIPHER", value_parser = cipher)]
+    pub cipher: Option<CipherChoice>,
 
-    /// Hash: sha1, sha256, sha384, sha512
-    #[arg(short = 'h', long, value_name = "HASH", default_value = "sha256",
+    /// Hash: sha256, sha384, sha512; in protocols 3 and 4 also sha1 [default: sha256]
+    #[arg(short = 'h', long, value_name = "HASH",
           value_parser = word::<Hash>("Invalid hashtype"))]
-    pub hash: Hash,
+    pub hash: Option<Hash>,
 
-    /// What authenticates packets of the CBC ciphers: hmac, or keyex for a signature on each
-    #[arg(short = 'w', long, value_name = "TYPE", default_value = "hmac",
+    /// What authenticates packets of the CBC ciphers of protocols 3 and 4: hmac, or keyex for a
+    /// signature on each [default: hmac]
+    #[arg(short = 'w', long, value_name = "TYPE",
           value_parser = word::<SignatureType>("Invalid sigtype"))]
-    pub signature: SignatureType,
+    pub signature: Option<SignatureType>,
 
-    /// Key exchange: rsa, ecdh_rsa, ecdh_ecdsa, the latter two also with :CURVE, or a curve alone
-    /// [default: ecdh_rsa or ecdh_ecdsa, as the key is]
+    /// Curve of the key exchange: secp256r1, secp384r1, secp521r1. In protocol 4 the exchange:
+    /// rsa, ecdh_rsa, ecdh_ecdsa, the latter two also with :CURVE, or a curve alone [default:
+    /// secp256r1; in protocol 4 ecdh_rsa or ecdh_ecdsa, as the key is]
     #[arg(short = 'e', long, value_name = "EXCHANGE", value_parser = exchange)]
     pub key_exchange: Option<Exchange>,
 
@@ -50,7 +52,8 @@ pub struct SenderArgs {
     #[arg(short = 'k', long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// Make a new key: bits of an RSA key, a curve, or rsa:BITS or ec:CURVE [default: rsa:2048]
+    /// Make a new key: rsa:BITS or ec:CURVE; in protocols 3 and 4 also bits or a curve alone
+    /// [default: ec:secp256r1 in protocol 5, else rsa:2048]
     #[arg(short = 'K', long, value_name = "KEY")]
     pub new_key: Option<String>,
 }
@@ -63,9 +66,9 @@ pub struct CipherChoice(pub Option<Cipher>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Exchange {
     /// `None` if the key decides.
-    kind: Option<KeyExchange>,
+    pub kind: Option<KeyExchange>,
     /// Of the ephemeral keys.
-    curve: Curve,
+    pub curve: Curve,
 }
 
 impl SenderArgs {
@@ -74,24 +77,30 @@ impl SenderArgs {
     /// # Errors
     /// A key or an algorithm that cannot be had, or that do not go together.
     pub fn validate(&self, version: Version) -> Result<Option<SenderSecurity>, Failure> {
-        let Some(cipher) = self.cipher.0 else {
+        let secure = version == Version::V5;
+        let choice = self.cipher.unwrap_or(match secure {
+            true => CipherChoice(Some(Cipher::Aes256Gcm)),
+            false => CipherChoice(None),
+        });
+        let Some(cipher) = choice.0 else {
             return Ok(None);
         };
         cipher.ensure_available().map_err(|why| {
             Failure::command_line(format!("Keytype not supported: {why} (option -Y)"))
         })?;
         let asked = self.key_exchange.and_then(|e| e.kind);
-        let key = self.key(asked)?;
+        let key = self.key(asked, default_key(version, asked))?;
         let suite = Suite {
             cipher,
-            hash: self.hash,
+            hash: self.hash.unwrap_or(Hash::Sha256),
             key_exchange: asked.unwrap_or(match key.kind() {
+                _ if secure => KeyExchange::Ecdh,
                 KeyKind::Rsa { .. } => KeyExchange::EcdhRsa,
                 KeyKind::Ec(_) => KeyExchange::EcdhEcdsa,
             }),
             signature: match cipher.is_aead() {
                 true => SignatureType::Aead,
-                false => self.signature,
+                false => self.signature.unwrap_or(SignatureType::Hmac),
             },
             client_auth: self.client_auth,
         };
@@ -106,18 +115,24 @@ impl SenderArgs {
             })
     }
 
-    fn key(&self, asked: Option<KeyExchange>) -> Result<Arc<PrivateKey>, Failure> {
-        let spec = match (&self.new_key, asked) {
-            (Some(text), _) => Some(new_key(text, asked)?),
-            (None, _) if self.key_file.is_some() => None,
-            (None, Some(KeyExchange::EcdhEcdsa)) => Some(KeySpec::Ec(Curve::DEFAULT)),
-            (None, _) => Some(KeySpec::DEFAULT_RSA),
-        };
-        match (spec, &self.key_file) {
-            (Some(spec), path) => keys::make(spec, path.as_deref()),
+    fn key(
+        &self,
+        asked: Option<KeyExchange>,
+        default: KeySpec,
+    ) -> Result<Arc<PrivateKey>, Failure> {
+        match (&self.new_key, &self.key_file) {
+            (Some(text), path) => keys::make(new_key(text, asked)?, path.as_deref()),
             (None, Some(path)) => keys::read(path),
-            (None, None) => keys::make(KeySpec::DEFAULT_RSA, None),
+            (None, None) => keys::make(default, None),
         }
+    }
+}
+
+/// The key that is made when none is given.
+fn default_key(version: Version, asked: Option<KeyExchange>) -> KeySpec {
+    match (version, asked) {
+        (Version::V5, _) | (_, Some(KeyExchange::EcdhEcdsa)) => KeySpec::Ec(Curve::DEFAULT),
+        _ => KeySpec::DEFAULT_RSA,
     }
 }
 

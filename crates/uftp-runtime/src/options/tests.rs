@@ -194,7 +194,6 @@ fn bad_values_name_the_option_and_what_was_expected() {
         ("uftp -C tfmcc:max=0 f", "Invalid rate"),
         ("uftp -C pgmcc f", "Invalid congestion control type"),
         ("uftp --protocol 3 f", "protocol 3 is not available yet"),
-        ("uftp --protocol 5 f", "protocol 5 is not available yet"),
         (
             "uftp --protocol 6 f",
             "Invalid protocol: expected 3, 4 or 5",
@@ -225,7 +224,7 @@ fn bad_values_name_the_option_and_what_was_expected() {
         ("uftpd -N -21", "Invalid priority value"),
         ("uftpd -N low", "Invalid priority value"),
         ("uftpd -c 20971521", "Invalid cache size"),
-        ("uftpd --protocol 5", "protocol 5 is not available yet"),
+        ("uftpd --protocol 2", "Invalid protocol: expected 3, 4 or 5"),
     ] {
         let message = complaint_about(line);
         let program = line.split(' ').next().unwrap();
@@ -364,6 +363,18 @@ async fn what_is_meant_is_checked_as_a_whole() {
             "uftp -Z -F x",
             1,
             "Cannot use restart mode and sync mode together",
+        ),
+        (
+            "uftp f --protocol 5 -Y des",
+            1,
+            "-Y des does not exist in protocol 5, which was chosen (option --protocol)",
+        ),
+        ("uftp f --protocol 5 -w hmac", 1, "-w hmac does not exist"),
+        ("uftp f --protocol 5 -e rsa", 1, "-e rsa does not exist"),
+        (
+            "uftp f --protocol 5 -K rsa:4096",
+            1,
+            "-K rsa:4096 does not exist in protocol 5",
         ),
         ("uftp @DELETE:", 1, "@DELETE: would delete everything"),
         ("uftp @DELETE:.", 1, "@DELETE:. would delete everything"),

@@ -18,7 +18,7 @@ use super::common::{LogArgs, SocketArgs, socket_config};
 use super::congestion::{self, CongestionControl};
 use super::hosts::HostEntry;
 use super::security::SenderArgs;
-use super::{Program, addresses, hosts, values};
+use super::{Program, addresses, generation, hosts, values};
 use crate::exit::Failure;
 use crate::restart::Restart;
 use crate::say;
@@ -95,7 +95,7 @@ pub struct Args {
     #[arg(short = 'Z', long, help_heading = "Transfer")]
     pub sync_preview: bool,
 
-    /// Generation of the protocol; also from the environment variable UFTP_PROTOCOL
+    /// Generation of the protocol to speak; also from the environment variable UFTP_PROTOCOL
     #[arg(long, value_name = "3|4|5", help_heading = "Transfer", value_parser = values::protocol)]
     pub protocol: Option<Version>,
 
@@ -262,7 +262,8 @@ impl Args {
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
     pub async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
-        let version = values::protocol_or_environment(self.protocol)?;
+        let chosen = values::protocol_or_environment(self.protocol)?;
+        let version = generation::choose(chosen, &self.security)?;
         // Lists come first: they are part of the command line, addresses of the network.
         self.check_conflicts()?;
         let restart = self.restart.as_ref();

@@ -153,21 +153,26 @@ pub fn grtt(text: &str) -> Result<GrttBounds, String> {
 pub fn protocol(text: &str) -> Result<Version, String> {
     match text {
         "4" => Ok(Version::V4),
-        "3" | "5" => Err(format!("protocol {text} is not available yet: expected 4")),
+        "5" => Ok(Version::V5),
+        "3" => Err(format!(
+            "protocol {text} is not available yet: expected 4 or 5"
+        )),
         _ => Err("Invalid protocol: expected 3, 4 or 5".to_owned()),
     }
 }
 
-/// The protocol to speak: the option, else `UFTP_PROTOCOL`, else 4.
+/// The protocol that was chosen: by the option, else by `UFTP_PROTOCOL`.
 ///
 /// # Errors
 /// The environment names none.
-pub fn protocol_or_environment(option: Option<Version>) -> Result<Version, crate::exit::Failure> {
+pub fn protocol_or_environment(
+    option: Option<Version>,
+) -> Result<Option<Version>, crate::exit::Failure> {
     match (option, std::env::var("UFTP_PROTOCOL")) {
-        (Some(version), _) => Ok(version),
-        (None, Ok(text)) if !text.is_empty() => protocol(&text).map_err(|why| {
+        (Some(version), _) => Ok(Some(version)),
+        (None, Ok(text)) if !text.is_empty() => protocol(&text).map(Some).map_err(|why| {
             crate::exit::Failure::command_line(format!("environment UFTP_PROTOCOL={text}: {why}"))
         }),
-        _ => Ok(Version::V4),
+        _ => Ok(None),
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_proto::wire::{CompleteStatus, FileType, Version};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
 use uftp_session::files::SendItem;
 use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
@@ -14,14 +14,18 @@ pub struct SenderStory {
     failed: BTreeMap<Uid, &'static str>,
     /// The log shows the status of each file, and so who failed.
     shows_status: bool,
+    /// The protocol spoken.
+    version: Version,
     /// It was said how keys of old receivers must be.
     keys_explained: bool,
 }
 
 impl SenderStory {
-    /// The story of one session, for a log that shows what is up to `verbosity`.
-    pub fn new(group: GroupId, instance: Instance, verbosity: Verbosity) -> Self {
+    /// The story of one session of protocol `version`, for a log that shows what is up to
+    /// `verbosity`.
+    pub fn new(version: Version, group: GroupId, instance: Instance, verbosity: Verbosity) -> Self {
         SenderStory {
+            version,
             tag: Tag {
                 group,
                 instance,
@@ -308,7 +312,8 @@ impl SenderStory {
             }
             Outcome::NobodyRegistered => {
                 self.say(0, format_args!("Announce timed out"));
-                self.say(0, format_args!("{NOBODY_REGISTERED}"));
+                let deaf = only_spoken_lately(self.version);
+                self.say(0, format_args!("{NOBODY_REGISTERED}{deaf}"));
             }
             Outcome::NobodyReady | Outcome::AllDropped => {
                 self.say(0, format_args!("Aborting all clients"));
@@ -339,6 +344,16 @@ const MAKE_KEYS_MEET: &str = "A 4.x receiver needs a key of the same size or cur
 const NOBODY_REGISTERED: &str = "Nobody registered. Usual causes: no uftpd runs there; another \
      interface is meant (-I); another port or group (-p, -M); a firewall drops UDP or IGMP; a \
      router lies between and the TTL is 1 (-t); the receivers are not in the host list (-H)";
+
+/// The cause that lies in the protocol, if there is one.
+fn only_spoken_lately(version: Version) -> &'static str {
+    match version {
+        Version::V5 => {
+            "; the receivers are of 4.x or older and do not hear protocol 5 (send with --protocol 4)"
+        }
+        _ => "",
+    }
+}
 
 fn failure(outcome: FileOutcome) -> Option<&'static str> {
     match outcome {

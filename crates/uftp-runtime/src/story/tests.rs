@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
-use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_proto::wire::{CompleteStatus, FileType, Version};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
 use uftp_session::files::SendItem;
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
@@ -18,8 +18,12 @@ fn logged(verbosity: Verbosity, f: impl FnOnce()) -> String {
 }
 
 fn sender(verbosity: Verbosity, events: Vec<SenderEvent>) -> String {
+    sender_of(Version::V4, verbosity, events)
+}
+
+fn sender_of(version: Version, verbosity: Verbosity, events: Vec<SenderEvent>) -> String {
     logged(verbosity, || {
-        let mut story = SenderStory::new(GroupId(1), Instance(0), verbosity);
+        let mut story = SenderStory::new(version, GroupId(1), Instance(0), verbosity);
         for event in &events {
             story.event(event, |uid| match uid {
                 Uid(1) => "127.0.0.1".to_owned(),
@@ -263,6 +267,16 @@ fn bad_news_come_at_their_levels() {
         if level > 0 {
             assert_eq!(sender(level - 1, vec![event]), "");
         }
+    }
+}
+
+#[test]
+fn receivers_that_cannot_hear_are_a_cause_of_silence() {
+    let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
+    let cause = "receivers are of 4.x or older and do not hear protocol 5 (send with --protocol 4)";
+    for (version, named) in [(Version::V4, false), (Version::V5, true)] {
+        let told = sender_of(version, 0, vec![nobody.clone()]);
+        assert_eq!(told.contains(cause), named, "{told}");
     }
 }
 

@@ -18,6 +18,9 @@ use uftp_proto::{Seq, Uid, WireTime};
 
 use super::server::SessionName;
 
+/// Bits of the smallest RSA key of senders of protocol 5 (wire-v5 §3).
+const SMALLEST_RSA: usize = 1024;
+
 /// Encryption of the sessions of a sender, checked: such a session can be set up here.
 #[derive(Clone)]
 pub struct SenderSecurity {
@@ -60,6 +63,10 @@ impl SenderSecurity {
             KeyKind::Ec(curve) => Some(curve),
             KeyKind::Rsa { .. } => None,
         };
+        let small = matches!(identity.kind(), KeyKind::Rsa { bits } if bits < SMALLEST_RSA);
+        if small && suite.key_exchange == KeyExchange::Ecdh {
+            return Err(SecurityError::TooSmall(identity.kind()));
+        }
         let of_exchange = suite.key_exchange.is_ecdh().then_some(curve);
         let mut curves = of_identity.into_iter().chain(of_exchange);
         if let Some(curve) = curves.find(|curve| !curve.is_in(version)) {
@@ -277,6 +284,9 @@ pub enum SecurityError {
         "the curve {0} is not in this protocol; protocol 5 has prime256v1, secp384r1 and secp521r1"
     )]
     Curve(Curve),
+    /// The key is weaker than the protocol wants it.
+    #[error("the key ({0}) is too small: protocol 5 wants {SMALLEST_RSA} bits at least")]
+    TooSmall(KeyKind),
     /// The key does not fit an ANNOUNCE.
     #[error("the key ({0}) is too large for the announcement of a session; use a smaller one")]
     TooLarge(KeyKind),
