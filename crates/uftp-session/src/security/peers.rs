@@ -131,6 +131,17 @@ impl<S: Schedule> Registry<S> {
         }
     }
 
+    /// The group's secret is another one: what receivers have proved counts no more. Returns
+    /// those who had.
+    pub(super) fn doubt(&mut self) -> Vec<Uid> {
+        let proven = self.peers.iter_mut().filter(|(_, peer)| peer.proven);
+        let doubted = proven.map(|(uid, peer)| {
+            peer.proven = false;
+            *uid
+        });
+        doubted.collect()
+    }
+
     pub(super) fn is_keyed(&self, uid: Uid) -> bool {
         self.peers.get(&uid).is_some_and(|p| p.keyed.is_some())
     }

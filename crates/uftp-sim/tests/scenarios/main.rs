@@ -10,6 +10,7 @@ mod death;
 mod delivery;
 mod endings;
 mod proxies;
+mod proxies_encrypted;
 mod rate;
 
 use std::time::Duration;
