@@ -22,8 +22,9 @@ use crate::path::PathConfig;
 use crate::peers::{ReceiverNode, SenderNode};
 use crate::scenario::{
     IDLE_WAKEUPS, PORT, PUBLIC, add_sender, clock, proxied_receiver_node, receiver_addr,
-    receiver_uid, sender_config,
+    receiver_uid, sender_config, sender_node,
 };
+use crate::source::MemSource;
 use crate::store::MemStore;
 use crate::world::World;
 
@@ -128,6 +129,8 @@ pub struct Figure {
     pub between: PathConfig,
     /// Most clients of a proxy.
     pub max_clients: usize,
+    /// How long all others are there before the sender.
+    pub head_start: Duration,
     /// Keys and trust of the receivers, first to last; the others have none.
     pub securities: Vec<ReceiverSecurity>,
     /// Keys and trust of the client or response proxies, first to last; the others have none.
@@ -176,6 +179,7 @@ impl Figure {
             down: PathConfig::default(),
             between: PathConfig::default(),
             max_clients: DEFAULT_MAX_CLIENTS,
+            head_start: Duration::ZERO,
             securities: Vec::new(),
             proxy_securities: Vec::new(),
             dh_key: None,
@@ -227,11 +231,23 @@ impl Figure {
         for k in 0..sites {
             networks.add_site(k);
         }
+        networks.wait_for_sender();
         networks
     }
 }
 
 impl Networks {
+    fn wait_for_sender(&mut self) {
+        if self.figure.head_start.is_zero() {
+            return;
+        }
+        self.world.kill(self.sender);
+        self.world.run_for(self.figure.head_start);
+        let source = MemSource::new(self.figure.items.iter().cloned());
+        let node = sender_node(&self.world, self.figure.config.clone(), source);
+        self.world.revive(self.sender, Box::new(node));
+    }
+
     fn add_site(&mut self, k: usize) {
         if self.figure.reach != Reach::Response {
             let node = self.server_proxy_node(k);

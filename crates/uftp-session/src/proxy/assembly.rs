@@ -97,6 +97,12 @@ impl Assembly {
         self.estimate
     }
 
+    /// In whose name clients are spoken to, and where; `None` if there are none to be told.
+    pub(super) fn voice(&self) -> Option<(Uid, SocketAddr)> {
+        let to = self.to_clients.filter(|_| !self.clients.is_empty());
+        Some((self.server, to?))
+    }
+
     /// Numbers and seals what we say upstream.
     pub(super) fn into_link(self) -> Link {
         self.up

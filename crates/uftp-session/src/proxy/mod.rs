@@ -94,10 +94,12 @@ pub struct Proxy {
     rng: StdRng,
 }
 
-/// An ABORT for a server whose session is not carried, or not any more.
+/// An ABORT that ends a session that is not carried, or not any more.
 struct Parting {
     link: Link,
     to: SocketAddr,
+    estimate: GroupEstimate,
+    cover: Cover,
     reason: &'static str,
 }
 
@@ -245,6 +247,17 @@ impl Proxy {
                 let words = "Error joining multicast group";
                 self.refuse_open(position, words);
             }
+        }
+    }
+
+    /// Ends every open session. Where we speak for clients, both sides are told.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.now = now;
+        let words = "Proxy shutting down";
+        let speaks = !matches!(self.config.role, Role::Server { .. });
+        for position in (0..self.sessions.len()).rev() {
+            let told = speaks.then_some(words);
+            self.close(position, told, ProxyEventKind::ShutDown);
         }
     }
 
@@ -460,6 +473,8 @@ impl Proxy {
         self.partings.push_back(Parting {
             link: Link::new(header.version, self.config.uid, id.group, id.instance),
             to: from,
+            estimate: GroupEstimate::default(),
+            cover: Cover::Clear,
             reason,
         });
         self.tell(Some(id), ProxyEventKind::Refused { from, reason });
@@ -490,8 +505,23 @@ impl Proxy {
             self.tell(Some(id), ProxyEventKind::Leave(group));
         }
         if let Some(reason) = words {
-            let (link, to) = session.farewell(id, self.config.uid);
-            self.partings.push_back(Parting { link, to, reason });
+            let to_server = session.upstream_addr();
+            if let Some((down, to, estimate)) = session.farewell_to_clients(id) {
+                self.partings.push_back(Parting {
+                    link: down,
+                    to,
+                    estimate,
+                    cover: Cover::Clear,
+                    reason,
+                });
+            }
+            self.partings.push_back(Parting {
+                link: session.into_link(id, self.config.uid),
+                to: to_server,
+                estimate: GroupEstimate::default(),
+                cover: Cover::Session,
+                reason,
+            });
         }
         self.tell(Some(id), kind);
     }
@@ -635,9 +665,14 @@ impl Proxy {
                 host: Uid::NONE,
                 reason: parting.reason.to_owned(),
             });
-            let (to, upstream) = (parting.to, GroupEstimate::default());
-            let link = &mut parting.link;
-            match link.send(batch, to, Ecn::NotEct, upstream, &words, Cover::Session) {
+            let Parting {
+                link,
+                to,
+                estimate,
+                cover,
+                ..
+            } = parting;
+            match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
                 Ok(_) => self.counters.sent += 1,
                 Err(error) if error.is_no_room() && !batch.is_empty() => break,
                 Err(error) => tracing::warn!(%error, "cannot send ABORT"),

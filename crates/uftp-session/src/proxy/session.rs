@@ -96,13 +96,20 @@ impl Session {
         self.upstream
     }
 
-    /// Numbers what the proxy says upstream, and where that goes: for its last words.
-    pub(super) fn farewell(self, id: SessionId, uid: Uid) -> (Link, SocketAddr) {
+    /// Numbers and seals what the proxy says upstream: for its last words.
+    pub(super) fn into_link(self, id: SessionId, uid: Uid) -> Link {
         let fresh = || Link::new(self.version, uid, id.group, id.instance);
-        (
-            self.assembly.map_or_else(fresh, Assembly::into_link),
-            self.upstream,
-        )
+        self.assembly.map_or_else(fresh, Assembly::into_link)
+    }
+
+    /// Numbers last words to clients, where they go, and what their header says.
+    pub(super) fn farewell_to_clients(
+        &self,
+        id: SessionId,
+    ) -> Option<(Link, SocketAddr, GroupEstimate)> {
+        let (server, to) = self.assembly.as_ref()?.voice()?;
+        let link = Link::new(self.version, server, id.group, id.instance);
+        Some((link, to, self.estimate))
     }
 
     /// Takes in a packet of this session.

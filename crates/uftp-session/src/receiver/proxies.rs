@@ -19,7 +19,8 @@ use crate::limit::Limit;
 use crate::policy::Policy;
 use crate::security::ProxyKeys;
 
-/// From one KEY_REQ to the next, while there is no answer.
+/// Longest time from one KEY_REQ to the next, while there is no answer; the first few follow
+/// sooner, as the network may lose them.
 const KEY_REQ_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Requests without an answer after which senders are told.
@@ -109,7 +110,8 @@ impl Proxies {
             && response.keys.is_none()
             && response.ask <= now
         {
-            response.ask = now + KEY_REQ_INTERVAL;
+            let pause = Duration::from_secs(1 << response.asked.min(8));
+            response.ask = now + pause.min(KEY_REQ_INTERVAL);
             response.asked = response.asked.saturating_add(1);
             let to = response.proxy.addr;
             let _ = self.letters.post(to, Version::V4, Message::KeyReq);

@@ -211,6 +211,20 @@ impl Server {
     pub fn open<'a>(&mut self, uid: Uid, packet: &'a mut [u8]) -> Result<&'a mut [u8], Refusal> {
         each!(&mut self.0, s => s.open(uid, packet))
     }
+
+    /// Opens a packet of a receiver that has registered with a proxy of ours, in place: where one
+    /// key is the whole group's that can be read here too.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_through<'a>(
+        &mut self,
+        proxy: Uid,
+        uid: Uid,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        each!(&mut self.0, s => s.open_through(proxy, uid, packet))
+    }
 }
 
 /// How far a receiver has come.

@@ -243,6 +243,20 @@ impl Schedule for Announcer {
         self.secret.as_ref().is_some_and(check)
     }
 
+    fn open_through<'a>(
+        &mut self,
+        proxy: &Keyed,
+        history: &mut ReplayWindow,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        let held = self.secret.as_mut().ok_or(Refusal::Unauthentic)?;
+        // Where every packet is signed, the proxy has put its own signature to it.
+        let opened = held.opener.open(packet, proxy.key.as_ref());
+        let opened = opened.map_err(|_| Refusal::Unauthentic)?;
+        history.admit(opened.counter)?;
+        Ok(opened.message)
+    }
+
     fn open<'a>(
         &mut self,
         peer: &mut Peer<Self>,
