@@ -264,7 +264,8 @@ impl<S: Schedule> Registry<S> {
         if uid == proxy {
             return Err(Refusal::Unauthentic);
         }
-        self.peers.entry(uid).or_default();
+        let peer = self.peers.entry(uid);
+        peer.or_insert_with(|| Peer::new(&self.schedule));
         let [Some(proxy), Some(peer)] = self.peers.get_disjoint_mut([&proxy, &uid]) else {
             return Err(Refusal::Unauthentic);
         };

@@ -1,6 +1,6 @@
 //! Whole sessions of the shipping machines over a simulated network.
 
-#![allow(clippy::indexing_slicing, clippy::panic)] // these are tests
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // these are tests
 
 mod adversity;
 mod chaos;

@@ -22,7 +22,7 @@ struct Keys {
 }
 
 fn keys(spec: KeySpec) -> Keys {
-    let key = || Arc::new(PrivateKey::generate(spec).expect("a key"));
+    let key = || Arc::new(PrivateKey::generate(spec).unwrap());
     Keys {
         server: key(),
         receiver: key(),
@@ -74,7 +74,7 @@ fn encrypted(suite: Suite) -> impl FnOnce(&mut Figure) {
     move |figure| {
         let keys = keys_for(suite.key_exchange);
         let security = SenderSecurity::new(Version::V4, suite, keys.server.clone(), Curve::DEFAULT);
-        figure.config.security = Some(security.expect("security"));
+        figure.config.security = Some(security.unwrap());
         let holding = |key: &Arc<PrivateKey>| ReceiverSecurity {
             keys: vec![key.clone()],
             ..ReceiverSecurity::default()

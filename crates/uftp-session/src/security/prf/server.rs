@@ -246,7 +246,7 @@ impl Schedule for Announcer {
     fn open_through<'a>(
         &mut self,
         proxy: &Keyed,
-        history: &mut ReplayWindow,
+        history: &mut Past,
         packet: &'a mut [u8],
     ) -> Result<&'a mut [u8], Refusal> {
         let held = self.secret.as_mut().ok_or(Refusal::Unauthentic)?;
