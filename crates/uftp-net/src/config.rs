@@ -67,3 +67,14 @@ pub enum Offload {
     #[default]
     Auto,
 }
+
+impl Offload {
+    /// For people: how datagrams go.
+    pub(crate) fn manner(self) -> &'static str {
+        match self {
+            Offload::Plain => "one datagram a call",
+            Offload::SendmmsgOnly => "many datagrams a call",
+            Offload::Auto => "whole runs of datagrams as one",
+        }
+    }
+}

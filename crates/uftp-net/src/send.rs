@@ -216,7 +216,10 @@ impl Transmission {
 
     fn step_down_to(&self, mode: Offload) {
         if self.mode.fetch_min(mode as u8, Ordering::Relaxed) > mode as u8 {
-            tracing::info!("the kernel refuses to send runs of datagrams: {mode:?} from now on");
+            tracing::info!(
+                "the kernel refuses to send runs of datagrams: sending {} from now on",
+                mode.manner()
+            );
         }
     }
 }

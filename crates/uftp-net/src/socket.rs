@@ -77,7 +77,14 @@ impl Socket {
             .and_then(|local| local.as_socket().ok_or(io::ErrorKind::Unsupported.into()))
             .map_err(|source| NetError::LocalAddr { addr, source })?;
         let buffers = buffers::granted(&io).map_err(option("the buffer size"))?;
-        tracing::debug!(%local, ?transmission, ?reception, ?buffers, "UDP socket");
+        tracing::debug!(
+            "UDP socket at {local}: sends {}, receives {}, buffers {} bytes received and {} bytes \
+             to be sent",
+            transmission.manner(),
+            reception.manner(),
+            buffers.recv,
+            buffers.send
+        );
         Ok(Socket {
             io,
             local,
