@@ -270,6 +270,7 @@ pub fn sender_config(k: u8) -> SenderConfig {
         quit_on_error: false,
         sync: SyncMode::Off,
         min_clients: None,
+        announce_time: None,
         security: None,
     }
 }

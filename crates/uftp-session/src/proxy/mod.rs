@@ -16,13 +16,10 @@
 //! came from goes downstream, all else goes up.
 
 mod announce;
-mod assembly;
 mod config;
 mod door;
 mod event;
 mod gather;
-mod keys;
-mod pen;
 mod relay;
 mod session;
 
@@ -30,12 +27,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use rand::Rng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::{
-    self, Abort, Announce, Function, HbReq, HbResp, Header, Message, ProxyKey, Version,
-};
+use uftp_proto::wire::{self, Abort, Function, HbReq, HbResp, Header, Message, ProxyKey, Version};
 use uftp_proto::{Ecn, GroupId, Uid};
 
 pub use crate::heartbeat::Heartbeats;
@@ -44,7 +39,6 @@ pub use event::{ProxyEvent, ProxyEventKind};
 
 use announce::Objection;
 use door::Door;
-use keys::{Keys, Means};
 use relay::Relay;
 use session::{Session, Surroundings};
 
@@ -57,7 +51,7 @@ use crate::limit::Limit;
 use crate::link::{Cover, GroupEstimate, Link};
 use crate::receiver::SessionId;
 use crate::receiver::table::{Groups, Table};
-use crate::security::{Fresh, Invitation, Keyring, ServerEntry};
+use crate::security::ServerEntry;
 
 /// Words to those who have no part in a session, or whose session we do not carry, in a second.
 const STRANGERS_PER_SECOND: u32 = 100;
@@ -83,29 +77,23 @@ pub struct Proxy {
     /// Last words of sessions that are over.
     partings: VecDeque<Parting>,
     strangers: Limit,
-    /// Announcements looked into, which is dear.
-    judged: Limit,
-    keyring: Keyring,
     events: VecDeque<ProxyEvent>,
     counters: Counters,
     /// Time of the last call.
     now: Instant,
-    clock: Clock,
     rng: StdRng,
 }
 
-/// An ABORT that ends a session that is not carried, or not any more.
+/// An ABORT for a server whose session is not carried, or not any more.
 struct Parting {
     link: Link,
     to: SocketAddr,
-    estimate: GroupEstimate,
-    cover: Cover,
     reason: &'static str,
 }
 
 impl Proxy {
     /// A proxy that waits for announcements. Its first heartbeats are due at once.
-    pub fn new(config: ProxyConfig, clock: Clock, mut rng: StdRng, now: Instant) -> Self {
+    pub fn new(config: ProxyConfig, _clock: Clock, mut rng: StdRng, now: Instant) -> Self {
         let door = match &config.role {
             Role::Server {
                 downstream: Downstream::Learned(wanted),
@@ -115,6 +103,7 @@ impl Proxy {
         };
         Proxy {
             beats: Beats::new(&config.heartbeats, now),
+            config,
             sessions: Table::default(),
             groups: Groups::default(),
             relay: Relay::default(),
@@ -125,14 +114,10 @@ impl Proxy {
             letters: Letters::default(),
             partings: VecDeque::new(),
             strangers: Limit::per_second(STRANGERS_PER_SECOND),
-            judged: Limit::per_second(STRANGERS_PER_SECOND),
-            keyring: Keyring::new(config.security.keys.clone()),
             events: VecDeque::new(),
             counters: Counters::default(),
             now,
-            clock,
             rng,
-            config,
         }
     }
 
@@ -173,22 +158,8 @@ impl Proxy {
         }
         // Closing moves the last session to the place of the closed one: go backwards.
         for position in (0..self.sessions.len()).rev() {
-            let Some((id, session)) = self.sessions.entry_mut(position) else {
-                continue;
-            };
-            if session.deadline() > now {
-                continue;
-            }
-            let mut around = Surroundings {
-                id,
-                config: &self.config,
-                downstream: None,
-                relay: &mut self.relay,
-                events: &mut self.events,
-                counters: &mut self.counters,
-                strangers: &mut self.strangers,
-            };
-            if session.handle_timeout(now, &mut around) {
+            let session = self.sessions.get_mut(position);
+            if session.is_some_and(|s| s.deadline() <= now && s.handle_timeout(now)) {
                 self.close(position, None, ProxyEventKind::TimedOut);
             }
         }
@@ -250,17 +221,6 @@ impl Proxy {
         }
     }
 
-    /// Ends every open session. Where we speak for clients, both sides are told.
-    pub fn shutdown(&mut self, now: Instant) {
-        self.now = now;
-        let words = "Proxy shutting down";
-        let speaks = !matches!(self.config.role, Role::Server { .. });
-        for position in (0..self.sessions.len()).rev() {
-            let told = speaks.then_some(words);
-            self.close(position, told, ProxyEventKind::ShutDown);
-        }
-    }
-
     /// Where packets are passed on to; `None` if that is not known yet, and in proxies that
     /// have no such place.
     pub fn downstream(&self) -> Option<SocketAddr> {
@@ -297,7 +257,7 @@ impl Proxy {
         now: Instant,
         from: SocketAddr,
         ecn: Ecn,
-        packet: &mut [u8],
+        packet: &[u8],
     ) -> Result<(), Refusal> {
         let known = |id: &u8| Version::from_wire_id(*id).is_some();
         if packet.first().is_some_and(|id| !known(id)) {
@@ -330,7 +290,7 @@ impl Proxy {
         let position = match self.sessions.find(id) {
             Some(position) => position,
             None if header.function == Function::Announce => {
-                self.announced(now, from, id, &header, packet)?
+                self.announced(now, from, id, &header, body)?
             }
             None => return Err(Refusal::OtherSession),
         };
@@ -358,7 +318,7 @@ impl Proxy {
         from: SocketAddr,
         id: SessionId,
         header: &Header,
-        packet: &[u8],
+        body: &[u8],
     ) -> Result<usize, Refusal> {
         let forwards_to_one = matches!(self.config.role, Role::Server { .. });
         if forwards_to_one && self.downstream().is_none() {
@@ -367,12 +327,11 @@ impl Proxy {
             }
             return Err(Refusal::OutOfPlace);
         }
-        let body = packet.get(Header::LEN..).unwrap_or_default();
         let message = wire::decode(header.version, header.function, body);
         let Ok(Message::Announce(announce)) = message else {
             return Err(Refusal::Malformed);
         };
-        let terms = match announce::consider(&self.config, header, &announce) {
+        let terms = match announce::consider(&self.config.role, header.version, &announce) {
             Ok(terms) => terms,
             Err(Objection::Ignore(refusal)) => return Err(refusal),
             Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
@@ -382,13 +341,7 @@ impl Proxy {
             self.refuse(now, from, header, words);
             return Err(Refusal::Limit);
         }
-        let keys = match self.secure(now, header, &announce, packet) {
-            Ok(keys) => keys,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
-        };
-        let suite = keys.as_ref().map(|keys| *keys.suite());
-        let session = Session::open(now, from, header, &terms, &self.config, keys);
+        let session = Session::open(now, from, header, &terms, &self.config);
         let position = self.sessions.insert(id, session);
         let announced = ProxyEventKind::Announced {
             server: header.src,
@@ -397,9 +350,6 @@ impl Proxy {
             private: terms.private,
         };
         self.tell(Some(id), announced);
-        if let Some(suite) = suite {
-            self.tell(Some(id), ProxyEventKind::Secured(suite));
-        }
         if let Some(group) = terms.private
             && self.joins()
             && self.groups.enter(group)
@@ -411,43 +361,6 @@ impl Proxy {
             self.tell(Some(id), join);
         }
         Ok(position)
-    }
-
-    /// Our ends of the handshakes, where we take part in them.
-    fn secure(
-        &mut self,
-        now: Instant,
-        header: &Header,
-        announce: &Announce,
-        packet: &[u8],
-    ) -> Result<Option<Keys>, Objection> {
-        let speaks = !matches!(self.config.role, Role::Server { .. });
-        let Some(info) = announce.encryption.as_ref().filter(|_| speaks) else {
-            return Ok(None);
-        };
-        if !self.judged.allow(now) {
-            return Err(Objection::Ignore(Refusal::Limit));
-        }
-        let invitation = Invitation {
-            header,
-            announce,
-            info,
-            packet,
-            expected: self
-                .config
-                .security
-                .server(header.src)
-                .and_then(|s| s.fingerprint),
-            through: None,
-            proxy: None,
-        };
-        let mut means = Means {
-            config: &self.config,
-            keyring: &mut self.keyring,
-            clock: self.clock,
-            secrets: &mut Fresh(StdRng::from_rng(&mut self.rng)),
-        };
-        Keys::accept(now, &invitation, &mut means).map(Some)
     }
 
     /// Whether sessions reach us by multicast. A client proxy is sent to.
@@ -473,8 +386,6 @@ impl Proxy {
         self.partings.push_back(Parting {
             link: Link::new(header.version, self.config.uid, id.group, id.instance),
             to: from,
-            estimate: GroupEstimate::default(),
-            cover: Cover::Clear,
             reason,
         });
         self.tell(Some(id), ProxyEventKind::Refused { from, reason });
@@ -505,23 +416,8 @@ impl Proxy {
             self.tell(Some(id), ProxyEventKind::Leave(group));
         }
         if let Some(reason) = words {
-            let to_server = session.upstream_addr();
-            if let Some((down, to, estimate)) = session.farewell_to_clients(id) {
-                self.partings.push_back(Parting {
-                    link: down,
-                    to,
-                    estimate,
-                    cover: Cover::Clear,
-                    reason,
-                });
-            }
-            self.partings.push_back(Parting {
-                link: session.into_link(id, self.config.uid),
-                to: to_server,
-                estimate: GroupEstimate::default(),
-                cover: Cover::Session,
-                reason,
-            });
+            let (link, to) = session.farewell(id, self.config.uid);
+            self.partings.push_back(Parting { link, to, reason });
         }
         self.tell(Some(id), kind);
     }
@@ -665,14 +561,9 @@ impl Proxy {
                 host: Uid::NONE,
                 reason: parting.reason.to_owned(),
             });
-            let Parting {
-                link,
-                to,
-                estimate,
-                cover,
-                ..
-            } = parting;
-            match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
+            let (to, upstream) = (parting.to, GroupEstimate::default());
+            let link = &mut parting.link;
+            match link.send(batch, to, Ecn::NotEct, upstream, &words, Cover::Clear) {
                 Ok(_) => self.counters.sent += 1,
                 Err(error) if error.is_no_room() && !batch.is_empty() => break,
                 Err(error) => tracing::warn!(%error, "cannot send ABORT"),

@@ -58,13 +58,11 @@ pub(super) struct Terms {
 pub struct Client {
     suite: Suite,
     signature_len: usize,
-    /// The sender's key.
-    server: PublicKey,
-    pub(super) body: Body,
+    body: Body,
 }
 
 /// The key schedules.
-pub(super) enum Body {
+enum Body {
     /// Protocols 3 and 4.
     Prf(Box<prf::Client>),
     /// Protocol 5.
@@ -145,7 +143,7 @@ impl Client {
         let signature_len = suite.signature_len(server.kind());
         let terms = Terms {
             suite,
-            server: server.clone(),
+            server,
             identity,
         };
         let body = match suite.key_exchange {
@@ -159,7 +157,6 @@ impl Client {
         Ok(Client {
             suite,
             signature_len,
-            server,
             body,
         })
     }
@@ -172,19 +169,6 @@ impl Client {
     /// Bytes of the signature of every packet of the sender.
     pub fn signature_len(&self) -> usize {
         self.signature_len
-    }
-
-    /// The sender's key.
-    pub fn server_key(&self) -> &PublicKey {
-        &self.server
-    }
-
-    /// Whether it is certain which keys are the group's.
-    pub fn is_proven(&self) -> bool {
-        match &self.body {
-            Body::Prf(body) => body.is_proven(),
-            Body::Hkdf(body) => body.keys() == gate::Keys::Ready,
-        }
     }
 
     /// Where our packets begin to count if it is `now`.

@@ -26,6 +26,8 @@ pub(super) struct Announcing {
     /// The cycle was cut short once, so that those who wait for keys do not wait for nobody.
     hurried: bool,
     timer: Option<Instant>,
+    /// When announcing ends, if its time is limited.
+    limit: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl Announcing {
             key_infos: 0,
             hurried: false,
             timer: None,
+            limit: None,
         };
         phase.call(s);
         phase
@@ -56,6 +59,9 @@ impl Announcing {
 
     /// All queued lists are out: the time to wait for answers begins.
     pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
+        if let Some(time) = s.config.announce_time {
+            self.limit.get_or_insert(now + time);
+        }
         self.timer = Some(match self.stage {
             Stage::Calling => now + s.cycle(),
             Stage::Lingering(limit) => (now + s.advertised_grtt()).min(limit),
@@ -100,7 +106,11 @@ impl Announcing {
             }
             Stage::Calling if until(self.timer, now) => {
                 s.update_grtt(Decay::FirstFree);
-                if self.attempt < s.robust() {
+                let goes_on = match self.limit {
+                    Some(limit) => now < limit,
+                    None => self.attempt < s.robust(),
+                };
+                if goes_on {
                     self.call(s);
                     Next::Stay
                 } else {
@@ -177,17 +187,11 @@ impl Announcing {
         }
         s.measure(at, now, register.echo);
         self.admit(s, at, None, state);
-        // Whom it speaks for counts as long as it is who it says.
-        let proved = s.security.as_ref().is_none_or(|sec| sec.is_keyed(uid));
-        let behind = match proved {
-            true => State::Active,
-            false => State::Registered,
-        };
         for &uid in &register.clients {
             match find_or_add(s, uid) {
                 Some(client) if client != at && self.registrable(&s.clients, client) => {
                     s.measure(client, now, register.echo);
-                    self.admit(s, client, Some(at), behind);
+                    self.admit(s, client, Some(at), State::Active);
                 }
                 Some(_) => s.counters.refuse(Refusal::OutOfPlace),
                 None => s.refuse(now, from, uid, "Not in host list"),
@@ -237,12 +241,6 @@ impl Announcing {
             Ok(admission) => {
                 if s.clients.state(at) == Some(State::Mute) {
                     s.clients.set_state(at, state_of(admission));
-                }
-                if admission == Admission::Ready {
-                    s.clients.set_states(|c| {
-                        let waits = c.via == Some(at) && c.state() == State::Registered;
-                        waits.then_some(State::Active)
-                    });
                 }
                 s.events
                     .push_back(SenderEvent::ClientKeyReceived { client: uid, again });

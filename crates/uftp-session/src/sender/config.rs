@@ -46,6 +46,9 @@ pub struct SenderConfig {
     pub sync: SyncMode,
     /// In an open group, go on as soon as this many have registered.
     pub min_clients: Option<usize>,
+    /// How long those who are missing are announced to; `None` for as many times as the robustness
+    /// factor says.
+    pub announce_time: Option<Duration>,
     /// How the session is encrypted; `None` if it is not.
     pub security: Option<SenderSecurity>,
 }

@@ -123,6 +123,7 @@ pub(crate) fn config(clients: Option<&[u32]>) -> SenderConfig {
         quit_on_error: false,
         sync: SyncMode::Off,
         min_clients: None,
+        announce_time: None,
         security: None,
     }
 }

@@ -283,7 +283,7 @@ fn what_does_not_match_is_received_anew() {
             fs::write(staged.temp.join("_group_0000ABCD_restart"), bytes).unwrap();
         }
         let mut second = staged.session(|i| {
-            (i.instance, i.resumed, i.server) = (Instance(instance), true, Uid(server))
+            (i.instance, i.resumed, i.server) = (Instance(instance), instance > 0, Uid(server))
         });
         let offer = second.offer(&ten("part"));
         assert!(
