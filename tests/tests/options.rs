@@ -12,16 +12,29 @@ use uftp_tests::{Failure, Result};
 type Table = &'static [(&'static str, &'static str)];
 
 const UFTP: Table = &[
+    (
+        "announce-timeout",
+        "modern_options::the_time_of_announcing_is_bounded",
+    ),
     ("base-dir", "beside::base_dir"),
     (
         "block-size",
         "options_sender::packets_are_as_the_options_say",
     ),
     ("buffer-size", "options_sender::buffer_size"),
+    ("check", "modern_options::a_check_starts_nothing"),
     ("cipher", "encryption::every_cipher_with_rsa"),
     (
         "client-auth",
         "encryption::three_receivers_prove_who_they_are_and_lose_packets",
+    ),
+    (
+        "color",
+        "modern_options::log_lines_can_be_objects_and_coloured",
+    ),
+    (
+        "config",
+        "modern_options::options_come_from_a_file_and_the_environment",
     ),
     (
         "congestion-control",
@@ -29,7 +42,12 @@ const UFTP: Table = &[
     ),
     ("dest-is-dir", "beside::dest_name"),
     ("dest-name", "beside::dest_name"),
+    (
+        "dry-run",
+        "modern_options::a_dry_run_shows_what_would_be_sent",
+    ),
     ("dscp", "options_sender::packets_are_as_the_options_say"),
+    ("events", "modern_options::events_are_told"),
     ("exclude-from", "beside::exclude"),
     ("files", "interop::one_megabyte"),
     ("files-from", "beside::list_file_and_standard_input"),
@@ -48,6 +66,10 @@ const UFTP: Table = &[
     ),
     ("key-file", "options_sender::key_files"),
     ("log-file", "options_sender::log_files_and_their_number"),
+    (
+        "log-format",
+        "modern_options::log_lines_can_be_objects_and_coloured",
+    ),
     ("log-level", "options_sender::timestamps_and_log_level"),
     (
         "max-log-count",
@@ -92,6 +114,7 @@ const UFTP: Table = &[
         "options_sender::packets_are_as_the_options_say",
     ),
     ("status-file", "options_sender::status_lines_in_the_log"),
+    ("strict", "modern_options::strictness_is_in_the_exit_code"),
     ("sync", "beside::sync"),
     ("sync-preview", "beside::sync"),
     ("system-keys", "options_sender::system_keys_change_nothing"),
@@ -103,12 +126,26 @@ const UFTP: Table = &[
 ];
 
 const UFTPD: Table = &[
+    (
+        "allow-from",
+        "modern_options::sessions_at_once_and_their_sources_are_limited",
+    ),
     ("backup-dir", "receiver_modes::backup"),
     ("buffer-size", "options_receiver::buffer_size"),
     ("cache-size", "receiver_modes::write_cache"),
+    ("check", "modern_options::a_check_starts_nothing"),
+    (
+        "color",
+        "modern_options::log_lines_can_be_objects_and_coloured",
+    ),
+    (
+        "config",
+        "modern_options::options_come_from_a_file_and_the_environment",
+    ),
     ("dest-dir", "beside::absolute_names"),
     ("detached-child", "fleet::daemon"),
     ("dscp", "options_receiver::dscp"),
+    ("events", "modern_options::events_are_told"),
     ("foreground", "options_receiver::log_archives_and_pid_file"),
     ("fsync", "power_cut::within_a_session"),
     ("heartbeat-host", "options_receiver::heartbeats"),
@@ -118,6 +155,10 @@ const UFTPD: Table = &[
     ("interface", "options_receiver::interfaces"),
     ("key-file", "options_receiver::several_keys"),
     ("log-file", "options_receiver::log_archives_and_pid_file"),
+    (
+        "log-format",
+        "modern_options::log_lines_can_be_objects_and_coloured",
+    ),
     ("log-level", "options_receiver::log_level"),
     (
         "max-log-count",
@@ -127,6 +168,11 @@ const UFTPD: Table = &[
         "max-log-size",
         "options_receiver::log_archives_and_pid_file",
     ),
+    (
+        "max-sessions",
+        "modern_options::sessions_at_once_and_their_sources_are_limited",
+    ),
+    ("metrics", "modern_options::metrics_are_served"),
     (
         "move-individually",
         "receiver_modes::temp_dir_and_files_moved_individually",

@@ -37,6 +37,11 @@ pub(crate) fn show(text: &str) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+/// Says that `--check` has found nothing wrong.
+pub(crate) fn in_order(program: &str) -> Result<Exit, Failure> {
+    show(&format!("{program}: everything is in order\n"))
+}
+
 /// The runtime for signals, timers and names; the session has its own thread.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread()

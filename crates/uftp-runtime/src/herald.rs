@@ -1,10 +1,11 @@
-//! Tells log and status file what a receiver does.
+//! Tells log, status file and programs what a receiver does.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind, SessionId};
 
+use crate::events::{EventOut, ReceiverEvents};
 use crate::names::Names;
 use crate::status::{ReceiverStatus, StatusOut};
 use crate::story::ReceiverStory;
@@ -17,6 +18,7 @@ const WAITING: usize = 1000;
 pub struct Herald {
     story: ReceiverStory,
     status: ReceiverStatus,
+    events: ReceiverEvents,
     names: Names,
     waiting: BTreeMap<SessionId, Waiting>,
 }
@@ -28,11 +30,13 @@ struct Waiting {
 }
 
 impl Herald {
-    /// Status lines go to `status`; hosts are called what `names` says.
-    pub fn new(status: StatusOut, names: Names) -> Self {
+    /// Status lines go to `status`, what programs want to know to `events`; hosts are called what
+    /// `names` says.
+    pub fn new(status: StatusOut, events: EventOut, names: Names) -> Self {
         Herald {
             story: ReceiverStory,
             status: ReceiverStatus::new(status),
+            events: ReceiverEvents::new(events),
             names,
             waiting: BTreeMap::new(),
         }
@@ -75,9 +79,10 @@ impl Herald {
         }
     }
 
-    /// Opens the status file anew.
+    /// Opens status file and events anew.
     pub fn reopen(&mut self) {
         self.status.reopen();
+        self.events.reopen();
     }
 
     fn release(&mut self, session: SessionId, host: &str) {
@@ -91,6 +96,7 @@ impl Herald {
     fn tell(&mut self, event: &ReceiverEvent, host: &str) {
         self.story.event(event, host);
         self.status.event(event, host);
+        self.events.event(event, host);
     }
 }
 
@@ -159,7 +165,7 @@ mod tests {
     async fn a_session_waits_for_the_name_of_its_sender_and_others_do_not() {
         let (sink, written) = Sink::memory();
         let (names, resolver) = Names::new();
-        let mut herald = Herald::new(StatusOut::Log(sink), names);
+        let mut herald = Herald::new(StatusOut::Log(sink), EventOut::None, names);
         herald.event(announced(1));
         herald.event(finished(1));
         herald.event(finished(2));
@@ -186,7 +192,7 @@ mod tests {
     fn what_waits_is_told_at_the_end_and_when_it_grows() {
         let (sink, written) = Sink::memory();
         let (names, _resolver) = Names::new();
-        let mut herald = Herald::new(StatusOut::Log(sink), names);
+        let mut herald = Herald::new(StatusOut::Log(sink), EventOut::None, names);
         herald.event(announced(1));
         herald.event(announced(2));
         for _ in 1..WAITING {

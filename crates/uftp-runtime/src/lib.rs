@@ -11,6 +11,7 @@
 mod common;
 pub mod daemon;
 pub mod driver;
+pub mod events;
 pub mod exit;
 pub mod herald;
 pub mod keyfile;
@@ -18,7 +19,9 @@ pub mod keymgt;
 pub mod keys;
 mod listener;
 pub mod log;
+mod metrics;
 pub mod names;
+mod notify;
 pub mod options;
 pub mod progress;
 pub mod proxy;

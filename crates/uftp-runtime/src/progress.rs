@@ -1,6 +1,6 @@
 //! Progress of a sender for people: a bar on a terminal, or a line now and then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use uftp_session::sender::Progress;
@@ -15,22 +15,37 @@ const BAR: Duration = Duration::from_millis(200);
 /// Between two lines.
 const LINE: Duration = Duration::from_secs(5);
 
-/// What the sending thread last said of itself.
+/// What the sending thread last said of itself, and how fast it has been since the last look.
 #[derive(Clone, Default)]
 pub struct Shared {
-    progress: Arc<Mutex<Progress>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    progress: Progress,
+    meter: Meter,
 }
 
 impl Shared {
-    fn set(&self, progress: Progress) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self) -> Progress {
-        self.progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn set(&self, progress: Progress) {
+        self.lock().progress = progress;
+    }
+
+    /// The speed is that between two of these calls.
+    fn measure(&self, now: Instant) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.meter.measure(&state.progress, now);
+    }
+
+    fn line(&self) -> String {
+        let state = self.lock();
+        state.meter.line(&state.progress)
     }
 }
 
@@ -44,6 +59,11 @@ impl Reporter {
     /// Reports to `shared`.
     pub fn new(shared: Shared, now: Instant) -> Self {
         Reporter { shared, next: now }
+    }
+
+    /// Passes on `progress`: something has happened.
+    pub fn refresh(&self, progress: Progress) {
+        self.shared.set(progress);
     }
 
     /// Passes on what `progress` says, if it is time.
@@ -60,7 +80,6 @@ pub struct Display {
     shared: Shared,
     sink: Sink,
     bar: bool,
-    meter: Meter,
 }
 
 impl Display {
@@ -74,12 +93,11 @@ impl Display {
             ProgressMode::Bar => true,
             ProgressMode::Lines => false,
         };
-        Some(Display {
-            shared,
-            sink,
-            bar,
-            meter: Meter::default(),
-        })
+        if bar {
+            let shared = shared.clone();
+            sink.set_bar(Some(Box::new(move || shared.line())));
+        }
+        Some(Display { shared, sink, bar })
     }
 
     /// Between two calls of [`draw`](Self::draw).
@@ -89,11 +107,13 @@ impl Display {
 
     /// Shows how things stand.
     pub fn draw(&mut self, now: Instant) {
-        let progress = self.shared.get();
-        let line = self.meter.line(&progress, now);
+        self.shared.measure(now);
         if self.bar {
-            self.sink.draw_bar(line);
-        } else if !line.is_empty() {
+            self.sink.draw_bar();
+            return;
+        }
+        let line = self.shared.line();
+        if !line.is_empty() {
             self.sink.write_line(line);
         }
     }
@@ -101,31 +121,36 @@ impl Display {
     /// Removes the bar.
     pub fn clear(&mut self) {
         if self.bar {
-            self.sink.draw_bar(String::new());
+            self.sink.set_bar(None);
         }
     }
 }
 
 /// Turns progress into text; remembers the last look for the speed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Meter {
     last: Option<(Instant, u64)>,
+    /// MB (of 1048576 bytes) per second.
+    speed: Option<f64>,
 }
 
 impl Meter {
-    /// One line; empty outside files.
-    fn line(&mut self, progress: &Progress, now: Instant) -> String {
+    fn measure(&mut self, progress: &Progress, now: Instant) {
         let total = progress.sent.saturating_add(progress.repaired);
         let before = self.last.replace((now, total));
-        if progress.pass == 0 {
-            return String::new();
-        }
-        let speed = before
+        self.speed = before
             .filter(|(_, bytes)| *bytes <= total)
             .map(|(then, bytes)| {
                 let seconds = now.saturating_duration_since(then).as_secs_f64();
                 crate::story::speed(total - bytes, seconds) / 1024.0
             });
+    }
+
+    /// One line; empty outside files.
+    fn line(&self, progress: &Progress) -> String {
+        if progress.pass == 0 {
+            return String::new();
+        }
         let percent = match progress.size {
             0 => 100,
             size => (u128::from(progress.sent) * 100 / u128::from(size)).min(100),
@@ -138,7 +163,7 @@ impl Meter {
             name = std::iter::once('…').chain(tail.into_iter().rev()).collect();
         }
         let mut line = format!("{name} [{bar:<20}] {percent:3}%");
-        if let Some(speed) = speed {
+        if let Some(speed) = self.speed {
             line += &format!(" {speed:.1} MB/s");
         }
         if progress.pass > 1 {
@@ -162,7 +187,8 @@ mod tests {
         let mut meter = Meter::default();
         let start = Instant::now();
         let mut progress = Progress::default();
-        assert_eq!(meter.line(&progress, start), "");
+        meter.measure(&progress, start);
+        assert_eq!(meter.line(&progress), "");
         progress = Progress {
             name: b"dir/f\n".to_vec(),
             size: 10 << 20,
@@ -173,16 +199,18 @@ mod tests {
             ..progress
         };
         let later = start + Duration::from_secs(1);
+        meter.measure(&progress, later);
         assert_eq!(
-            meter.line(&progress, later),
+            meter.line(&progress),
             "dir/f? [##########          ]  50% 5.0 MB/s clients 0 of 3"
         );
         progress.sent = 10 << 20;
         progress.repaired = 1 << 20;
         progress.pass = 2;
         (progress.clients_done, progress.clients_active) = (2, 1);
+        meter.measure(&progress, later + Duration::from_secs(2));
         assert_eq!(
-            meter.line(&progress, later + Duration::from_secs(2)),
+            meter.line(&progress),
             "dir/f? [####################] 100% 3.0 MB/s pass 2 clients 2 of 3"
         );
     }

@@ -15,8 +15,9 @@ use crate::exit::{Exit, Failure};
 use crate::keys;
 use crate::listener::Listener;
 use crate::log::Sink;
+use crate::metrics::MachineMeters;
 use crate::options::clients::Clients;
-use crate::options::common::LogArgs;
+use crate::options::common::{GeneralArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::uftpproxyd::{Args, ProxyJob};
 use crate::relist::{ClientLists, Fresh, ServerLists};
@@ -40,6 +41,10 @@ impl Service for Args {
         &self.log
     }
 
+    fn general(&self) -> &GeneralArgs {
+        &self.general
+    }
+
     async fn serve(self, sink: Sink) -> Result<Exit, Failure> {
         relay(self, sink).await
     }
@@ -48,7 +53,12 @@ impl Service for Args {
 async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let home = Home::of(&args);
     let named = args.interface.clone();
+    let check = args.general.check;
+    let metered = args.process.metrics.is_some();
     let job = args.validate().await?;
+    if check {
+        return common::in_order("uftpproxyd");
+    }
     let socket = common::bind(&job.socket)?;
     let security = &job.config.security;
     let servers = ServerLists::new(job.lists.servers.clone(), security.source_specific);
@@ -67,6 +77,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let watcher = ProxyWatcher {
         story: ProxyStory,
         listener,
+        meters: metered.then(MachineMeters::new),
         servers: servers.fresh(),
         clients: clients.fresh(),
     };
@@ -130,6 +141,7 @@ fn join(list: &[impl ToString]) -> String {
 struct ProxyWatcher {
     story: ProxyStory,
     listener: Listener,
+    meters: Option<MachineMeters>,
     servers: Fresh<Vec<ServerEntry>>,
     clients: Fresh<Clients>,
 }
@@ -143,6 +155,12 @@ impl Watcher<Relay> for ProxyWatcher {
             }
             ProxyEventKind::Leave(group) => self.listener.leave(socket, group),
             _ => {}
+        }
+    }
+
+    fn turn(&mut self, _now: Instant, machine: &Relay) {
+        if let Some(meters) = &self.meters {
+            meters.read(machine.proxy.counters());
         }
     }
 

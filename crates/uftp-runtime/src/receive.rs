@@ -10,13 +10,15 @@ use uftp_session::security::ServerEntry;
 
 use crate::common;
 use crate::driver::{Control, Daemon, Driver, Watcher};
+use crate::events::EventOut;
 use crate::exit::{Exit, Failure};
 use crate::herald::Herald;
 use crate::keys;
 use crate::listener::Listener;
 use crate::log::Sink;
+use crate::metrics::ReceiverMeters;
 use crate::names::Names;
-use crate::options::common::LogArgs;
+use crate::options::common::{GeneralArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::uftpd::{Args, ReceiveJob};
 use crate::relist::{Fresh, ServerLists};
@@ -41,6 +43,10 @@ impl Service for Args {
         &self.log
     }
 
+    fn general(&self) -> &GeneralArgs {
+        &self.general
+    }
+
     async fn serve(self, sink: Sink) -> Result<Exit, Failure> {
         receive(self, sink).await
     }
@@ -48,25 +54,35 @@ impl Service for Args {
 
 async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let home = Home::of(&args);
-    let status = args.status_file.clone();
+    let (status, events) = (args.status_file.clone(), args.events.events.clone());
+    let check = args.general.check;
+    let metered = args.process.metrics.is_some();
     let look_up_names = !args.no_name_lookup;
     // A daemon's working directory changes.
     let lists = args.security.server_list.iter().map(std::path::absolute);
     let lists = lists.collect::<Result<_, _>>().unwrap_or_default();
     let named = args.interface.clone();
+    let allowed = args.allow_from.clone();
     let job = args.validate().await?;
     let servers = ServerLists::new(lists, job.config.security.source_specific);
     let store = DiskStore::open(&job.store)?;
+    if check {
+        return common::in_order("uftpd");
+    }
     let socket = common::bind(&job.socket)?;
     let mut listener = Listener::new(job.interfaces.clone(), job.config.security.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
-    let (status, _pid_file) = home.settle(&sink, || StatusOut::open(status.as_deref(), &sink))?;
+    let ((status, events), _pid_file) = home.settle(&sink, || {
+        let status = StatusOut::open(status.as_deref(), &sink)?;
+        Ok((status, EventOut::open(events.as_deref())?))
+    })?;
     introduce(&job);
 
     let now = Instant::now();
     let clock = Clock::new(now, common::wall_clock());
     let receiver = Receiver::new(job.config, store, clock, common::seeded()?, now);
+    let daemon = Daemon::new(receiver).allowing(allowed);
     let control = Control::new()?;
     listener.follow(named, control.clone());
     let names = match look_up_names {
@@ -78,11 +94,12 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
         }
     };
     let watcher = ReceiveWatcher {
-        herald: Herald::new(status, names),
+        herald: Herald::new(status, events, names),
         listener,
+        meters: metered.then(ReceiverMeters::new),
         fresh: servers.fresh(),
     };
-    let driver = Driver::new(socket, control.clone(), Daemon::new(receiver), watcher);
+    let driver = Driver::new(socket, control.clone(), daemon, watcher);
     let tally = common::spawn(move || driver.run())?;
     service::watch(tally, &mut signals, &control, &sink, async || {
         servers.read().await
@@ -112,6 +129,7 @@ fn introduce(job: &ReceiveJob) {
 struct ReceiveWatcher {
     herald: Herald,
     listener: Listener,
+    meters: Option<ReceiverMeters>,
     fresh: Fresh<Vec<ServerEntry>>,
 }
 
@@ -124,6 +142,9 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         event: ReceiverEvent,
     ) {
         let kind = event.kind.clone();
+        if let Some(meters) = &self.meters {
+            meters.event(&event);
+        }
         self.herald.event(event);
         match kind {
             ReceiverEventKind::Join(group) | ReceiverEventKind::JoinFrom { group, .. } => {
@@ -136,8 +157,11 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         }
     }
 
-    fn turn(&mut self, _now: Instant, _machine: &Daemon<DiskStore>) {
+    fn turn(&mut self, _now: Instant, machine: &Daemon<DiskStore>) {
         self.herald.turn();
+        if let Some(meters) = &self.meters {
+            meters.read(machine.receiver.counters());
+        }
     }
 
     fn renew_groups(&mut self, socket: &Socket) {
@@ -153,5 +177,12 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
 
     fn tell_counters(&mut self, machine: &Daemon<DiskStore>) {
         common::tell_counters(machine.receiver.counters());
+        if machine.turned_away() > 0 {
+            say!(
+                0,
+                "Datagrams turned away (--allow-from): {}",
+                machine.turned_away()
+            );
+        }
     }
 }

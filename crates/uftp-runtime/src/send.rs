@@ -7,11 +7,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use uftp_net::Socket;
+use uftp_proto::wire::CompleteStatus;
 use uftp_session::Clock;
-use uftp_session::sender::{ClientEntry, Outcome, Rate, Sender, SenderEvent, SyncMode};
+use uftp_session::files::FileSource;
+use uftp_session::sender::{
+    ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderEvent, SyncMode,
+};
 
 use crate::common;
 use crate::driver::{Control, Driver, Tally, Watcher};
+use crate::events::{EventOut, SenderEvents};
 use crate::exit::{Exit, Failure};
 use crate::log::{self, LogFile, Sink, Tag, time};
 use crate::options::uftp::{Args, SendJob};
@@ -20,8 +25,8 @@ use crate::progress::{Display, Reporter, Shared};
 use crate::restart::Restart;
 use crate::say;
 use crate::signals::{Asked, Signals};
-use crate::source::DiskSource;
-use crate::status::{SenderStatus, StatusOut};
+use crate::source::{DiskSource, Skipped};
+use crate::status::{SenderStatus, StatusOut, file_type_word};
 use crate::story::SenderStory;
 
 /// Runs `uftp` with these words, the program's name first.
@@ -47,7 +52,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         sink.redirect(file);
     }
     let stamped = args.wants_timestamps();
-    log::install(sink.clone(), args.log.log_level, stamped);
+    log::install(sink.clone(), args.log.log_level, args.log.look(stamped));
     let exit = common::runtime()?.block_on(send(args, sink))?;
     if !stamped {
         say!(2, "uftp: Finishing at {}", time::ctime());
@@ -60,10 +65,20 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let now = Instant::now();
     let shared = Shared::default();
     let display = Display::new(&args, shared.clone(), sink.clone());
-    let status = StatusOut::open(args.status_file.as_deref(), &sink)?;
+    let (check, dry_run, strict) = (args.general.check, args.dry_run, args.strict);
+    let events = args.events.events.clone();
+    let status = args.status_file.clone();
     let stamped = args.wants_timestamps();
     let verbosity = args.log.log_level;
     let job = args.validate(&mut rng).await?;
+    if check {
+        return common::in_order("uftp");
+    }
+    if dry_run {
+        return list(job);
+    }
+    let status = StatusOut::open(status.as_deref(), &sink)?;
+    let events = EventOut::open(events.as_deref())?;
     let socket = common::bind(&job.socket)?;
     let mut signals = Signals::catch(false)
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
@@ -83,12 +98,17 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     };
     let files = job.restartable.then(|| job.files.clone());
     let source = DiskSource::new(job.files, job.source, Some(tag));
+    let skipped = source.skipped();
+    let mut events = SenderEvents::new(events, group, instance, now);
+    events.started(job.config.public, job.config.private);
     let clock = Clock::new(now, common::wall_clock());
     let machine = Sender::new(job.config, source, clock, rng, now);
     let (end, ended) = oneshot::channel();
     let watcher = SendWatcher {
         story: SenderStory::new(version, group, instance, verbosity),
         status,
+        events,
+        losses: Losses::default(),
         progress: display.is_some().then(|| Reporter::new(shared, now)),
         end: Some(end),
     };
@@ -99,6 +119,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let Ok(End {
         outcome,
         unfinished: clients,
+        losses,
     }) = ended.await
     else {
         return Ok(Exit::Interrupted);
@@ -113,7 +134,31 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
             clients,
         });
     }
-    Ok(exit(outcome, &tally))
+    let ended = exit(outcome, &tally);
+    Ok(match ended {
+        Exit::Success if strict => losses.exit(&skipped),
+        ended => ended,
+    })
+}
+
+/// Shows what would be sent, under which names, and sends nothing.
+fn list(job: SendJob) -> Result<Exit, Failure> {
+    let mut source = DiskSource::new(job.files, job.source, None);
+    let (mut items, mut bytes) = (0_u64, 0_u64);
+    let mut text = String::new();
+    while let Some(item) = source.next_item() {
+        let kind = file_type_word(item.file_type);
+        let name = log::printable(&item.name);
+        text += &format!("{kind}\t{}\t{name}\n", item.size);
+        items += 1;
+        bytes = bytes.saturating_add(item.size);
+    }
+    text += &format!("{items} items, {bytes} bytes\n");
+    common::show(&text)?;
+    Ok(match items {
+        0 => Exit::NothingAccepted,
+        _ => Exit::Success,
+    })
 }
 
 /// Leaves a file to resume the session from. It is the last that can be done for the session:
@@ -228,9 +273,57 @@ fn exit(outcome: Outcome, tally: &Tally) -> Exit {
     }
 }
 
+/// What `--strict` counts as a failure though others fared well.
+#[derive(Clone, Copy, Default)]
+struct Losses {
+    /// A receiver never came, was lost or aborted.
+    client: bool,
+    /// An item could not be sent, or was rejected.
+    item: bool,
+}
+
+impl Losses {
+    fn note(&mut self, event: &SenderEvent) {
+        use SenderEvent as E;
+        match event {
+            E::Connect {
+                connected: false, ..
+            }
+            | E::ClientLost { .. }
+            | E::ClientAborted { .. }
+            | E::Declined { .. }
+            | E::ClientKeyRejected { .. } => self.client = true,
+            E::FileSkipped { .. } => self.item = true,
+            E::FileFinished { results, .. } => {
+                for report in results {
+                    match report.outcome {
+                        FileOutcome::Completed(CompleteStatus::REJECTED) => self.item = true,
+                        FileOutcome::Completed(_) => {}
+                        _ => self.client = true,
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The exit code of a session that went well for some, `skipped` items of which were never
+    /// offered.
+    fn exit(self, skipped: &Skipped) -> Exit {
+        if self.client {
+            Exit::AllDropped
+        } else if self.item || skipped.count() > 0 {
+            Exit::NothingAccepted
+        } else {
+            Exit::Success
+        }
+    }
+}
+
 /// How a session ended.
 struct End {
     outcome: Outcome,
+    losses: Losses,
     /// Who has not got everything.
     unfinished: Vec<ClientEntry>,
 }
@@ -239,6 +332,8 @@ struct End {
 struct SendWatcher {
     story: SenderStory,
     status: SenderStatus,
+    events: SenderEvents,
+    losses: Losses,
     progress: Option<Reporter>,
     end: Option<oneshot::Sender<End>>,
 }
@@ -252,7 +347,12 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
         event: SenderEvent,
     ) {
         self.status.event(&event, |uid| machine.client_name(uid));
+        self.losses.note(&event);
+        if let Some(reporter) = &mut self.progress {
+            reporter.refresh(machine.progress());
+        }
         self.story.event(&event, |uid| machine.client_name(uid));
+        self.events.event(&event, |uid| machine.client_name(uid));
         if let SenderEvent::Finished(outcome) = event
             && let Some(waiting) = self.end.take()
         {
@@ -260,6 +360,7 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
             let _ = waiting.send(End {
                 outcome,
                 unfinished: machine.unfinished(),
+                losses: self.losses,
             });
         }
     }
@@ -268,6 +369,7 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
         if let Some(reporter) = &mut self.progress {
             reporter.turn(now, || machine.progress());
         }
+        self.events.turn(now, || machine.progress());
     }
 
     fn tell_counters(&mut self, machine: &Sender<DiskSource>) {

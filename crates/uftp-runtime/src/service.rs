@@ -10,7 +10,9 @@ use crate::daemon::{self, PidFile};
 use crate::driver::{Control, Tally};
 use crate::exit::{Exit, Failure};
 use crate::log::{self, Sink};
-use crate::options::common::LogArgs;
+use crate::metrics;
+use crate::notify;
+use crate::options::common::{GeneralArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::{Parsed, Program};
 use crate::say;
@@ -26,6 +28,8 @@ pub(crate) trait Service: Program {
 
     fn log(&self) -> &LogArgs;
 
+    fn general(&self) -> &GeneralArgs;
+
     /// Does the work until the end.
     ///
     /// # Errors
@@ -38,7 +42,7 @@ pub(crate) fn main<T: Service>(words: impl IntoIterator<Item = OsString>) -> Exi
     let words: Vec<OsString> = words.into_iter().collect();
     common::run(words.clone(), |parsed: Parsed<T>| match parsed {
         Parsed::Show(text) => common::show(&text),
-        Parsed::Run(args) if args.process().runs_here() => run(args),
+        Parsed::Run(args) if args.process().runs_here() || args.general().check => run(args),
         Parsed::Run(_) => daemon::launch(&words),
     })
 }
@@ -46,9 +50,16 @@ pub(crate) fn main<T: Service>(words: impl IntoIterator<Item = OsString>) -> Exi
 fn run<T: Service>(args: T) -> Result<Exit, Failure> {
     script::close_inherited();
     let sink = Sink::stderr();
-    log::install(sink.clone(), args.log().log_level, true);
+    log::install(sink.clone(), args.log().log_level, args.log().look(true));
     common::be_nice(args.process().priority);
-    common::runtime()?.block_on(args.serve(sink))
+    common::runtime()?.block_on(async {
+        if let Some(addr) = args.process().metrics
+            && !args.general().check
+        {
+            metrics::serve(addr)?;
+        }
+        args.serve(sink).await
+    })
 }
 
 /// The signals of a daemon, caught from now on.
@@ -105,6 +116,9 @@ impl Home {
     }
 }
 
+/// What a daemon tells the service manager that it does.
+const LISTENING: &str = "Listening for sessions";
+
 /// Waits for the end of the driver, which only a signal or a broken socket brings; `reload` reads
 /// the lists again.
 ///
@@ -117,6 +131,7 @@ pub(crate) async fn watch(
     sink: &Sink,
     reload: impl AsyncFn(),
 ) -> Result<Exit, Failure> {
+    notify::ready(LISTENING);
     let mut stopping = false;
     loop {
         tokio::select! {
@@ -130,15 +145,18 @@ pub(crate) async fn watch(
                         return Ok(Exit::Interrupted);
                     }
                     stopping = true;
+                    notify::stopping();
                     control.stop();
                 }
                 Asked::Reload => {
                     say!(2, "Opening log and status file anew");
+                    notify::reloading();
                     if let Err(error) = sink.reopen() {
                         say!(0, "can't open the log file: {error}");
                     }
                     reload().await;
                     control.reload();
+                    notify::ready(LISTENING);
                 }
                 Asked::Counters => control.tell_counters(),
             }

@@ -8,6 +8,5 @@ mod cast;
 mod condition;
 mod figures;
 mod nat;
-mod options;
 mod restart;
 mod stage;

@@ -1,6 +1,7 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use ipnet::IpNet;
 use uftp_net::Socket;
 use uftp_proto::Ecn;
 use uftp_session::Batch;
@@ -8,6 +9,8 @@ use uftp_session::files::{FileSource, FileStore};
 use uftp_session::proxy::{Proxy, ProxyEvent};
 use uftp_session::receiver::{Receiver, ReceiverEvent};
 use uftp_session::sender::{Sender, SenderEvent};
+
+use crate::say;
 
 /// What the driver asks of a session machine; see `uftp_session`.
 #[allow(missing_docs)] // named and described there
@@ -79,6 +82,9 @@ pub struct Daemon<F: FileStore> {
     /// The machine itself.
     pub receiver: Receiver<F>,
     stopped: bool,
+    /// Where datagrams may come from; empty if anywhere.
+    allowed: Vec<IpNet>,
+    turned_away: u64,
 }
 
 impl<F: FileStore> Daemon<F> {
@@ -87,7 +93,36 @@ impl<F: FileStore> Daemon<F> {
         Daemon {
             receiver,
             stopped: false,
+            allowed: Vec::new(),
+            turned_away: 0,
         }
+    }
+
+    /// Hears only what comes from these networks, unless there are none.
+    #[must_use]
+    pub fn allowing(mut self, allowed: Vec<IpNet>) -> Self {
+        self.allowed = allowed;
+        self
+    }
+
+    /// Datagrams that came from elsewhere.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away
+    }
+
+    fn hears(&mut self, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+        let hears = self.allowed.is_empty() || self.allowed.iter().any(|net| net.contains(&from));
+        if !hears {
+            if self.turned_away == 0 {
+                say!(
+                    1,
+                    "Turning away datagrams from {from}, and others (--allow-from)"
+                );
+            }
+            self.turned_away += 1;
+        }
+        hears
     }
 }
 
@@ -96,7 +131,7 @@ impl<F: FileStore> Machine for Daemon<F> {
 
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
         // After the farewells nothing new begins.
-        if !self.stopped {
+        if !self.stopped && self.hears(from.ip()) {
             self.receiver.handle_datagram(now, from, ecn, datagram);
         }
     }

@@ -1,5 +1,6 @@
 use std::fmt::{self, Write as _};
 
+use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -8,20 +9,35 @@ use tracing_subscriber::layer::Context;
 
 use super::{Sink, Verbosity, filter, time};
 
-/// Renders events as classic log lines, one write a line.
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// As 4.10.2 writes them (cli §6.5).
+    Text {
+        /// With the local time in front.
+        timestamps: bool,
+        /// Bad news in colour.
+        color: bool,
+    },
+    /// One JSON object a line, with `time`, `level` (the verbosity), `session` if there is one, and
+    /// `message`.
+    Json,
+}
+
+/// Renders events as log lines, one write a line.
 pub struct ClassicLayer {
     sink: Sink,
     verbosity: Verbosity,
-    timestamps: bool,
+    look: Look,
 }
 
 impl ClassicLayer {
-    /// Lines up to `verbosity` go to `sink`, with the local time in front if `timestamps`.
-    pub fn new(sink: Sink, verbosity: Verbosity, timestamps: bool) -> Self {
+    /// Lines up to `verbosity` go to `sink`, and look like this.
+    pub fn new(sink: Sink, verbosity: Verbosity, look: Look) -> Self {
         ClassicLayer {
             sink,
             verbosity,
-            timestamps,
+            look,
         }
     }
 }
@@ -42,18 +58,10 @@ impl<S: Subscriber> Layer<S> for ClassicLayer {
         if verbosity > u64::from(self.verbosity) {
             return;
         }
-        let mut line = String::with_capacity(64 + parts.text.len());
-        if self.timestamps {
-            line.push_str(&time::log_stamp());
-            line.push_str(": ");
-        }
-        if self.timestamps && !parts.tag.is_empty() {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "[{}]: ", parts.tag);
-        }
-        line.push_str(&parts.text);
-        line.push_str(&parts.fields);
-        self.sink.write_line(line);
+        self.sink.write_line(match self.look {
+            Look::Text { timestamps, color } => parts.text(verbosity, timestamps, color),
+            Look::Json => parts.json(verbosity),
+        });
     }
 }
 
@@ -73,7 +81,50 @@ struct Parts {
     classic: Option<u64>,
     tag: String,
     text: String,
+    /// What libraries add.
     fields: String,
+}
+
+impl Parts {
+    fn text(&self, verbosity: u64, timestamps: bool, color: bool) -> String {
+        let mut line = String::with_capacity(64 + self.text.len());
+        let color = match verbosity {
+            0 if color => Some("31"),
+            1 if color => Some("33"),
+            _ => None,
+        };
+        // Writing to a string cannot fail.
+        if let Some(color) = color {
+            let _ = write!(line, "\x1b[{color}m");
+        }
+        if timestamps {
+            line.push_str(&time::log_stamp());
+            line.push_str(": ");
+        }
+        if timestamps && !self.tag.is_empty() {
+            let _ = write!(line, "[{}]: ", self.tag);
+        }
+        line.push_str(&self.text);
+        line.push_str(&self.fields);
+        if color.is_some() {
+            line.push_str("\x1b[0m");
+        }
+        line
+    }
+
+    fn json(&self, verbosity: u64) -> String {
+        let mut object = json!({
+            "time": time::event_stamp(),
+            "level": verbosity,
+            "message": format!("{}{}", self.text, self.fields),
+        });
+        if !self.tag.is_empty()
+            && let Some(object) = object.as_object_mut()
+        {
+            object.insert("session".to_owned(), self.tag.clone().into());
+        }
+        object.to_string()
+    }
 }
 
 impl Visit for Parts {
@@ -108,7 +159,8 @@ mod tests {
 
     fn logged(verbosity: Verbosity, timestamps: bool, f: impl FnOnce()) -> String {
         let (sink, written) = Sink::memory();
-        let layer = ClassicLayer::new(sink, verbosity, timestamps);
+        let color = false;
+        let layer = ClassicLayer::new(sink, verbosity, Look::Text { timestamps, color });
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), f);
         written()
     }
@@ -168,6 +220,45 @@ mod tests {
             let want: String = (0..=shown).map(|n| format!("{n}\n")).collect();
             assert_eq!(text, want, "-x {shown}");
         }
+    }
+
+    #[test]
+    fn bad_news_is_coloured_where_that_is_wanted() {
+        let (sink, written) = Sink::memory();
+        let look = Look::Text {
+            timestamps: false,
+            color: true,
+        };
+        let layer = ClassicLayer::new(sink, 2, look);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            for level in 0..=2 {
+                line(level, None, format_args!("{level}"));
+            }
+        });
+        assert_eq!(written(), "\x1b[31m0\x1b[0m\n\x1b[33m1\x1b[0m\n2\n");
+    }
+
+    #[test]
+    fn objects_tell_time_level_session_and_message() {
+        let (sink, written) = Sink::memory();
+        let layer = ClassicLayer::new(sink, 2, Look::Json);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            line(1, tag(1), format_args!("\"quoted\""));
+            line(2, None, format_args!("plain"));
+        });
+        let lines: Vec<serde_json::Value> = written()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let [of_session, plain] = lines.as_slice() else {
+            panic!("{lines:?}");
+        };
+        assert_eq!(of_session["level"], 1);
+        assert_eq!(of_session["session"], "F26A0172/00:0001");
+        assert_eq!(of_session["message"], "\"quoted\"");
+        let time = of_session["time"].as_str().unwrap();
+        assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{time}");
+        assert!(plain.get("session").is_none());
     }
 
     #[test]

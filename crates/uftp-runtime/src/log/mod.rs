@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use uftp_proto::{FileId, GroupId, Instance};
 
 pub use file::{LogFile, Rolling};
-pub use layer::ClassicLayer;
+pub use layer::{ClassicLayer, Look};
 pub use sink::Sink;
 
 /// Classic verbosity: 0 the worst news only, 2 the usual story, 5 every packet.
@@ -43,8 +43,8 @@ impl fmt::Display for Tag {
 }
 
 /// Sends all log lines up to `verbosity` to `sink`, from now on and in every thread.
-pub fn install(sink: Sink, verbosity: Verbosity, timestamps: bool) {
-    let layer = ClassicLayer::new(sink, verbosity, timestamps);
+pub fn install(sink: Sink, verbosity: Verbosity, look: Look) {
+    let layer = ClassicLayer::new(sink, verbosity, look);
     let subscriber = tracing_subscriber::registry().with(layer);
     // Fails only if a program installs two; the first then stays.
     let _ = tracing::subscriber::set_global_default(subscriber);

@@ -12,9 +12,14 @@ pub struct Sink {
 
 struct Inner {
     out: Out,
-    /// The progress bar as it stands on the terminal's last line.
-    bar: String,
+    /// Says how the progress bar looks now, if there is one.
+    bar: Option<Bar>,
+    /// A bar stands on the terminal's last line.
+    drawn: bool,
 }
+
+/// Says how a progress bar looks now; empty for none.
+pub(super) type Bar = Box<dyn Fn() -> String + Send>;
 
 impl Sink {
     /// Standard error.
@@ -27,7 +32,8 @@ impl Sink {
         Sink {
             inner: Arc::new(Mutex::new(Inner {
                 out: Out::Any(Box::new(out)),
-                bar: String::new(),
+                bar: None,
+                drawn: false,
             })),
         }
     }
@@ -58,19 +64,29 @@ impl Sink {
     pub fn write_line(&self, mut line: String) {
         let mut inner = self.lock();
         line.push('\n');
-        if !inner.bar.is_empty() {
+        if inner.drawn {
             line.insert_str(0, ERASE);
-            line.push_str(&inner.bar);
+            let bar = inner.bar();
+            inner.drawn = !bar.is_empty();
+            line.push_str(&bar);
         }
         inner.write(&line);
     }
 
-    /// Draws `bar` in place of the last one; an empty one erases it.
-    pub fn draw_bar(&self, bar: String) {
+    /// From now on `bar` stands below the lines; `None` for no more.
+    pub fn set_bar(&self, bar: Option<Box<dyn Fn() -> String + Send>>) {
+        self.lock().bar = bar;
+        self.draw_bar();
+    }
+
+    /// Draws the bar in place of the last one.
+    pub fn draw_bar(&self) {
         let mut inner = self.lock();
-        let text = format!("{ERASE}{bar}");
-        inner.write(&text);
-        inner.bar = bar;
+        let bar = inner.bar();
+        if !bar.is_empty() || inner.drawn {
+            inner.drawn = !bar.is_empty();
+            inner.write(&format!("{ERASE}{bar}"));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -84,6 +100,10 @@ enum Out {
 }
 
 impl Inner {
+    fn bar(&self) -> String {
+        self.bar.as_ref().map_or_else(String::new, |bar| bar())
+    }
+
     fn write(&mut self, text: &str) {
         let out: &mut dyn Write = match &mut self.out {
             Out::Any(out) => out,
@@ -129,12 +149,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_go_above_the_bar() {
+    fn lines_go_above_the_bar_which_is_never_stale() {
         let (sink, written) = Sink::memory();
-        sink.draw_bar("50%".into());
+        let now = Arc::new(Mutex::new("50%"));
+        let look = Arc::clone(&now);
+        sink.set_bar(Some(Box::new(move || look.lock().unwrap().to_string())));
+        *now.lock().unwrap() = "60%";
         sink.write_line("one".into());
-        sink.draw_bar(String::new());
+        // The transfer is over.
+        *now.lock().unwrap() = "";
         sink.write_line("two".into());
-        assert_eq!(written(), "\r\x1b[K50%\r\x1b[Kone\n50%\r\x1b[Ktwo\n");
+        sink.write_line("three".into());
+        sink.set_bar(None);
+        assert_eq!(written(), "\r\x1b[K50%\r\x1b[Kone\n60%\r\x1b[Ktwo\nthree\n");
     }
 }

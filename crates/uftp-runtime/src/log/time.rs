@@ -16,3 +16,8 @@ pub fn status_stamp() -> String {
 pub fn ctime() -> String {
     Local::now().format("%a %b %e %H:%M:%S %Y").to_string()
 }
+
+/// `2026-11-21T06:48:14.990613+01:00` (RFC 3339), for programs.
+pub fn event_stamp() -> String {
+    Local::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, false)
+}

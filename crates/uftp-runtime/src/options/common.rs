@@ -1,13 +1,28 @@
-//! Options that both programs have.
+//! Options that several programs have.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use uftp_net::{Offload, SocketConfig};
 
 use super::values;
-use crate::log::{Rolling, Verbosity};
+use crate::log::{Look, Rolling, Sink, Verbosity};
+
+/// Options about options.
+#[derive(Args, Clone, PartialEq, Debug)]
+#[command(next_help_heading = "Help")]
+pub struct GeneralArgs {
+    /// Read options from this file too, after /etc/uftp/PROGRAM.toml. A line is like
+    /// log-level = 3: a long name without its dashes. Variables like UFTP_LOG_LEVEL of the
+    /// environment beat files, and what is typed beats all
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<OsString>,
+
+    /// Look whether options, lists, keys, directories and interfaces are in order, and exit
+    #[arg(long)]
+    pub check: bool,
+}
 
 /// Options about the log.
 #[derive(Args, Clone, PartialEq, Debug)]
@@ -30,9 +45,63 @@ pub struct LogArgs {
     #[arg(short = 'n', long, value_name = "COUNT", default_value = "5",
           value_parser = values::number::<usize>("Invalid max log count", 1..=1000))]
     pub max_log_count: usize,
+
+    /// How log lines look: text, or one JSON object a line
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = false
+    )]
+    pub log_format: LogFormat,
+
+    /// Colour of bad news on a terminal; auto heeds NO_COLOR and TERM
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = false
+    )]
+    pub color: ColorMode,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// As 4.10.2 writes them.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// When log lines are coloured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ColorMode {
+    /// If standard error is a terminal that can, and nobody objects.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 impl LogArgs {
+    /// How lines look on standard error, with the time in front if `timestamps`.
+    pub fn look(&self, timestamps: bool) -> Look {
+        let color = match self.color {
+            ColorMode::Always => true,
+            ColorMode::Never => false,
+            ColorMode::Auto => {
+                let unwanted = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+                self.log_file.is_none() && !unwanted && Sink::stderr_can_draw()
+            }
+        };
+        match self.log_format {
+            LogFormat::Json => Look::Json,
+            LogFormat::Text => Look::Text { timestamps, color },
+        }
+    }
+
     /// When the log is rolled, if ever.
     pub fn rolling(&self) -> Option<Rolling> {
         self.max_log_size.map(|megabytes| Rolling {
@@ -40,6 +109,15 @@ impl LogArgs {
             keep: self.max_log_count,
         })
     }
+}
+
+/// Where events go.
+#[derive(Args, Clone, PartialEq, Debug)]
+#[command(next_help_heading = "Log")]
+pub struct EventArgs {
+    /// Append what happens to this file, one JSON object a line; - is standard output
+    #[arg(long, value_name = "FILE|-")]
+    pub events: Option<OsString>,
 }
 
 /// Options about sockets.

@@ -12,6 +12,7 @@ pub mod files;
 pub mod generation;
 pub mod heartbeats;
 pub mod hosts;
+mod layers;
 pub mod lists;
 pub mod process;
 pub mod response_proxy;
@@ -31,6 +32,7 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches};
 use clap_complete::Shell;
 
 use crate::exit::{Exit, Failure};
+use layers::Surroundings;
 
 /// What a command line asks for.
 #[derive(Clone, PartialEq, Debug)]
@@ -127,36 +129,48 @@ const COMPLETIONS: &str = "print-completions";
 /// A sentence that names option, value and what was expected.
 pub fn parse<T: Program>(args: impl IntoIterator<Item = OsString>) -> Result<Parsed<T>, Failure> {
     let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
-    parse_as::<T>(args, posix)
+    parse_within::<T>(args, posix, &Surroundings::real())
 }
 
-fn parse_as<T: Program>(
+fn parse_within<T: Program>(
     args: impl IntoIterator<Item = OsString>,
     posix: bool,
+    around: &Surroundings,
 ) -> Result<Parsed<T>, Failure> {
-    let mut command = command::<T>();
+    let command = command::<T>();
     let mut args: Vec<OsString> = args.into_iter().collect();
     adapt::<T>(&mut args, &command);
     if posix {
         end_options_at_first_operand(&mut args, &command);
     }
-    let read = command.try_get_matches_from_mut(args);
-    let read = read.and_then(|matches| match matches.get_one::<Shell>(COMPLETIONS) {
-        Some(shell) => Ok(Parsed::Show(completions::<T>(*shell))),
-        None => T::from_arg_matches(&matches).map(Parsed::Run),
-    });
-    match read {
-        Ok(parsed) => Ok(parsed),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            ) =>
-        {
+    let typed = match command.clone().try_get_matches_from(&args) {
+        Ok(typed) => typed,
+        Err(error) => return shown_or_complaint(&command, &error),
+    };
+    if let Some(shell) = typed.get_one::<Shell>(COMPLETIONS) {
+        return Ok(Parsed::Show(completions::<T>(*shell)));
+    }
+    let args = layers::with_weaker(&command, args, &typed, around)?;
+    let read = command.clone().try_get_matches_from(args);
+    match read.and_then(|matches| T::from_arg_matches(&matches)) {
+        Ok(args) => Ok(Parsed::Run(args)),
+        Err(error) => shown_or_complaint(&command, &error),
+    }
+}
+
+/// What the parser stopped for.
+fn shown_or_complaint<T>(command: &Command, error: &clap::Error) -> Result<Parsed<T>, Failure> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             Ok(Parsed::Show(error.render().to_string()))
         }
-        Err(error) => Err(Failure::command_line(explain(&command, &error))),
+        _ => Err(Failure::command_line(explain(command, error))),
     }
+}
+
+/// Whether an option may be set elsewhere than on the command line.
+fn is_settable(arg: &Arg) -> bool {
+    arg.get_long().is_some() && !arg.is_hide_set() && arg.get_help_heading() != Some(ASKING)
 }
 
 /// What is told of a failure: its sentence, and the usage line if the command line is at fault.
@@ -270,6 +284,19 @@ fn takes_next_word(arg: &OsStr, command: &Command) -> bool {
         }
     }
     false
+}
+
+/// As [`parse`], with nothing around.
+#[cfg(test)]
+fn parse_as<T: Program>(
+    args: impl IntoIterator<Item = OsString>,
+    posix: bool,
+) -> Result<Parsed<T>, Failure> {
+    let nothing = Surroundings {
+        system: "/nowhere".into(),
+        environment: Vec::new(),
+    };
+    parse_within::<T>(args, posix, &nothing)
 }
 
 #[cfg(test)]

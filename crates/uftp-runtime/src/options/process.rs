@@ -1,6 +1,7 @@
 //! Options about the process of a daemon (cli §3.1, §8).
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 
 use clap::Args;
 
@@ -26,6 +27,11 @@ pub struct ProcessArgs {
     #[arg(short = 'N', long, value_name = "NICENESS", default_value = "0",
           value_parser = values::number::<i32>("Invalid priority value", -20..=19))]
     pub priority: i32,
+
+    /// Serve counters to Prometheus over HTTP at this port of the loopback interface, or at this
+    /// address
+    #[arg(long, value_name = "PORT|ADDRESS:PORT", value_parser = values::listening_address)]
+    pub metrics: Option<SocketAddr>,
 }
 
 impl ProcessArgs {

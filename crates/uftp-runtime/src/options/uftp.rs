@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use rand::RngExt;
@@ -14,7 +15,7 @@ use uftp_proto::wire::Version;
 use uftp_proto::{GroupId, Instance, Uid};
 use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 
-use super::common::{LogArgs, SocketArgs, socket_config};
+use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, socket_config};
 use super::congestion::{self, CongestionControl};
 use super::hosts::HostEntry;
 use super::security::SenderArgs;
@@ -95,6 +96,16 @@ pub struct Args {
     #[arg(short = 'Z', long, help_heading = "Transfer")]
     pub sync_preview: bool,
 
+    /// Count a receiver that failed (exit status 9) and an item that could not be sent or was
+    /// rejected (10) as failures of the whole, even if others fared well
+    #[arg(long, help_heading = "Transfer")]
+    pub strict: bool,
+
+    /// Show what would be sent, and send nothing: what it is, its size in bytes, and its name at
+    /// the receivers
+    #[arg(long, help_heading = "Files")]
+    pub dry_run: bool,
+
     /// Generation of the protocol to speak; also from the environment variable UFTP_PROTOCOL
     #[arg(long, value_name = "3|4|5", help_heading = "Transfer", value_parser = values::protocol)]
     pub protocol: Option<Version>,
@@ -114,6 +125,10 @@ pub struct Args {
     #[arg(long, visible_alias = "wait-clients", value_name = "COUNT", help_heading = "Receivers",
           value_parser = values::number::<usize>("Invalid number of clients", 1..=100_000))]
     pub min_clients: Option<usize>,
+
+    /// Announce for so many seconds, rather than -s times, to those who are missing
+    #[arg(long, value_name = "SECONDS", help_heading = "Receivers", value_parser = values::seconds)]
+    pub announce_timeout: Option<Duration>,
 
     /// File with files to send, one a line; - is standard input
     #[arg(short = 'i', long, value_name = "FILE", help_heading = "Files",
@@ -215,6 +230,14 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub events: EventArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub general: GeneralArgs,
 }
 
 /// How progress is shown.
@@ -346,6 +369,7 @@ impl Args {
                     (false, false) => SyncMode::Off,
                 },
                 min_clients: self.min_clients,
+                announce_time: self.announce_timeout,
                 security,
             },
             socket: SocketConfig {

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 
 use clap::Parser;
+use ipnet::IpNet;
 use uftp_net::{Interface, SocketConfig};
 use uftp_proto::Uid;
 use uftp_proto::wire::Version;
 use uftp_session::receiver::ReceiverConfig;
 
-use super::common::{LogArgs, SocketArgs, socket_config};
+use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, socket_config};
 use super::files::FileArgs;
 use super::heartbeats::HeartbeatArgs;
 use super::process::ProcessArgs;
@@ -18,9 +19,6 @@ use super::security::ReceiverArgs;
 use super::{Program, addresses, values};
 use crate::exit::Failure;
 use crate::store::StoreConfig;
-
-/// Sessions at once.
-const MAX_SESSIONS: usize = 100;
 
 /// Receive files that uftp sends over UDP multicast.
 ///
@@ -52,6 +50,16 @@ pub struct Args {
     /// Generation of the protocol; also from the environment variable UFTP_PROTOCOL
     #[arg(long, value_name = "3|4|5", help_heading = "Sessions", value_parser = values::protocol)]
     pub protocol: Option<Version>,
+
+    /// Most sessions at once
+    #[arg(long, value_name = "COUNT", default_value = "100", help_heading = "Sessions",
+          value_parser = values::number::<usize>("Invalid number of sessions", 1..=10_000))]
+    pub max_sessions: usize,
+
+    /// Hear only what comes from these networks, comma separated, like 10.0.0.0/8
+    #[arg(long, value_name = "NETWORKS", help_heading = "Sessions", value_delimiter = ',',
+          action = clap::ArgAction::Append, value_parser = values::network)]
+    pub allow_from: Vec<IpNet>,
 
     /// Append status lines to this file; @LOG puts them into the log
     #[arg(short = 'F', long, value_name = "FILE", help_heading = "Log")]
@@ -100,6 +108,14 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub events: EventArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub general: GeneralArgs,
 }
 
 impl Program for Args {
@@ -137,7 +153,7 @@ impl Args {
                 uid: addresses::own_uid(self.uid, &interfaces),
                 addresses: addresses::names(&interfaces),
                 cache_size: self.cache_size,
-                max_sessions: MAX_SESSIONS,
+                max_sessions: self.max_sessions,
                 require_encryption: self.require_encryption,
                 security: self.security.validate(&groups).await?,
                 heartbeats: self.heartbeats.validate().await?,

@@ -14,7 +14,7 @@ use uftp_session::proxy::{
 };
 use uftp_session::security::ReceiverSecurity;
 
-use super::common::{LogArgs, SocketArgs, socket_config};
+use super::common::{GeneralArgs, LogArgs, SocketArgs, socket_config};
 use super::heartbeats::HeartbeatArgs;
 use super::process::ProcessArgs;
 use super::security::{KeyArgs, is_ssm};
@@ -147,6 +147,10 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub general: GeneralArgs,
 }
 
 impl Program for Args {
@@ -234,7 +238,6 @@ impl Args {
                     source_specific,
                 },
                 clients: admitted,
-                strict: false,
                 heartbeats,
             },
             socket: SocketConfig {

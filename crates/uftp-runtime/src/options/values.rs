@@ -1,8 +1,10 @@
 //! Values of options: what each may be, and what is said when it is not (cli §1.2, §2.1).
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use uftp_proto::Uid;
 use uftp_proto::wire::Version;
 use uftp_session::sender::{GrttBounds, Rate};
@@ -58,6 +60,27 @@ pub fn c_integer(text: &str) -> Option<i64> {
     }
     let value = i64::from_str_radix(digits, radix).ok()?;
     Some(if negative { -value } else { value })
+}
+
+/// `--metrics`: an address, or a port of the loopback interface.
+pub fn listening_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse().ok().filter(|port| *port != 0);
+    port.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| "Invalid address: expected a port, or address:port".to_owned())
+}
+
+/// `--allow-from`: a network like 10.0.0.0/8, or one address.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let one = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| one())
+        .map_err(|_| "Invalid network: expected one like 10.0.0.0/8 or an address".to_owned())
+}
+
+/// `--announce-timeout`: whole seconds, a day at most.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    number::<u64>("Invalid time", 1..=86_400)(text).map(Duration::from_secs)
 }
 
 /// `-x`: 0 to 5; more is as much as 5.

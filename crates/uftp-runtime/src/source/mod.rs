@@ -10,6 +10,8 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
@@ -38,6 +40,18 @@ pub struct DiskSource {
     walk: Option<Walk>,
     open: Option<File>,
     tag: Option<Tag>,
+    skipped: Skipped,
+}
+
+/// How many things a source has left out, each told in the log.
+#[derive(Clone, Default)]
+pub struct Skipped(Arc<AtomicU64>);
+
+impl Skipped {
+    /// So many.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// How arguments are turned into items.
@@ -64,6 +78,7 @@ impl DiskSource {
             walk: None,
             open: None,
             tag,
+            skipped: Skipped::default(),
         }
     }
 
@@ -160,7 +175,13 @@ impl DiskSource {
         Some(item)
     }
 
+    /// What was left out so far, also after this is given away.
+    pub fn skipped(&self) -> Skipped {
+        self.skipped.clone()
+    }
+
     fn skip(&self, verbosity: log::Verbosity, path: impl AsRef<Path>, why: &str) {
+        self.skipped.0.fetch_add(1, Ordering::Relaxed);
         let path = printable(path.as_ref().as_os_str().as_bytes());
         log::line(verbosity, self.tag, format_args!("Skipping {path}: {why}"));
     }

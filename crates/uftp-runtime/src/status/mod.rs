@@ -12,6 +12,8 @@ pub use receiver::ReceiverStatus;
 pub(crate) use receiver::receiver_word;
 pub use sender::SenderStatus;
 
+use uftp_proto::wire::FileType;
+
 use crate::exit::Failure;
 use crate::log::Sink;
 use crate::say;
@@ -90,6 +92,18 @@ fn open(path: &OsStr) -> io::Result<File> {
         .create(true)
         .mode(0o644)
         .open(path)
+}
+
+/// What an item is, in one word.
+pub(crate) fn file_type_word(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::REGULAR => "file",
+        FileType::DIRECTORY => "directory",
+        FileType::SYMLINK => "link",
+        FileType::DELETE => "delete",
+        FileType::FREESPACE => "freespace",
+        _ => "unknown",
+    }
 }
 
 #[cfg(test)]

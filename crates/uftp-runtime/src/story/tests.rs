@@ -8,11 +8,15 @@ use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, Sessio
 use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
 
 use super::*;
-use crate::log::{ClassicLayer, Sink, Verbosity};
+use crate::log::{ClassicLayer, Look, Sink, Verbosity};
 
 fn logged(verbosity: Verbosity, f: impl FnOnce()) -> String {
     let (sink, written) = Sink::memory();
-    let layer = ClassicLayer::new(sink, verbosity, false);
+    let plain = Look::Text {
+        timestamps: false,
+        color: false,
+    };
+    let layer = ClassicLayer::new(sink, verbosity, plain);
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), f);
     written()
 }

@@ -1,0 +1,138 @@
+//! What happens in sessions, for programs: one JSON object a line (`--events`).
+//!
+//! Each object has `version` (of this format, 1), `time` (RFC 3339), `event`, `group` (eight
+//! hexadecimal digits) and `instance`; docs/operations.md lists the events and their other
+//! members. Members and events may be added within a version, none is taken away or changes its
+//! meaning. Names that are not UTF-8 have a `name_hex` beside the readable `name`.
+
+mod receiver;
+mod sender;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use serde_json::{Map, Value};
+use uftp_proto::{GroupId, Instance, Uid};
+
+pub use receiver::ReceiverEvents;
+pub use sender::SenderEvents;
+
+use crate::exit::Failure;
+use crate::log::time;
+use crate::say;
+
+/// Version of the format.
+const VERSION: u32 = 1;
+
+/// Where events go, each in one write.
+pub enum EventOut {
+    /// Nowhere.
+    None,
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File {
+        /// Its name.
+        path: OsString,
+        /// The file of this name when it was opened.
+        file: File,
+    },
+}
+
+impl EventOut {
+    /// What `--events` asks for.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(option: Option<&OsStr>) -> Result<EventOut, Failure> {
+        let Some(path) = option else {
+            return Ok(EventOut::None);
+        };
+        if path == "-" {
+            return Ok(EventOut::Stdout);
+        }
+        let file = open(path).map_err(|error| {
+            let path = path.to_string_lossy();
+            Failure::command_line(format!("can't open {path}: {error} (--events)"))
+        })?;
+        Ok(EventOut::File {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    /// Opens the file anew, if it is one: somebody has moved the old one away. If it cannot be
+    /// opened, the old one stays in use.
+    pub fn reopen(&mut self) {
+        if let EventOut::File { path, file } = self {
+            match open(path) {
+                Ok(fresh) => *file = fresh,
+                Err(error) => say!(0, "can't open the file of events: {error}"),
+            }
+        }
+    }
+
+    /// Nobody wants them.
+    fn is_none(&self) -> bool {
+        matches!(self, EventOut::None)
+    }
+
+    fn write(&mut self, object: Map<String, Value>) {
+        let line = format!("{}\n", Value::Object(object));
+        let written = match self {
+            EventOut::None => return,
+            // One write, so that a reader of a pipe gets whole lines.
+            EventOut::Stdout => io::stdout()
+                .lock()
+                .write_all(line.as_bytes())
+                .and_then(|()| io::stdout().flush()),
+            EventOut::File { file, .. } => file.write_all(line.as_bytes()),
+        };
+        if let Err(error) = written {
+            say!(0, "Can't write events: {error}");
+            *self = EventOut::None;
+        }
+    }
+}
+
+fn open(path: &OsStr) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .open(path)
+}
+
+/// The members of every event, and those of `more`.
+fn object(event: &str, group: GroupId, instance: Instance, more: Value) -> Map<String, Value> {
+    let mut object = Map::new();
+    let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
+    put("version", VERSION.into());
+    put("time", time::event_stamp().into());
+    put("event", event.into());
+    put("group", group.to_string().into());
+    put("instance", instance.0.into());
+    if let Value::Object(more) = more {
+        object.extend(more);
+    }
+    object
+}
+
+/// Adds a received or sent name to `members`.
+fn add_name(members: &mut Value, name: &[u8]) {
+    let Some(members) = members.as_object_mut() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(name);
+    members.insert("name".to_owned(), text.clone().into());
+    if text.as_bytes() != name {
+        let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+        members.insert("name_hex".to_owned(), hex.into());
+    }
+}
+
+fn id(uid: Uid) -> String {
+    uid.to_string()
+}

@@ -1,0 +1,125 @@
+//! Counters and gauges for Prometheus (`--metrics`).
+//!
+//! The counts are those of the session machine; scraping reads them and disturbs no session.
+
+use std::net::SocketAddr;
+
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
+use uftp_session::{Counters, Refusal};
+
+use crate::exit::Failure;
+use crate::status::receiver_word;
+
+/// Serves them over HTTP at `addr` from now on.
+///
+/// # Errors
+/// The address is taken or not ours.
+pub(crate) fn serve(addr: SocketAddr) -> Result<(), Failure> {
+    PrometheusBuilder::new()
+        .with_http_listener(addr)
+        .install()
+        .map_err(|error| Failure::network(format!("can't serve metrics at {addr}: {error}")))
+}
+
+/// What every machine counts.
+pub(crate) struct MachineMeters {
+    received: Counter,
+    sent: Counter,
+    refused: Vec<(Refusal, Counter)>,
+}
+
+impl MachineMeters {
+    pub(crate) fn new() -> Self {
+        describe_counter!("uftp_datagrams_received_total", "Datagrams received");
+        describe_counter!("uftp_datagrams_sent_total", "Datagrams sent");
+        describe_counter!(
+            "uftp_datagrams_refused_total",
+            "Datagrams received that changed nothing, by reason"
+        );
+        let refused = |why: &Refusal| {
+            let reason = why.name().replace(' ', "_");
+            (
+                *why,
+                counter!("uftp_datagrams_refused_total", "reason" => reason),
+            )
+        };
+        MachineMeters {
+            received: counter!("uftp_datagrams_received_total"),
+            sent: counter!("uftp_datagrams_sent_total"),
+            refused: Refusal::ALL.iter().map(refused).collect(),
+        }
+    }
+
+    pub(crate) fn read(&self, counters: &Counters) {
+        self.received.absolute(counters.received);
+        self.sent.absolute(counters.sent);
+        for (why, meter) in &self.refused {
+            meter.absolute(counters.refused(*why));
+        }
+    }
+}
+
+/// What a receiver does.
+pub(crate) struct ReceiverMeters {
+    machine: MachineMeters,
+    sessions: Gauge,
+    bytes: Counter,
+    naks: Counter,
+}
+
+impl ReceiverMeters {
+    pub(crate) fn new() -> Self {
+        describe_gauge!("uftp_sessions", "Sessions under way");
+        describe_counter!(
+            "uftp_sessions_finished_total",
+            "Sessions that ended, by outcome"
+        );
+        describe_counter!("uftp_files_total", "Items offered that ended, by status");
+        describe_counter!("uftp_file_bytes_total", "Bytes of files received whole");
+        describe_counter!(
+            "uftp_blocks_asked_again_total",
+            "Blocks asked for again (NAKs)"
+        );
+        ReceiverMeters {
+            machine: MachineMeters::new(),
+            sessions: gauge!("uftp_sessions"),
+            bytes: counter!("uftp_file_bytes_total"),
+            naks: counter!("uftp_blocks_asked_again_total"),
+        }
+    }
+
+    pub(crate) fn read(&self, counters: &Counters) {
+        self.machine.read(counters);
+    }
+
+    pub(crate) fn event(&self, event: &ReceiverEvent) {
+        use ReceiverEventKind as K;
+        let file = |status: &'static str| counter!("uftp_files_total", "status" => status);
+        match &event.kind {
+            K::Announced { .. } => self.sessions.increment(1),
+            K::NaksSent { count, .. } => self.naks.increment(u64::from(*count)),
+            K::FileFinished { size, status, .. } => {
+                let word = receiver_word(*status);
+                file(word).increment(1);
+                if matches!(word, "copied" | "overwritten") {
+                    self.bytes.increment(*size);
+                }
+            }
+            K::FileFailed { .. } => file("failed").increment(1),
+            K::Ended(reason) => {
+                self.sessions.decrement(1);
+                let outcome = match reason {
+                    EndReason::Confirmed => "confirmed",
+                    EndReason::Unconfirmed => "unconfirmed",
+                    EndReason::AbortedByServer(_) => "aborted_by_sender",
+                    EndReason::Aborted(_) => "aborted",
+                    EndReason::Superseded(_) => "superseded",
+                };
+                counter!("uftp_sessions_finished_total", "outcome" => outcome).increment(1);
+            }
+            _ => {}
+        }
+    }
+}
