@@ -38,22 +38,60 @@ pub fn back_off(u: f64, receivers: u32) -> f64 {
     }
 }
 
+/// What is past is never discounted below this part (RFC 5348 §5.5).
+const DISCOUNT_MOST: f64 = 0.25;
+
 /// The closed loss intervals of a receiver, in packets: from the beginning of one loss event to
 /// that of the next.
+///
+/// When the open interval has become more than twice as long as those before it were on average,
+/// the network has changed for the better, and they count for less (RFC 5348 §5.5).
 #[derive(Clone, Debug, Default)]
 pub struct LossIntervals {
     /// Newest first.
-    closed: [f64; COUNTED],
+    closed: [Interval; COUNTED],
     /// How many were closed, ever.
     count: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Interval {
+    packets: f64,
+    /// The part of its weight that was left when the next one was closed.
+    kept: f64,
+}
+
+/// A weighted sum of intervals.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    packets: f64,
+    weight: f64,
+}
+
+impl Sum {
+    fn add(&mut self, packets: f64, weight: f64) {
+        self.packets += packets * weight;
+        self.weight += weight;
+    }
+
+    fn mean(self) -> f64 {
+        self.packets / self.weight.max(f64::MIN_POSITIVE)
+    }
 }
 
 impl LossIntervals {
     /// A loss event ends an interval.
     pub fn close(&mut self, packets: f64) {
+        let discount = self.discount(packets);
+        for interval in &mut self.closed {
+            interval.kept *= discount;
+        }
         self.closed.rotate_right(1);
         if let Some(newest) = self.closed.first_mut() {
-            *newest = packets.max(1.0);
+            *newest = Interval {
+                packets: packets.max(1.0),
+                kept: 1.0,
+            };
         }
         self.count = self.count.saturating_add(1);
     }
@@ -64,29 +102,48 @@ impl LossIntervals {
         if let Some(at) = self.count.checked_sub(1)
             && let Some(first) = self.closed.get_mut(at)
         {
-            *first = (*first * factor).max(1.0);
+            first.packets = (first.packets * factor).max(1.0);
         }
     }
 
     /// The loss event rate (RFC 5348 §5.4), with `open` packets since the last loss event began.
     /// 0 if there never was one. The open interval counts only where that lowers the rate.
     pub fn loss_event_rate(&self, open: f64) -> f64 {
-        let count = self.count.min(COUNTED);
-        if count == 0 {
+        if self.count == 0 {
             return 0.0;
         }
-        let weights = WEIGHTS.iter().take(count);
-        let mean = |intervals: &mut dyn Iterator<Item = f64>| {
-            let (sum, all) = weights
-                .clone()
-                .zip(intervals)
-                .fold((0.0, 0.0), |(sum, all), (w, i)| (sum + w * i, all + w));
-            sum / all
-        };
-        let closed = self.closed.iter().copied();
-        let without = mean(&mut closed.clone());
-        let with = mean(&mut std::iter::once(open).chain(closed));
-        1.0 / with.max(without).max(1.0)
+        let mut with = Sum::default();
+        let discount = self.discount(open);
+        let [first, rest @ ..] = WEIGHTS;
+        with.add(open, first);
+        // As many intervals as are closed, the open one among them.
+        for (interval, weight) in self.counted().zip(rest).take(self.count - 1) {
+            with.add(interval.packets, weight * interval.kept * discount);
+        }
+        1.0 / with.mean().max(self.mean()).max(1.0)
+    }
+
+    /// The intervals that count.
+    fn counted(&self) -> impl Iterator<Item = &Interval> {
+        self.closed.iter().take(self.count)
+    }
+
+    /// The mean of the closed intervals, 0 if there are none.
+    fn mean(&self) -> f64 {
+        let mut sum = Sum::default();
+        for (interval, weight) in self.counted().zip(WEIGHTS) {
+            sum.add(interval.packets, weight * interval.kept);
+        }
+        sum.mean()
+    }
+
+    /// By how much the past counts less with `open` packets since the last loss event began.
+    fn discount(&self, open: f64) -> f64 {
+        let usual = 2.0 * self.mean();
+        match open > usual {
+            true => (usual / open).max(DISCOUNT_MOST),
+            false => 1.0,
+        }
     }
 }
 
@@ -145,12 +202,37 @@ mod tests {
             intervals.close(100.0);
         }
         assert!((intervals.loss_event_rate(0.0) - 0.01).abs() < 1e-12);
-        // 700 in the open interval: (700 + 100 * 5) / 6.
-        assert!((intervals.loss_event_rate(700.0) - 1.0 / 200.0).abs() < 1e-12);
+        // 200 in the open interval: (200 + 100 * 5) / 6, nothing discounted.
+        assert!((intervals.loss_event_rate(200.0) - 6.0 / 700.0).abs() < 1e-12);
         // A sudden loss moves it by one part in six only.
         intervals.close(1.0);
         let p = intervals.loss_event_rate(0.0);
         assert!((p - 6.0 / 501.0).abs() < 1e-12, "{p}");
+    }
+
+    #[test]
+    fn a_long_time_without_loss_makes_the_past_count_less() {
+        let mut intervals = LossIntervals::default();
+        for _ in 0..8 {
+            intervals.close(100.0);
+        }
+        // Half: (400 + 100 * 5 / 2) / (1 + 5 / 2).
+        let p = intervals.loss_event_rate(400.0);
+        assert!((p - 3.5 / 650.0).abs() < 1e-12, "{p}");
+        // A quarter at least: (8000 + 100 * 5 / 4) / (1 + 5 / 4).
+        let p = intervals.loss_event_rate(8000.0);
+        assert!((p - 2.25 / 8125.0).abs() < 1e-12, "{p}");
+        // What was discounted stays so: (400 + 100 * 5 / 2) / (1 + 5 / 2).
+        intervals.close(400.0);
+        let p = intervals.loss_event_rate(0.0);
+        assert!((p - 3.5 / 650.0).abs() < 1e-12, "{p}");
+        // A lower rate never follows from more packets.
+        let mut last = 1.0;
+        for open in 0..2000 {
+            let p = intervals.loss_event_rate(f64::from(open));
+            assert!(p <= last + 1e-12, "{open}: {p} {last}");
+            last = p;
+        }
     }
 
     #[test]

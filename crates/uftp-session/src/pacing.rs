@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 /// What a late wake-up left unsent is made up for, at no more than twice the rate: never more
 /// goes out at once than the rate allows for [`BURST`](Self::BURST) (but always one datagram),
 /// and what lies further back than [`DEBT`](Self::DEBT) is forgotten, so that after a stall no
-/// backlog floods the network.
+/// backlog floods the network. Of the time in which there was nothing to send as much as
+/// [`BURST`](Self::BURST) counts: a small file need not wait for what went before it.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     /// Bytes per second.
@@ -80,13 +81,13 @@ impl Pacer {
         if now < self.ready_at(now) {
             return 0;
         }
-        if self.resting {
-            return most.min(1);
-        }
         let late = now.saturating_duration_since(paid).min(Self::BURST);
         let cost = self.cost(bytes).as_nanos().max(1);
-        // One is due at `paid`; each further one a cost later.
-        let due = late.as_nanos() / cost + 1;
+        let due = match self.resting {
+            true => (late.as_nanos() / cost).max(1),
+            // One is due at `paid`; each further one a cost later.
+            false => late.as_nanos() / cost + 1,
+        };
         usize::try_from(due).unwrap_or(most).min(most)
     }
 
@@ -94,7 +95,9 @@ impl Pacer {
     pub fn charge(&mut self, now: Instant, bytes: u64) {
         let cost = self.cost(bytes);
         let debt = match self.resting {
-            true => Duration::ZERO,
+            // A datagram that takes longer than a burst is one.
+            true if cost > Self::BURST => Duration::ZERO,
+            true => Self::BURST,
             false => Self::DEBT,
         };
         self.resting = false;
@@ -104,7 +107,8 @@ impl Pacer {
         self.pause = Some(now + cost / 2);
     }
 
-    /// There is nothing to send for the moment. The time until there is counts for nothing.
+    /// There is nothing to send for the moment. The time until there is counts for a burst at
+    /// most.
     pub fn rest(&mut self) {
         self.resting = true;
     }
@@ -180,18 +184,36 @@ mod tests {
     }
 
     #[test]
-    fn having_had_nothing_to_send_is_no_debt() {
+    fn having_had_nothing_to_send_is_good_for_a_burst() {
         let mut pacer = Pacer::new(1_000_000);
         let start = Instant::now();
-        pacer.charge(start, 1000);
+        let (ms, us) = (Duration::from_millis, Duration::from_micros);
+        pacer.charge(start, 100);
+        pacer.rest();
+        let now = start + ms(15);
+        assert_eq!(pacer.allowance(now, 100, 100), 10);
+        pacer.charge(now, 300);
+        // Seven are left; half the time of the three must pass first.
+        assert_eq!(pacer.allowance(now, 100, 100), 0);
+        assert_eq!(pacer.allowance(now + us(150), 100, 100), 7 + 1 + 1);
+        pacer.charge(now + us(150), 900);
+        assert_eq!(pacer.ready_at(now), now + us(150) + us(450));
+        // Resting does not shorten what is still to be paid.
+        pacer.charge(now + ms(1), 5000);
+        pacer.rest();
+        assert_eq!(pacer.allowance(now + ms(2), 100, 100), 0);
+    }
+
+    #[test]
+    fn a_datagram_that_takes_long_is_a_burst() {
+        let mut pacer = Pacer::new(1_000_000);
+        let start = Instant::now();
+        pacer.charge(start, 1500);
         pacer.rest();
         let now = start + Duration::from_millis(15);
-        assert_eq!(pacer.allowance(now, 1000, 100), 1);
-        pacer.charge(now, 1000);
-        assert_eq!(pacer.ready_at(now), now + Duration::from_millis(1));
-        // Resting does not shorten what is still to be paid.
-        pacer.rest();
-        assert_eq!(pacer.allowance(now, 1000, 100), 0);
+        assert_eq!(pacer.allowance(now, 1500, 100), 1);
+        pacer.charge(now, 1500);
+        assert_eq!(pacer.ready_at(now), now + Duration::from_micros(1500));
     }
 
     #[test]

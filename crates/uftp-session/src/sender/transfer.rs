@@ -129,7 +129,9 @@ impl Transfer {
     /// When to go on sending data, if there is any.
     pub(super) fn data_ready_at(&self, s: &Session) -> Option<Instant> {
         let sending = matches!(self.stage, Stage::Sending(_));
-        sending.then(|| s.pacer.worthwhile_at(s.now, s.rate.charged(), RUN as u32))
+        // Waiting for more than there is gains nothing.
+        let most = self.wanted.missing().min(RUN as u32);
+        sending.then(|| s.pacer.worthwhile_at(s.now, s.rate.charged(), most))
     }
 
     pub(super) fn timer(&self, s: &Session) -> Option<Instant> {
