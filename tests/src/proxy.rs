@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Exit, Failure, Family, HostId, Program, Result, Suite, World, eventually, patience,
-    scenario::{PORT, public_group, uid, wait_until_bound, wait_until_listening},
+    scenario::{PORT, group_or_public, uid, wait_until_bound, wait_until_listening},
 };
 
 /// What a proxy does.
@@ -29,6 +29,8 @@ pub struct ProxySetup<'w> {
     host: HostId,
     role: ProxyRole,
     family: Family,
+    group: Option<IpAddr>,
+    port: u16,
     program: Option<PathBuf>,
     args: Vec<String>,
 }
@@ -48,6 +50,8 @@ impl World {
             host,
             role,
             family: Family::V4,
+            group: None,
+            port: PORT,
             program: None,
             args: Vec::new(),
         }
@@ -59,6 +63,20 @@ impl ProxySetup<'_> {
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
         self.family = family;
+        self
+    }
+
+    /// Listens on this group.
+    #[must_use]
+    pub fn group(mut self, group: IpAddr) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// Listens on this port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -88,7 +106,7 @@ impl ProxySetup<'_> {
             .program
             .map_or_else(|| self.suite.program("uftpproxyd"), Ok)?;
         let address = world.address(host, self.family).to_string();
-        let group = public_group(self.family);
+        let group = group_or_public(self.group, self.family);
         let mut command = world.command(host, &program);
         command.args([
             "-d",
@@ -102,16 +120,18 @@ impl ProxySetup<'_> {
             &address,
         ]);
         match &self.role {
-            ProxyRole::Server(to) => command.args(["-M", group, "-s", &to.to_string()]),
-            ProxyRole::Learned(print) => command.args(["-M", group, "-s", &format!("fp={print}")]),
+            ProxyRole::Server(to) => command.args(["-M", &group, "-s", &to.to_string()]),
+            ProxyRole::Learned(print) => command.args(["-M", &group, "-s", &format!("fp={print}")]),
             ProxyRole::Client => command.arg("-c"),
-            ProxyRole::Response => command.args(["-M", group, "-r"]),
+            ProxyRole::Response => command.args(["-M", &group, "-r"]),
         };
-        command.args(&self.args);
+        command
+            .args(["-p", &self.port.to_string()])
+            .args(&self.args);
         let mut program = Program::start(&name, command, &world.log_path(&name))?;
         match self.role {
-            ProxyRole::Client => wait_until_bound(&mut program, "uftpproxyd", PORT)?,
-            _ => wait_until_listening(&mut program, "uftpproxyd", PORT, group)?,
+            ProxyRole::Client => wait_until_bound(&mut program, "uftpproxyd", self.port)?,
+            _ => wait_until_listening(&mut program, "uftpproxyd", self.port, &group)?,
         }
         Ok(Proxy {
             suite: self.suite,
@@ -124,6 +144,11 @@ impl Proxy {
     /// Its process.
     pub fn program(&mut self) -> &mut Program {
         &mut self.program
+    }
+
+    /// All it has said so far.
+    pub fn said(&self) -> String {
+        self.program.output()
     }
 
     /// Waits until it has said `words`.

@@ -18,11 +18,19 @@ use crate::{
 pub(crate) const PORT: u16 = 1044;
 
 /// The announcing group of the tests.
-pub(crate) fn public_group(family: Family) -> &'static str {
+fn public_group(family: Family) -> &'static str {
     match family {
         Family::V4 => "230.4.4.1",
         Family::V6 => "ff15::4:4:1",
     }
+}
+
+/// The group given, or the announcing group of the tests.
+pub(crate) fn group_or_public(group: Option<IpAddr>, family: Family) -> String {
+    group.map_or_else(
+        || public_group(family).to_owned(),
+        |group| group.to_string(),
+    )
 }
 
 /// A receiver to be started: `uftpd` in the foreground with its own destination directory.
@@ -31,6 +39,8 @@ pub struct ReceiverSetup<'w> {
     suite: Suite,
     host: HostId,
     family: Family,
+    group: Option<IpAddr>,
+    port: u16,
     program: Option<PathBuf>,
     by_itself: bool,
     args: Vec<String>,
@@ -53,6 +63,8 @@ impl World {
             suite,
             host,
             family: Family::V4,
+            group: None,
+            port: PORT,
             program: None,
             by_itself: false,
             args: Vec::new(),
@@ -87,6 +99,20 @@ impl ReceiverSetup<'_> {
     #[must_use]
     pub fn family(mut self, family: Family) -> Self {
         self.family = family;
+        self
+    }
+
+    /// Listens on this group.
+    #[must_use]
+    pub fn group(mut self, group: IpAddr) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// Listens on this port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
         self
     }
 
@@ -127,13 +153,14 @@ impl ReceiverSetup<'_> {
         let name = format!("receiver{host}");
         let dest = world.make_dir(&format!("{name}.dest"))?;
         let status = world.dir().join(format!("{name}.status"));
+        let group = group_or_public(self.group, self.family);
         let program = self
             .program
             .map_or_else(|| self.suite.program("uftpd"), Ok)?;
         let mut command = world.command(host, &program);
         command
             .args(["-d", "-q", "-x", "3"])
-            .args(["-M", public_group(self.family)])
+            .args(["-M", &group, "-p", &self.port.to_string()])
             .arg("-D")
             .arg(&dest)
             .arg("-F")
@@ -146,7 +173,7 @@ impl ReceiverSetup<'_> {
             command.args(["-U", &uid(host), "-I", &address]);
         }
         let mut program = Program::start(&name, command, &world.log_path(&name))?;
-        wait_until_listening(&mut program, "uftpd", PORT, public_group(self.family))?;
+        wait_until_listening(&mut program, "uftpd", self.port, &group)?;
         Ok(Receiver {
             suite: self.suite,
             program,

@@ -22,8 +22,9 @@ use crate::path::PathConfig;
 use crate::peers::{ReceiverNode, SenderNode};
 use crate::scenario::{
     IDLE_WAKEUPS, PORT, PUBLIC, add_sender, clock, proxied_receiver_node, receiver_addr,
-    receiver_uid, sender_config,
+    receiver_uid, sender_config, sender_node,
 };
+use crate::source::MemSource;
 use crate::store::MemStore;
 use crate::world::World;
 
@@ -128,6 +129,14 @@ pub struct Figure {
     pub between: PathConfig,
     /// Most clients of a proxy.
     pub max_clients: usize,
+    /// How long all others are there before the sender.
+    pub head_start: Duration,
+    /// Keys and trust of the receivers, first to last; the others have none.
+    pub securities: Vec<ReceiverSecurity>,
+    /// Keys and trust of the client or response proxies, first to last; the others have none.
+    pub proxy_securities: Vec<ReceiverSecurity>,
+    /// What response proxies agree upon keys with.
+    pub dh_key: Option<Arc<PrivateKey>>,
     /// All else about the sender; `clients` is filled in.
     pub config: SenderConfig,
 }
@@ -170,6 +179,10 @@ impl Figure {
             down: PathConfig::default(),
             between: PathConfig::default(),
             max_clients: DEFAULT_MAX_CLIENTS,
+            head_start: Duration::ZERO,
+            securities: Vec::new(),
+            proxy_securities: Vec::new(),
+            dh_key: None,
             config: sender_config(0),
         }
     }
@@ -218,11 +231,23 @@ impl Figure {
         for k in 0..sites {
             networks.add_site(k);
         }
+        networks.wait_for_sender();
         networks
     }
 }
 
 impl Networks {
+    fn wait_for_sender(&mut self) {
+        if self.figure.head_start.is_zero() {
+            return;
+        }
+        self.world.kill(self.sender);
+        self.world.run_for(self.figure.head_start);
+        let source = MemSource::new(self.figure.items.iter().cloned());
+        let node = sender_node(&self.world, self.figure.config.clone(), source);
+        self.world.revive(self.sender, Box::new(node));
+    }
+
     fn add_site(&mut self, k: usize) {
         if self.figure.reach != Reach::Response {
             let node = self.server_proxy_node(k);
@@ -260,7 +285,8 @@ impl Networks {
             addr: proxy_addr(k),
             fingerprint: None,
         });
-        let (store, security) = (MemStore::default(), ReceiverSecurity::default());
+        let security = self.figure.securities.get(i).cloned().unwrap_or_default();
+        let store = MemStore::default();
         let node = proxied_receiver_node(&self.world, i, store, security, through);
         let id = self.world.add(receiver_addr(i), Box::new(node));
         if let Some(k) = site
@@ -294,7 +320,12 @@ impl Networks {
             downstream,
             admit_anybody: false,
         };
-        self.node(addr, role, Heartbeats::default(), Vec::new())
+        self.node(
+            addr,
+            role,
+            Heartbeats::default(),
+            ReceiverSecurity::default(),
+        )
     }
 
     /// A fresh machine for client or response proxy number `k`.
@@ -302,22 +333,29 @@ impl Networks {
         let role = match self.figure.reach {
             Reach::Response => Role::Response {
                 publics: vec![PUBLIC],
-                dh_key: None,
+                dh_key: self.figure.dh_key.clone(),
             },
             _ => Role::Client {
                 port: PORT,
                 group: PUBLIC,
             },
         };
-        let keys: Vec<_> = self.keys.get(k).cloned().into_iter().collect();
+        let mut security = self
+            .figure
+            .proxy_securities
+            .get(k)
+            .cloned()
+            .unwrap_or_default();
+        let proof = self.keys.get(k).cloned();
         let mut heartbeats = Heartbeats::default();
-        if !keys.is_empty() {
+        if proof.is_some() {
             heartbeats.upstreams.push(match self.figure.reach {
                 Reach::Chain => relay_addr(k),
                 _ => server_proxy_addr(k),
             });
         }
-        self.node(proxy_addr(k), role, heartbeats, keys)
+        security.keys.splice(0..0, proof);
+        self.node(proxy_addr(k), role, heartbeats, security)
     }
 
     fn node(
@@ -325,7 +363,7 @@ impl Networks {
         addr: SocketAddr,
         role: Role,
         heartbeats: Heartbeats,
-        keys: Vec<Arc<PrivateKey>>,
+        security: ReceiverSecurity,
     ) -> ProxyNode {
         let config = ProxyConfig {
             uid: uid(addr),
@@ -334,11 +372,9 @@ impl Networks {
             addresses: vec![addr.ip()],
             max_sessions: DEFAULT_MAX_SESSIONS,
             max_clients: self.figure.max_clients,
-            security: ReceiverSecurity {
-                keys,
-                ..ReceiverSecurity::default()
-            },
+            security,
             clients: None,
+            strict: false,
             heartbeats,
         };
         let rng = self.world.rng(uid(addr).0.into());

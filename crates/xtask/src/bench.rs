@@ -1,13 +1,15 @@
 //! `cargo xtask bench`: our programs and the reference's in turn, under the same conditions.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
 use uftp_tests::{
-    Exit, Failure, HostId, Receiver, Result, Suite, World, reference_dir, write_file,
+    Exit, Failure, Family, HostId, Proxy, ProxyRole, Receiver, Result, Suite, World, reference_dir,
+    uid, write_file,
 };
 
 use crate::{
@@ -23,13 +25,19 @@ const PORT: u16 = 1044;
 /// The longest a run may take.
 const BOUND: Duration = Duration::from_secs(600);
 
-const QUANTITIES: [&str; 5] = [
+/// What is measured, and of proxies only if there are any.
+const QUANTITIES: [&str; 9] = [
     "goodput MB/s",
     "sender CPU s/GB",
     "receiver CPU s/GB",
     "sender peak MB",
     "receiver peak MB",
+    "server proxy CPU s/GB",
+    "client proxy CPU s/GB",
+    "server proxy peak MB",
+    "client proxy peak MB",
 ];
+const WITHOUT_PROXIES: usize = 5;
 
 /// What is measured.
 struct Plan {
@@ -44,6 +52,8 @@ struct Plan {
     block_size: u16,
     /// As `uftp -Y` takes it.
     cipher: Option<String>,
+    /// Through a server proxy and a client proxy, a routed hop between them.
+    tunnel: bool,
     suites: Vec<Suite>,
     dir: PathBuf,
 }
@@ -58,7 +68,11 @@ pub(crate) fn bench(options: &mut Options) -> Result<ExitCode> {
             Suite::Ours => build_release()?,
             Suite::Reference => reference_dir()?,
         };
-        suites.push((suite, programs, vec![Numbers::default(); QUANTITIES.len()]));
+        suites.push((
+            suite,
+            programs,
+            vec![Numbers::default(); plan.quantities().len()],
+        ));
     }
 
     println!("{}", plan.told());
@@ -70,9 +84,9 @@ pub(crate) fn bench(options: &mut Options) -> Result<ExitCode> {
             println!(
                 "round {round}, {}: {}",
                 suite.name(),
-                QUANTITIES
+                plan.quantities()
                     .iter()
-                    .zip(values)
+                    .zip(&values)
                     .map(|(quantity, value)| format!("{quantity} {value:.2}"))
                     .collect::<Vec<_>>()
                     .join(", ")
@@ -89,7 +103,7 @@ pub(crate) fn bench(options: &mut Options) -> Result<ExitCode> {
     println!(
         "\nmedian (least–most) of {} rounds\n\n{}",
         plan.rounds,
-        table(&QUANTITIES, &suites)
+        table(plan.quantities(), &suites)
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -103,6 +117,7 @@ fn read_plan(options: &mut Options) -> Result<Plan> {
         rate: -1,
         block_size: 1300,
         cipher: None,
+        tunnel: false,
         suites: vec![Suite::Reference, Suite::Ours],
         dir: PathBuf::from("/dev/shm"),
     };
@@ -124,6 +139,7 @@ fn read_plan(options: &mut Options) -> Result<Plan> {
             "--rate" => plan.rate = options.value(&option)?,
             "--block-size" => plan.block_size = options.value(&option)?,
             "--cipher" => plan.cipher = Some(options.value(&option)?),
+            "--tunnel" => plan.tunnel = true,
             "--dir" => plan.dir = options.value(&option)?,
             "--suites" => {
                 let list: String = options.value(&option)?;
@@ -148,15 +164,25 @@ fn suite_called(name: &str) -> Result<Suite> {
 }
 
 impl Plan {
+    fn quantities(&self) -> &'static [&'static str] {
+        let (without, _) = QUANTITIES.split_at(WITHOUT_PROXIES);
+        if self.tunnel { &QUANTITIES } else { without }
+    }
+
     fn told(&self) -> String {
         let rate = match self.rate {
             -1 => "no rate limit".to_owned(),
             rate => format!("{rate} Kbps"),
         };
         format!(
-            "{} MB to {} receiver(s), {rate}, block size {}, cipher {}, {} % loss, files in {}",
+            "{} MB to {} receiver(s){}, {rate}, block size {}, cipher {}, {} % loss, files in {}",
             self.size / 1_000_000,
             self.receivers,
+            if self.tunnel {
+                " through a server and a client proxy"
+            } else {
+                ""
+            },
             self.block_size,
             self.cipher.as_deref().unwrap_or("none"),
             f64::from(self.loss) / 10.0,
@@ -189,18 +215,22 @@ impl Plan {
 struct Run {
     sender: Exit,
     receivers: Vec<Exit>,
+    /// The server proxy and the client proxy, if there are any.
+    proxies: Vec<Exit>,
 }
 
 fn transfer(plan: &Plan, suite: Suite, programs: &Path) -> Result<Run> {
-    let world = World::new_in(&plan.dir, "bench", plan.receivers + 1)?.quiet();
+    let scene = Scene::new(plan)?;
+    let world = &scene.world;
     let content = world.make_dir("content")?;
     write_file(&content.join("file"), plan.size)?;
-    let hosts: Vec<HostId> = (1..=plan.receivers).collect();
-    for &host in hosts.iter().filter(|_| plan.loss > 0) {
+    for &host in scene.receivers.iter().filter(|_| plan.loss > 0) {
         world.lose_incoming(host, PORT, plan.loss)?;
     }
     let (sender_encryption, receiver_encryption) = plan.encryption();
-    let receivers: Vec<Receiver> = hosts
+    let proxies = scene.start_proxies(suite, programs, receiver_encryption)?;
+    let receivers: Vec<Receiver> = scene
+        .receivers
         .iter()
         .map(|&host| {
             world
@@ -210,18 +240,25 @@ fn transfer(plan: &Plan, suite: Suite, programs: &Path) -> Result<Run> {
                 .start()
         })
         .collect::<Result<_>>()?;
-    let sent = world
+    let sender = world
         .sender(suite, 0)
         .program(programs.join("uftp"))
         .default_timing()
-        .invite(&hosts)
+        .invite(&scene.receivers)
         .rate(&plan.rate.to_string())
         .args(&["-b", &plan.block_size.to_string()])
-        .args(&sender_encryption)
-        .files_of(&content)?
-        .run(BOUND)?;
+        .args(&sender_encryption);
+    let listed = world.dir().join("proxies");
+    let sender = match scene.tunnel {
+        None => sender,
+        Some((_, client_proxy)) => {
+            fs::write(&listed, uid(client_proxy) + "\n")?;
+            sender.args(&["-j", &listed.to_string_lossy()])
+        }
+    };
+    let sent = sender.files_of(&content)?.run(BOUND)?;
     sent.ended_with(0)?;
-    sent.resulted("copy", &hosts, 1)?;
+    sent.resulted("copy", &scene.receivers, 1)?;
     let mut ended = Vec::new();
     for receiver in receivers {
         receiver.holds(&content)?;
@@ -230,24 +267,73 @@ fn transfer(plan: &Plan, suite: Suite, programs: &Path) -> Result<Run> {
     Ok(Run {
         sender: sent.exit,
         receivers: ended,
+        proxies: proxies
+            .into_iter()
+            .map(Proxy::stop)
+            .collect::<Result<_>>()?,
     })
 }
 
+/// Where a transfer takes place. Host 0 is the sender's.
+struct Scene {
+    world: World,
+    /// The hosts of the server proxy and of the client proxy.
+    tunnel: Option<(HostId, HostId)>,
+    receivers: Vec<HostId>,
+}
+
+impl Scene {
+    fn new(plan: &Plan) -> Result<Self> {
+        let mut networks = uftp_tests::Plan::one_network(1);
+        let near = plan.tunnel.then(|| networks.host(0));
+        let remote = u8::from(plan.tunnel);
+        let far = plan.tunnel.then(|| networks.host(remote));
+        let receivers = (0..plan.receivers).map(|_| networks.host(remote)).collect();
+        if plan.tunnel {
+            networks.router(&[0, remote]);
+        }
+        Ok(Scene {
+            world: World::planned_in(&plan.dir, "bench", networks)?.quiet(),
+            tunnel: near.zip(far),
+            receivers,
+        })
+    }
+
+    /// The server proxy and the client proxy, if there are to be any.
+    fn start_proxies(&self, suite: Suite, programs: &Path, keys: &[&str]) -> Result<Vec<Proxy>> {
+        let Some((near, far)) = self.tunnel else {
+            return Ok(Vec::new());
+        };
+        let to = self.world.address(far, Family::V4);
+        let start = |host, role, args: &[&str]| {
+            let proxy = self.world.proxy(suite, host, role).args(args);
+            proxy.program(programs.join("uftpproxyd")).start()
+        };
+        Ok(vec![
+            start(near, ProxyRole::Server(to), &[])?,
+            start(far, ProxyRole::Client, keys)?,
+        ])
+    }
+}
+
 impl Run {
-    /// The numbers for [`QUANTITIES`]; those of receivers are means over all of them.
-    fn quantities(&self, plan: &Plan) -> [f64; QUANTITIES.len()] {
+    /// The numbers for [`Plan::quantities`]; those of receivers are means over all of them.
+    fn quantities(&self, plan: &Plan) -> Vec<f64> {
         let bytes = plan.size as f64;
         let per_gb = |exit: &Exit| exit.cpu.as_secs_f64() / bytes * 1e9;
         let megabytes = |exit: &Exit| exit.peak_rss as f64 / 1e6;
         let mean = |of: &dyn Fn(&Exit) -> f64| {
             self.receivers.iter().map(of).sum::<f64>() / self.receivers.len() as f64
         };
-        [
+        let mut numbers = vec![
             bytes / 1e6 / self.sender.elapsed.as_secs_f64(),
             per_gb(&self.sender),
             mean(&per_gb),
             megabytes(&self.sender),
             mean(&megabytes),
-        ]
+        ];
+        numbers.extend(self.proxies.iter().map(per_gb));
+        numbers.extend(self.proxies.iter().map(megabytes));
+        numbers
     }
 }

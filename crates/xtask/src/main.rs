@@ -29,6 +29,7 @@ usage: cargo xtask TASK
       --rate KBPS       sending rate, -1 is as fast as possible (-1)
       --block-size N    bytes of file in a datagram (1300)
       --cipher NAME     encrypt with this cipher, by its name for uftp -Y (none)
+      --tunnel          through a server proxy and a client proxy, a routed hop between them
       --suites LIST     which of ours,reference (reference,ours)
       --dir DIR         where the files go (/dev/shm)
   dist              make target/dist: a tree to install, with man pages and completions, and a

@@ -22,6 +22,8 @@ pub(crate) fn build_release() -> Result<PathBuf> {
         "uftp",
         "-p",
         "uftpd",
+        "-p",
+        "uftpproxyd",
     ])?;
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);

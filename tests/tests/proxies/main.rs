@@ -8,5 +8,6 @@ mod cast;
 mod condition;
 mod figures;
 mod nat;
+mod options;
 mod restart;
 mod stage;

@@ -43,7 +43,7 @@ pub use prf_schedule::{
 };
 pub use private_key::{BadKeySpec, KeySpec, LoadError, PrivateKey, SignatureForm};
 pub use public_key::{KeyError, KeyKind, PublicKey};
-pub use record::{OpenError, Opened, Opener, Overhead, SealError, Sealer, SetupError};
+pub use record::{OpenError, Opened, Opener, Overhead, SealError, Sealer, SetupError, resign};
 pub use secret::Secret;
 pub use self_signed::{SelfSignError, sign_packet, verify_packet};
 pub use suite::{

@@ -294,6 +294,11 @@ impl GroupMaster {
         GroupMaster(Secret::copy_of(bytes))
     }
 
+    /// Whether two are the same, in constant time.
+    pub fn is(&self, other: &GroupMaster) -> bool {
+        secret::same(self.0.expose(), other.0.expose())
+    }
+
     /// The bytes, for tests against recorded sessions.
     pub fn expose(&self) -> &[u8] {
         self.0.expose()

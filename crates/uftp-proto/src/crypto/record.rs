@@ -316,6 +316,46 @@ impl Opener {
     }
 }
 
+/// Puts our signature in the place of another's in a packet of a session that signs every packet
+/// (`keyex`), after checking that: what a proxy does that is known to its clients in place of the
+/// sender (wire-v4 §9.2). Nothing is decrypted.
+///
+/// # Errors
+/// [`OpenError`] if the packet is not signed by `theirs`, or `ours` makes signatures of another
+/// length.
+pub fn resign(
+    packet: &mut [u8],
+    hash: Hash,
+    theirs: &PublicKey,
+    ours: &PrivateKey,
+) -> Result<(), OpenError> {
+    let header = wire::decode_header(packet).map_err(|_| OpenError::Length)?;
+    let parts = Encrypted::decode(header.version, packet).map_err(|_| OpenError::Length)?;
+    let (signature, payload) = (parts.signature, parts.payload);
+    let zeros = ZEROS.get(..signature.len()).ok_or(OpenError::Length)?;
+    let head = packet.get(..signature.start).unwrap_or_default();
+    let body = packet.get(payload).unwrap_or_default();
+    let signed = [head, zeros, body];
+    let before = packet.get(signature.clone()).unwrap_or_default();
+    if before.len() != theirs.signature_len() {
+        return Err(OpenError::SignatureLength);
+    }
+    if !theirs.verify(hash, &signed, before) {
+        return Err(OpenError::Signature);
+    }
+    let form = SignatureForm::of(header.version);
+    let fresh = ours
+        .sign(hash, form, &signed)
+        .map_err(|_| OpenError::NoSigner)?;
+    match packet.get_mut(signature) {
+        Some(place) if place.len() == fresh.len() => {
+            place.copy_from_slice(&fresh);
+            Ok(())
+        }
+        _ => Err(OpenError::SignatureLength),
+    }
+}
+
 /// Why a packet was refused, for counters. Never told to its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum OpenError {

@@ -238,6 +238,7 @@ impl Args {
                     source_specific,
                 },
                 clients: admitted,
+                strict: false,
                 heartbeats,
             },
             socket: SocketConfig {

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use uftp_proto::WireTime;
-use uftp_proto::wire::{Announce, Pace, Version};
+use uftp_proto::wire::{Announce, Header, Pace, Version};
 
-use super::config::Role;
+use super::config::{ProxyConfig, Role};
 use crate::counters::Refusal;
+use crate::security::is_source_specific;
 
 /// Protocols in which we can speak for clients; what only passes through may be any.
 const SPOKEN: [Version; 1] = [Version::V4];
@@ -37,12 +38,12 @@ pub(super) enum Objection {
 
 /// The terms of an ANNOUNCE, or what is wrong with it.
 pub(super) fn consider(
-    role: &Role,
-    version: Version,
+    config: &ProxyConfig,
+    header: &Header,
     announce: &Announce,
 ) -> Result<Terms, Objection> {
-    let speaks = !matches!(role, Role::Server { .. });
-    if speaks && !SPOKEN.contains(&version) {
+    let speaks = !matches!(config.role, Role::Server { .. });
+    if speaks && !SPOKEN.contains(&header.version) {
         return Err(Objection::Ignore(Refusal::OtherVersion));
     }
     let Pace::Adaptive {
@@ -54,15 +55,22 @@ pub(super) fn consider(
     if block_size == 0 {
         return Err(Objection::Abort("Invalid block size"));
     }
-    if speaks && announce.encryption.is_some() {
-        return Err(Objection::Abort("Encrypted sessions not supported here"));
+    let listed = config.security.admits(header.src);
+    if config.strict && !listed {
+        return Err(Objection::Abort("Server not in server list"));
     }
     let public = announce.public;
     if !public.is_unspecified() && !public.is_multicast() {
         return Err(Objection::Abort("Invalid multicast address"));
     }
+    let joins = !matches!(config.role, Role::Client { .. });
     let private = match announce.private {
         group if group.is_unspecified() => None,
+        group if joins && config.security.source_specific && !is_source_specific(group) => {
+            return Err(Objection::Abort(
+                "Invalid source specific multicast address",
+            ));
+        }
         group if group.is_multicast() => Some(group),
         _ => return Err(Objection::Abort("Invalid multicast address")),
     };

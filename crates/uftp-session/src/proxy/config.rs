@@ -29,6 +29,9 @@ pub struct ProxyConfig {
     /// Clients it takes where clients must prove themselves, and their keys where they are
     /// known; `None` for all.
     pub clients: Option<HashMap<Uid, Option<Fingerprint>>>,
+    /// The lists hold in every session: those of other servers, encrypted or not, are refused, and
+    /// so are clients that are not listed, whether they prove themselves or not.
+    pub strict: bool,
     /// Proxies told where we are, and how often.
     pub heartbeats: Heartbeats,
 }

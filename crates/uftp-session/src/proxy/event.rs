@@ -123,6 +123,8 @@ pub enum ProxyEventKind {
     /// The ANNOUNCE of an open session came from another place: a loop, or two servers. Told
     /// once a session.
     SecondSource(SocketAddr),
+    /// The proxy ends, and the session with it.
+    ShutDown,
     /// Nothing was heard for long; the session is forgotten.
     TimedOut,
     /// A session was announced to us, and the server told that it cannot be: our words.

@@ -1,22 +1,21 @@
 //! Answers of many clients made into few (behaviour-proxies §14).
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use uftp_proto::wire::{Abort, Complete, CompleteStatus, FileInfoAck, Message, Register, Status};
-use uftp_proto::{Ecn, FileId, Uid, WireTime};
+use uftp_proto::wire::{CompleteStatus, TfmccAckInfo};
+use uftp_proto::{FileId, Uid, WireTime};
 
-use super::event::ProxyEventKind;
-use super::session::Surroundings;
-use crate::batch::Batch;
-use crate::link::{Cover, GroupEstimate, Link};
+use super::pen::{Pen, Written};
 
 /// Most kinds of answers held at once; one more sends all that are held.
 const MOST_LISTS: usize = 16;
 
 /// Most sections whose losses are held at once; one more sends all that is held.
 const MOST_MAPS: usize = 4096;
+
+/// Bytes of the entry of one client in a KEYINFO.
+const KEY_ENTRY: u16 = 52;
 
 /// What is held for a while, and what is ready to go.
 pub(super) struct Gather {
@@ -34,16 +33,16 @@ pub(super) struct Gather {
 }
 
 /// Clients that say the same.
-struct List {
-    kind: Kind,
+pub(super) struct List {
+    pub(super) kind: Kind,
     /// The one that answered the oldest stamp first, the others in order of arrival.
-    members: Vec<Uid>,
+    pub(super) members: Vec<Uid>,
     /// To find them.
     seen: HashSet<Uid>,
     /// The oldest stamp echoed and when it came.
-    oldest: (WireTime, Instant),
+    pub(super) oldest: (WireTime, Instant),
     /// All of them said that part of the file is there.
-    partial: bool,
+    pub(super) partial: bool,
 }
 
 /// What clients say.
@@ -65,34 +64,21 @@ pub(super) struct Answer {
 }
 
 /// A message that only needs room.
-enum Ready {
+pub(super) enum Ready {
     List(List),
     Map(FileId, u16, Vec<u8>),
     /// A client has left the session.
     Left(Uid, String),
     /// A client is sent away, or all are.
     Expelled(Uid, String),
-}
-
-/// Which way a message goes.
-#[derive(Clone, Copy)]
-enum Way {
-    Up,
-    Down,
-}
-
-/// How a session's own messages are written.
-pub(super) struct Pen<'a, 'e> {
-    /// Numbers what goes to the server.
-    pub(super) up: &'a mut Link,
-    pub(super) server: SocketAddr,
-    /// Numbers what goes to the clients, in the server's name: they believe nobody else.
-    pub(super) down: &'a mut Link,
-    /// Where the clients are.
-    pub(super) clients: Option<SocketAddr>,
-    pub(super) estimate: GroupEstimate,
-    pub(super) batch: &'a mut Batch,
-    pub(super) around: &'a mut Surroundings<'e>,
+    /// Goes with every REGISTER where it is asked for.
+    ClientKey,
+    /// We have the group's keys: proof of it.
+    KeyInfoAck(Vec<u8>),
+    /// The group's keys, to clients.
+    KeyInfo(Vec<Uid>),
+    /// What a client reports on congestion, in our words.
+    CcAck(TfmccAckInfo),
 }
 
 impl Gather {
@@ -176,6 +162,27 @@ impl Gather {
         self.ready.push_back(Ready::Expelled(client, reason));
     }
 
+    /// The server has handed us the group's keys.
+    pub(super) fn acknowledge(&mut self, proof: Vec<u8>) {
+        let waits = |r: &Ready| matches!(r, Ready::KeyInfoAck(p) if *p == proof);
+        if !self.ready.iter().any(waits) {
+            self.ready.push_back(Ready::KeyInfoAck(proof));
+        }
+    }
+
+    /// Clients are to be handed the group's keys.
+    pub(super) fn hand_out(&mut self, clients: &[Uid]) {
+        let most = usize::from(self.block_size / KEY_ENTRY).max(1);
+        let parts = clients.chunks(most);
+        self.ready
+            .extend(parts.map(|part| Ready::KeyInfo(part.to_vec())));
+    }
+
+    /// A client reports on congestion.
+    pub(super) fn report(&mut self, info: TfmccAckInfo) {
+        self.ready.push_back(Ready::CcAck(info));
+    }
+
     /// Nothing is to be said to the server any more.
     pub(super) fn forget(&mut self) {
         self.lists.clear();
@@ -196,8 +203,13 @@ impl Gather {
     /// Writes what is ready as far as the batch has room.
     pub(super) fn write(&mut self, now: Instant, pen: &mut Pen<'_, '_>) {
         while let Some(ready) = self.ready.front() {
-            if !pen.write(now, ready) {
-                break;
+            match pen.write(now, ready) {
+                Written::Sent => {}
+                Written::SentWithKey => {
+                    self.ready.push_front(Ready::ClientKey);
+                    self.ready.swap(0, 1);
+                }
+                Written::NoRoom => break,
             }
             self.ready.pop_front();
         }
@@ -230,107 +242,4 @@ impl List {
             self.members.swap(0, last);
         }
     }
-}
-
-impl Pen<'_, '_> {
-    /// Writes one message. False if it has to wait for another batch.
-    fn write(&mut self, now: Instant, ready: &Ready) -> bool {
-        match ready {
-            Ready::List(list) => self.list(now, list),
-            Ready::Map(file, section, map) => {
-                let message = Message::Status(Status {
-                    file: *file,
-                    pass: 0,
-                    proxy_seq: 0,
-                    section: *section,
-                    tfmcc: None,
-                    naks: map,
-                });
-                let sent = ProxyEventKind::NaksSent {
-                    file: *file,
-                    section: *section,
-                    count: map.iter().map(|b| b.count_ones()).sum(),
-                };
-                self.send(Way::Up, &message, Some(sent))
-            }
-            Ready::Left(client, reason) => self.send(Way::Up, &abort(*client, reason), None),
-            Ready::Expelled(client, reason) => self.send(Way::Down, &abort(*client, reason), None),
-        }
-    }
-
-    fn list(&mut self, now: Instant, list: &List) -> bool {
-        let (stamp, at) = list.oldest;
-        let echo = stamp.plus(now.saturating_duration_since(at));
-        let members = list.members.clone();
-        let clients = members.len();
-        let (message, sent) = match list.kind {
-            Kind::Register => (
-                Message::Register(Register {
-                    echo,
-                    random: [0; 32],
-                    key: Vec::new(),
-                    clients: members,
-                }),
-                ProxyEventKind::RegisterSent(clients),
-            ),
-            Kind::FileInfoAck(file) => (
-                Message::FileInfoAck(FileInfoAck {
-                    file,
-                    partial: list.partial,
-                    echo,
-                    clients: members,
-                }),
-                ProxyEventKind::FileInfoAckSent { file, clients },
-            ),
-            Kind::Complete(file, status) => (
-                Message::Complete(Complete {
-                    file,
-                    status,
-                    free_space: None,
-                    clients: members,
-                }),
-                ProxyEventKind::CompleteSent {
-                    file,
-                    status,
-                    clients,
-                },
-            ),
-        };
-        self.send(Way::Up, &message, Some(sent))
-    }
-
-    /// Sends one message. False if it has to wait for another batch.
-    fn send(&mut self, way: Way, message: &Message<'_>, sent: Option<ProxyEventKind>) -> bool {
-        let (link, to, estimate) = match way {
-            // What we say upstream says nothing about the group.
-            Way::Up => (&mut *self.up, Some(self.server), GroupEstimate::default()),
-            Way::Down => (&mut *self.down, self.clients, self.estimate),
-        };
-        let Some(to) = to else {
-            return true;
-        };
-        let (batch, ecn) = (&mut *self.batch, Ecn::NotEct);
-        match link.send(batch, to, ecn, estimate, message, Cover::Session) {
-            Ok(_) => {
-                self.around.counters.sent += 1;
-                if let Some(sent) = sent {
-                    self.around.tell(sent);
-                }
-                true
-            }
-            Err(error) if error.is_no_room() && !self.batch.is_empty() => false,
-            Err(error) => {
-                tracing::warn!(%error, function = ?message.function(), "cannot send");
-                true
-            }
-        }
-    }
-}
-
-fn abort(host: Uid, reason: &str) -> Message<'static> {
-    Message::Abort(Abort {
-        current_file: false,
-        host,
-        reason: reason.to_owned(),
-    })
 }

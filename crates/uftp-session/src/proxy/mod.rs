@@ -16,10 +16,13 @@
 //! came from goes downstream, all else goes up.
 
 mod announce;
+mod assembly;
 mod config;
 mod door;
 mod event;
 mod gather;
+mod keys;
+mod pen;
 mod relay;
 mod session;
 
@@ -27,10 +30,12 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use rand::Rng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::{self, Abort, Function, HbReq, HbResp, Header, Message, ProxyKey, Version};
+use uftp_proto::wire::{
+    self, Abort, Announce, Function, HbReq, HbResp, Header, Message, ProxyKey, Version,
+};
 use uftp_proto::{Ecn, GroupId, Uid};
 
 pub use crate::heartbeat::Heartbeats;
@@ -39,6 +44,7 @@ pub use event::{ProxyEvent, ProxyEventKind};
 
 use announce::Objection;
 use door::Door;
+use keys::{Keys, Means};
 use relay::Relay;
 use session::{Session, Surroundings};
 
@@ -51,7 +57,7 @@ use crate::limit::Limit;
 use crate::link::{Cover, GroupEstimate, Link};
 use crate::receiver::SessionId;
 use crate::receiver::table::{Groups, Table};
-use crate::security::ServerEntry;
+use crate::security::{Fresh, Invitation, Keyring, ServerEntry};
 
 /// Words to those who have no part in a session, or whose session we do not carry, in a second.
 const STRANGERS_PER_SECOND: u32 = 100;
@@ -77,23 +83,29 @@ pub struct Proxy {
     /// Last words of sessions that are over.
     partings: VecDeque<Parting>,
     strangers: Limit,
+    /// Announcements looked into, which is dear.
+    judged: Limit,
+    keyring: Keyring,
     events: VecDeque<ProxyEvent>,
     counters: Counters,
     /// Time of the last call.
     now: Instant,
+    clock: Clock,
     rng: StdRng,
 }
 
-/// An ABORT for a server whose session is not carried, or not any more.
+/// An ABORT that ends a session that is not carried, or not any more.
 struct Parting {
     link: Link,
     to: SocketAddr,
+    estimate: GroupEstimate,
+    cover: Cover,
     reason: &'static str,
 }
 
 impl Proxy {
     /// A proxy that waits for announcements. Its first heartbeats are due at once.
-    pub fn new(config: ProxyConfig, _clock: Clock, mut rng: StdRng, now: Instant) -> Self {
+    pub fn new(config: ProxyConfig, clock: Clock, mut rng: StdRng, now: Instant) -> Self {
         let door = match &config.role {
             Role::Server {
                 downstream: Downstream::Learned(wanted),
@@ -103,7 +115,6 @@ impl Proxy {
         };
         Proxy {
             beats: Beats::new(&config.heartbeats, now),
-            config,
             sessions: Table::default(),
             groups: Groups::default(),
             relay: Relay::default(),
@@ -114,10 +125,14 @@ impl Proxy {
             letters: Letters::default(),
             partings: VecDeque::new(),
             strangers: Limit::per_second(STRANGERS_PER_SECOND),
+            judged: Limit::per_second(STRANGERS_PER_SECOND),
+            keyring: Keyring::new(config.security.keys.clone()),
             events: VecDeque::new(),
             counters: Counters::default(),
             now,
+            clock,
             rng,
+            config,
         }
     }
 
@@ -158,8 +173,22 @@ impl Proxy {
         }
         // Closing moves the last session to the place of the closed one: go backwards.
         for position in (0..self.sessions.len()).rev() {
-            let session = self.sessions.get_mut(position);
-            if session.is_some_and(|s| s.deadline() <= now && s.handle_timeout(now)) {
+            let Some((id, session)) = self.sessions.entry_mut(position) else {
+                continue;
+            };
+            if session.deadline() > now {
+                continue;
+            }
+            let mut around = Surroundings {
+                id,
+                config: &self.config,
+                downstream: None,
+                relay: &mut self.relay,
+                events: &mut self.events,
+                counters: &mut self.counters,
+                strangers: &mut self.strangers,
+            };
+            if session.handle_timeout(now, &mut around) {
                 self.close(position, None, ProxyEventKind::TimedOut);
             }
         }
@@ -221,6 +250,17 @@ impl Proxy {
         }
     }
 
+    /// Ends every open session. Where we speak for clients, both sides are told.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.now = now;
+        let words = "Proxy shutting down";
+        let speaks = !matches!(self.config.role, Role::Server { .. });
+        for position in (0..self.sessions.len()).rev() {
+            let told = speaks.then_some(words);
+            self.close(position, told, ProxyEventKind::ShutDown);
+        }
+    }
+
     /// Where packets are passed on to; `None` if that is not known yet, and in proxies that
     /// have no such place.
     pub fn downstream(&self) -> Option<SocketAddr> {
@@ -257,7 +297,7 @@ impl Proxy {
         now: Instant,
         from: SocketAddr,
         ecn: Ecn,
-        packet: &[u8],
+        packet: &mut [u8],
     ) -> Result<(), Refusal> {
         let known = |id: &u8| Version::from_wire_id(*id).is_some();
         if packet.first().is_some_and(|id| !known(id)) {
@@ -290,7 +330,7 @@ impl Proxy {
         let position = match self.sessions.find(id) {
             Some(position) => position,
             None if header.function == Function::Announce => {
-                self.announced(now, from, id, &header, body)?
+                self.announced(now, from, id, &header, packet)?
             }
             None => return Err(Refusal::OtherSession),
         };
@@ -318,7 +358,7 @@ impl Proxy {
         from: SocketAddr,
         id: SessionId,
         header: &Header,
-        body: &[u8],
+        packet: &[u8],
     ) -> Result<usize, Refusal> {
         let forwards_to_one = matches!(self.config.role, Role::Server { .. });
         if forwards_to_one && self.downstream().is_none() {
@@ -327,11 +367,12 @@ impl Proxy {
             }
             return Err(Refusal::OutOfPlace);
         }
+        let body = packet.get(Header::LEN..).unwrap_or_default();
         let message = wire::decode(header.version, header.function, body);
         let Ok(Message::Announce(announce)) = message else {
             return Err(Refusal::Malformed);
         };
-        let terms = match announce::consider(&self.config.role, header.version, &announce) {
+        let terms = match announce::consider(&self.config, header, &announce) {
             Ok(terms) => terms,
             Err(Objection::Ignore(refusal)) => return Err(refusal),
             Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
@@ -341,7 +382,13 @@ impl Proxy {
             self.refuse(now, from, header, words);
             return Err(Refusal::Limit);
         }
-        let session = Session::open(now, from, header, &terms, &self.config);
+        let keys = match self.secure(now, header, &announce, packet) {
+            Ok(keys) => keys,
+            Err(Objection::Ignore(refusal)) => return Err(refusal),
+            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
+        };
+        let suite = keys.as_ref().map(|keys| *keys.suite());
+        let session = Session::open(now, from, header, &terms, &self.config, keys);
         let position = self.sessions.insert(id, session);
         let announced = ProxyEventKind::Announced {
             server: header.src,
@@ -350,6 +397,9 @@ impl Proxy {
             private: terms.private,
         };
         self.tell(Some(id), announced);
+        if let Some(suite) = suite {
+            self.tell(Some(id), ProxyEventKind::Secured(suite));
+        }
         if let Some(group) = terms.private
             && self.joins()
             && self.groups.enter(group)
@@ -361,6 +411,43 @@ impl Proxy {
             self.tell(Some(id), join);
         }
         Ok(position)
+    }
+
+    /// Our ends of the handshakes, where we take part in them.
+    fn secure(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        announce: &Announce,
+        packet: &[u8],
+    ) -> Result<Option<Keys>, Objection> {
+        let speaks = !matches!(self.config.role, Role::Server { .. });
+        let Some(info) = announce.encryption.as_ref().filter(|_| speaks) else {
+            return Ok(None);
+        };
+        if !self.judged.allow(now) {
+            return Err(Objection::Ignore(Refusal::Limit));
+        }
+        let invitation = Invitation {
+            header,
+            announce,
+            info,
+            packet,
+            expected: self
+                .config
+                .security
+                .server(header.src)
+                .and_then(|s| s.fingerprint),
+            through: None,
+            proxy: None,
+        };
+        let mut means = Means {
+            config: &self.config,
+            keyring: &mut self.keyring,
+            clock: self.clock,
+            secrets: &mut Fresh(StdRng::from_rng(&mut self.rng)),
+        };
+        Keys::accept(now, &invitation, &mut means).map(Some)
     }
 
     /// Whether sessions reach us by multicast. A client proxy is sent to.
@@ -386,6 +473,8 @@ impl Proxy {
         self.partings.push_back(Parting {
             link: Link::new(header.version, self.config.uid, id.group, id.instance),
             to: from,
+            estimate: GroupEstimate::default(),
+            cover: Cover::Clear,
             reason,
         });
         self.tell(Some(id), ProxyEventKind::Refused { from, reason });
@@ -416,8 +505,23 @@ impl Proxy {
             self.tell(Some(id), ProxyEventKind::Leave(group));
         }
         if let Some(reason) = words {
-            let (link, to) = session.farewell(id, self.config.uid);
-            self.partings.push_back(Parting { link, to, reason });
+            let to_server = session.upstream_addr();
+            if let Some((down, to, estimate)) = session.farewell_to_clients(id) {
+                self.partings.push_back(Parting {
+                    link: down,
+                    to,
+                    estimate,
+                    cover: Cover::Clear,
+                    reason,
+                });
+            }
+            self.partings.push_back(Parting {
+                link: session.into_link(id, self.config.uid),
+                to: to_server,
+                estimate: GroupEstimate::default(),
+                cover: Cover::Session,
+                reason,
+            });
         }
         self.tell(Some(id), kind);
     }
@@ -561,9 +665,14 @@ impl Proxy {
                 host: Uid::NONE,
                 reason: parting.reason.to_owned(),
             });
-            let (to, upstream) = (parting.to, GroupEstimate::default());
-            let link = &mut parting.link;
-            match link.send(batch, to, Ecn::NotEct, upstream, &words, Cover::Clear) {
+            let Parting {
+                link,
+                to,
+                estimate,
+                cover,
+                ..
+            } = parting;
+            match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
                 Ok(_) => self.counters.sent += 1,
                 Err(error) if error.is_no_room() && !batch.is_empty() => break,
                 Err(error) => tracing::warn!(%error, "cannot send ABORT"),

@@ -423,6 +423,10 @@ impl<F: FileStore> Receiver<F> {
         let Some(info) = &announce.encryption else {
             return Ok(None);
         };
+        if self.proxies.awaits_keys(header.version) {
+            // It will be announced again.
+            return Err(Objection::Ignore(Refusal::Limit));
+        }
         if self.proxies.response_addr(header.version).is_some()
             && self.proxies.response_keys(header.version).is_none()
         {

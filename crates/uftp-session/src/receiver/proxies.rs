@@ -19,8 +19,12 @@ use crate::limit::Limit;
 use crate::policy::Policy;
 use crate::security::ProxyKeys;
 
-/// From one KEY_REQ to the next, while there is no answer.
+/// Longest time from one KEY_REQ to the next, while there is no answer; the first few follow
+/// sooner, as the network may lose them.
 const KEY_REQ_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Requests without an answer after which senders are told.
+const REQUESTS: u32 = 3;
 
 /// Signatures of PROXY_KEYs checked in a second.
 const CHECKS_PER_SECOND: u32 = 20;
@@ -36,8 +40,9 @@ pub(super) struct Proxies {
 struct Response {
     proxy: ResponseProxy,
     keys: Option<ProxyKeys>,
-    /// When to ask for them.
+    /// When to ask for them, and how often we did.
     ask: Instant,
+    asked: u32,
     checks: Limit,
 }
 
@@ -50,6 +55,7 @@ impl Proxies {
                 proxy,
                 keys: None,
                 ask: now,
+                asked: 0,
                 checks: Limit::per_second(CHECKS_PER_SECOND),
             }),
             letters: Letters::default(),
@@ -70,6 +76,12 @@ impl Proxies {
     /// Where answers go in sessions of this protocol, if not to senders.
     pub(super) fn response_addr(&self, version: Version) -> Option<SocketAddr> {
         self.standing_for(version).map(|r| r.proxy.addr)
+    }
+
+    /// Whether the keys of the response proxy are missing, and can be here any time.
+    pub(super) fn awaits_keys(&self, version: Version) -> bool {
+        let waits = |r: &Response| r.keys.is_none() && r.asked < REQUESTS;
+        self.standing_for(version).is_some_and(waits)
     }
 
     /// The keys of the response proxy in sessions of this protocol; `None` as long as they are
@@ -98,7 +110,9 @@ impl Proxies {
             && response.keys.is_none()
             && response.ask <= now
         {
-            response.ask = now + KEY_REQ_INTERVAL;
+            let pause = Duration::from_secs(1 << response.asked.min(8));
+            response.ask = now + pause.min(KEY_REQ_INTERVAL);
+            response.asked = response.asked.saturating_add(1);
             let to = response.proxy.addr;
             let _ = self.letters.post(to, Version::V4, Message::KeyReq);
             tell(ReceiverEventKind::ProxyKeyRequested(to));

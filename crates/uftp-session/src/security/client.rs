@@ -58,11 +58,13 @@ pub(super) struct Terms {
 pub struct Client {
     suite: Suite,
     signature_len: usize,
-    body: Body,
+    /// The sender's key.
+    server: PublicKey,
+    pub(super) body: Body,
 }
 
 /// The key schedules.
-enum Body {
+pub(super) enum Body {
     /// Protocols 3 and 4.
     Prf(Box<prf::Client>),
     /// Protocol 5.
@@ -143,7 +145,7 @@ impl Client {
         let signature_len = suite.signature_len(server.kind());
         let terms = Terms {
             suite,
-            server,
+            server: server.clone(),
             identity,
         };
         let body = match suite.key_exchange {
@@ -157,6 +159,7 @@ impl Client {
         Ok(Client {
             suite,
             signature_len,
+            server,
             body,
         })
     }
@@ -169,6 +172,19 @@ impl Client {
     /// Bytes of the signature of every packet of the sender.
     pub fn signature_len(&self) -> usize {
         self.signature_len
+    }
+
+    /// The sender's key.
+    pub fn server_key(&self) -> &PublicKey {
+        &self.server
+    }
+
+    /// Whether it is certain which keys are the group's.
+    pub fn is_proven(&self) -> bool {
+        match &self.body {
+            Body::Prf(body) => body.is_proven(),
+            Body::Hkdf(body) => body.keys() == gate::Keys::Ready,
+        }
     }
 
     /// Where our packets begin to count if it is `now`.

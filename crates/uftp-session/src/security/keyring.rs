@@ -65,12 +65,7 @@ impl Keyring {
             let mut keys = keys.iter();
             keys.find(|k| k.kind() == kind).cloned()
         };
-        let same_type = |key: &&Arc<PrivateKey>| {
-            matches!(
-                (key.kind(), kind),
-                (KeyKind::Rsa { .. }, KeyKind::Rsa { .. }) | (KeyKind::Ec(_), KeyKind::Ec(_))
-            )
-        };
+        let akin = |key: &&Arc<PrivateKey>| same_type(key.kind(), kind);
         let strict = suite.signature == SignatureType::Keyex;
         if let Some(key) = alike(&self.own, kind) {
             return Ok(key);
@@ -90,8 +85,26 @@ impl Keyring {
         if strict {
             return Err(NoKey::None);
         }
-        let found = self.own.iter().find(same_type).or(self.own.first());
+        let found = self.own.iter().find(akin).or(self.own.first());
         found.cloned().ok_or(NoKey::None)
+    }
+
+    /// The key to show in place of a server key of `kind`: one like it, else one of its type
+    /// where not all keys must be of one size.
+    ///
+    /// # Errors
+    /// [`NoKey`] if there is none.
+    pub fn standing_in(
+        &mut self,
+        now: Instant,
+        suite: &Suite,
+        kind: KeyKind,
+    ) -> Result<Arc<PrivateKey>, NoKey> {
+        let key = self.fitting(now, suite, kind)?;
+        match same_type(key.kind(), kind) {
+            true => Ok(key),
+            false => Err(NoKey::None),
+        }
     }
 
     /// Makes a key like one of `kind`, within limits.
@@ -130,6 +143,14 @@ impl Keyring {
         self.last = Some(now);
         Ok(spec)
     }
+}
+
+/// Whether both are RSA keys, or both EC keys.
+pub fn same_type(a: KeyKind, b: KeyKind) -> bool {
+    matches!(
+        (a, b),
+        (KeyKind::Rsa { .. }, KeyKind::Rsa { .. }) | (KeyKind::Ec(_), KeyKind::Ec(_))
+    )
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub use client::{Answer, Client, Declined, Invitation, Own};
 pub use config::{
     ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
 };
-pub use keyring::{Keyring, NoKey};
+pub use keyring::{Keyring, NoKey, same_type};
 pub use proxy_keys::ProxyKeys;
 pub use replay::{Past, ReplayWindow};
 pub use secrets::{Fresh, Secrets};

@@ -70,6 +70,18 @@ pub(super) trait Schedule {
     /// Whether this proves that the receiver has the group's keys.
     fn is_acknowledged(&self, keyed: &Self::Keyed, ack: &KeyInfoAck) -> bool;
 
+    /// Opens a packet of a receiver with this history, that has registered with the proxy that
+    /// has these keys, in place. Returns its message.
+    fn open_through<'a>(
+        &mut self,
+        proxy: &Self::Keyed,
+        history: &mut Self::History,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        let _ = (proxy, history, packet);
+        Err(Refusal::Unauthentic)
+    }
+
     /// Opens a packet of a receiver in place. Returns its message.
     fn open<'a>(
         &mut self,
@@ -129,6 +141,17 @@ impl<S: Schedule> Registry<S> {
             Some(peer) if peer.proven => Keys::Ready,
             _ => Keys::Pending,
         }
+    }
+
+    /// The group's secret is another one: what receivers have proved counts no more. Returns
+    /// those who had.
+    pub(super) fn doubt(&mut self) -> Vec<Uid> {
+        let proven = self.peers.iter_mut().filter(|(_, peer)| peer.proven);
+        let doubted = proven.map(|(uid, peer)| {
+            peer.proven = false;
+            *uid
+        });
+        doubted.collect()
     }
 
     pub(super) fn is_keyed(&self, uid: Uid) -> bool {
@@ -230,6 +253,25 @@ impl<S: Schedule> Registry<S> {
     ) -> Result<&'a mut [u8], Refusal> {
         let peer = self.peers.get_mut(&uid).ok_or(Refusal::Unauthentic)?;
         self.schedule.open(peer, packet)
+    }
+
+    pub(super) fn open_through<'a>(
+        &mut self,
+        proxy: Uid,
+        uid: Uid,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        if uid == proxy {
+            return Err(Refusal::Unauthentic);
+        }
+        let peer = self.peers.entry(uid);
+        peer.or_insert_with(|| Peer::new(&self.schedule));
+        let [Some(proxy), Some(peer)] = self.peers.get_disjoint_mut([&proxy, &uid]) else {
+            return Err(Refusal::Unauthentic);
+        };
+        let keyed = proxy.keyed.as_ref().filter(|_| proxy.proven);
+        let keyed = keyed.ok_or(Refusal::Unauthentic)?;
+        self.schedule.open_through(keyed, &mut peer.history, packet)
     }
 }
 

@@ -1,11 +1,15 @@
 //! The end of the handshake that announces a session and hands out its keys.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use uftp_proto::crypto::{CipherError, Fingerprint, KeyExchange, Sealer, SelfSignError};
+use uftp_proto::crypto::{
+    CipherError, Fingerprint, KeyExchange, PrivateKey, Sealer, SelfSignError,
+};
 use uftp_proto::wire::{ClientKey, EncInfo, KeyInfoAck, Message, Register, Version};
 use uftp_proto::{GroupId, Instance, Uid};
 
+use super::client::Client;
 use super::config::{SecurityError, SenderSecurity};
 use super::gate::Keys;
 use super::peers::{Claim, Registry};
@@ -68,6 +72,43 @@ impl Server {
                 Body::Prf(Registry::new(announcer))
             }
         }))
+    }
+
+    /// The end of a proxy towards its clients, which stands in for the server of the session
+    /// `client` was invited to. The group's secret comes from there, by [`adopt`](Self::adopt).
+    /// `random` is the server's; `dh_key` takes the place of an ephemeral key where clients know
+    /// it already.
+    ///
+    /// # Errors
+    /// [`SecurityError`] if OpenSSL fails.
+    pub fn standing_in(
+        client: &Client,
+        session: &SessionName,
+        security: &SenderSecurity,
+        random: [u8; 32],
+        dh_key: Option<Arc<PrivateKey>>,
+    ) -> Result<Self, SecurityError> {
+        Ok(Server(match &client.body {
+            super::client::Body::Prf(_) => {
+                let announcer = prf::Announcer::standing_in(session, security, random, dh_key)?;
+                Body::Prf(Registry::new(announcer))
+            }
+            super::client::Body::Hkdf(_) => return Err(SecurityError::NoMaster),
+        }))
+    }
+
+    /// Takes over the group's secret that our other end, `client`, was handed. If it is another
+    /// one than before, those are returned whose proof counts no more.
+    ///
+    /// # Errors
+    /// [`SecurityError`] if OpenSSL fails.
+    pub fn adopt(&mut self, client: &Client) -> Result<Option<Vec<Uid>>, SecurityError> {
+        use super::client::Body as Other;
+        let changed = match (&mut self.0, &client.body) {
+            (Body::Prf(s), Other::Prf(client)) => s.schedule.adopt(client)?,
+            _ => false,
+        };
+        Ok(changed.then(|| each!(&mut self.0, s => s.doubt())))
     }
 
     /// Seals what we send to the group.
@@ -169,6 +210,20 @@ impl Server {
     /// [`Refusal`] if there are no keys for it, it is not authentic or was here before.
     pub fn open<'a>(&mut self, uid: Uid, packet: &'a mut [u8]) -> Result<&'a mut [u8], Refusal> {
         each!(&mut self.0, s => s.open(uid, packet))
+    }
+
+    /// Opens a packet of a receiver that has registered with a proxy of ours, in place: where one
+    /// key is the whole group's that can be read here too.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_through<'a>(
+        &mut self,
+        proxy: Uid,
+        uid: Uid,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        each!(&mut self.0, s => s.open_through(proxy, uid, packet))
     }
 }
 

@@ -187,11 +187,17 @@ impl Announcing {
         }
         s.measure(at, now, register.echo);
         self.admit(s, at, None, state);
+        // Whom it speaks for counts as long as it is who it says.
+        let proved = s.security.as_ref().is_none_or(|sec| sec.is_keyed(uid));
+        let behind = match proved {
+            true => State::Active,
+            false => State::Registered,
+        };
         for &uid in &register.clients {
             match find_or_add(s, uid) {
                 Some(client) if client != at && self.registrable(&s.clients, client) => {
                     s.measure(client, now, register.echo);
-                    self.admit(s, client, Some(at), State::Active);
+                    self.admit(s, client, Some(at), behind);
                 }
                 Some(_) => s.counters.refuse(Refusal::OutOfPlace),
                 None => s.refuse(now, from, uid, "Not in host list"),
@@ -241,6 +247,12 @@ impl Announcing {
             Ok(admission) => {
                 if s.clients.state(at) == Some(State::Mute) {
                     s.clients.set_state(at, state_of(admission));
+                }
+                if admission == Admission::Ready {
+                    s.clients.set_states(|c| {
+                        let waits = c.via == Some(at) && c.state() == State::Registered;
+                        waits.then_some(State::Active)
+                    });
                 }
                 s.events
                     .push_back(SenderEvent::ClientKeyReceived { client: uid, again });

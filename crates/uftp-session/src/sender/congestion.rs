@@ -61,12 +61,17 @@ impl Session {
 
     /// Takes in what a receiver reports of itself.
     pub(super) fn congestion_report(&mut self, now: Instant, at: usize, info: &TfmccAckInfo) {
-        let uid = self.clients.get(at).map(|c| c.uid);
-        // What a proxy says in its own name is nobody's report.
-        if !self.clients.is_receiving(at) || uid != Some(info.client) {
+        let author = self.clients.get(at).map(|c| c.uid);
+        // A proxy says in its own name what it was told: what its clients seal, no sender of
+        // protocol 4 could open before us (behaviour-proxies §14.3).
+        let subject = self.clients.find(info.client).filter(|subject| {
+            let via = self.clients.get(*subject).and_then(|c| c.via);
+            author == Some(info.client) || via == Some(at)
+        });
+        let Some(at) = subject.filter(|subject| self.clients.is_receiving(*subject)) else {
             self.counters.refuse(Refusal::OutOfPlace);
             return;
-        }
+        };
         self.measure(at, now, info.echo);
         let rtt = self.clients.rtt(at).unwrap_or(Grtt::SHORTEST);
         self.grtt.raise(rtt);

@@ -286,12 +286,20 @@ impl<S: FileSource> Sender<S> {
         };
         let client_key = s.policy.client_key;
         gate::upstream(Form::Clear, header.function, keys, client_key)?;
+        let proxy = s.proxy_of(header.src);
         let (function, body) = match (&mut s.security, header.function) {
             (Some(security), Function::Encrypted) => {
-                let body = security.open(header.src, datagram)?;
+                let body = match proxy {
+                    None => security.open(header.src, datagram)?,
+                    Some(proxy) => security.open_through(proxy, header.src, datagram)?,
+                };
                 let function =
                     wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
                 gate::upstream(Form::Sealed, function, keys, client_key)?;
+                if proxy.is_some() && function != Function::CcAck {
+                    // The proxy says it, or nobody does.
+                    return Err(Refusal::OutOfPlace);
+                }
                 (function, &*body)
             }
             (_, function) => (function, datagram.get(Header::LEN..).unwrap_or_default()),
@@ -430,6 +438,11 @@ fn aborted(s: &mut Session, at: usize, abort: &Abort) -> Result<(), Refusal> {
         Some(State::Lost | State::Aborted) | None => Err(Refusal::OutOfPlace),
         Some(_) => {
             s.note_abort(leaver, abort.reason.clone(), true);
+            // Nobody else speaks for those behind it.
+            let behind = |c: &clients::Client| c.via == Some(leaver) && !c.state().is_error();
+            for client in s.clients.places(behind) {
+                s.note_abort(client, abort.reason.clone(), true);
+            }
             Ok(())
         }
     }

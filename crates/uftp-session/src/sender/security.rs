@@ -105,6 +105,16 @@ impl Security {
         self.server.open(uid, packet)
     }
 
+    /// Opens a packet of `uid`, who is behind `proxy` and has registered there, in place.
+    pub(super) fn open_through<'a>(
+        &mut self,
+        proxy: Uid,
+        uid: Uid,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        self.server.open_through(proxy, uid, packet)
+    }
+
     /// What a KEYINFO of `own` under `counter` says to these receivers.
     pub(super) fn key_entries(
         &self,

@@ -236,6 +236,12 @@ impl Session {
         Some(known.filter(behind).collect())
     }
 
+    /// The proxy a client has registered with.
+    pub(super) fn proxy_of(&self, client: Uid) -> Option<Uid> {
+        let client = self.clients.get(self.clients.find(client)?)?;
+        Some(self.clients.uid(client.via?))
+    }
+
     /// Notes where a destination speaks from; two addresses taking turns are two hosts.
     pub(super) fn note_address(&mut self, at: usize, from: SocketAddr) {
         let Some(client) = self.clients.get_mut(at) else {

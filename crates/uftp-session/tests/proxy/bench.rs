@@ -100,6 +100,7 @@ pub(crate) fn config(role: Role) -> ProxyConfig {
         max_clients: 1000,
         security: ReceiverSecurity::default(),
         clients: None,
+        strict: false,
         heartbeats: Heartbeats::default(),
     }
 }

@@ -1,6 +1,6 @@
 //! Whole sessions of the shipping machines over a simulated network.
 
-#![allow(clippy::indexing_slicing, clippy::panic)] // these are tests
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // these are tests
 
 mod adversity;
 mod chaos;
@@ -10,6 +10,7 @@ mod death;
 mod delivery;
 mod endings;
 mod proxies;
+mod proxies_encrypted;
 mod rate;
 
 use std::time::Duration;

@@ -185,6 +185,19 @@ impl Client {
         }
     }
 
+    /// Whether a packet of the sender has shown which keys are the group's.
+    pub(in crate::security) fn is_proven(&self) -> bool {
+        matches!(self.stage, Stage::Proven(_))
+    }
+
+    /// The group's secret as far as it is known: of several the one that came last.
+    pub(in crate::security) fn master(&self) -> Option<&GroupMaster> {
+        match &self.stage {
+            Stage::Offered(offers) => offers.last().map(|offer| &offer.master),
+            Stage::Proven(offer) => Some(&offer.master),
+        }
+    }
+
     /// Takes the group's secret out of our entry in a KEYINFO of `src` under `counter`.
     ///
     /// A KEYINFO is neither signed nor is what it carries protected against change. So one that

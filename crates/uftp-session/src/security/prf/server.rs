@@ -9,6 +9,7 @@ use uftp_proto::crypto::{
 };
 use uftp_proto::wire::{self, ClientKey, EncInfo, KeyInfoAck, Message, Register};
 
+use super::Client;
 use crate::counters::Refusal;
 use crate::policy::Policy;
 use crate::security::config::{SecurityError, SenderSecurity};
@@ -22,9 +23,15 @@ pub(in crate::security) struct Announcer {
     suite: Suite,
     identity: Arc<PrivateKey>,
     /// Our ephemeral key, where the key exchange uses one.
-    ephemeral: Option<PrivateKey>,
+    ephemeral: Option<Arc<PrivateKey>>,
     enc_info: EncInfo,
     random: [u8; 32],
+    /// The group's secret; a proxy waits for its server's.
+    secret: Option<Held>,
+}
+
+/// The group's secret, and what opens packets with it.
+struct Held {
     master: GroupMaster,
     opener: Opener,
 }
@@ -35,16 +42,28 @@ impl Announcer {
         security: &SenderSecurity,
         random: [u8; 32],
     ) -> Result<Self, SecurityError> {
+        let mut announcer = Announcer::standing_in(session, security, random, None)?;
+        announcer.hold(GroupMaster::generate(session.version)?)?;
+        Ok(announcer)
+    }
+
+    /// Without the group's secret, which [`adopt`](Self::adopt) brings.
+    pub(in crate::security) fn standing_in(
+        session: &SessionName,
+        security: &SenderSecurity,
+        random: [u8; 32],
+        dh_key: Option<Arc<PrivateKey>>,
+    ) -> Result<Self, SecurityError> {
         let suite = *security.suite();
-        let ephemeral = match suite.key_exchange.is_ecdh() {
-            true => Some(PrivateKey::generate(KeySpec::Ec(security.curve()))?),
-            false => None,
+        let ephemeral = match (suite.key_exchange.is_ecdh(), dh_key) {
+            (false, _) => None,
+            (true, Some(known)) => Some(known),
+            (true, None) => {
+                let spec = KeySpec::Ec(security.curve());
+                Some(Arc::new(PrivateKey::generate(spec)?))
+            }
         };
         let dh_key = ephemeral.as_ref().map(|key| key.public().blob().to_vec());
-        let master = GroupMaster::generate(session.version)?;
-        let opener = master
-            .group_keys(session.version, &suite, &random)?
-            .opener()?;
         Ok(Announcer {
             session: *session,
             suite,
@@ -52,13 +71,36 @@ impl Announcer {
             enc_info: security.enc_info(random, dh_key.unwrap_or_default()),
             ephemeral,
             random,
-            master,
-            opener,
+            secret: None,
         })
     }
 
+    /// Takes over the secret our other end was handed. Whether it is another one than before.
+    pub(in crate::security) fn adopt(&mut self, client: &Client) -> Result<bool, SecurityError> {
+        let Some(master) = client.master() else {
+            return Ok(false);
+        };
+        if self
+            .secret
+            .as_ref()
+            .is_some_and(|held| held.master.is(master))
+        {
+            return Ok(false);
+        }
+        self.hold(master.clone())?;
+        Ok(true)
+    }
+
+    fn hold(&mut self, master: GroupMaster) -> Result<(), SecurityError> {
+        let keys = master.group_keys(self.session.version, &self.suite, &self.random)?;
+        let opener = keys.opener()?;
+        self.secret = Some(Held { master, opener });
+        Ok(())
+    }
+
     pub(in crate::security) fn sealer(&self) -> Result<Sealer, SecurityError> {
-        let keys = self
+        let held = self.secret.as_ref().ok_or(SecurityError::NoMaster)?;
+        let keys = held
             .master
             .group_keys(self.session.version, &self.suite, &self.random)?;
         Ok(keys.sealer(Some(self.identity.clone()))?)
@@ -183,15 +225,36 @@ impl Schedule for Announcer {
     }
 
     fn wrap(&self, keyed: &Keyed, src: Uid, counter: u64) -> Result<Option<[u8; 48]>, CipherError> {
-        keyed.keys.wrap(&self.master, src, counter).map(Some)
+        let Some(held) = &self.secret else {
+            return Ok(None);
+        };
+        keyed.keys.wrap(&held.master, src, counter).map(Some)
     }
 
     fn is_acknowledged(&self, keyed: &Keyed, ack: &KeyInfoAck) -> bool {
         let Handshake { binding, premaster } = &keyed.handshake;
         let received = ack.verify_data.as_slice();
-        self.master
-            .check_verify_data(binding, premaster, keyed.key.as_ref(), received)
-            .unwrap_or(false)
+        let check = |held: &Held| {
+            let right =
+                held.master
+                    .check_verify_data(binding, premaster, keyed.key.as_ref(), received);
+            right.unwrap_or(false)
+        };
+        self.secret.as_ref().is_some_and(check)
+    }
+
+    fn open_through<'a>(
+        &mut self,
+        proxy: &Keyed,
+        history: &mut Past,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        let held = self.secret.as_mut().ok_or(Refusal::Unauthentic)?;
+        // Where every packet is signed, the proxy has put its own signature to it.
+        let opened = held.opener.open(packet, proxy.key.as_ref());
+        let opened = opened.map_err(|_| Refusal::Unauthentic)?;
+        history.admit(opened.counter)?;
+        Ok(opened.message)
     }
 
     fn open<'a>(
@@ -200,7 +263,8 @@ impl Schedule for Announcer {
         packet: &'a mut [u8],
     ) -> Result<&'a mut [u8], Refusal> {
         let keyed = peer.keyed.as_ref().ok_or(Refusal::Unauthentic)?;
-        let opened = self
+        let held = self.secret.as_mut().ok_or(Refusal::Unauthentic)?;
+        let opened = held
             .opener
             .open(packet, keyed.key.as_ref())
             .map_err(|_| Refusal::Unauthentic)?;

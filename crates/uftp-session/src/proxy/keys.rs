@@ -1,0 +1,472 @@
+//! The keys of an encrypted session that passes through a proxy (behaviour-proxies §8).
+//!
+//! ```text
+//! server ◀── REGISTER, ours ── proxy ◀── REGISTER ── client
+//!        ─── KEYINFO ────────▶       ─── KEYINFO ──▶          same secret, wrapped anew
+//!        ◀── KEYINFO_ACK ─────       ◀── KEYINFO_ACK ─
+//! ```
+//!
+//! A client is handed the group's secret when it has registered here, the server has confirmed
+//! it, and the secret is here. It is told again until it proves that it has it, or its time is
+//! up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uftp_proto::crypto::{
+    Curve, Fingerprint, IvCounter, KeyExchange, KeyKind, PrivateKey, PublicKey, Suite, resign,
+};
+use uftp_proto::wire::{self, Announce, ClientKey, Header, KeyInfo, KeyInfoAck, Message, Register};
+use uftp_proto::{Uid, WireTime};
+
+use super::announce::Objection;
+use super::config::{ProxyConfig, Role};
+use crate::clock::Clock;
+use crate::counters::Refusal;
+use crate::security::{
+    Admission, Client, Declined, Invitation, Keyring, NoKey, Own, Rejection, Secrets,
+    SenderSecurity, Server, SessionName, gate, same_type,
+};
+
+/// From one KEYINFO to a client to the next, in round trip times (behaviour-proxies §3).
+const KEY_INFO_INTERVAL: u32 = 2;
+
+/// What the machine lends to judge an announcement with.
+pub(super) struct Means<'a> {
+    pub(super) config: &'a ProxyConfig,
+    pub(super) keyring: &'a mut Keyring,
+    pub(super) clock: Clock,
+    pub(super) secrets: &'a mut dyn Secrets,
+}
+
+/// Both ends of the handshakes of a session.
+pub(super) struct Keys {
+    client: Client,
+    server: Server,
+    /// What our clients know us by.
+    identity: Arc<PrivateKey>,
+    waiting: HashMap<Uid, Waiting>,
+    /// When one of those waiting is due.
+    due: Option<Instant>,
+    /// Where our packets begin to count.
+    counter: IvCounter,
+    /// Packets to be looked into without harm.
+    scratch: Vec<u8>,
+}
+
+/// A client that has not proved yet that it has the group's keys.
+struct Waiting {
+    /// Its REGISTER, while its CLIENT_KEY is missing.
+    held: Option<Held>,
+    /// The server knows it.
+    confirmed: bool,
+    /// When it was last handed the keys.
+    told: Option<Instant>,
+    /// When it is given up. Never brought forward.
+    until: Instant,
+}
+
+impl Waiting {
+    fn new(until: Instant) -> Self {
+        Waiting {
+            held: None,
+            confirmed: false,
+            told: None,
+            until,
+        }
+    }
+}
+
+/// What a REGISTER says beside its keys.
+pub(super) struct Held {
+    pub(super) echo: WireTime,
+    pub(super) at: Instant,
+    pub(super) clients: Vec<Uid>,
+}
+
+/// What the packets of the server that are in the clear may still say.
+pub(super) struct News {
+    /// What it said, if it was an ABORT.
+    pub(super) abort: Option<wire::Abort>,
+    /// The group's keys are other than thought: our packets are sealed with this from now on.
+    pub(super) sealer: Option<uftp_proto::crypto::Sealer>,
+}
+
+impl Keys {
+    /// Judges an announced session, and draws our secrets for both sides of it.
+    pub(super) fn accept(
+        now: Instant,
+        invitation: &Invitation<'_>,
+        means: &mut Means<'_>,
+    ) -> Result<Self, Objection> {
+        let Invitation {
+            header,
+            announce,
+            info,
+            ..
+        } = invitation;
+        let security = &means.config.security;
+        if !security.admits(header.src) {
+            return Err(Objection::Abort("Failed to verify server key fingerprint"));
+        }
+        let suite = Suite::from_wire(header.version, info)
+            .map_err(|e| Objection::Abort(e.abort_reason()))?;
+        let theirs = PublicKey::from_blob(&info.key)
+            .map_err(|_| Objection::Abort("Failed to load server public key"))?;
+        let ephemeral = match suite.key_exchange.is_ecdh() {
+            false => None,
+            true => Some(curve_of(&info.dh_key).ok_or(Objection::Abort(BAD_DH_KEY))?),
+        };
+        let (identity, dh_key) = stand_in(now, &suite, &theirs, ephemeral, means)?;
+        let own = Own {
+            uid: means.config.uid,
+            keyring: means.keyring,
+            secrets: means.secrets,
+        };
+        let client = Client::accept(invitation, own, now)?;
+        let curve = ephemeral.unwrap_or(Curve::DEFAULT);
+        let session = SessionName {
+            version: header.version,
+            server: header.src,
+            group: header.group,
+            instance: header.instance,
+            private: announce.private,
+        };
+        let server = SenderSecurity::new(header.version, suite, identity.clone(), curve)
+            .and_then(|security| {
+                Server::standing_in(&client, &session, &security, info.random, dh_key)
+            })
+            .map_err(|error| {
+                tracing::warn!(%error, "cannot stand in for the server");
+                Objection::Abort(NO_OWN_KEY)
+            })?;
+        Ok(Keys {
+            counter: client.counter(means.clock.stamp(now)),
+            client,
+            server,
+            identity,
+            waiting: HashMap::new(),
+            due: None,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// The algorithms.
+    pub(super) fn suite(&self) -> &Suite {
+        self.client.suite()
+    }
+
+    /// When [`due_clients`](Self::due_clients) and [`expired`](Self::expired) are.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    // ----- towards the server -----------------------------------------------------------------
+
+    /// How far our keys are.
+    pub(super) fn own(&self) -> gate::Keys {
+        self.client.keys()
+    }
+
+    /// Whether it is certain that our keys are the group's.
+    pub(super) fn are_proven(&self) -> bool {
+        self.client.is_proven()
+    }
+
+    /// Our end of the handshake.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where our packets begin to count.
+    pub(super) fn counter(&self) -> IvCounter {
+        self.counter.clone()
+    }
+
+    /// Whether a packet repeats the ANNOUNCE of the session.
+    pub(super) fn recognizes(&self, announce: &Announce, packet: &[u8]) -> bool {
+        self.client.recognizes(announce, packet)
+    }
+
+    /// An ANNOUNCE as our clients are to see it: with our keys, and signed by us
+    /// (behaviour-proxies §8.2). `None` if it cannot be made.
+    pub(super) fn announcement(&self, header: &Header, announce: &Announce) -> Option<Vec<u8>> {
+        let message = Message::Announce(Announce {
+            encryption: Some(self.server.enc_info().clone()),
+            ..announce.clone()
+        });
+        let mut packet = vec![0; LONGEST];
+        let len = wire::encode(header, &message, &mut packet).ok()?;
+        packet.truncate(len);
+        self.server.sign(&message, &mut packet).ok()?;
+        Some(packet)
+    }
+
+    /// Keys come from the server. Returns what to answer; `None` if they are not for us. Clients
+    /// that were handed other keys before are given up at `until`.
+    pub(super) fn key_info(
+        &mut self,
+        src: Uid,
+        uid: Uid,
+        message: &KeyInfo,
+        packet: &[u8],
+        until: Instant,
+    ) -> Result<Option<crate::security::Answer>, Refusal> {
+        let answer = self.client.key_info(src, uid, message, packet)?;
+        self.adopt(until);
+        Ok(answer)
+    }
+
+    /// Looks into a packet of the server, which stays as it is; `until` as in
+    /// [`key_info`](Self::key_info).
+    pub(super) fn look(
+        &mut self,
+        version: wire::Version,
+        packet: &[u8],
+        until: Instant,
+    ) -> Result<News, Refusal> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(packet);
+        let (body, sealer) = self.client.open(&mut self.scratch)?;
+        let function = wire::inner_function(version, body).map_err(|_| Refusal::Malformed)?;
+        let abort = match function {
+            wire::Function::Abort => match wire::decode(version, function, body) {
+                Ok(Message::Abort(abort)) => Some(abort),
+                _ => return Err(Refusal::Malformed),
+            },
+            _ => None,
+        };
+        self.adopt(until);
+        Ok(News { abort, sealer })
+    }
+
+    /// Makes a packet of the server one that our clients believe.
+    pub(super) fn pass_on(&self, packet: &mut [u8]) -> Result<(), Refusal> {
+        let suite = self.suite();
+        if suite.signature != uftp_proto::crypto::SignatureType::Keyex {
+            return Ok(());
+        }
+        let theirs = self.client.server_key();
+        resign(packet, suite.hash, theirs, &self.identity).map_err(|_| Refusal::Unauthentic)
+    }
+
+    /// Lets our server end have the secret our client end has.
+    fn adopt(&mut self, until: Instant) {
+        let doubted = match self.server.adopt(&self.client) {
+            Ok(None) => return,
+            Ok(Some(doubted)) => doubted,
+            Err(error) => return tracing::error!(%error, "cannot use the group's keys"),
+        };
+        self.waiting.values_mut().for_each(|w| w.told = None);
+        self.waiting.extend(doubted.into_iter().map(|uid| {
+            let again = Waiting {
+                confirmed: true,
+                ..Waiting::new(until)
+            };
+            (uid, again)
+        }));
+    }
+
+    // ----- towards clients --------------------------------------------------------------------
+
+    /// How far the keys of a client are.
+    pub(super) fn of(&self, client: Uid) -> gate::Keys {
+        self.server.keys(client)
+    }
+
+    /// A client registers, and is given up at `until` if nothing comes of it. Returns what it
+    /// said if that counts already.
+    pub(super) fn register(
+        &mut self,
+        client: Uid,
+        register: &Register,
+        at: Instant,
+        until: Instant,
+    ) -> Result<Option<Held>, Refusal> {
+        let admission = self.server.register(client, register)?;
+        let said = Held {
+            echo: register.echo,
+            at,
+            clients: register.clients.clone(),
+        };
+        if self.of(client) == gate::Keys::Ready {
+            return Ok(Some(said));
+        }
+        let waiting = self.waiting.entry(client);
+        let waiting = waiting.or_insert_with(|| Waiting::new(until));
+        self.due = self.due.into_iter().chain([waiting.until]).min();
+        match admission {
+            Admission::AwaitsKey => {
+                waiting.held = Some(said);
+                Ok(None)
+            }
+            Admission::Ready => {
+                // It asks again because it has nothing yet.
+                waiting.told = None;
+                Ok(Some(said))
+            }
+        }
+    }
+
+    /// A client says who it is, in a message of these `bytes`. Returns the REGISTER that counts from now on, if one does.
+    pub(super) fn client_key(
+        &mut self,
+        client: Uid,
+        message: &ClientKey,
+        bytes: &[u8],
+        expected: Option<Fingerprint>,
+    ) -> Result<Option<Held>, Rejection> {
+        match self.server.client_key(client, message, bytes, expected)? {
+            Admission::AwaitsKey => Ok(None),
+            Admission::Ready => {
+                let waiting = self.waiting.get_mut(&client);
+                Ok(waiting.and_then(|w| w.held.take()))
+            }
+        }
+    }
+
+    /// The server knows this client.
+    pub(super) fn confirm(&mut self, client: Uid, until: Instant) {
+        if let Some(waiting) = self.waiting.get_mut(&client) {
+            waiting.confirmed = true;
+            waiting.until = waiting.until.max(until);
+        }
+    }
+
+    /// Whether this one is to be handed the keys now; counts as done.
+    pub(super) fn is_due(&mut self, now: Instant, client: Uid) -> bool {
+        let ready = self.own() == gate::Keys::Ready;
+        let keyed = self.server.is_keyed(client);
+        let waiting = self.waiting.get_mut(&client);
+        let due = |w: &&mut Waiting| ready && keyed && w.confirmed && w.told.is_none();
+        match waiting.filter(due) {
+            None => false,
+            Some(waiting) => {
+                waiting.told = Some(now);
+                true
+            }
+        }
+    }
+
+    /// Those to be handed the keys now.
+    pub(super) fn due_clients(&mut self, now: Instant, grtt: Duration) -> Vec<Uid> {
+        if self.own() != gate::Keys::Ready {
+            return Vec::new();
+        }
+        let interval = grtt * KEY_INFO_INTERVAL;
+        let mut due = Vec::new();
+        for (uid, waiting) in &mut self.waiting {
+            let again = waiting.told.is_none_or(|told| told + interval <= now);
+            let keyed = self.server.is_keyed(*uid);
+            if waiting.confirmed && keyed && again {
+                waiting.told = Some(now);
+                due.push(*uid);
+            }
+        }
+        self.set_deadline(interval);
+        due
+    }
+
+    /// Those whose time is up; they are waited for no longer.
+    pub(super) fn expired(&mut self, now: Instant, grtt: Duration) -> Vec<Uid> {
+        let gone = self.waiting.extract_if(|_, waiting| waiting.until <= now);
+        let gone = gone.map(|(uid, _)| uid).collect();
+        self.set_deadline(grtt * KEY_INFO_INTERVAL);
+        gone
+    }
+
+    fn set_deadline(&mut self, interval: Duration) {
+        let keys = self.own() == gate::Keys::Ready;
+        let due = |w: &Waiting| match w.told {
+            Some(told) if keys && w.confirmed => w.until.min(told + interval),
+            _ => w.until,
+        };
+        self.due = self.waiting.values().map(due).min();
+    }
+
+    /// What a KEYINFO of `src` under `counter` says to these clients.
+    pub(super) fn entries(&self, src: Uid, counter: u64, clients: &[Uid]) -> Vec<(Uid, [u8; 48])> {
+        let entry = |uid: &Uid| match self.server.key_entry(*uid, src, counter) {
+            Ok(wrapped) => Some((*uid, wrapped?)),
+            Err(error) => {
+                tracing::error!(client = %uid, %error, "cannot wrap keys");
+                None
+            }
+        };
+        clients.iter().filter_map(entry).collect()
+    }
+
+    /// A client proves that it has the keys.
+    pub(super) fn acknowledge(&mut self, client: Uid, ack: &KeyInfoAck) -> Result<(), Refusal> {
+        self.server.acknowledge(client, ack)?;
+        self.waiting.remove(&client);
+        Ok(())
+    }
+
+    /// Opens a packet of a client in place.
+    pub(super) fn open<'a>(
+        &mut self,
+        client: Uid,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        self.server.open(client, packet)
+    }
+}
+
+const NO_OWN_KEY: &str = "No proxy key compatible with server key";
+const BAD_DH_KEY: &str = "Failed to load server public ECDH key";
+const OTHER_CURVE: &str = "Proxy ECDH key not compatible with server key";
+
+/// Longest packet there is: what fits a datagram.
+const LONGEST: usize = 65_507;
+
+impl From<Declined> for Objection {
+    fn from(declined: Declined) -> Self {
+        match declined {
+            Declined::Refused(words) => Objection::Abort(words),
+            Declined::Later => Objection::Ignore(Refusal::Limit),
+        }
+    }
+}
+
+/// What our clients know us by, and what they agree upon premasters with if they know that from
+/// PROXY_KEY.
+fn stand_in(
+    now: Instant,
+    suite: &Suite,
+    theirs: &PublicKey,
+    ephemeral: Option<Curve>,
+    means: &mut Means<'_>,
+) -> Result<(Arc<PrivateKey>, Option<Arc<PrivateKey>>), Objection> {
+    let Role::Response { dh_key, .. } = &means.config.role else {
+        return match means.keyring.standing_in(now, suite, theirs.kind()) {
+            Ok(key) => Ok((key, None)),
+            Err(NoKey::None) => Err(Objection::Abort(NO_OWN_KEY)),
+            Err(NoKey::Later) => Err(Objection::Ignore(Refusal::Limit)),
+        };
+    };
+    let same_size = |key: &PrivateKey| key.kind() == theirs.kind();
+    let strict = suite.signature == uftp_proto::crypto::SignatureType::Keyex;
+    let own = means.config.security.keys.first();
+    let fits = |key: &&Arc<PrivateKey>| {
+        same_type(key.kind(), theirs.kind()) && (!strict || same_size(key))
+    };
+    let own = own.filter(fits).ok_or(Objection::Abort(NO_OWN_KEY))?;
+    let on_curve = |key: &&Arc<PrivateKey>| Some(key.kind()) == ephemeral.map(KeyKind::Ec);
+    match (suite.key_exchange, dh_key) {
+        (KeyExchange::Rsa, _) => Ok((own.clone(), None)),
+        (_, dh_key) => {
+            let fitting = dh_key.as_ref().filter(on_curve);
+            let fitting = fitting.ok_or(Objection::Abort(OTHER_CURVE))?;
+            Ok((own.clone(), Some(fitting.clone())))
+        }
+    }
+}
+
+fn curve_of(blob: &[u8]) -> Option<Curve> {
+    match PublicKey::from_blob(blob).ok()?.kind() {
+        KeyKind::Ec(curve) => Some(curve),
+        KeyKind::Rsa { .. } => None,
+    }
+}

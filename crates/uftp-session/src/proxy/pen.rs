@@ -1,0 +1,223 @@
+//! How the proxy's own messages are written: upstream in its own name, downstream in that of the
+//! server.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use uftp_proto::wire::{
+    Abort, CcAck, Complete, FileInfoAck, KeyInfo, KeyInfoAck, Message, Register, Status,
+};
+use uftp_proto::{Ecn, Uid, WireTime};
+
+use super::event::ProxyEventKind;
+use super::gather::{Kind, List, Ready};
+use super::keys::Keys;
+use super::session::Surroundings;
+use crate::batch::Batch;
+use crate::link::{Cover, GroupEstimate, Link};
+
+/// Which way a message goes.
+#[derive(Clone, Copy)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// What became of one message.
+pub(super) enum Written {
+    /// It is in the batch, or can never be.
+    Sent,
+    /// It is, and CLIENT_KEY belongs right behind it.
+    SentWithKey,
+    /// It has to wait for another batch.
+    NoRoom,
+}
+
+/// How a session's own messages are written.
+pub(super) struct Pen<'a, 'e> {
+    /// Numbers and seals what goes to the server.
+    pub(super) up: &'a mut Link,
+    /// Where the server is.
+    pub(super) upstream: SocketAddr,
+    /// Its name: clients believe nobody else.
+    pub(super) server: Uid,
+    /// Where the clients are.
+    pub(super) clients: Option<SocketAddr>,
+    pub(super) estimate: GroupEstimate,
+    /// Of an encrypted session.
+    pub(super) keys: Option<&'a Keys>,
+    pub(super) batch: &'a mut Batch,
+    pub(super) around: &'a mut Surroundings<'e>,
+}
+
+impl Pen<'_, '_> {
+    /// Writes one message.
+    pub(super) fn write(&mut self, now: Instant, ready: &Ready) -> Written {
+        match ready {
+            Ready::List(list) => self.list(now, list),
+            Ready::Map(file, section, map) => {
+                let message = Message::Status(Status {
+                    file: *file,
+                    pass: 0,
+                    proxy_seq: 0,
+                    section: *section,
+                    tfmcc: None,
+                    naks: map,
+                });
+                let sent = ProxyEventKind::NaksSent {
+                    file: *file,
+                    section: *section,
+                    count: map.iter().map(|b| b.count_ones()).sum(),
+                };
+                self.send(Way::Up, Cover::Session, &message, Some(sent))
+            }
+            Ready::Left(client, reason) => {
+                self.send(Way::Up, Cover::Session, &abort(*client, reason), None)
+            }
+            Ready::Expelled(client, reason) => {
+                // Not in the server's name under the group's keys: its counters are its own.
+                self.send(Way::Down, Cover::Clear, &abort(*client, reason), None)
+            }
+            Ready::ClientKey => match self.keys.and_then(|k| k.client().client_key()) {
+                Some(key) => {
+                    let message = Message::ClientKey(key.clone());
+                    self.send(Way::Up, Cover::Clear, &message, None)
+                }
+                None => Written::Sent,
+            },
+            Ready::KeyInfoAck(proof) => {
+                let message = Message::KeyInfoAck(KeyInfoAck {
+                    verify_data: proof.clone(),
+                });
+                self.send(Way::Up, Cover::Session, &message, None)
+            }
+            Ready::KeyInfo(clients) => self.key_info(clients),
+            Ready::CcAck(info) => {
+                let message = Message::CcAck(CcAck { info: *info });
+                self.send(Way::Up, Cover::Session, &message, None)
+            }
+        }
+    }
+
+    /// Hands the group's keys to clients.
+    fn key_info(&mut self, clients: &[Uid]) -> Written {
+        let Some(keys) = self.keys else {
+            return Written::Sent;
+        };
+        let Some(iv_counter) = self.up.next_iv_counter() else {
+            return Written::Sent;
+        };
+        let entries = keys.entries(self.server, iv_counter, clients);
+        if entries.is_empty() {
+            return Written::Sent;
+        }
+        let sent = ProxyEventKind::KeyInfoSent(entries.len());
+        let message = Message::KeyInfo(KeyInfo {
+            iv_counter,
+            signature: Vec::new(),
+            keys: entries,
+        });
+        self.send(Way::Down, Cover::Clear, &message, Some(sent))
+    }
+
+    fn list(&mut self, now: Instant, list: &List) -> Written {
+        let (stamp, at) = list.oldest;
+        let echo = stamp.plus(now.saturating_duration_since(at));
+        let members = list.members.clone();
+        let clients = members.len();
+        let (message, sent) = match list.kind {
+            Kind::Register => return self.register(echo, members),
+            Kind::FileInfoAck(file) => (
+                Message::FileInfoAck(FileInfoAck {
+                    file,
+                    partial: list.partial,
+                    echo,
+                    clients: members,
+                }),
+                ProxyEventKind::FileInfoAckSent { file, clients },
+            ),
+            Kind::Complete(file, status) => (
+                Message::Complete(Complete {
+                    file,
+                    status,
+                    free_space: None,
+                    clients: members,
+                }),
+                ProxyEventKind::CompleteSent {
+                    file,
+                    status,
+                    clients,
+                },
+            ),
+        };
+        self.send(Way::Up, Cover::Session, &message, Some(sent))
+    }
+
+    /// Registers us for these clients.
+    fn register(&mut self, echo: WireTime, clients: Vec<Uid>) -> Written {
+        let (random, key) = match self.keys.map(Keys::client) {
+            None => ([0; 32], Some(Vec::new())),
+            Some(client) => (client.random(), client.register_key()),
+        };
+        let Some(key) = key else {
+            tracing::error!("cannot encrypt to the server's key");
+            return Written::Sent;
+        };
+        let sent = ProxyEventKind::RegisterSent(clients.len());
+        let message = Message::Register(Register {
+            echo,
+            random,
+            key,
+            clients,
+        });
+        match self.send(Way::Up, Cover::Clear, &message, Some(sent)) {
+            Written::Sent => Written::SentWithKey,
+            written => written,
+        }
+    }
+
+    /// Sends one message.
+    fn send(
+        &mut self,
+        way: Way,
+        cover: Cover,
+        message: &Message<'_>,
+        sent: Option<ProxyEventKind>,
+    ) -> Written {
+        let id = self.around.id;
+        // Whoever else speaks in the server's name counts by itself: always from the start
+        // (behaviour-proxies §7.3).
+        let mut down = Link::new(self.up.version(), self.server, id.group, id.instance);
+        let (link, to, estimate) = match way {
+            // What we say upstream says nothing about the group.
+            Way::Up => (&mut *self.up, Some(self.upstream), GroupEstimate::default()),
+            Way::Down => (&mut down, self.clients, self.estimate),
+        };
+        let Some(to) = to else {
+            return Written::Sent;
+        };
+        let (batch, ecn) = (&mut *self.batch, Ecn::NotEct);
+        match link.send(batch, to, ecn, estimate, message, cover) {
+            Ok(_) => {
+                self.around.counters.sent += 1;
+                if let Some(sent) = sent {
+                    self.around.tell(sent);
+                }
+                Written::Sent
+            }
+            Err(error) if error.is_no_room() && !self.batch.is_empty() => Written::NoRoom,
+            Err(error) => {
+                tracing::warn!(%error, function = ?message.function(), "cannot send");
+                Written::Sent
+            }
+        }
+    }
+}
+
+fn abort(host: Uid, reason: &str) -> Message<'static> {
+    Message::Abort(Abort {
+        current_file: false,
+        host,
+        reason: reason.to_owned(),
+    })
+}

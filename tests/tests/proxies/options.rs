@@ -1,0 +1,390 @@
+//! What the options of `uftpproxyd` do.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use uftp_tests::{
+    Failure, Family, HostId, Plan, Program, ProxyRole, Receiver, Result, SenderSetup, Suite, World,
+    eventually, patience, run, uid, write_file,
+};
+
+use crate::stage::BOUND;
+
+/// A sender and a server proxy on one network, a client proxy and two receivers on another.
+struct Tunnel {
+    world: World,
+}
+
+const SERVER: HostId = 0;
+const NEAR: HostId = 1;
+const FAR: HostId = 2;
+const RECEIVERS: [HostId; 2] = [3, 4];
+
+impl Tunnel {
+    fn new(label: &str) -> Result<Self> {
+        let mut plan = Plan::default();
+        plan.host(0);
+        plan.host(0);
+        plan.host(1);
+        for _ in RECEIVERS {
+            plan.host(1);
+        }
+        plan.router(&[0, 1]);
+        Ok(Tunnel {
+            world: World::planned(label, plan)?,
+        })
+    }
+
+    /// Sends a small file to both receivers, who get it.
+    fn carries(
+        &self,
+        receivers: Vec<Receiver>,
+        change: impl Fn(SenderSetup<'_>) -> SenderSetup<'_>,
+    ) -> Result<()> {
+        let content = self.world.make_dir("content")?;
+        write_file(&content.join("file"), 100_000)?;
+        let sent = change(self.sender()?).files_of(&content)?.run(BOUND)?;
+        sent.ended_with(0)?;
+        sent.resulted("copy", &RECEIVERS, 1)?;
+        receivers
+            .iter()
+            .try_for_each(|receiver| receiver.holds(&content))
+    }
+
+    fn sender(&self) -> Result<SenderSetup<'_>> {
+        let list = self.world.dir().join("proxies");
+        fs::write(&list, uid(FAR))?;
+        let sender = self.world.sender(Suite::Ours, SERVER).invite(&RECEIVERS);
+        Ok(sender.args(&["--protocol", "4", "-j", &list.to_string_lossy()]))
+    }
+
+    fn far(&self, family: Family) -> IpAddr {
+        self.world.address(FAR, family)
+    }
+
+    fn receivers(&self, family: Family) -> Result<Vec<Receiver>> {
+        let start = |host| {
+            self.world
+                .receiver(Suite::Ours, host)
+                .family(family)
+                .start()
+        };
+        RECEIVERS.into_iter().map(start).collect()
+    }
+}
+
+/// `-p`, `-q`: every program has another port.
+#[test]
+fn ports_may_all_differ() -> Result<()> {
+    let tunnel = Tunnel::new("ports")?;
+    let world = &tunnel.world;
+    let role = ProxyRole::Server(tunnel.far(Family::V4));
+    let _proxies = [
+        world
+            .proxy(Suite::Ours, NEAR, role)
+            .port(4000)
+            .args(&["-q", "3000"])
+            .start()?,
+        world
+            .proxy(Suite::Ours, FAR, ProxyRole::Client)
+            .port(3000)
+            .args(&["-q", "2000"])
+            .start()?,
+    ];
+    let start = |host| world.receiver(Suite::Ours, host).port(2000).start();
+    let receivers = RECEIVERS.into_iter().map(start).collect::<Result<_>>()?;
+    tunnel.carries(receivers, |sender| sender.args(&["-p", "4000"]))
+}
+
+/// `-t`, `-Q`: of multicast, and of everything.
+#[test]
+fn time_to_live_and_code_point() -> Result<()> {
+    let tunnel = Tunnel::new("ttl")?;
+    let world = &tunnel.world;
+    let [receiver, _] = RECEIVERS;
+    world.count_incoming(
+        receiver,
+        &[
+            "ip daddr 224.0.0.0/4 udp dport 1044 ip ttl 9 ip dscp 0x2e",
+            "ip daddr 224.0.0.0/4 udp dport 1044",
+        ],
+    )?;
+    world.count_incoming(
+        FAR,
+        &[
+            "udp dport 1044 ip saddr 10.77.0.2 ip dscp 0x0a",
+            "udp dport 1044 ip saddr 10.77.0.2",
+        ],
+    )?;
+    let role = ProxyRole::Server(tunnel.far(Family::V4));
+    let _proxies = [
+        world
+            .proxy(Suite::Ours, NEAR, role)
+            .args(&["-Q", "10"])
+            .start()?,
+        world
+            .proxy(Suite::Ours, FAR, ProxyRole::Client)
+            .args(&["-t", "9", "-Q", "0x2e"])
+            .start()?,
+    ];
+    tunnel.carries(tunnel.receivers(Family::V4)?, |sender| sender)?;
+    for host in [receiver, FAR] {
+        match world.counted(host)?[..] {
+            [marked, all] if marked == all && all > 50 => {}
+            ref counts => return Err(Failure::new(format!("host {host} counted {counts:?}"))),
+        }
+    }
+    Ok(())
+}
+
+/// All of it over IPv6, and IPv4 multicast through an IPv6 tunnel.
+#[test]
+fn over_ipv6() -> Result<()> {
+    for (label, groups) in [("ipv6", Family::V6), ("mixed", Family::V4)] {
+        let tunnel = Tunnel::new(label)?;
+        let world = &tunnel.world;
+        let role = ProxyRole::Server(tunnel.far(Family::V6));
+        let near = world
+            .proxy(Suite::Ours, NEAR, role)
+            .family(groups)
+            .start()?;
+        // Both families have their addresses on the interface.
+        let far = world
+            .proxy(Suite::Ours, FAR, ProxyRole::Client)
+            .args(&["-O", "eth0"])
+            .start()?;
+        let receivers = tunnel.receivers(groups)?;
+        tunnel.carries(receivers, |sender| sender.family(groups))?;
+        far.says("fd77::")?;
+        near.stop()?;
+        far.stop()?;
+    }
+    Ok(())
+}
+
+/// `-S` with groups for that: packets of other senders do not even come in.
+#[test]
+fn source_specific_multicast() -> Result<()> {
+    let tunnel = Tunnel::new("ssm")?;
+    let world = &tunnel.world;
+    let group = IpAddr::from(Ipv4Addr::new(232, 4, 4, 1));
+    let list = world.dir().join("servers");
+    let listed = list.to_string_lossy().into_owned();
+    let role = ProxyRole::Server(tunnel.far(Family::V4));
+    let setup = |address: IpAddr| {
+        fs::write(&list, format!("0x0A4D0001|{address}\n"))?;
+        let near = world.proxy(Suite::Ours, NEAR, role.clone()).group(group);
+        near.args(&["-S", &listed, "-o"]).start()
+    };
+    let near = setup(world.address(SERVER, Family::V4))?;
+    let _far = world.proxy(Suite::Ours, FAR, ProxyRole::Client).start()?;
+    let start = |host| world.receiver(Suite::Ours, host).group(group).start();
+    let receivers = RECEIVERS.into_iter().map(start).collect::<Result<_>>()?;
+    fn to_group(sender: SenderSetup<'_>) -> SenderSetup<'_> {
+        let group = Ipv4Addr::new(232, 4, 4, 1);
+        sender.to(group.into()).args(&["-P", "232.5.5.5"])
+    }
+    tunnel.carries(receivers, to_group)?;
+    near.stop()?;
+
+    // The sender is no longer where the list says: the proxy does not hear it.
+    let near = setup(Ipv4Addr::new(10, 77, 0, 99).into())?;
+    let file = world.dir().join("content").join("file");
+    let sent = to_group(tunnel.sender()?)
+        .args(&["-s", "10"])
+        .file(&file)
+        .run(BOUND)?;
+    sent.ended_with(7)?;
+    assert!(!near.said().contains("Received request"), "{}", near.said());
+    near.stop().map(drop)
+}
+
+/// `--max-clients`: who is too much is told so.
+#[test]
+fn more_clients_than_it_may_have() -> Result<()> {
+    let tunnel = Tunnel::new("many")?;
+    let world = &tunnel.world;
+    let role = ProxyRole::Server(tunnel.far(Family::V4));
+    let _near = world.proxy(Suite::Ours, NEAR, role).start()?;
+    let far = world
+        .proxy(Suite::Ours, FAR, ProxyRole::Client)
+        .args(&["--max-clients", "1"])
+        .start()?;
+    let mut receivers = tunnel.receivers(Family::V4)?;
+    let file = world.dir().join("file");
+    write_file(&file, 100_000)?;
+    let sent = tunnel.sender()?.file(&file).run(BOUND)?;
+    sent.ended_with(0)?;
+    far.says("max destinations exceeded")?;
+    let said: Vec<_> = receivers.iter_mut().map(|r| r.program().output()).collect();
+    let refused = said
+        .iter()
+        .filter(|s| s.contains("Transfer aborted by server: Max destinations exceeded"));
+    assert_eq!(refused.count(), 1, "{said:?}");
+    assert_eq!(
+        said.iter()
+            .filter(|s| s.contains("File transfer complete"))
+            .count(),
+        1,
+        "{said:?}"
+    );
+    Ok(())
+}
+
+/// `fp=`: the tunnel goes to whoever proves the key, and only there. `-H` with a port, `-h`.
+#[test]
+fn the_tunnel_moves_with_the_key() -> Result<()> {
+    let mut plan = Plan::default();
+    for network in [0, 0, 1, 1, 1, 1] {
+        plan.host(network);
+    }
+    plan.router(&[0, 1]);
+    let tunnel = Tunnel {
+        world: World::planned("moves", plan)?,
+    };
+    let world = &tunnel.world;
+    let make = |name: &str| {
+        let path = world.dir().join(name).to_string_lossy().into_owned();
+        let keymgt = Suite::Ours.program("uftp_keymgt")?;
+        let script = format!("{} -g ec:prime256v1 {path} 2>&1", keymgt.display());
+        let told = run("sh", &["-c", &script], "")?;
+        let print = told
+            .split_whitespace()
+            .skip_while(|word| *word != "fingerprint:")
+            .nth(1);
+        Ok::<_, Failure>((path, print.unwrap_or_default().to_owned()))
+    };
+    let ((key, print), (other, _)) = (make("key")?, make("other")?);
+    let near = world
+        .proxy(Suite::Ours, NEAR, ProxyRole::Learned(print))
+        .port(4000)
+        .start()?;
+    let to = format!("{}:4000", world.address(NEAR, Family::V4));
+    let client = |host, key: &str| {
+        let proxy = world.proxy(Suite::Ours, host, ProxyRole::Client);
+        proxy
+            .args(&["-H", &to, "-h", "1", "-k", key, "-U", &uid(FAR)])
+            .start()
+    };
+    let stranger = client(FAR, &other)?;
+    near.says("Failed to verify HB_REQ")?;
+    stranger.says("Heartbeat authentication failed")?;
+    stranger.stop()?;
+
+    let first = client(FAR, &key)?;
+    near.says(&format!(
+        "Using {}:1044 as downstream",
+        tunnel.far(Family::V4)
+    ))?;
+    first.says("Heartbeats are answered by")?;
+    first.stop()?;
+    let second = client(5, &key)?;
+    let address = world.address(5, Family::V4);
+    near.says(&format!("Using {address}:1044 as downstream"))?;
+    tunnel.carries(tunnel.receivers(Family::V4)?, |sender| {
+        sender.args(&["-p", "4000"])
+    })?;
+    second.says("Sent COMPLETE")?;
+    second.stop().map(drop)
+}
+
+/// In the background: verdict, log, process id, signals. And every way it can fail to start.
+#[test]
+fn a_daemon_and_its_exit_codes() -> Result<()> {
+    let world = World::new("proxydaemon", 2)?;
+    let (log, pid_file) = (world.log_path("daemon"), world.dir().join("pid"));
+    let (log_name, pid_name) = (log.to_string_lossy(), pid_file.to_string_lossy());
+    let mut line = vec![
+        "-s",
+        "10.77.0.2",
+        "-I",
+        "eth0",
+        "-L",
+        &log_name,
+        "-P",
+        &pid_name,
+    ];
+    line.extend(["-g", "1", "-n", "2", "-x", "2"]);
+    ends(&world, &line, 0, "")?;
+    let pid: i32 = fs::read_to_string(&pid_file)?
+        .trim()
+        .parse()
+        .map_err(|error| Failure::io("process id file", error))?;
+    let daemon = Daemon(Pid::from_raw(pid));
+    for (line, code, says) in [
+        (&line[..], 2, "Address already in use"),
+        (&["-s", "10.77.0.2", "-I", "nosuch"], 1, "nosuch"),
+        (&["-s"], 1, "requires an argument"),
+        (&[], 1, "Either -s, -c, or -r must be specified"),
+        (&["-c", "-k", "/no/key", "-p", "2000"], 3, "/no/key"),
+        (&["-c", "-L", "/no/log", "-p", "2000"], 4, "/no/log"),
+    ] {
+        ends(&world, line, code, says)?;
+    }
+    let text = || fs::read_to_string(&log).map_err(|error| error.to_string());
+    let logged = |words: &str| {
+        eventually(words, patience(), || {
+            let text = text()?;
+            if text.contains(words) {
+                Ok(())
+            } else {
+                Err(text)
+            }
+        })
+    };
+    logged("Server proxy for 10.77.0.2:1044")?;
+    daemon.signal(Signal::SIGUSR1);
+    logged("Downstream is 10.77.0.2:1044")?;
+    fs::rename(&log, world.dir().join("old"))?;
+    daemon.signal(Signal::SIGHUP);
+    eventually("a new log", patience(), || text().map(drop))?;
+    daemon.signal(Signal::SIGTERM);
+    logged("Exiting on signal 15")?;
+    eventually("its end", patience(), || {
+        match Path::new(&format!("/proc/{pid}")).exists() {
+            true => Err("it runs on".to_owned()),
+            false => Ok(()),
+        }
+    })?;
+    assert!(!pid_file.exists(), "the process id file is removed");
+    Ok(())
+}
+
+/// A daemon, killed at the latest when this is dropped.
+struct Daemon(Pid);
+
+impl Daemon {
+    fn signal(&self, signal: Signal) {
+        // Its end is looked for elsewhere.
+        let _ = kill(self.0, signal);
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGTERM);
+    }
+}
+
+/// Runs `uftpproxyd` with these words until the process that was started ends.
+fn ends(world: &World, line: &[&str], code: i32, says: &str) -> Result<()> {
+    let mut command = world.command(1, &Suite::Ours.program("uftpproxyd")?);
+    command.args(line);
+    let mut program = Program::start("uftpproxyd", command, &world.log_path("started"))?;
+    let exit = program.wait(Duration::from_secs(30))?;
+    let output = program.output();
+    match exit.code == Some(code) && output.contains(says) {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "uftpproxyd {line:?} should end with {code} and say {says:?}: {exit:?} {output}"
+        ))),
+    }
+}
