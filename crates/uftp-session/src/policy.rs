@@ -2,6 +2,8 @@
 //!
 //! Session code asks the policy of its session, never for the protocol version.
 
+use std::time::Duration;
+
 use uftp_proto::geometry::Sectioning;
 use uftp_proto::wire::Version;
 
@@ -23,6 +25,16 @@ pub struct Policy {
     pub standing_proxy: bool,
     /// How CLIENT_KEY comes.
     pub client_key: Form,
+    /// What a sender's times follow.
+    pub clockwork: Clockwork,
+    /// How a sender is told from its earlier run.
+    pub runs: Runs,
+    /// When receivers are told the times of files.
+    pub file_times: FileTimes,
+    /// How those who have not finished a file are given up together.
+    pub farewell: Farewell,
+    /// No file is given less time than this.
+    pub shortest_max_time: Duration,
     /// What hosts are called.
     pub names: Names,
     /// What tells the encrypted packets of a host from each other.
@@ -57,6 +69,52 @@ pub enum PassStyle {
     LockStep,
 }
 
+/// What a sender's times follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clockwork {
+    /// The measured round trips; messages are repeated a number of times (protocols 4 and 5).
+    RoundTrips,
+    /// What its operator fixed, which it tells everybody (protocol 3).
+    Fixed,
+}
+
+/// How a run of a session is told from those before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Runs {
+    /// By its number, which stands in every header (protocols 4 and 5).
+    Numbered,
+    /// By a flag in its ANNOUNCE (protocol 3).
+    Flagged,
+}
+
+/// When receivers are told the times of files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileTimes {
+    /// Always (protocols 4 and 5).
+    Always,
+    /// To compare them with those of their own (protocol 3; wire-v3 §4.8).
+    InSyncMode,
+}
+
+/// How those who have not finished a file are given up together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Farewell {
+    /// Each by an ABORT of its own (protocols 4 and 5).
+    ToEach,
+    /// All by one that spares those who have (protocol 3; wire-v3 §6.5).
+    CurrentFile,
+}
+
+impl PassStyle {
+    /// The number of a pass as messages state it; 0 where they do not.
+    pub fn stated(self, pass: u32) -> u8 {
+        match self {
+            PassStyle::Streaming => 0,
+            PassStyle::LockStep => pass as u8, // at most 255 passes
+        }
+    }
+}
+
 impl Policy {
     /// The policy of a protocol.
     pub fn of(version: Version) -> Policy {
@@ -67,6 +125,11 @@ impl Policy {
                 register_interval: 4,
                 standing_proxy: true,
                 client_key: Form::Clear,
+                clockwork: Clockwork::Fixed,
+                runs: Runs::Flagged,
+                file_times: FileTimes::InSyncMode,
+                farewell: Farewell::CurrentFile,
+                shortest_max_time: Duration::from_secs(10),
                 names: Names::Addresses,
                 numbering: Numbering::Clocks,
             },
@@ -76,6 +139,11 @@ impl Policy {
                 register_interval: 4,
                 standing_proxy: true,
                 client_key: Form::Clear,
+                clockwork: Clockwork::RoundTrips,
+                runs: Runs::Numbered,
+                file_times: FileTimes::Always,
+                farewell: Farewell::ToEach,
+                shortest_max_time: Duration::ZERO,
                 names: Names::Ids,
                 numbering: Numbering::Counters,
             },

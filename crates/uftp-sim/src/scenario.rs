@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use uftp_proto::wire::{CompleteStatus, Function, Version};
+use uftp_proto::wire::{CompleteStatus, FixedPace, Function, Version};
 use uftp_proto::{FileId, GroupId, Instance, Uid, WireTime};
 use uftp_session::Clock;
 use uftp_session::files::SendItem;
@@ -263,6 +263,7 @@ pub fn sender_config(k: u8) -> SenderConfig {
         block_size: 1300,
         robust: 20,
         grtt: GrttBounds::default(),
+        fixed: FixedPace::default(),
         rate: Rate::Fixed(2_000_000),
         max_passes: u16::MAX,
         nak_limit: NakLimit::default(),
@@ -286,8 +287,8 @@ pub fn add_sender(world: &mut World, config: SenderConfig, items: &[SendItem]) -
 /// A fresh machine of a sender.
 pub fn sender_node(world: &World, config: SenderConfig, source: MemSource) -> SenderNode {
     let rng = world.rng(u64::from(config.uid.0));
-    let block_size = config.block_size;
     let machine = Sender::new(config, source, clock(world, 0), rng, world.now());
+    let block_size = machine.block_size();
     SenderNode::new(machine, block_size)
 }
 
@@ -323,15 +324,34 @@ pub fn proxied_receiver_node(
     response_proxy: Option<ResponseProxy>,
 ) -> ReceiverNode {
     let config = ReceiverConfig {
+        response_proxy,
+        security,
+        ..receiver_config(i)
+    };
+    configured_receiver_node(world, i, store, config)
+}
+
+/// Settings of receiver number `i`.
+pub fn receiver_config(i: usize) -> ReceiverConfig {
+    ReceiverConfig {
         uid: receiver_uid(i),
-        addresses: Vec::new(),
+        addresses: vec![Uid::from_addr(receiver_addr(i).ip())],
         cache_size: 16 * 1024,
         max_sessions: 100,
         require_encryption: false,
         heartbeats: Heartbeats::default(),
-        response_proxy,
-        security,
-    };
+        response_proxy: None,
+        security: ReceiverSecurity::default(),
+    }
+}
+
+/// A fresh machine for receiver number `i` with these settings.
+pub fn configured_receiver_node(
+    world: &World,
+    i: usize,
+    store: MemStore,
+    config: ReceiverConfig,
+) -> ReceiverNode {
     let rng = world.rng(u64::from(receiver_uid(i).0));
     // No two clocks agree, which must not matter.
     let clock = clock(world, i as u64 * 7919);

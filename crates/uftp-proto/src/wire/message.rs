@@ -106,6 +106,21 @@ pub struct FixedPace {
     pub mtu: u16,
 }
 
+/// What deployed senders use unless told otherwise (wire-v3 §12.1).
+impl Default for FixedPace {
+    fn default() -> Self {
+        FixedPace {
+            announce_interval: 2500,
+            status_interval: 4000,
+            register_interval: 4000,
+            done_interval: 4000,
+            announce_time: 10,
+            status_time: 12,
+            mtu: 1500,
+        }
+    }
+}
+
 /// Congestion control type of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CcType(pub u8);

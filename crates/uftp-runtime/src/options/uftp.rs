@@ -11,7 +11,7 @@ use clap::{Parser, ValueEnum};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use uftp_net::{Interface, SocketConfig};
-use uftp_proto::wire::Version;
+use uftp_proto::wire::{FixedPace, Version};
 use uftp_proto::{GroupId, Instance, Uid};
 use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 
@@ -355,6 +355,7 @@ impl Args {
                 block_size: self.block_size,
                 robust: self.robust,
                 grtt: self.grtt,
+                fixed: FixedPace::default(),
                 rate: self.congestion_control.rate(self.rate),
                 max_passes: self.max_passes,
                 nak_limit: NakLimit {

@@ -19,7 +19,7 @@ pub mod reporter;
 
 use std::net::IpAddr;
 
-use uftp_proto::wire::Header;
+use uftp_proto::wire::{self, Header};
 
 use crate::link::Link;
 
@@ -37,9 +37,8 @@ pub fn ip_udp_len(ip: IpAddr) -> u64 {
 /// Bytes a data packet counts for, down to the IP header and whatever its real length
 /// (behaviour-sender-receiver §3.10); `controlled` packets carry the state of congestion control.
 pub fn charged_size(link: &Link, block_size: u16, ip: IpAddr, controlled: bool) -> u64 {
-    const FILESEG: usize = 8;
-    const TFMCC: usize = 8;
-    let message = usize::from(block_size) + FILESEG + if controlled { TFMCC } else { 0 };
+    let head = wire::fileseg_head_len(link.version(), controlled);
+    let message = usize::from(block_size) + head;
     let cover = link.prefix() + link.suffix(message);
     (Header::LEN + message + cover) as u64 + ip_udp_len(ip)
 }

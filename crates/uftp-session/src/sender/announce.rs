@@ -7,6 +7,7 @@ use uftp_proto::Uid;
 use uftp_proto::wire::{ClientKey, KeyInfoAck, Message, Register};
 
 use super::clients::{Clients, State};
+use super::course::{Course, Repeated};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
@@ -19,15 +20,14 @@ use crate::security::Admission;
 #[derive(Debug)]
 pub(super) struct Announcing {
     stage: Stage,
-    /// ANNOUNCE cycle, from 1.
-    attempt: u32,
+    /// The ANNOUNCE cycles.
+    course: Course,
     /// KEYINFO repetitions.
     key_infos: u32,
     /// The cycle was cut short once, so that those who wait for keys do not wait for nobody.
     hurried: bool,
-    timer: Option<Instant>,
-    /// When announcing ends, if its time is limited.
-    limit: Option<Instant>,
+    /// Ends the silence of those who might register once more.
+    silence: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -43,29 +43,33 @@ impl Announcing {
     pub(super) fn start(s: &mut Session) -> Self {
         let mut phase = Announcing {
             stage: Stage::Calling,
-            attempt: 0,
+            course: Course::new(s, Repeated::Announce),
             key_infos: 0,
             hurried: false,
-            timer: None,
-            limit: None,
+            silence: None,
         };
         phase.call(s);
         phase
     }
 
     pub(super) fn timer(&self) -> Option<Instant> {
-        self.timer
+        match self.stage {
+            Stage::Calling => self.course.timer(),
+            Stage::Lingering(_) => self.silence,
+        }
     }
 
     /// All queued lists are out: the time to wait for answers begins.
     pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
         if let Some(time) = s.config.announce_time {
-            self.limit.get_or_insert(now + time);
+            self.course.end_by(now + time);
         }
-        self.timer = Some(match self.stage {
-            Stage::Calling => now + s.cycle(),
-            Stage::Lingering(limit) => (now + s.advertised_grtt()).min(limit),
-        });
+        match self.stage {
+            Stage::Calling => self.course.wait(s, now),
+            Stage::Lingering(limit) => {
+                self.silence = Some((now + s.linger(Repeated::Announce)).min(limit));
+            }
+        }
     }
 
     /// A message came, in these `bytes`.
@@ -93,7 +97,7 @@ impl Announcing {
         match self.stage {
             Stage::Calling if everybody_is_in(s) => {
                 s.update_grtt(Decay::FirstFree);
-                self.stage = Stage::Lingering(now + s.cycle() * s.robust());
+                self.stage = Stage::Lingering(now + s.longest_linger(Repeated::Announce));
                 s.events.push_back(SenderEvent::LateRegisters);
                 self.confirm(s);
                 Next::Stay
@@ -104,43 +108,38 @@ impl Announcing {
                 self.call(s);
                 Next::Stay
             }
-            Stage::Calling if until(self.timer, now) => {
+            Stage::Calling if self.course.is_due(now) => {
                 s.update_grtt(Decay::FirstFree);
-                let goes_on = match self.limit {
-                    Some(limit) => now < limit,
-                    None => self.attempt < s.robust(),
-                };
-                if goes_on {
+                if self.course.is_last(s, now) {
+                    self.end(s)
+                } else {
                     self.call(s);
                     Next::Stay
-                } else {
-                    self.end(s)
                 }
             }
-            Stage::Lingering(_) if until(self.timer, now) => self.end(s),
+            Stage::Lingering(_) if until(self.silence, now) => self.end(s),
             _ => Next::Stay,
         }
     }
 
     /// Begins a cycle.
     fn call(&mut self, s: &mut Session) {
-        self.attempt += 1;
-        self.timer = None;
-        if self.attempt > 1 {
+        let attempt = self.course.repeat();
+        if attempt > 1 {
             self.hand_out_keys(s);
             self.confirm(s);
         }
-        s.send_list(ListMessage::Announce, self.attempt);
+        s.send_list(ListMessage::Announce, attempt);
     }
 
     /// Tells the newly registered that they are known. What is sent while lingering counts for the
     /// cycle after the last.
     fn confirm(&mut self, s: &mut Session) {
         let attempt = match self.stage {
-            Stage::Calling => self.attempt,
-            Stage::Lingering(_) => self.attempt + 1,
+            Stage::Calling => self.course.attempt(),
+            Stage::Lingering(_) => self.course.attempt() + 1,
         };
-        self.timer = None;
+        self.silence = None;
         s.send_list(ListMessage::RegConf, attempt);
     }
 

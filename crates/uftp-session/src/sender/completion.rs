@@ -7,6 +7,7 @@ use uftp_proto::FileId;
 use uftp_proto::wire::Message;
 
 use super::clients::State;
+use super::course::{Course, Repeated};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
@@ -18,9 +19,10 @@ use crate::grtt::Decay;
 #[derive(Debug)]
 pub(super) struct Closing {
     stage: Stage,
-    /// DONE cycle, from 1.
-    attempt: u32,
-    timer: Option<Instant>,
+    /// The DONE cycles.
+    course: Course,
+    /// Ends the silence of those who might complete once more.
+    silence: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -40,25 +42,31 @@ impl Closing {
         s.clients.clear_item();
         s.clients
             .set_states(|c| (!c.state().is_error()).then_some(State::Active));
+        s.await_answers();
         let mut phase = Closing {
             stage: Stage::Asking,
-            attempt: 0,
-            timer: None,
+            course: Course::new(s, Repeated::Done),
+            silence: None,
         };
         phase.ask(s);
         phase
     }
 
     pub(super) fn timer(&self) -> Option<Instant> {
-        self.timer
+        match self.stage {
+            Stage::Asking => self.course.timer(),
+            Stage::Lingering(_) | Stage::Leaving => self.silence,
+        }
     }
 
     pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
-        self.timer = Some(match self.stage {
-            Stage::Asking => now + s.cycle(),
-            Stage::Lingering(limit) => (now + s.advertised_grtt()).min(limit),
-            Stage::Leaving => now,
-        });
+        match self.stage {
+            Stage::Asking => self.course.wait(s, now),
+            Stage::Lingering(limit) => {
+                self.silence = Some((now + s.linger(Repeated::Done)).min(limit));
+            }
+            Stage::Leaving => self.silence = Some(now),
+        }
     }
 
     pub(super) fn handle(
@@ -103,13 +111,13 @@ impl Closing {
             Stage::Asking if !s.clients.any_receiving() => {
                 s.update_grtt(Decay::Gradual);
                 s.lists.clear();
-                self.stage = Stage::Lingering(now + s.cycle() * s.robust());
+                self.stage = Stage::Lingering(now + s.longest_linger(Repeated::Done));
                 s.events.push_back(SenderEvent::LateCompletions);
                 self.confirm(s);
             }
-            Stage::Asking if until(self.timer, now) => {
+            Stage::Asking if self.course.is_due(now) => {
                 s.update_grtt(Decay::Gradual);
-                if self.attempt < s.robust() {
+                if !self.course.is_last(s, now) {
                     self.ask(s);
                 } else {
                     // No ABORT: those who have finished by themselves are to keep what they have.
@@ -120,7 +128,7 @@ impl Closing {
                     self.confirm(s);
                 }
             }
-            Stage::Lingering(_) | Stage::Leaving if until(self.timer, now) => {
+            Stage::Lingering(_) | Stage::Leaving if until(self.silence, now) => {
                 return Next::Over(if s.accepted {
                     Outcome::Success
                 } else {
@@ -134,27 +142,26 @@ impl Closing {
 
     /// Begins a cycle.
     fn ask(&mut self, s: &mut Session) {
-        self.attempt += 1;
-        if self.attempt > 1 {
+        let attempt = self.course.repeat();
+        if attempt > 1 {
             self.confirm(s);
         }
-        self.timer = None;
         let done = ListMessage::Done {
             file: FileId::SESSION,
-            pass: 0,
+            pass: s.policy.passes.stated(1),
             section: 0,
         };
-        s.send_list(done, self.attempt);
+        s.send_list(done, attempt);
     }
 
     /// Tells those who have finished that it is known. What is sent when nobody is asked any more
     /// counts for the cycle after the last.
     fn confirm(&mut self, s: &mut Session) {
         let attempt = match self.stage {
-            Stage::Asking => self.attempt,
-            Stage::Lingering(_) | Stage::Leaving => self.attempt + 1,
+            Stage::Asking => self.course.attempt(),
+            Stage::Lingering(_) | Stage::Leaving => self.course.attempt() + 1,
         };
-        self.timer = None;
+        self.silence = None;
         s.send_list(ListMessage::DoneConf, attempt);
     }
 }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::Version;
+use uftp_proto::wire::{FixedPace, Version};
 use uftp_proto::{GroupId, Instance, Uid};
 
 use crate::congestion::Limits;
@@ -32,6 +32,9 @@ pub struct SenderConfig {
     pub robust: u8,
     /// Round trip time estimate and its bounds.
     pub grtt: GrttBounds,
+    /// All times, where they do not follow the round trips, and the size of datagrams, where that
+    /// of blocks follows from it (protocol 3).
+    pub fixed: FixedPace,
     /// Send rate.
     pub rate: Rate,
     /// Give up on unfinished receivers after this many passes over a file.

@@ -165,7 +165,7 @@ impl Session {
             false => CcFlags::empty(),
         };
         let clr = controller.clr();
-        let most = usize::from(self.config.block_size / 8).max(1);
+        let most = usize::from(self.block_size / 8).max(1);
         let item = |at: usize, flags: CcFlags| {
             let client = self.clients.get(at).map(|c| c.uid)?;
             let rtt = RttCode::from_duration(self.clients.rtt(at)?);

@@ -6,14 +6,17 @@ use uftp_proto::wire::{FileInfo, FileType, Message};
 use uftp_proto::{FileId, Geometry, WireTime};
 
 use super::clients::State;
+use super::config::SyncMode;
+use super::course::{Course, Repeated};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
 use super::transfer::Transfer;
-use super::{DROPPED_OUT, Next, until};
+use super::{DROPPED_OUT, Next};
 use crate::counters::Refusal;
 use crate::files::SendItem;
 use crate::grtt::Decay;
+use crate::policy::FileTimes;
 
 /// Longest name and longest link target that receivers take, bytes (wire-v4 §2.3).
 const LONGEST_NAME: usize = 300;
@@ -27,9 +30,8 @@ pub(super) struct Informing {
     item: SendItem,
     geometry: Geometry,
     message: ListMessage,
-    /// FILEINFO cycle, from 1.
-    attempt: u32,
-    timer: Option<Instant>,
+    /// The FILEINFO cycles.
+    course: Course,
     /// FILEINFO_ACKs: in all, and with the partial flag.
     acks: u32,
     partial: u32,
@@ -46,6 +48,10 @@ impl Informing {
             Ok(geometry) => geometry,
             Err(reason) => return Err((item, reason)),
         };
+        let info = describe(s, file, &item, &geometry);
+        if let Err(error) = s.link.plain_len(&Message::FileInfo(info.clone())) {
+            return Err((item, format!("it cannot be announced: {error}")));
+        }
         s.clients.clear_item();
         s.clients
             .set_states(|c| match (c.state().is_error(), c.proxy) {
@@ -59,24 +65,13 @@ impl Informing {
             blocks: geometry.blocks(),
             sections: geometry.sections(),
         });
-        let message = ListMessage::FileInfo(Box::new(FileInfo {
-            file,
-            file_type: item.file_type,
-            size: item.size,
-            mtime: item.mtime,
-            stated_geometry: Some((geometry.blocks(), geometry.sections())),
-            timestamp: WireTime::default(),
-            name: item.name.clone(),
-            link: item.link.clone(),
-            clients: Vec::new(),
-        }));
+        let message = ListMessage::FileInfo(Box::new(info));
         let mut phase = Informing {
             file,
             item,
             geometry,
             message,
-            attempt: 0,
-            timer: None,
+            course: Course::new(s, Repeated::FileInfo),
             acks: 0,
             partial: 0,
         };
@@ -93,11 +88,11 @@ impl Informing {
     }
 
     pub(super) fn timer(&self) -> Option<Instant> {
-        self.timer
+        self.course.timer()
     }
 
     pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
-        self.timer = Some(now + s.cycle());
+        self.course.wait(s, now);
     }
 
     pub(super) fn handle(
@@ -150,25 +145,23 @@ impl Informing {
         if s.clients.destinations_in(&[State::Registered]) == 0 {
             return self.end(s, now);
         }
-        if until(self.timer, now) {
-            if self.attempt < s.robust() {
-                s.update_grtt(Decay::Gradual);
-                self.inform(s);
-            } else {
+        if self.course.is_due(now) {
+            if self.course.is_last(s, now) {
                 for at in s.clients.places(|c| c.state() == State::Registered) {
                     s.lose(at, "FILEINFO");
                 }
                 return self.advance(s, now);
             }
+            s.update_grtt(Decay::Gradual);
+            self.inform(s);
         }
         Next::Stay
     }
 
     /// Begins a cycle.
     fn inform(&mut self, s: &mut Session) {
-        self.attempt += 1;
-        self.timer = None;
-        s.send_list(self.message.clone(), self.attempt);
+        let attempt = self.course.repeat();
+        s.send_list(self.message.clone(), attempt);
     }
 
     fn ready(&mut self, s: &mut Session, at: usize, partial: bool) {
@@ -206,6 +199,25 @@ impl Informing {
     }
 }
 
+/// What receivers are told of an item.
+fn describe(s: &Session, file: FileId, item: &SendItem, geometry: &Geometry) -> FileInfo {
+    let compared = s.config.sync != SyncMode::Off;
+    FileInfo {
+        file,
+        file_type: item.file_type,
+        size: item.size,
+        mtime: match s.policy.file_times {
+            FileTimes::InSyncMode if !compared => 0,
+            _ => item.mtime,
+        },
+        stated_geometry: Some((geometry.blocks(), geometry.sections())),
+        timestamp: WireTime::default(),
+        name: item.name.clone(),
+        link: item.link.clone(),
+        clients: Vec::new(),
+    }
+}
+
 /// Lays out an item, or says why receivers could not take it.
 fn check(s: &Session, item: &SendItem) -> Result<Geometry, String> {
     let padded = |bytes: &[u8]| bytes.len().next_multiple_of(4);
@@ -232,5 +244,5 @@ fn check(s: &Session, item: &SendItem) -> Result<Geometry, String> {
             item.size
         ));
     }
-    Geometry::new(item.size, s.config.block_size, s.policy.sectioning).map_err(|e| e.to_string())
+    Geometry::new(item.size, s.block_size, s.policy.sectioning).map_err(|e| e.to_string())
 }

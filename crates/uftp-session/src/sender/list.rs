@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use uftp_proto::wire::{
-    Announce, AnnounceFlags, CcType, Done, DoneConf, FileInfo, KeyInfo, Message, Pace, RegConf,
+    Announce, AnnounceFlags, Done, DoneConf, FileInfo, KeyInfo, Message, RegConf,
 };
 use uftp_proto::{FileId, Uid, WireTime};
 
@@ -18,6 +18,7 @@ use super::security::Security;
 use super::session::Session;
 use crate::batch::Batch;
 use crate::link::Cover;
+use crate::policy::Runs;
 
 /// Fewest ids worth a datagram, however long the rest of the message.
 const FEWEST_IDS: usize = 16;
@@ -150,7 +151,7 @@ fn choose(session: &Session, run: &ListRun, most: usize) -> (Vec<usize>, usize) 
 }
 
 fn ids_per_datagram(session: &Session, message: &ListMessage) -> usize {
-    let block = usize::from(session.config.block_size);
+    let block = usize::from(session.block_size);
     if let ListMessage::KeyInfo = message {
         return (block / KEY_ENTRY).max(1);
     }
@@ -158,6 +159,19 @@ fn ids_per_datagram(session: &Session, message: &ListMessage) -> usize {
     let fixed = session.link.plain_len(&bare).unwrap_or(0);
     let room = (block + OVERHEAD).saturating_sub(fixed) / 4;
     (block / 4).min(room).max(FEWEST_IDS)
+}
+
+fn announce_flags(session: &Session) -> AnnounceFlags {
+    let sync = match session.config.sync {
+        SyncMode::Off => AnnounceFlags::empty(),
+        SyncMode::Sync => AnnounceFlags::SYNC,
+        SyncMode::Preview => AnnounceFlags::SYNC | AnnounceFlags::SYNC_PREVIEW,
+    };
+    let later = session.config.instance.0 > 0 && session.policy.runs == Runs::Flagged;
+    match later {
+        true => sync | AnnounceFlags::RESTART,
+        false => sync,
+    }
 }
 
 impl ListMessage {
@@ -195,19 +209,8 @@ impl ListMessage {
         let timestamp = marks.timestamp;
         match self {
             ListMessage::Announce => Message::Announce(Announce {
-                flags: match session.config.sync {
-                    SyncMode::Off => AnnounceFlags::empty(),
-                    SyncMode::Sync => AnnounceFlags::SYNC,
-                    SyncMode::Preview => AnnounceFlags::SYNC | AnnounceFlags::SYNC_PREVIEW,
-                },
-                pace: Pace::Adaptive {
-                    robust: session.config.robust,
-                    cc: match session.rate.tfmcc() {
-                        Some(_) => CcType::TFMCC,
-                        None => CcType::NONE,
-                    },
-                    block_size: session.config.block_size,
-                },
+                flags: announce_flags(session),
+                pace: session.pace(),
                 timestamp,
                 public: session.stated(session.config.public),
                 private: session.stated(session.config.private),

@@ -16,11 +16,13 @@ mod clients;
 mod completion;
 mod config;
 mod congestion;
+mod course;
 mod event;
 mod fileinfo;
 mod list;
 mod rate;
 mod report;
+mod rounds;
 mod security;
 mod self_clock;
 mod session;
@@ -248,6 +250,11 @@ impl<S: FileSource> Sender<S> {
         }
     }
 
+    /// Bytes of file data in a packet.
+    pub fn block_size(&self) -> u16 {
+        self.session.block_size
+    }
+
     /// Datagrams in, out and refused.
     pub fn counters(&self) -> &Counters {
         &self.session.counters
@@ -271,27 +278,28 @@ impl<S: FileSource> Sender<S> {
         if header.group != s.config.group {
             return Err(Refusal::OtherSession);
         }
+        let author = s.author(header.src, from);
         // A receiver on the sender's own host has the same id by default; before it registers,
         // what carries that id is the sender's own voice.
-        let own_voice = header.src == s.config.uid
+        let own_voice = author == s.config.uid
             && header.function != Function::Register
-            && s.clients.find(header.src).is_none();
-        if header.src.is_none() || own_voice {
+            && s.clients.find(author).is_none();
+        if author.is_none() || own_voice {
             return Err(Refusal::UnknownSource);
         }
-        let keys = match (&self.phase, s.keys(header.src)) {
+        let keys = match (&self.phase, s.keys(author)) {
             (Phase::Announcing(_), keys) | (_, keys @ Keys::None) => keys,
             // Whoever has none by now is not taken at its word any more.
             _ => Keys::Ready,
         };
         let client_key = s.policy.client_key;
         gate::upstream(Form::Clear, header.function, keys, client_key)?;
-        let proxy = s.proxy_of(header.src);
+        let proxy = s.proxy_of(author);
         let (function, body) = match (&mut s.security, header.function) {
             (Some(security), Function::Encrypted) => {
                 let body = match proxy {
-                    None => security.open(header.src, datagram)?,
-                    Some(proxy) => security.open_through(proxy, header.src, datagram)?,
+                    None => security.open(author, datagram)?,
+                    Some(proxy) => security.open_through(proxy, author, datagram)?,
                 };
                 let function =
                     wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
@@ -306,7 +314,7 @@ impl<S: FileSource> Sender<S> {
         };
         let message =
             wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
-        let at = self.author(now, from, header.src, &message)?;
+        let at = self.author(now, from, author, &message)?;
         let s = &mut self.session;
         if let Message::Abort(abort) = &message {
             return aborted(s, at, abort);

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use uftp_proto::quant::{GroupSizeCode, RttCode};
-use uftp_proto::wire::{Abort, CompleteStatus, Message};
+use uftp_proto::wire::{self, Abort, CcType, CompleteStatus, Message, Pace};
 use uftp_proto::{Ecn, FileId, Uid, WireTime};
 
 use super::clients::{Client, Clients, ItemResult, State};
 use super::config::{Rate, SenderConfig};
 use super::congestion::Rotation;
+use super::course::Repeated;
 use super::event::{FileOutcome, FileReport, SenderEvent};
 use super::list::{ListMessage, ListRun};
 use super::rate::RateControl;
@@ -26,13 +27,15 @@ use crate::files::SendItem;
 use crate::grtt::{Decay, Grtt};
 use crate::link::{Cover, Dest, GroupEstimate, Link};
 use crate::pacing::Pacer;
-use crate::policy::Policy;
+use crate::policy::{Clockwork, Farewell, Names, PassStyle, Policy};
 use crate::security::gate::Keys;
 use crate::security::{SecurityError, SessionName};
 
 /// Everything that outlives a phase.
 pub(super) struct Session {
     pub(super) config: SenderConfig,
+    /// Bytes of file data in a packet.
+    pub(super) block_size: u16,
     pub(super) policy: Policy,
     pub(super) clock: Clock,
     pub(super) link: Link,
@@ -75,6 +78,8 @@ struct OutgoingAbort {
     cover: Cover,
     /// Goes out whatever the rate says.
     at_once: bool,
+    /// Spares those who have finished the file.
+    current_file: bool,
 }
 
 impl Session {
@@ -103,7 +108,11 @@ impl Session {
         let grtt = Grtt::new(config.grtt.initial, config.grtt.min, config.grtt.max);
         let controlled = matches!(config.rate, Rate::Tfmcc(_));
         let ip = config.private.ip();
-        let charged = congestion::charged_size(&link, config.block_size, ip, controlled);
+        let signature = config.security.as_ref();
+        let signature = signature.map(|s| s.suite().signature_len(s.identity().kind()));
+        // Programs see to it that there is room.
+        let block_size = wire::block_size(&pace(&config, policy), signature).unwrap_or(1);
+        let charged = congestion::charged_size(&link, block_size, ip, controlled);
         let rate = RateControl::new(config.rate, charged, config.robust, now);
         let mut clients = Clients::default();
         for entry in config.clients.iter().flatten() {
@@ -117,6 +126,7 @@ impl Session {
             link,
             security,
             policy,
+            block_size,
             grtt,
             clients,
             first_stamp: clock.stamp(now),
@@ -202,6 +212,11 @@ impl Session {
         }
     }
 
+    /// What ANNOUNCE says of times and sizes.
+    pub(super) fn pace(&self) -> Pace {
+        pace(&self.config, self.policy)
+    }
+
     // ----- who --------------------------------------------------------------------------------
 
     /// Whether anybody may register.
@@ -220,6 +235,28 @@ impl Session {
             grtt: RttCode::from_duration(self.advertised_grtt()),
             size: GroupSizeCode::from_count(self.clients.len()),
         }
+    }
+
+    /// Who a packet of `uid` comes from: where hosts are called by their addresses, one that does
+    /// not know its own is called by that (wire-v3 §9.1).
+    pub(super) fn author(&self, uid: Uid, from: SocketAddr) -> Uid {
+        match self.policy.names {
+            Names::Addresses if uid.is_none() => Uid::from_addr(from.ip()),
+            _ => uid,
+        }
+    }
+
+    /// Everybody who takes part is expected to answer. Where each question has its answer, proxies
+    /// are not asked: their clients are.
+    pub(super) fn await_answers(&mut self) {
+        let style = self.policy.passes;
+        self.clients.set_states(|c| {
+            match (style, c.proxy) {
+                (PassStyle::LockStep, true) => Some(State::ActiveNak),
+                _ => Some(State::Active),
+            }
+            .filter(|_| c.state().is_receiving())
+        });
     }
 
     /// Those a message speaks for: its author, or the clients listed if a proxy sent it.
@@ -311,6 +348,30 @@ impl Session {
         self.note_abort(at, reason.to_owned(), false);
     }
 
+    /// Gives up all receivers that have not finished the current file.
+    pub(super) fn abort_unfinished(&mut self, reason: &'static str) {
+        let unfinished = self
+            .clients
+            .places(|c| !c.proxy && c.state().is_receiving());
+        if let Farewell::ToEach = self.policy.farewell {
+            for at in unfinished {
+                self.abort_client(at, reason);
+            }
+            return;
+        }
+        self.aborts.push_back(OutgoingAbort {
+            to: self.config.private,
+            host: Uid::NONE,
+            reason: reason.into(),
+            cover: Cover::Session,
+            at_once: false,
+            current_file: true,
+        });
+        for at in unfinished {
+            self.note_abort(at, reason.to_owned(), false);
+        }
+    }
+
     /// Marks a destination as out of the session.
     pub(super) fn note_abort(&mut self, at: usize, reason: String, by_client: bool) {
         self.clients.set_state(at, State::Aborted);
@@ -342,7 +403,7 @@ impl Session {
     /// Tells a destination that has been given up, but talks on, once more: the first ABORT may
     /// have been lost.
     pub(super) fn remind(&mut self, at: usize, now: Instant) {
-        let pause = self.cycle();
+        let pause = self.linger(Repeated::Done);
         let told = self.clients.get(at).and_then(|c| c.told_off);
         if told.is_none_or(|then| now.saturating_duration_since(then) >= pause) {
             self.tell_off(at, "No longer part of the session");
@@ -374,6 +435,7 @@ impl Session {
                 reason: reason.into(),
                 cover: Cover::Clear,
                 at_once: false,
+                current_file: false,
             });
         } else {
             self.counters.refuse(Refusal::Limit);
@@ -401,6 +463,7 @@ impl Session {
             reason: reason.into(),
             cover,
             at_once,
+            current_file: false,
         });
     }
 
@@ -442,7 +505,7 @@ impl Session {
                     return self.lists.is_empty();
                 }
                 let message = Message::Abort(Abort {
-                    current_file: false,
+                    current_file: abort.current_file,
                     host: abort.host,
                     reason: abort.reason.clone().into_owned(),
                 });
@@ -537,6 +600,21 @@ impl Session {
             elapsed: elapsed.unwrap_or_default(),
             results,
         });
+    }
+}
+
+/// What ANNOUNCE says of times and sizes.
+fn pace(config: &SenderConfig, policy: Policy) -> Pace {
+    match policy.clockwork {
+        Clockwork::RoundTrips => Pace::Adaptive {
+            robust: config.robust,
+            cc: match config.rate {
+                Rate::Tfmcc(_) => CcType::TFMCC,
+                _ => CcType::NONE,
+            },
+            block_size: config.block_size,
+        },
+        Clockwork::Fixed => Pace::Fixed(config.fixed),
     }
 }
 

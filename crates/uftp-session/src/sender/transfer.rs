@@ -12,8 +12,10 @@ use uftp_proto::{BlockMap, FileId, Geometry};
 
 use super::clients::State;
 use super::config::Rate;
+use super::course::Course;
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
+use super::rounds::Rounds;
 use super::session::Session;
 use super::window::Horizon;
 use super::{DROPPED_OUT, Next, until};
@@ -34,16 +36,18 @@ const RUNS_PER_CALL: usize = 4;
 /// The transfer phase of one item.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    file: FileId,
+    pub(super) file: FileId,
     item: SendItem,
-    geometry: Geometry,
+    pub(super) geometry: Geometry,
     /// Blocks to be sent. Those behind the position wait for the next pass.
-    wanted: BlockMap,
-    stage: Stage,
+    pub(super) wanted: BlockMap,
+    pub(super) stage: Stage,
     /// From 1.
-    pass: u32,
+    pub(super) pass: u32,
     /// NAKs were accepted since the pass began.
-    naks: bool,
+    pub(super) naks: bool,
+    /// Where a pass in lock-step stands.
+    pub(super) rounds: Option<Rounds>,
     started: Instant,
     /// Receivers that are not through by then are given up.
     limit: Option<Instant>,
@@ -57,7 +61,7 @@ pub(super) struct Transfer {
 }
 
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Sending wanted blocks from this one on.
     Sending(u32),
     /// The pass is over: asking for reports.
@@ -69,6 +73,8 @@ enum Stage {
         /// When the next pass begins.
         rewind: Option<Instant>,
     },
+    /// In lock-step: a section is sent, asking for reports on it.
+    Polling(Course),
 }
 
 impl Transfer {
@@ -98,6 +104,10 @@ impl Transfer {
             stage: Stage::Sending(0),
             pass: 0,
             naks: false,
+            rounds: match s.policy.passes {
+                PassStyle::Streaming => None,
+                PassStyle::LockStep => Some(Rounds::default()),
+            },
             started: now,
             limit: max_time.map(|time| now + time),
             section: None,
@@ -138,14 +148,17 @@ impl Transfer {
         let stage = match self.stage {
             Stage::Sending(_) => None,
             Stage::Asking { again, rewind, .. } => again.into_iter().chain(rewind).min(),
+            Stage::Polling(ref course) => course.timer(),
         };
         let control = s.rate.tfmcc().map(Controller::deadline);
         stage.into_iter().chain(self.limit).chain(control).min()
     }
 
     pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
-        if let Stage::Asking { again, .. } = &mut self.stage {
-            *again = Some(now + s.cycle());
+        match &mut self.stage {
+            Stage::Sending(_) => {}
+            Stage::Asking { again, .. } => *again = Some(now + s.cycle()),
+            Stage::Polling(course) => course.wait(s, now),
         }
     }
 
@@ -162,6 +175,11 @@ impl Transfer {
                     s.congestion_report(now, at, info);
                 }
                 if let Err(why) = self.status(s, now, at, status) {
+                    s.counters.refuse(why);
+                }
+            }
+            Message::PrStatus(names) => {
+                if let Err(why) = self.answerers(s, at, names) {
                     s.counters.refuse(why);
                 }
             }
@@ -203,6 +221,7 @@ impl Transfer {
         }
         if s.clients.any_receiving() {
             self.advance_stage(s, now);
+            self.advance_round(s, now);
         }
         if s.clients.any_receiving() {
             Next::Stay
@@ -243,17 +262,29 @@ impl Transfer {
         }
     }
 
-    fn begin_pass(&mut self, s: &mut Session) {
+    pub(super) fn begin_pass(&mut self, s: &mut Session) {
         self.pass += 1;
         self.naks = false;
         self.section = None;
         self.stage = Stage::Sending(0);
         s.rate.begin_pass();
-        if self.wanted.missing() == 0 {
-            self.end_pass(s);
+        let wanted = self.wanted.missing() > 0;
+        if let Some(rounds) = &mut self.rounds {
+            rounds.begin_pass(self.pass == 1, wanted);
+        }
+        if !wanted {
+            self.end_run(s);
         } else {
             let pass = self.pass;
             s.events.push_back(SenderEvent::PassStarted { pass });
+        }
+    }
+
+    /// What may be sent for now is sent.
+    fn end_run(&mut self, s: &mut Session) {
+        match &self.rounds {
+            None => self.end_pass(s),
+            Some(_) => self.end_section(s),
         }
     }
 
@@ -304,6 +335,9 @@ impl Transfer {
         }
         if status.file != self.file {
             return Err(Refusal::OutOfRange);
+        }
+        if self.rounds.is_some() {
+            return self.answer(s, at, status);
         }
         let section = self.geometry.section(status.section);
         let section = section.ok_or(Refusal::OutOfRange)?;
@@ -364,7 +398,7 @@ impl Transfer {
         let mut naks = status.naks.to_vec();
         let sent = match self.stage {
             Stage::Sending(position) => position.clamp(section.start, section.end),
-            Stage::Asking { .. } => section.end,
+            Stage::Asking { .. } | Stage::Polling(_) => section.end,
         };
         clear_naks(&mut naks, known..sent - section.start);
         Cow::Owned(naks)
@@ -408,7 +442,7 @@ impl Transfer {
 
     /// Whether a receiver loses too much too often (behaviour-sender-receiver §3.8). What a
     /// proxy adds up is nobody's own.
-    fn is_too_lossy(&self, s: &mut Session, at: usize, naks: u32, blocks: u32) -> bool {
+    pub(super) fn is_too_lossy(&self, s: &mut Session, at: usize, naks: u32, blocks: u32) -> bool {
         let limit = s.config.nak_limit;
         let percent = u64::from(naks) * 100 / u64::from(blocks.max(1));
         let Some(client) = s.clients.get_mut(at) else {
@@ -422,10 +456,8 @@ impl Transfer {
     }
 
     /// Gives up all who have not finished.
-    fn drop_all(&self, s: &mut Session, reason: &'static str) {
-        for at in s.clients.places(|c| !c.proxy && c.state().is_receiving()) {
-            s.abort_client(at, reason);
-        }
+    pub(super) fn drop_all(&self, s: &mut Session, reason: &'static str) {
+        s.abort_unfinished(reason);
     }
 
     fn quit(&mut self, s: &mut Session) -> Next {
@@ -498,7 +530,7 @@ impl Transfer {
         let (count, len) = self.choose(position, most, &mut blocks);
         let Some(&first) = blocks.get(..count).and_then(<[u32]>::first) else {
             if most > 0 {
-                self.end_pass(s);
+                self.end_run(s);
             }
             return Ok(0);
         };
@@ -530,11 +562,12 @@ impl Transfer {
 
     /// The next wanted blocks, at most `most`, all of one length: how many, and the length.
     fn choose(&self, position: u32, most: usize, blocks: &mut [u32; RUN]) -> (usize, usize) {
+        let horizon = self.horizon();
         let mut at = position;
         let mut count = 0;
         let mut len = 0;
         for slot in blocks.iter_mut().take(most) {
-            let Some(block) = self.wanted.next_missing(at..self.geometry.blocks()) else {
+            let Some(block) = self.wanted.next_missing(at..horizon) else {
                 break;
             };
             let this = self.geometry.block_len(block);
@@ -586,9 +619,16 @@ impl Transfer {
         let (section, offset) = self.geometry.locate(block).unwrap_or_default();
         FileSeg {
             file: self.file,
-            at: BlockRef::InSection {
-                section,
-                block: offset as u16, // at most 65536 blocks in a section
+            at: match s.policy.passes {
+                PassStyle::Streaming => BlockRef::InSection {
+                    section,
+                    block: offset as u16, // at most 65536 blocks in a section
+                },
+                style @ PassStyle::LockStep => BlockRef::InFile {
+                    pass: style.stated(self.pass),
+                    section,
+                    block,
+                },
             },
             tfmcc: s.rate.tfmcc().map(Controller::data_info),
             data: &[],
@@ -597,6 +637,9 @@ impl Transfer {
 
     fn note_sent(&mut self, s: &mut Session, now: Instant, block: u32, len: usize) {
         self.wanted.clear(block);
+        if let Some(rounds) = &mut self.rounds {
+            rounds.note_sent();
+        }
         self.stage = Stage::Sending(block + 1);
         s.data_sent();
         s.data_flows(true);
@@ -627,5 +670,6 @@ fn max_time(s: &Session, item: &SendItem) -> Option<Duration> {
     let seconds = u64::try_from(seconds)
         .ok()
         .filter(|s| *s < 100 * 365 * 86400)?;
-    (seconds > 0).then(|| Duration::from_secs(seconds))
+    let time = Duration::from_secs(seconds).max(s.policy.shortest_max_time);
+    (!time.is_zero()).then_some(time)
 }

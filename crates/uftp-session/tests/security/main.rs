@@ -4,6 +4,7 @@
 
 mod attacks;
 mod generation_five;
+mod generation_three;
 mod identities;
 mod pair;
 mod scene;

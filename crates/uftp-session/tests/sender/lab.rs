@@ -11,8 +11,8 @@ use uftp_proto::geometry::Sectioning;
 use uftp_proto::nak::BlockMap;
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{
-    self, Abort, BlockRef, Complete, CompleteStatus, FileInfoAck, FileType, Header, Message, Pace,
-    Register, Status, Version,
+    self, Abort, BlockRef, Complete, CompleteStatus, FileInfoAck, FileType, FixedPace, Header,
+    Message, Pace, Register, Status, Version,
 };
 use uftp_proto::{Ecn, FileId, Geometry, GroupId, Instance, Seq, Uid, WireTime};
 use uftp_session::files::{FileSource, SendItem};
@@ -116,6 +116,7 @@ pub(crate) fn config(clients: Option<&[u32]>) -> SenderConfig {
         block_size: 1300,
         robust: 20,
         grtt: GrttBounds::default(),
+        fixed: FixedPace::default(),
         rate: Rate::Fixed(2_560_000),
         max_passes: u16::MAX,
         nak_limit: NakLimit::default(),

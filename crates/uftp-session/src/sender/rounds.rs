@@ -1,0 +1,272 @@
+//! Passes in lock-step: after each section its receivers are asked what they miss of it, and the
+//! sender waits for them all (wire-v3 §6.5, §6.7).
+
+use std::time::Instant;
+
+use uftp_proto::FileId;
+use uftp_proto::wire::{PrStatus, Status};
+
+use super::clients::State;
+use super::course::{Course, Repeated};
+use super::event::SenderEvent;
+use super::list::ListMessage;
+use super::session::Session;
+use super::transfer::{Stage, Transfer};
+use crate::counters::Refusal;
+
+/// Most passes over a file: the wire has 8 bits for their number.
+const MOST_PASSES: u32 = 255;
+
+/// Most reports of proxies of which one half is missing.
+const MOST_HALVES: usize = 16;
+
+/// Where a pass stands.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// The section in work.
+    section: u16,
+    /// Some of it was sent in this pass.
+    sent: bool,
+    /// Every section is asked about, sent or not: in the first pass, and when nobody said what is
+    /// missing of a file that not everybody has.
+    thorough: bool,
+    /// Of this round.
+    halves: Vec<Half>,
+}
+
+/// What a proxy reports for its clients comes in two kinds of messages that belong together by
+/// their number: what is missing (STATUS), and by whom (PRSTATUS, one or more).
+#[derive(Debug)]
+struct Half {
+    proxy: usize,
+    number: u8,
+    /// The bitmap, once it is here.
+    naks: Option<Vec<u8>>,
+    /// The clients, until it is.
+    clients: Vec<usize>,
+}
+
+impl Rounds {
+    /// A pass begins; `first` if it is the first, `wanted` if anything is to be sent in it.
+    pub(super) fn begin_pass(&mut self, first: bool, wanted: bool) {
+        *self = Rounds {
+            thorough: first || !wanted,
+            ..Rounds::default()
+        };
+    }
+
+    /// A block of the section in work goes out.
+    pub(super) fn note_sent(&mut self) {
+        self.sent = true;
+    }
+
+    pub(super) fn section(&self) -> u16 {
+        self.section
+    }
+}
+
+impl Transfer {
+    /// The block that is not sent before the receivers have been asked about those before it.
+    pub(super) fn horizon(&self) -> u32 {
+        let Some(rounds) = &self.rounds else {
+            return self.geometry.blocks();
+        };
+        let section = self.geometry.section(rounds.section);
+        section.map_or(0, |blocks| blocks.end)
+    }
+
+    /// The section in work is sent: asks about it, if there is anything to ask.
+    pub(super) fn end_section(&mut self, s: &mut Session) {
+        s.data_flows(false);
+        match &mut self.rounds {
+            Some(rounds) if rounds.thorough || rounds.sent => {
+                rounds.halves.clear();
+                s.await_answers();
+                let mut course = Course::new(s, Repeated::Done);
+                self.ask_about_section(s, &mut course);
+                self.stage = Stage::Polling(course);
+            }
+            _ => self.next_section(s),
+        }
+    }
+
+    fn ask_about_section(&self, s: &mut Session, course: &mut Course) {
+        let attempt = course.repeat();
+        let done = ListMessage::Done {
+            file: self.file,
+            pass: s.policy.passes.stated(self.pass),
+            section: self.rounds.as_ref().map_or(0, Rounds::section),
+        };
+        s.send_list(done, attempt);
+    }
+
+    /// Goes on to the next section of the pass, or to the next pass.
+    fn next_section(&mut self, s: &mut Session) {
+        let behind = self.horizon();
+        let next = match &self.rounds {
+            Some(rounds) if rounds.thorough => self.geometry.locate(behind),
+            _ => {
+                let ahead = behind..self.geometry.blocks();
+                let wanted = self.wanted.next_missing(ahead);
+                wanted.and_then(|block| self.geometry.locate(block))
+            }
+        };
+        match (next, &mut self.rounds) {
+            (Some((section, _)), Some(rounds)) => {
+                rounds.section = section;
+                rounds.sent = false;
+                let first = self.geometry.section(section).unwrap_or_default().start;
+                self.stage = Stage::Sending(first);
+            }
+            _ if self.pass >= MOST_PASSES.min(s.config.max_passes.into()) => {
+                self.drop_all(s, "Max passes exceeded");
+            }
+            _ => {
+                s.lists.clear();
+                self.begin_pass(s);
+            }
+        }
+    }
+
+    /// Goes on if the round is over, asks again if it is time.
+    pub(super) fn advance_round(&mut self, s: &mut Session, now: Instant) {
+        let Stage::Polling(course) = &mut self.stage else {
+            return;
+        };
+        if s.clients.receivers_in(&[State::Active]) == 0 {
+            s.lists.clear();
+            return self.next_section(s);
+        }
+        if !course.is_due(now) {
+            return;
+        }
+        if course.is_last(s, now) {
+            for at in s.clients.places(|c| !c.proxy && c.state() == State::Active) {
+                s.lose(at, "DONE");
+            }
+            return;
+        }
+        let mut course = std::mem::replace(course, Course::new(s, Repeated::Done));
+        self.ask_about_section(s, &mut course);
+        self.stage = Stage::Polling(course);
+    }
+
+    /// Takes in an answer to the question of this round.
+    pub(super) fn answer(
+        &mut self,
+        s: &mut Session,
+        at: usize,
+        status: &Status<'_>,
+    ) -> Result<(), Refusal> {
+        self.check_round(s, status.file, status.pass, status.section)?;
+        let whole = usize::from(self.geometry.block_size());
+        if !status.naks.is_empty() && status.naks.len() != whole {
+            return Err(Refusal::Malformed);
+        }
+        if !s.clients.get(at).is_some_and(|c| c.proxy) {
+            return self.report(s, at, status.naks);
+        }
+        let half = self.half(at, status.proxy_seq)?;
+        let clients = std::mem::take(&mut half.clients);
+        half.naks = Some(status.naks.to_vec());
+        for client in clients {
+            self.report(s, client, status.naks)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the names of those for whom a proxy answers.
+    pub(super) fn answerers(
+        &mut self,
+        s: &mut Session,
+        at: usize,
+        message: &PrStatus,
+    ) -> Result<(), Refusal> {
+        self.check_round(s, message.file, message.pass, message.section)?;
+        if !s.clients.get(at).is_some_and(|c| c.proxy) {
+            return Err(Refusal::OutOfPlace);
+        }
+        let speakers = s.speakers(at, &message.clients).unwrap_or_default();
+        let half = self.half(at, message.proxy_seq)?;
+        match half.naks.clone() {
+            None => half.clients.extend(speakers),
+            Some(naks) => {
+                for client in speakers {
+                    self.report(s, client, &naks)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_round(
+        &self,
+        s: &Session,
+        file: FileId,
+        pass: u8,
+        section: u16,
+    ) -> Result<(), Refusal> {
+        let Some(rounds) = &self.rounds else {
+            return Err(Refusal::OutOfPlace);
+        };
+        let asked = matches!(self.stage, Stage::Polling(_));
+        let ours = (self.file, s.policy.passes.stated(self.pass), rounds.section);
+        match asked && (file, pass, section) == ours {
+            true => Ok(()),
+            false => Err(Refusal::OutOfRange),
+        }
+    }
+
+    fn half(&mut self, proxy: usize, number: u8) -> Result<&mut Half, Refusal> {
+        let halves = &mut self.rounds.as_mut().ok_or(Refusal::OutOfPlace)?.halves;
+        let known = halves
+            .iter()
+            .position(|half| (half.proxy, half.number) == (proxy, number));
+        let at = known.unwrap_or(halves.len());
+        if at >= MOST_HALVES {
+            return Err(Refusal::Limit);
+        }
+        if known.is_none() {
+            halves.push(Half {
+                proxy,
+                number,
+                naks: None,
+                clients: Vec::new(),
+            });
+        }
+        halves.get_mut(at).ok_or(Refusal::Limit)
+    }
+
+    /// What one receiver misses of the section in work.
+    fn report(&mut self, s: &mut Session, at: usize, naks: &[u8]) -> Result<(), Refusal> {
+        if !s.clients.is_receiving(at) {
+            return Err(Refusal::OutOfPlace);
+        }
+        let section = self.rounds.as_ref().map_or(0, Rounds::section);
+        s.clients.set_state(at, State::ActiveNak);
+        let Some(blocks) = self.geometry.section(section) else {
+            return Ok(());
+        };
+        let all = blocks.end - blocks.start;
+        let count = self.wanted.merge_naks(blocks, naks);
+        if count == 0 {
+            return Ok(());
+        }
+        if self.is_too_lossy(s, at, count, all) {
+            s.abort_client(at, "Excessive NAKs received");
+            return Ok(());
+        }
+        self.naks = true;
+        let client = s.clients.uid(at);
+        s.events.push_back(SenderEvent::Naks {
+            client,
+            section,
+            count,
+        });
+        let (now, pulse) = (s.now, s.pulse());
+        if s.rate.report(now, at, section, naks, pulse) {
+            s.pacer.set_rate(s.rate.bytes_per_second());
+        }
+        Ok(())
+    }
+}
