@@ -263,6 +263,23 @@ fn interruptions_may_follow_each_other() {
 }
 
 #[test]
+fn runs_without_numbers_go_on_from_each_other() {
+    let staged = staged();
+    let mut first = staged.run(0);
+    interrupted(&mut first, "part");
+    for _ in 0..2 {
+        let mut later = staged.session(|info| info.resumed = true);
+        let Offer::Accept { missing, .. } = later.offer(&ten("part")) else {
+            panic!("not accepted");
+        };
+        let missing = missing.unwrap();
+        assert_eq!(missing.missing(), 6);
+        later.discard(&missing);
+        later.end(false);
+    }
+}
+
+#[test]
 fn what_does_not_match_is_received_anew() {
     for (what, instance, server, spoil) in [
         ("same run", 0, 1, None),
