@@ -14,6 +14,7 @@ use uftp_proto::WireTime;
 use uftp_session::{Counters, Refusal};
 
 use crate::exit::{Exit, Failure};
+use crate::options::common::DEFAULT_BUFFER_SIZE;
 use crate::options::{self, Parsed, Program};
 use crate::say;
 
@@ -94,7 +95,7 @@ pub(crate) fn wall_clock() -> WireTime {
     WireTime(0).plus(since)
 }
 
-/// Makes the socket, and says so if the kernel grants smaller buffers than asked for.
+/// Makes the socket, and says so if the kernel grants smaller buffers than the user asked for.
 ///
 /// # Errors
 /// The socket cannot be made or bound.
@@ -102,7 +103,7 @@ pub(crate) fn bind(config: &SocketConfig) -> Result<Socket, Failure> {
     let socket = Socket::bind(config).map_err(|error| Failure::network(error.to_string()))?;
     let granted = socket.granted_buffers();
     let least = granted.recv.min(granted.send);
-    if least < config.buffer_size {
+    if least < config.buffer_size && config.buffer_size != DEFAULT_BUFFER_SIZE {
         say!(
             1,
             "The kernel grants socket buffers of {} bytes for receiving and {} for sending \

@@ -120,12 +120,16 @@ pub struct EventArgs {
     pub events: Option<OsString>,
 }
 
+/// Bytes of a socket's buffers if the user asks for none: what arrives at 1 GB/s while a receiver
+/// writes for a few milliseconds.
+pub(crate) const DEFAULT_BUFFER_SIZE: usize = 8 << 20;
+
 /// Options about sockets.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct SocketArgs {
-    /// Bytes of the kernel's socket buffers
-    #[arg(short = 'B', long, value_name = "BYTES", default_value = "262144",
+    /// Bytes of the kernel's socket buffers; the default may quietly become less
+    #[arg(short = 'B', long, value_name = "BYTES", default_value_t = DEFAULT_BUFFER_SIZE,
           value_parser = values::number::<usize>("Invalid buffer size", 65_536..=104_857_600))]
     pub buffer_size: usize,
 
