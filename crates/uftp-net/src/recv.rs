@@ -20,6 +20,8 @@ const PLACE_LEN: usize = 1 << 16;
 pub struct RecvBatch {
     places: Box<[u8]>,
     messages: Vec<Message>,
+    /// Messages the last call could have taken.
+    most: usize,
 }
 
 /// One datagram received.
@@ -53,7 +55,14 @@ impl RecvBatch {
         RecvBatch {
             places: vec![0; sys::MESSAGES * PLACE_LEN].into(),
             messages: Vec::with_capacity(sys::MESSAGES),
+            most: 0,
         }
+    }
+
+    /// Whether the last call took as much as one call can, so that there may be more. If not,
+    /// another call would only be told that there is nothing.
+    pub fn is_full(&self) -> bool {
+        self.messages.len() >= self.most
     }
 
     /// The datagrams, each its own, in order of arrival. Empty ones are not shown.
@@ -80,13 +89,17 @@ impl Socket {
     /// [`io::ErrorKind::WouldBlock`] if nothing has arrived, else the system's reason. The batch
     /// is empty then.
     pub fn recv(&self, batch: &mut RecvBatch) -> io::Result<usize> {
-        let RecvBatch { places, messages } = batch;
+        let RecvBatch {
+            places,
+            messages,
+            most,
+        } = batch;
         messages.clear();
-        let most = match self.reception {
+        *most = match self.reception {
             Offload::Plain => 1,
             Offload::SendmmsgOnly | Offload::Auto => sys::MESSAGES,
         };
-        sys::receive(self.io.as_fd(), places, PLACE_LEN, most, |incoming| {
+        sys::receive(self.io.as_fd(), places, PLACE_LEN, *most, |incoming| {
             messages.push(Message::new(&incoming));
         })?;
         Ok(messages.iter().map(Message::datagrams).sum())

@@ -24,6 +24,9 @@ use outbox::{Flow, Outbox};
 
 /// Received batches handed in before it is the turn of sending again.
 const BATCHES_IN_A_ROW: usize = 8;
+/// While there is ever more to send, what has arrived is looked for this often: an answer is older
+/// than that when it comes, and most looks would find nothing.
+const LOOK: Duration = Duration::from_micros(200);
 /// After a stop the farewells must be out within this time.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Longest sleep for want of room in the kernel; timers wait as long.
@@ -95,6 +98,8 @@ pub struct Driver<M, W> {
     outbox: Outbox,
     inbox: RecvBatch,
     receive_errors: u32,
+    /// When nothing more had arrived.
+    looked: Option<Instant>,
 }
 
 impl<M: Machine, W: Watcher<M>> Driver<M, W> {
@@ -108,6 +113,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             outbox: Outbox::new(),
             inbox: RecvBatch::new(),
             receive_errors: 0,
+            looked: None,
         }
     }
 
@@ -143,7 +149,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             if self.machine.is_over() && (flow == Flow::Idle || !patience) {
                 return Ok(self.outbox.tally());
             }
-            let ready = self.sleep(flow, farewell)?;
+            let ready = self.sleep(now, flow, farewell)?;
             if ready {
                 self.receive()?;
             }
@@ -151,10 +157,15 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
     }
 
     /// Sleeps until something is to be done. Whether something may have arrived.
-    fn sleep(&mut self, flow: Flow, farewell: Option<Instant>) -> Result<bool, Failure> {
+    fn sleep(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        farewell: Option<Instant>,
+    ) -> Result<bool, Failure> {
         let (interest, until) = match flow {
             // There is more to send: only look whether something has arrived.
-            Flow::Sent => return Ok(true),
+            Flow::Sent => return Ok(self.looked.is_none_or(|looked| now >= looked + LOOK)),
             Flow::Idle => (Interest::Receive, self.machine.poll_timeout()),
             // While nothing can be sent, what is due to be sent must not end the sleep.
             Flow::Full => (Interest::SendOrReceive, Some(Instant::now() + FULL_REST)),
@@ -170,9 +181,13 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
     /// Hands in what has arrived.
     fn receive(&mut self) -> Result<(), Failure> {
         for _ in 0..BATCHES_IN_A_ROW {
+            let now = Instant::now();
             match self.socket.recv(&mut self.inbox) {
                 Ok(_) => self.receive_errors = 0,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.looked = Some(now);
+                    return Ok(());
+                }
                 Err(error) if self.receive_errors < RECEIVE_ERRORS => {
                     self.receive_errors += 1;
                     say!(3, "Receiving failed: {error}");
@@ -184,7 +199,6 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
                     )));
                 }
             }
-            let now = Instant::now();
             let traced = trace::wanted();
             for datagram in self.inbox.datagrams() {
                 if traced {
@@ -194,6 +208,10 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
                     .handle_datagram(now, datagram.from, datagram.ecn, datagram.bytes);
             }
             self.tell(now);
+            if !self.inbox.is_full() {
+                self.looked = Some(now);
+                break;
+            }
         }
         Ok(())
     }
