@@ -10,7 +10,7 @@ use crate::counters::Refusal;
 use crate::security::is_source_specific;
 
 /// Protocols in which we can speak for clients; what only passes through may be any.
-const SPOKEN: [Version; 1] = [Version::V4];
+const SPOKEN: [Version; 2] = [Version::V4, Version::V5];
 
 /// What an ANNOUNCE settles for the whole session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -49,6 +49,8 @@ pub(super) struct Assembly {
     forward: Option<(SocketAddr, SocketAddr)>,
     /// Where our own words to clients go.
     to_clients: Option<SocketAddr>,
+    /// Where we introduce ourselves; `None` where we pass for the server.
+    public: Option<SocketAddr>,
     /// The server has ended the session: only its ABORTs still pass.
     over: bool,
 }
@@ -62,7 +64,7 @@ impl Assembly {
         config: &ProxyConfig,
         keys: Option<Keys>,
     ) -> Option<Self> {
-        let (forward, to_clients) = match &config.role {
+        let (forward, public, to_clients) = match &config.role {
             Role::Server { .. } => return None,
             Role::Client { port, group } => {
                 let place = |ip: IpAddr| match ip.is_unspecified() {
@@ -70,13 +72,22 @@ impl Assembly {
                     false => SocketAddr::new(ip, *port),
                 };
                 let private = place(terms.private.unwrap_or(terms.public));
-                (Some((place(terms.public), private)), Some(private))
+                let public = place(terms.public);
+                (Some((public, private)), Some(public), Some(private))
             }
             Role::Response { .. } => {
-                let private = terms.private.map(|ip| SocketAddr::new(ip, config.port));
-                (None, private)
+                let group = |ip| SocketAddr::new(ip, config.port);
+                let public = Some(terms.public).filter(IpAddr::is_multicast);
+                (None, public.map(group), terms.private.map(group))
             }
         };
+        let mut up = Link::new(header.version, config.uid, header.group, header.instance);
+        if let Some(keys) = &keys
+            && let Some(sealer) = keys.handshake_sealer()
+        {
+            up.secure_handshake(sealer, keys.counter());
+        }
+        let introduces = !Policy::of(header.version).standing_proxy;
         Some(Assembly {
             server: header.src,
             robust: terms.robust,
@@ -84,10 +95,11 @@ impl Assembly {
             clients: HashMap::new(),
             registered: HashSet::new(),
             gather: Gather::new(terms.block_size, terms.stamp, now),
-            up: Link::new(header.version, config.uid, header.group, header.instance),
+            up,
             keys: keys.map(Box::new),
             forward,
             to_clients,
+            public: public.filter(|_| introduces),
             over: false,
         })
     }
@@ -153,6 +165,7 @@ impl Assembly {
             up: &mut self.up,
             upstream,
             server: self.server,
+            public: self.public,
             clients: self.to_clients,
             estimate: self.estimate,
             keys: self.keys.as_deref(),
@@ -197,6 +210,9 @@ impl Assembly {
         }
         if keys == gate::Keys::None {
             self.estimate = estimate(header);
+            if header.function == Function::Announce && self.public.is_some() {
+                self.gather.introduce();
+            }
             return self.pass(ecn, header, packet, around);
         }
         match decode_handshake(header, packet)? {
@@ -207,8 +223,15 @@ impl Assembly {
                 }
                 self.estimate = estimate(header);
                 let Some((public, _)) = self.forward else {
+                    if self.public.is_some() {
+                        self.gather.introduce();
+                    }
                     return Ok(());
                 };
+                if self.public.is_some() {
+                    self.gather.introduce();
+                    return around.relay.push(public, ecn, packet);
+                }
                 let ours = keys.announcement(header, &announce);
                 let ours = ours.ok_or(Refusal::Malformed)?;
                 around.relay.push(public, ecn, &ours)

@@ -71,6 +71,8 @@ pub(super) enum Ready {
     Left(Uid, String),
     /// A client is sent away, or all are.
     Expelled(Uid, String),
+    /// Who we are, to clients.
+    Introduction,
     /// Goes with every REGISTER where it is asked for.
     ClientKey,
     /// We have the group's keys: proof of it.
@@ -160,6 +162,14 @@ impl Gather {
     /// A client is to be sent away; all are if it is [`Uid::NONE`].
     pub(super) fn expel(&mut self, client: Uid, reason: String) {
         self.ready.push_back(Ready::Expelled(client, reason));
+    }
+
+    /// Clients shall know who we are.
+    pub(super) fn introduce(&mut self) {
+        let waits = |r: &Ready| matches!(r, Ready::Introduction);
+        if !self.ready.iter().any(waits) {
+            self.ready.push_front(Ready::Introduction);
+        }
     }
 
     /// The server has handed us the group's keys.

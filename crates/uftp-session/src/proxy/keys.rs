@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uftp_proto::crypto::{
-    Curve, Fingerprint, IvCounter, KeyExchange, KeyKind, PrivateKey, PublicKey, Suite, resign,
+    Curve, Fingerprint, IvCounter, KeyExchange, KeyKind, PrivateKey, PublicKey, Sealer,
+    SignatureType, Suite, resign,
 };
 use uftp_proto::wire::{self, Announce, ClientKey, Header, KeyInfo, KeyInfoAck, Message, Register};
 use uftp_proto::{Uid, WireTime};
@@ -90,7 +91,7 @@ pub(super) struct News {
     /// What it said, if it was an ABORT.
     pub(super) abort: Option<wire::Abort>,
     /// The group's keys are other than thought: our packets are sealed with this from now on.
-    pub(super) sealer: Option<uftp_proto::crypto::Sealer>,
+    pub(super) sealer: Option<Sealer>,
 }
 
 impl Keys {
@@ -135,7 +136,14 @@ impl Keys {
         };
         let server = SenderSecurity::new(header.version, suite, identity.clone(), curve)
             .and_then(|security| {
-                Server::standing_in(&client, &session, &security, info.random, dh_key)
+                Server::standing_in(
+                    means.config.uid,
+                    &client,
+                    &session,
+                    &security,
+                    info.random,
+                    dh_key,
+                )
             })
             .map_err(|error| {
                 tracing::warn!(%error, "cannot stand in for the server");
@@ -163,6 +171,16 @@ impl Keys {
     }
 
     // ----- towards the server -----------------------------------------------------------------
+
+    /// What seals our CLIENT_KEY, where it is sealed.
+    pub(super) fn handshake_sealer(&self) -> Option<Sealer> {
+        self.client.handshake_sealer()
+    }
+
+    /// Our end of the handshakes with clients.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
 
     /// How far our keys are.
     pub(super) fn own(&self) -> gate::Keys {
@@ -244,7 +262,7 @@ impl Keys {
     /// Makes a packet of the server one that our clients believe.
     pub(super) fn pass_on(&self, packet: &mut [u8]) -> Result<(), Refusal> {
         let suite = self.suite();
-        if suite.signature != uftp_proto::crypto::SignatureType::Keyex {
+        if suite.signature != SignatureType::Keyex {
             return Ok(());
         }
         let theirs = self.client.server_key();
@@ -439,6 +457,13 @@ fn stand_in(
     ephemeral: Option<Curve>,
     means: &mut Means<'_>,
 ) -> Result<(Arc<PrivateKey>, Option<Arc<PrivateKey>>), Objection> {
+    let own = means.config.security.keys.first();
+    if suite.key_exchange == KeyExchange::Ecdh
+        && let Some(own) = own
+    {
+        // Keys are everybody's own choice; clients know us by the first.
+        return Ok((own.clone(), None));
+    }
     let Role::Response { dh_key, .. } = &means.config.role else {
         return match means.keyring.standing_in(now, suite, theirs.kind()) {
             Ok(key) => Ok((key, None)),
@@ -447,8 +472,7 @@ fn stand_in(
         };
     };
     let same_size = |key: &PrivateKey| key.kind() == theirs.kind();
-    let strict = suite.signature == uftp_proto::crypto::SignatureType::Keyex;
-    let own = means.config.security.keys.first();
+    let strict = suite.signature == SignatureType::Keyex;
     let fits = |key: &&Arc<PrivateKey>| {
         same_type(key.kind(), theirs.kind()) && (!strict || same_size(key))
     };

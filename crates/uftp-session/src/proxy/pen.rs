@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use uftp_proto::wire::{
-    Abort, CcAck, Complete, FileInfoAck, KeyInfo, KeyInfoAck, Message, Register, Status,
+    Abort, CcAck, Complete, FileInfoAck, KeyInfo, KeyInfoAck, Message, ProxyKey, Register, Status,
 };
 use uftp_proto::{Ecn, Uid, WireTime};
 
@@ -16,11 +16,17 @@ use super::session::Surroundings;
 use crate::batch::Batch;
 use crate::link::{Cover, GroupEstimate, Link};
 
-/// Which way a message goes.
+/// Which way a message goes, and in whose name.
 #[derive(Clone, Copy)]
 enum Way {
+    /// To the server, in ours.
     Up,
+    /// To the clients, in the server's.
     Down,
+    /// To the clients, in ours.
+    Introduced,
+    /// To those who listen to announcements, in ours.
+    Public,
 }
 
 /// What became of one message.
@@ -39,8 +45,10 @@ pub(super) struct Pen<'a, 'e> {
     pub(super) up: &'a mut Link,
     /// Where the server is.
     pub(super) upstream: SocketAddr,
-    /// Its name: clients believe nobody else.
+    /// Its name: clients believe nobody else, unless we introduce ourselves.
     pub(super) server: Uid,
+    /// Where we introduce ourselves; `None` if we do not.
+    pub(super) public: Option<SocketAddr>,
     /// Where the clients are.
     pub(super) clients: Option<SocketAddr>,
     pub(super) estimate: GroupEstimate,
@@ -78,10 +86,11 @@ impl Pen<'_, '_> {
                 // Not in the server's name under the group's keys: its counters are its own.
                 self.send(Way::Down, Cover::Clear, &abort(*client, reason), None)
             }
+            Ready::Introduction => self.introduce(),
             Ready::ClientKey => match self.keys.and_then(|k| k.client().client_key()) {
                 Some(key) => {
                     let message = Message::ClientKey(key.clone());
-                    self.send(Way::Up, Cover::Clear, &message, None)
+                    self.send(Way::Up, Cover::Handshake, &message, None)
                 }
                 None => Written::Sent,
             },
@@ -107,17 +116,34 @@ impl Pen<'_, '_> {
         let Some(iv_counter) = self.up.next_iv_counter() else {
             return Written::Sent;
         };
-        let entries = keys.entries(self.server, iv_counter, clients);
+        let (way, src) = match self.public {
+            None => (Way::Down, self.server),
+            Some(_) => (Way::Introduced, self.around.config.uid),
+        };
+        let entries = keys.entries(src, iv_counter, clients);
         if entries.is_empty() {
             return Written::Sent;
         }
         let sent = ProxyEventKind::KeyInfoSent(entries.len());
         let message = Message::KeyInfo(KeyInfo {
             iv_counter,
-            signature: Vec::new(),
+            signature: vec![0; keys.server().key_info_signature_len()],
             keys: entries,
         });
-        self.send(Way::Down, Cover::Clear, &message, Some(sent))
+        self.send(way, Cover::Clear, &message, Some(sent))
+    }
+
+    /// Says who we are: PROXY_KEY, without keys in a session that has none.
+    fn introduce(&mut self) -> Written {
+        let known = self.keys.and_then(|keys| keys.server().proxy_key());
+        let message = Message::ProxyKey(known.cloned().unwrap_or_else(|| ProxyKey {
+            nonce: 0,
+            key: Vec::new(),
+            dh_key: Vec::new(),
+            signature: Vec::new(),
+        }));
+        let sent = ProxyEventKind::ProxyKeySent;
+        self.send(Way::Public, Cover::Clear, &message, Some(sent))
     }
 
     fn list(&mut self, now: Instant, list: &List) -> Written {
@@ -185,19 +211,30 @@ impl Pen<'_, '_> {
         sent: Option<ProxyEventKind>,
     ) -> Written {
         let id = self.around.id;
-        // Whoever else speaks in the server's name counts by itself: always from the start
-        // (behaviour-proxies §7.3).
-        let mut down = Link::new(self.up.version(), self.server, id.group, id.instance);
+        let own = self.around.config.uid;
+        // What is said downstream counts by itself, always from the start (behaviour-proxies
+        // §7.3, wire-v5 §2).
+        let down = |uid| Link::new(self.up.version(), uid, id.group, id.instance);
+        let (mut server, mut introduced) = (down(self.server), down(own));
         let (link, to, estimate) = match way {
             // What we say upstream says nothing about the group.
             Way::Up => (&mut *self.up, Some(self.upstream), GroupEstimate::default()),
-            Way::Down => (&mut down, self.clients, self.estimate),
+            Way::Down => (&mut server, self.clients, self.estimate),
+            Way::Introduced => (&mut introduced, self.clients, self.estimate),
+            Way::Public => (&mut introduced, self.public, self.estimate),
         };
         let Some(to) = to else {
             return Written::Sent;
         };
         let (batch, ecn) = (&mut *self.batch, Ecn::NotEct);
-        match link.send(batch, to, ecn, estimate, message, cover) {
+        let signer = self.keys.filter(|_| matches!(way, Way::Introduced));
+        let written = match signer {
+            None => link.send(batch, to, ecn, estimate, message, cover),
+            Some(keys) => link.send_signed(batch, to, ecn, estimate, message, |packet| {
+                keys.server().sign(message, packet)
+            }),
+        };
+        match written {
             Ok(_) => {
                 self.around.counters.sent += 1;
                 if let Some(sent) = sent {

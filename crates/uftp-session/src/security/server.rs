@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uftp_proto::crypto::{
     CipherError, Fingerprint, KeyExchange, PrivateKey, Sealer, SelfSignError,
 };
-use uftp_proto::wire::{ClientKey, EncInfo, KeyInfoAck, Message, Register, Version};
+use uftp_proto::wire::{ClientKey, EncInfo, KeyInfoAck, Message, ProxyKey, Register, Version};
 use uftp_proto::{GroupId, Instance, Uid};
 
 use super::client::Client;
@@ -74,14 +74,15 @@ impl Server {
         }))
     }
 
-    /// The end of a proxy towards its clients, which stands in for the server of the session
-    /// `client` was invited to. The group's secret comes from there, by [`adopt`](Self::adopt).
-    /// `random` is the server's; `dh_key` takes the place of an ephemeral key where clients know
-    /// it already.
+    /// The end of a proxy, known as `uid`, towards its clients: it stands in for the server of the
+    /// session `client` was invited to. The group's secret comes from there, by
+    /// [`adopt`](Self::adopt). `random` is the server's; `dh_key` takes the place of an ephemeral
+    /// key where clients know it already.
     ///
     /// # Errors
     /// [`SecurityError`] if OpenSSL fails.
     pub fn standing_in(
+        uid: Uid,
         client: &Client,
         session: &SessionName,
         security: &SenderSecurity,
@@ -93,8 +94,20 @@ impl Server {
                 let announcer = prf::Announcer::standing_in(session, security, random, dh_key)?;
                 Body::Prf(Registry::new(announcer))
             }
-            super::client::Body::Hkdf(_) => return Err(SecurityError::NoMaster),
+            super::client::Body::Hkdf(client) => {
+                let announcer =
+                    hkdf::Announcer::standing_in(uid, client, session, security, random)?;
+                Body::Hkdf(Registry::new(announcer))
+            }
         }))
+    }
+
+    /// How a proxy introduces itself to the clients of this session, where it does.
+    pub fn proxy_key(&self) -> Option<&ProxyKey> {
+        match &self.0 {
+            Body::Prf(_) => None,
+            Body::Hkdf(s) => s.schedule.proxy_key(),
+        }
     }
 
     /// Takes over the group's secret that our other end, `client`, was handed. If it is another
@@ -106,6 +119,7 @@ impl Server {
         use super::client::Body as Other;
         let changed = match (&mut self.0, &client.body) {
             (Body::Prf(s), Other::Prf(client)) => s.schedule.adopt(client)?,
+            (Body::Hkdf(s), Other::Hkdf(client)) => s.schedule.adopt(client),
             _ => false,
         };
         Ok(changed.then(|| each!(&mut self.0, s => s.doubt())))

@@ -1,16 +1,23 @@
 //! The figures of the manual in encrypted sessions.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use rand::RngExt;
+use rand::seq::IndexedRandom;
 use uftp_proto::crypto::{
     Cipher, Curve, Hash, KeyExchange, KeySpec, PrivateKey, SignatureType, Suite,
 };
-use uftp_proto::wire::Version;
+use uftp_proto::wire::{self, Function, Version};
+use uftp_proto::{Ecn, Uid};
 use uftp_session::congestion::Limits;
 use uftp_session::security::{ReceiverSecurity, SenderSecurity};
-use uftp_session::sender::Rate;
-use uftp_sim::proxies::Reach;
-use uftp_sim::{Figure, seeds, source};
+use uftp_session::sender::{FileOutcome, Rate, SenderEvent};
+use uftp_sim::proxies::{ProxyNode, Reach, proxy_addr, uid};
+use uftp_sim::scenario::PUBLIC;
+use uftp_sim::{Figure, NodeId, Verdict, seeds, source};
 
 use super::{delayed, lossy, ms, secs, two_files};
 
@@ -88,6 +95,10 @@ fn encrypted(suite: Suite) -> impl FnOnce(&mut Figure) {
     }
 }
 
+fn proxy_uid(k: usize) -> Uid {
+    uid(proxy_addr(k))
+}
+
 #[test]
 fn every_figure_with_every_way_to_encrypt() {
     for reach in [
@@ -138,4 +149,188 @@ fn encrypted_congestion_control_through_proxies_is_heard_and_completes() {
         let took = networks.world.elapsed();
         assert!(took < secs(60), "crawled: {took:?}");
     });
+}
+
+/// What arrives at the sender in a client's name and encrypted crashes deployed senders.
+#[test]
+fn no_client_behind_a_proxy_speaks_encrypted_to_the_sender() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        let items = [source::file("f", 1_000_000)];
+        let figure = Figure::new(seeds::one(1), reach, 0, &[2], items).with(|f| {
+            f.config.rate = Rate::Tfmcc(Limits::default());
+            f.down = lossy(0.02);
+        });
+        let mut networks = figure.with(encrypted(suites()[1])).stage();
+        let (sender, proxy) = (networks.sender, proxy_uid(0));
+        let heard = Rc::new(Cell::new(0));
+        let count = Rc::clone(&heard);
+        networks.world.set_filter(move |passing| {
+            if passing.to == sender && passing.is(Function::Encrypted) {
+                let author = wire::decode_header(passing.datagram).unwrap().src;
+                assert_eq!(author, proxy, "{reach:?}");
+                count.set(count.get() + 1);
+            }
+            Verdict::Pass
+        });
+        networks.play(secs(600)).assert_all_whole();
+        assert!(heard.get() > 3);
+    }
+}
+
+#[test]
+fn keys_are_handed_out_again_while_data_flows() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        let items = [source::file("f", 3_000_000)];
+        let figure = Figure::new(seeds::one(1), reach, 0, &[3], items);
+        let mut networks = figure.with(encrypted(suites()[1])).stage();
+        let unlucky = networks.receivers[1];
+        let proxy = networks.proxies[0];
+        let lost = Cell::new(0);
+        networks.world.set_filter(move |passing| {
+            let keys = passing.is(Function::KeyInfo) && passing.from == proxy;
+            if keys && passing.to == unlucky && lost.get() < 6 {
+                lost.set(lost.get() + 1);
+                return Verdict::Drop;
+            }
+            Verdict::Pass
+        });
+        networks.play(secs(600)).assert_all_whole();
+    }
+}
+
+#[test]
+fn who_registers_when_the_others_are_through_gets_keys_too() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        let items = [source::file("f", 3_000_000)];
+        let figure = Figure::new(seeds::one(1), reach, 0, &[3], items);
+        let figure = figure.with(|f| f.closed = false);
+        let mut networks = figure.with(encrypted(suites()[1])).stage();
+        let late = networks.receivers[2];
+        let start = networks.world.elapsed();
+        networks.world.set_filter(move |passing| {
+            // Announcements come every 30 ms by then.
+            let early = passing.time < start + ms(1700);
+            match passing.to == late && passing.is(Function::Announce) && early {
+                true => Verdict::Drop,
+                false => Verdict::Pass,
+            }
+        });
+        networks.play(secs(600)).assert_all_whole();
+    }
+}
+
+#[test]
+fn an_encrypted_session_whose_proxy_dies_ends_with_a_verdict_for_everybody() {
+    seeds::each(18, |seed| {
+        let reach = [Reach::Tunnel, Reach::Response][seed as usize % 2];
+        let suite = suites()[seed as usize / 2 % 6];
+        let figure = Figure::new(seed, reach, 1, &[3, 3], two_files(2_000_000));
+        let figure = figure.with(|f| f.down = lossy(0.01));
+        let mut networks = figure.with(encrypted(suite)).stage();
+        let victim = networks.proxies[1];
+        networks.world.run_for(ms(100 + 150 * seed));
+        networks.world.kill(victim);
+        if seed.is_multiple_of(3) {
+            let node = networks.proxy_node(1);
+            networks.world.revive(victim, Box::new(node));
+            if reach == Reach::Response {
+                networks.world.join(victim, PUBLIC);
+            }
+        }
+        let networks = networks.play(secs(600));
+        for i in (0..1).chain(networks.behind(0)) {
+            assert!(networks.is_whole(i), "receiver {i}");
+        }
+        for i in networks.behind(1) {
+            let verdict = networks.verdict(2, i);
+            let completed = matches!(verdict, Some(FileOutcome::Completed(_)));
+            assert!(completed || !networks.is_whole(i), "receiver {i}");
+            assert!(verdict.is_some() || networks.sender().outcome().is_some());
+            assert!(networks.receiver(i).ends().len() <= 1, "receiver {i}");
+        }
+    });
+}
+
+#[test]
+fn a_proxy_that_shuts_down_takes_its_clients_along_at_once() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        let figure = Figure::new(seeds::one(1), reach, 1, &[3], two_files(3_000_000));
+        let mut networks = figure.with(encrypted(suites()[1])).stage();
+        let proxy = networks.proxies[0];
+        networks.world.run_for(secs(2));
+        let shut = |node: &mut ProxyNode, now| node.machine.shutdown(now);
+        networks.world.with(proxy, shut);
+        networks.world.run_for(ms(50));
+        let gone = |e: &&SenderEvent| matches!(e, SenderEvent::ClientAborted { .. });
+        assert_eq!(networks.sender().events().filter(gone).count(), 4);
+        let networks = networks.play(secs(600));
+        assert!(networks.is_whole(0));
+    }
+}
+
+/// What reaches a machine of an encrypted figure, bent: it may cost time, or a session, but never
+/// breaks a machine or keeps it busy.
+#[test]
+fn bent_datagrams_break_no_proxy_with_keys() {
+    seeds::each(24, |seed| {
+        let reach = [Reach::Tunnel, Reach::Response][seed as usize % 2];
+        let suite = suites()[seed as usize / 2 % 6];
+        let figure = Figure::new(seed, reach, 0, &[2, 1], two_files(60_000));
+        let figure = figure.with(|f| (f.up, f.down) = (lossy(0.05), lossy(0.05)));
+        let mut networks = figure.with(encrypted(suite)).stage();
+        let tape: Rc<RefCell<Vec<(NodeId, NodeId, Vec<u8>)>>> = Rc::default();
+        let writer = Rc::clone(&tape);
+        networks.world.set_filter(move |p| {
+            writer
+                .borrow_mut()
+                .push((p.from, p.to, p.datagram.to_vec()));
+            Verdict::Pass
+        });
+        let mut rng = networks.world.rng(77);
+        for _ in 0..600 {
+            networks
+                .world
+                .run_for(Duration::from_micros(rng.random_range(0..4000)));
+            let seen = tape.borrow().choose(&mut rng).cloned();
+            let Some((from, to, mut bytes)) = seen else {
+                continue;
+            };
+            if rng.random_bool(0.7) {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] ^= 1 << rng.random_range(0..8);
+            }
+            if rng.random_bool(0.1) {
+                bytes.truncate(rng.random_range(0..bytes.len()));
+            }
+            let from = networks.world.addr(from);
+            networks.world.inject(to, from, Ecn::NotEct, &bytes);
+        }
+        let _ = networks.play(secs(2_000_000));
+    });
+}
+
+/// Clients behind 20 response proxies in an encrypted session; `UFTP_SIM_CROWD` says how many.
+#[test]
+fn an_encrypted_crowd_behind_response_proxies() {
+    let asked = std::env::var("UFTP_SIM_CROWD").ok();
+    let crowd: usize = asked.map_or(600, |n| n.parse().unwrap());
+    let items = [source::file("f", 200_000)];
+    let figure = Figure::new(seeds::one(3), Reach::Response, 0, &[crowd / 20; 20], items);
+    let figure = figure.with(|f| f.down = lossy(0.01));
+    let figure = figure.with(encrypted(suites()[1])).with(|f| {
+        let proxies = f.proxy_securities.clone();
+        f.proxy_securities = proxies.into_iter().cycle().take(20).collect();
+    });
+    let mut networks = figure.stage();
+    let sender = networks.sender;
+    let heard = Rc::new(Cell::new(0u64));
+    let count = Rc::clone(&heard);
+    networks.world.set_filter(move |passing| {
+        count.set(count.get() + u64::from(passing.to == sender));
+        Verdict::Pass
+    });
+    networks.play(secs(600)).assert_all_whole();
+    println!("{crowd} clients: {} messages at the sender", heard.get());
+    // Some ten rounds of a few messages from each proxy.
+    assert!(heard.get() < 20 * 100 + crowd as u64);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use uftp_proto::crypto::v5::{
-    ClientContext1, ClientContext2, HandshakeKeys, Premaster, ProxyContext, ServerContext,
-    key_info_context, proxy_key_input,
+    ClientContext1, ClientContext2, GroupMaster, HandshakeKeys, Premaster, ProxyContext,
+    ServerContext, key_info_context, proxy_key_input,
 };
 use uftp_proto::crypto::{
     self, Fingerprint, IvCounter, KeyKind, Opener, PrivateKey, PublicKey, Sealer, SignatureForm,
@@ -52,6 +52,7 @@ struct Joining {
 }
 
 struct Group {
+    master: GroupMaster,
     opener: Opener,
     replay: ReplayWindow,
     /// What KEYINFO_ACK says.
@@ -180,6 +181,17 @@ impl Client {
         self.joining.as_ref()?.client_key.as_ref()
     }
 
+    /// The context of the session.
+    pub(in crate::security) fn context(&self) -> &ServerContext {
+        &self.sc
+    }
+
+    /// The group's secret, once it is here.
+    pub(in crate::security) fn master(&self) -> Option<&GroupMaster> {
+        let group = self.joining.as_ref()?.group.as_ref()?;
+        Some(&group.master)
+    }
+
     /// What seals our CLIENT_KEY.
     pub(in crate::security) fn handshake_sealer(&self) -> Option<Sealer> {
         let joining = self.joining.as_ref()?;
@@ -243,6 +255,7 @@ impl Client {
         let opener = master.server_keys(&self.suite, &self.sc).opener();
         let proof = ours.verify_data().to_vec();
         joining.group = Some(Group {
+            master,
             opener: opener.map_err(|_| Refusal::Unauthentic)?,
             replay: ReplayWindow::default(),
             proof: proof.clone(),

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use uftp_proto::Uid;
 use uftp_proto::crypto::v5::{
     ClientAppKeys, ClientContext1, ClientContext2, GroupMaster, HandshakeKeys, Premaster,
-    ProxyContext, ServerContext, key_info_context,
+    ProxyContext, ServerContext, key_info_context, proxy_key_input,
 };
 use uftp_proto::crypto::{
     self, CipherError, Fingerprint, KeyKind, KeySpec, Opener, PrivateKey, PublicKey, Sealer,
-    SelfSignError, Suite,
+    SelfSignError, SignatureForm, Suite,
 };
-use uftp_proto::wire::{self, ClientKey, EncInfo, Function, KeyInfoAck, Message, Register};
+use uftp_proto::wire::{
+    self, ClientKey, EncInfo, Function, KeyInfoAck, Message, ProxyKey, Register,
+};
 
+use super::Client;
 use crate::counters::Refusal;
 use crate::security::config::{SecurityError, SenderSecurity};
 use crate::security::peers::{Claim, Peer, Schedule};
@@ -29,6 +32,8 @@ pub(in crate::security) struct Announcer {
     sc: ServerContext,
     /// Empty, but at a proxy.
     pc: ProxyContext,
+    /// How a proxy introduces itself to its clients.
+    proxy_key: Option<ProxyKey>,
     /// The secret of the group; nobody is handed keys before it is known.
     master: Option<GroupMaster>,
 }
@@ -49,8 +54,66 @@ impl Announcer {
             sc: security.server_context(session, &enc_info)?,
             enc_info,
             pc: ProxyContext::default(),
+            proxy_key: None,
             master: Some(GroupMaster::generate()?),
         })
+    }
+
+    /// The end of the proxy `uid` towards its clients, in the session that `client` was invited
+    /// to; without the group's secret, which [`adopt`](Self::adopt) brings.
+    pub(in crate::security) fn standing_in(
+        uid: Uid,
+        client: &Client,
+        session: &SessionName,
+        security: &SenderSecurity,
+        random: [u8; 32],
+    ) -> Result<Self, SecurityError> {
+        let ephemeral = PrivateKey::generate(KeySpec::Ec(security.curve()))?;
+        let (suite, identity) = (*security.suite(), security.identity().clone());
+        let dh_key = ephemeral.public().blob().to_vec();
+        let mut proxy_key = ProxyKey {
+            nonce: 0,
+            key: identity.public().blob().to_vec(),
+            dh_key: dh_key.clone(),
+            signature: vec![0; identity.public().signature_len()],
+        };
+        let mut bytes = [0; 1100];
+        let message = Message::ProxyKey(proxy_key.clone());
+        let len = wire::encode_message(session.version, &message, &mut bytes);
+        let context = len.ok().and_then(|len| {
+            let bytes = bytes.get(..len)?;
+            ProxyContext::new(uid, &proxy_key, bytes)
+        });
+        let pc = context.ok_or(SecurityError::TooLarge(identity.kind()))?;
+        let sc = client.context().clone();
+        let form = SignatureForm::of(session.version);
+        proxy_key.signature = identity.sign(suite.hash, form, &proxy_key_input(&sc, &pc))?;
+        Ok(Announcer {
+            session: *session,
+            suite,
+            enc_info: security.enc_info(random, dh_key),
+            identity,
+            ephemeral,
+            sc,
+            pc,
+            proxy_key: Some(proxy_key),
+            master: None,
+        })
+    }
+
+    /// Takes over the secret our other end was handed. Whether it is another one than before.
+    pub(in crate::security) fn adopt(&mut self, client: &Client) -> bool {
+        // It was signed and sealed: the first is right.
+        let fresh = self.master.is_none() && client.master().is_some();
+        if fresh {
+            self.master = client.master().cloned();
+        }
+        fresh
+    }
+
+    /// How a proxy introduces itself to its clients.
+    pub(in crate::security) fn proxy_key(&self) -> Option<&ProxyKey> {
+        self.proxy_key.as_ref()
     }
 
     pub(in crate::security) fn sealer(&self) -> Result<Sealer, SecurityError> {
