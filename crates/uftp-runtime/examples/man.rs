@@ -44,26 +44,48 @@ SIGINT, SIGTERM\tend the session and tell every receiver; a second one ends the 
 SIGUSR1\tlogs what was counted";
 const SIGNALS_UFTPD: &str = "\
 SIGINT, SIGTERM\tend all sessions and tell their senders
-SIGHUP\topens log and status file anew and reads lists again
+SIGHUP\topens log, status file and events anew and reads lists again
 SIGUSR1\tlogs what was counted";
 const SIGNALS_UFTPPROXYD: &str = "\
 SIGINT, SIGTERM\tend the program
 SIGHUP\topens the log anew and reads lists again
 SIGUSR1\tlogs what was counted";
 
+const FILES: &str = "\
+/etc/uftp/PROGRAM.toml\toptions by their long names without dashes, like log-level = 3; true or false for those without a value; lists like ['a', 'b']. Then those of --config. What is typed beats the environment, that beats the file of --config, that beats this one";
+const ENVIRONMENT: &str = "\
+UFTP_CONFIG\ta file of options, as --config
+UFTP_LONG_NAME\tthe option of that long name, as UFTP_LOG_LEVEL=3; true or false for those without a value; empty counts for nothing
+POSIXLY_CORRECT\toptions end at the first word that is none
+TZ\tthe time zone of log and status lines
+NO_COLOR, TERM\twhether a terminal shows colours and a progress bar";
+const ENVIRONMENT_DAEMON: &str = "\
+NOTIFY_SOCKET\twhere the service manager is told of readiness, reloading and stopping";
+
 fn main() -> io::Result<()> {
     let dir = std::env::args_os().nth(1);
     let dir = dir.ok_or_else(|| io::Error::other("usage: man DIR"))?;
     let dir = Path::new(&dir);
+    let both = [ENVIRONMENT, ENVIRONMENT_DAEMON].join("\n");
     let all = "uftp(1), uftpd(1), uftpproxyd(1), uftp_keymgt(1)";
     pages::<uftp::Args>(
         dir,
-        &[("EXIT STATUS", EXIT_UFTP), ("SIGNALS", SIGNALS_UFTP)],
+        &[
+            ("EXIT STATUS", EXIT_UFTP),
+            ("SIGNALS", SIGNALS_UFTP),
+            ("FILES", FILES),
+            ("ENVIRONMENT", ENVIRONMENT),
+        ],
         all,
     )?;
     pages::<uftpd::Args>(
         dir,
-        &[("EXIT STATUS", EXIT_UFTPD), ("SIGNALS", SIGNALS_UFTPD)],
+        &[
+            ("EXIT STATUS", EXIT_UFTPD),
+            ("SIGNALS", SIGNALS_UFTPD),
+            ("FILES", FILES),
+            ("ENVIRONMENT", &both),
+        ],
         all,
     )?;
     pages::<uftpproxyd::Args>(
@@ -71,6 +93,8 @@ fn main() -> io::Result<()> {
         &[
             ("EXIT STATUS", EXIT_UFTPPROXYD),
             ("SIGNALS", SIGNALS_UFTPPROXYD),
+            ("FILES", FILES),
+            ("ENVIRONMENT", &both),
         ],
         all,
     )?;

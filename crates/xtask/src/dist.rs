@@ -42,6 +42,12 @@ const FILES: &[(&str, &str, u32)] = &[
     ("packaging/debian/init", "etc/init.d/uftp", 0o755),
     ("packaging/debian/logrotate", "etc/logrotate.d/uftp", 0o644),
     (
+        "docs/operations.md",
+        "usr/share/doc/uftp/operations.md",
+        0o644,
+    ),
+    ("docs/proxies.md", "usr/share/doc/uftp/proxies.md", 0o644),
+    (
         "docs/differences.md",
         "usr/share/doc/uftp/differences.md",
         0o644,
