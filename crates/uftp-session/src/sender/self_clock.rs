@@ -55,23 +55,41 @@ struct Climb {
 
 impl Climb {
     const SHORTEST: Duration = Duration::from_millis(200);
-    const LONGEST: Duration = Duration::from_secs(2);
+    const LONGEST: Duration = Duration::from_secs(1);
+    /// Beyond the rate that was too much: the first step, as a part of it, and the time in which
+    /// steps grow e-fold.
+    const STEP: f64 = 0.01;
+    /// Where a rate that was too much again is flat, as a part of what was taken of it.
+    const NEAR: f64 = 1.02;
+    const SWELLING: Duration = Duration::from_millis(250);
 
-    /// Down to `from` because `to` was too much, after another climb if there was one.
-    fn new(from: f64, to: f64, before: Option<Climb>) -> Self {
-        let same = |b: &Climb| (0.75..1.15).contains(&(to / b.to));
-        Climb {
+    /// Down to `from` because `to` was too much and `taken` was not, after another climb if
+    /// there was one.
+    fn new(from: f64, to: f64, taken: f64, before: Option<Climb>) -> Self {
+        let once = Climb {
             from: from.min(to),
             to,
-            takes: before.filter(same).map_or(Self::SHORTEST, |b| {
-                (b.takes * 2).clamp(Self::SHORTEST, Self::LONGEST)
-            }),
+            takes: Self::SHORTEST,
             passed: Duration::ZERO,
+        };
+        match before {
+            Some(before) if (0.75..1.15).contains(&(to / before.to)) => Climb {
+                to: to.min(taken * Self::NEAR).max(once.from),
+                takes: (before.takes * 2).min(Self::LONGEST),
+                ..once
+            },
+            // A stutter may be to blame.
+            _ => once,
         }
     }
 
-    /// The rate to be at: a cubic curve, flat at the rate that was too much.
+    /// The rate to be at: a cubic curve up to the rate that was too much, flat there, and an
+    /// exponential one beyond.
     fn rate(&self) -> f64 {
+        if let Some(beyond) = self.passed.checked_sub(self.takes) {
+            let steps = beyond.as_secs_f64() / Self::SWELLING.as_secs_f64();
+            return self.to * (1.0 + Self::STEP * steps.exp());
+        }
         let left = 1.0 - self.passed.as_secs_f64() / self.takes.as_secs_f64();
         // Even if the drop was small, there is something to climb.
         let height = (self.to - self.from).max(0.02 * self.to);
@@ -192,14 +210,18 @@ impl SelfClock {
         if self.windows.section_began().is_some_and(busy) {
             return false;
         }
+        if self.windows.awaits_answers() {
+            // The question or some answer may be lost.
+            return self.windows.asks_again(now, pulse.patience);
+        }
         let least = Self::SAMPLE.max(audience.saturating_mul(Self::PACKETS_PER_ANSWER));
         let enough = |w: &Window| w.blocks >= least && w.age(now) >= Self::SOONEST;
-        self.windows.open().is_some_and(enough) && !self.windows.awaits_answers()
+        self.windows.open().is_some_and(enough)
     }
 
     /// Receivers were asked.
     pub(super) fn asked(&mut self, now: Instant, audience: u32) {
-        self.windows.close(now, audience);
+        self.windows.ask(now, audience);
     }
 
     /// How far a report on `section` that arrives now can be believed.
@@ -298,7 +320,7 @@ impl SelfClock {
                 from: target,
                 ..climb
             },
-            before => Climb::new(target, speed, before),
+            before => Climb::new(target, speed, taken, before),
         });
     }
 }
@@ -361,7 +383,7 @@ impl Loss {
 
 impl Sample {
     /// More is forgotten by and by.
-    const MOST: f64 = 4000.0;
+    const MOST: f64 = 600.0;
 
     pub(super) fn new(lost: u32, blocks: u32) -> Self {
         Sample {

@@ -99,6 +99,7 @@ pub(super) struct Windows {
     mute: u32,
     /// Windows in a row that not all answered.
     unanswered: u32,
+    last_asked: Option<Instant>,
 }
 
 /// What may be believed of a report on a section.
@@ -114,7 +115,9 @@ impl Windows {
     /// Most windows remembered.
     const MOST: usize = 64;
     /// Who has not answered as often is not waited for.
-    const GONE: u32 = 4;
+    const GONE: u32 = 2;
+    /// So many times what is usual is waited for answers, with a question each time.
+    const PATIENCES: u32 = 4;
 
     /// Forgets all: a file begins.
     pub(super) fn clear(&mut self) {
@@ -174,10 +177,32 @@ impl Windows {
         }
     }
 
+    /// Receivers, `audience` in number, were asked. While answers of another time are to come the
+    /// window being sent stays open: whichever question they answer, they know of what was sent
+    /// before the first.
+    pub(super) fn ask(&mut self, now: Instant, audience: u32) {
+        self.last_asked = Some(now);
+        if !self.awaits_answers() {
+            self.close(now, audience);
+        }
+    }
+
     /// Whether an answer is still to come.
     pub(super) fn awaits_answers(&self) -> bool {
+        self.awaited().is_some()
+    }
+
+    /// Whether the answers that are still to come have taken more than `patience`, and are not to
+    /// be made unasked because the section is over.
+    pub(super) fn asks_again(&self, now: Instant, patience: Duration) -> bool {
+        let current = self.list.back().map(|w| w.section);
+        let late = self.last_asked.is_some_and(|at| now >= at + patience);
+        late && self.awaited().map(|w| w.section) == current
+    }
+
+    fn awaited(&self) -> Option<&Window> {
         let mut unsettled = self.list.iter().filter(|w| w.id >= self.settled);
-        unsettled.any(|w| w.closed.is_some() && w.asked > 0)
+        unsettled.find(|w| w.closed.is_some() && w.asked > 0)
     }
 
     /// How far a report on `section` that arrives now can be believed: receivers take `delay` to
@@ -244,6 +269,8 @@ impl Windows {
             None
         } else if window.asked == 0 || over {
             Some(Fate::Good)
+        } else if now < closed + patience * Self::PATIENCES {
+            None
         } else {
             Some(Fate::Unanswered)
         }
@@ -327,12 +354,20 @@ mod tests {
         assert!(!windows.awaits_answers());
         // Silence in the middle of a section means nothing; once the section is over, consent.
         send(&mut windows, start, 20, 0, 10);
-        windows.close(at(30), 2);
+        windows.ask(at(30), 2);
         send(&mut windows, start, 30, 0, 10);
-        let fate = windows.settle(at(60), PATIENCE).map(|(_, fate)| fate);
+        assert!(!windows.asks_again(at(50), PATIENCE));
+        assert!(windows.asks_again(at(60), PATIENCE));
+        windows.ask(at(60), 2);
+        assert!(
+            windows.open().is_some(),
+            "another question, the same window"
+        );
+        assert!(windows.settle(at(149), PATIENCE).is_none());
+        let fate = windows.settle(at(150), PATIENCE).map(|(_, fate)| fate);
         assert_eq!(fate, Some(Fate::Unanswered));
-        windows.sent(at(60), 1, 0, 1e6, 0);
-        let fate = windows.settle(at(90), PATIENCE).map(|(_, fate)| fate);
+        windows.sent(at(160), 1, 0, 1e6, 0);
+        let fate = windows.settle(at(190), PATIENCE).map(|(_, fate)| fate);
         assert_eq!(fate, Some(Fate::Good));
     }
 
@@ -346,7 +381,7 @@ mod tests {
             send(&mut windows, start, from, 0, 9);
             windows.close(start + MS(from + 9), 2);
             windows.answered(round, false);
-            fates.extend(windows.settle(start + MS(from + 9) + PATIENCE, PATIENCE));
+            fates.extend(windows.settle(start + MS(from + 9) + PATIENCE * 4, PATIENCE));
         }
         let good = fates.iter().filter(|(_, fate)| *fate == Fate::Good).count();
         assert_eq!(good, 10 - Windows::GONE as usize);
