@@ -1,9 +1,9 @@
 //! Sessions of protocol 5 between our programs: there is no packaged program of another hand that
 //! speaks it. Where protocol 4 comes in, so does the reference.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
-use uftp_tests::{Family, Result, Suite, World, write_file};
+use uftp_tests::{Failure, Family, Result, Suite, World, write_file};
 
 /// The longest a run may take; healthy ones take a second or two.
 const BOUND: Duration = Duration::from_secs(60);
@@ -80,4 +80,205 @@ fn ipv6() -> Result<()> {
 #[test]
 fn congestion_control() -> Result<()> {
     session(Family::V4, 1_000_000, &["-C", "tfmcc"], &[])
+}
+
+/// Members are known by the fingerprints of their keys; one has another key.
+#[test]
+fn a_closed_group_known_by_fingerprints() -> Result<()> {
+    let world = World::new("known", 4)?;
+    let content = one_file(&world, 200_000)?;
+    let key = |host: u8| world.dir().join(format!("key{host}.pem"));
+    let mut list = String::new();
+    for host in 1..=3 {
+        let output = Command::new(Suite::Ours.program("uftp_keymgt")?)
+            .args(["-g", "ec:secp256r1"])
+            .arg(key(host))
+            .output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        let print = told.split("fingerprint: ").nth(1).map(str::trim);
+        let print = print.ok_or_else(|| Failure::new(format!("uftp_keymgt said {told}")))?;
+        list += &format!("0x{host:08X}|{print}\n");
+    }
+    let hosts = world.dir().join("hosts");
+    fs::write(&hosts, list)?;
+    let start = |host, key: PathBuf| {
+        let receiver = world.receiver(Suite::Ours, host);
+        receiver.args(&["-k", &key.to_string_lossy()]).start()
+    };
+    let right = [start(1, key(1))?, start(2, key(2))?];
+    let wrong = start(3, key(1))?;
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .default_protocol()
+        .args(&["-c", "-H", &format!("@{}", hosts.display())])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &[1, 2])?;
+    sent.connected("failed", &[3])?;
+    for receiver in right {
+        receiver.holds(&content)?;
+        receiver.stop()?;
+    }
+    wrong.holds_nothing(Duration::ZERO)?;
+    wrong.stop().map(drop)
+}
+
+#[test]
+fn losses() -> Result<()> {
+    let world = World::new("lossy", 2)?;
+    let content = one_file(&world, 3_000_000)?;
+    world.lose_incoming(1, 1044, 50)?;
+    let receiver = world.receiver(Suite::Ours, 1).args(&["-E"]).start()?;
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .default_protocol()
+        .invite(&[1])
+        .args(&["-c"])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
+}
+
+/// Senders of 4.x and 5.x, encrypted and not, at one receiver at the same time.
+#[test]
+fn both_generations_at_one_receiver() -> Result<()> {
+    let world = World::new("both", 4)?;
+    let content = |name: &str| -> Result<PathBuf> {
+        let dir = world.make_dir(name)?;
+        write_file(&dir.join(name), 1_500_000)?;
+        Ok(dir.join(name))
+    };
+    let receiver = world.receiver(Suite::Ours, 3).start()?;
+    let files = [content("five")?, content("four")?, content("plain")?];
+    let [five, four, plain] = &files;
+    let slow = |suite, host| world.sender(suite, host).rate("16000").invite(&[3]);
+    let running = [
+        slow(Suite::Ours, 0).default_protocol().file(five).start()?,
+        slow(Suite::Reference, 1)
+            .args(&["-Y", "aes256-gcm", "-h", "sha256"])
+            .args(&["-e", "ecdh_ecdsa", "-K", "prime256v1"])
+            .file(four)
+            .start()?,
+        slow(Suite::Reference, 2).file(plain).start()?,
+    ];
+    for sender in running {
+        let sent = sender.finish(BOUND)?;
+        sent.ended_with(0)?;
+        sent.resulted("copy", &[3], 1)?;
+    }
+    let sent = world.make_dir("sent")?;
+    for file in &files {
+        fs::copy(file, sent.join(file.file_name().unwrap_or_default()))?;
+    }
+    receiver.holds(&sent)?;
+    receiver.stop().map(drop)
+}
+
+/// What a receiver takes from a sender of 4.x: all of it by default, only what 5.x has too under
+/// `--refuse-weak`, and nothing plain under `-E`.
+#[test]
+fn the_rules_for_senders_of_4() -> Result<()> {
+    const ECDSA: [&str; 4] = ["-e", "ecdh_ecdsa", "-K", "prime256v1"];
+    const RSA: [&str; 4] = ["-e", "rsa", "-K", "1024"];
+    let cases: [(&[&str], &[&str; 4], bool); 6] = [
+        (&["-Y", "aes256-gcm", "-h", "sha256"], &ECDSA, true),
+        (&["-Y", "aes128-ccm", "-h", "sha512", "-c"], &ECDSA, true),
+        (&["-Y", "aes256-gcm", "-h", "sha1"], &ECDSA, false),
+        (&["-Y", "aes256-cbc", "-h", "sha256"], &ECDSA, false),
+        (&["-Y", "aes256-gcm", "-h", "sha256"], &RSA, false),
+        (&["-Y", "3des", "-h", "sha256"], &RSA, false),
+    ];
+    let world = World::new("rules", 2)?;
+    let content = one_file(&world, 10_000)?;
+    for (rule, strict) in [(&["-E"][..], false), (&["-E", "--refuse-weak"], true)] {
+        let receiver = world.receiver(Suite::Ours, 1).args(rule).start()?;
+        for (algorithms, keys, modern) in cases {
+            let sent = world
+                .sender(Suite::Reference, 0)
+                .invite(&[1])
+                .args(algorithms)
+                .args(keys)
+                .files_of(&content)?
+                .run(BOUND)?;
+            let expected = if modern || !strict { 0 } else { 7 };
+            sent.ended_with(expected).map_err(|failure| {
+                Failure::new(format!("{algorithms:?} {keys:?} under {rule:?}: {failure}"))
+            })?;
+        }
+        let plain = world.sender(Suite::Reference, 0).invite(&[1]);
+        plain.files_of(&content)?.run(BOUND)?.ended_with(7)?;
+        receiver.stop()?;
+    }
+    Ok(())
+}
+
+/// A receiver of 4.x does not hear protocol 5, and the sender says that this may be so.
+#[test]
+fn nobody_registers_who_only_speaks_4() -> Result<()> {
+    let world = World::new("deaf", 2)?;
+    let content = one_file(&world, 1000)?;
+    let receiver = world.receiver(Suite::Reference, 1).start()?;
+    let mut sender = world
+        .sender(Suite::Ours, 0)
+        .default_protocol()
+        .invite(&[1])
+        .files_of(&content)?
+        .start()?;
+    let exit = sender.program().wait(BOUND)?;
+    let said = sender.program().output();
+    assert_eq!(exit.code, Some(7), "{said}");
+    let cause = "do not hear protocol 5 (send with --protocol 4)";
+    assert!(said.contains(cause), "{said}");
+    // A value that only 4.x has selects protocol 4, and says so.
+    let mut sender = world
+        .sender(Suite::Ours, 0)
+        .default_protocol()
+        .invite(&[1])
+        .args(&["-Y", "none", "-w", "hmac"])
+        .files_of(&content)?
+        .start()?;
+    let exit = sender.program().wait(BOUND)?;
+    let said = sender.program().output();
+    assert_eq!(exit.code, Some(0), "{said}");
+    assert!(said.contains("Speaking protocol 4, for -w hmac"), "{said}");
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
+}
+
+#[test]
+fn the_environment_chooses_too() -> Result<()> {
+    let world = World::new("chosen", 2)?;
+    let content = one_file(&world, 1000)?;
+    let receiver = world.receiver(Suite::Reference, 1).start()?;
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .default_protocol()
+        .environment("UFTP_PROTOCOL", "4".as_ref())
+        .invite(&[1])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
+}
+
+/// Without `-Y` data of protocol 5 is never seen in the clear; with `-Y none` it is.
+#[test]
+fn plain_is_a_choice() -> Result<()> {
+    let world = World::new("plain5", 2)?;
+    let content = one_file(&world, 100_000)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .protocol("5")
+        .invite(&[1])
+        .args(&["-Y", "none"])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
 }

@@ -74,8 +74,8 @@ impl ServerLists {
         }
         match servers::read(&self.paths).await {
             Ok(list) => {
-                say!(2, "Listening to {} senders (-S)", list.len());
-                self.fresh.put(list);
+                say!(2, "Listening to {} senders (-S)", list.entries.len());
+                self.fresh.put(list.entries);
             }
             Err(failure) => say!(0, "The old list stays in use: {failure}"),
         }

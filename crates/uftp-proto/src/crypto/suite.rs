@@ -407,6 +407,27 @@ impl Suite {
         Ok(())
     }
 
+    /// Whether protocol 5 has these algorithms too, whatever protocol they are used in
+    /// (wire-v5 §13). The parts are looked at in the order in which 5.0.1 complains.
+    ///
+    /// # Errors
+    /// [`SuiteError`] naming the part that it left behind.
+    pub fn check_modern(&self) -> Result<(), SuiteError> {
+        if matches!(self.cipher, Cipher::Des | Cipher::TripleDes) {
+            return Err(SuiteError::CipherCode(self.cipher.code()));
+        }
+        if self.hash == Hash::Sha1 {
+            return Err(SuiteError::HashCode(self.hash.code()));
+        }
+        if self.signature != SignatureType::Aead {
+            return Err(SuiteError::SignatureCode(self.signature.code()));
+        }
+        if !self.key_exchange.is_ecdh() {
+            return Err(SuiteError::KeyExchangeCode(self.key_exchange.code()));
+        }
+        Ok(())
+    }
+
     /// Names of the parts that are weak, for one line in the log.
     pub fn weaknesses(&self) -> Vec<&'static str> {
         let mut weak = Vec::new();
@@ -564,6 +585,24 @@ mod tests {
         assert!(Suite::from_wire(Version::V5, &info(6, 3, 0, 0)).is_ok());
         assert!(Suite::from_wire(Version::V5, &info(4, 3, 0, 0)).is_err());
         assert!(Suite::from_wire(Version::V5, &info(6, 2, 0, 0)).is_err());
+    }
+
+    #[test]
+    fn what_protocol_5_left_behind() {
+        let told = |cipher, hash, exchange, signature| {
+            let suite = Suite::from_wire(Version::V4, &info(cipher, hash, exchange, signature));
+            suite.unwrap().check_modern().map_err(|e| e.abort_reason())
+        };
+        assert_eq!(told(6, 3, 2, 3), Ok(()));
+        assert_eq!(told(7, 5, 3, 3), Ok(()));
+        let cipher = "Keytype invalid or not supported here";
+        assert_eq!(told(2, 2, 1, 1), Err(cipher));
+        let hash = "Hashtype invalid or not supported here";
+        assert_eq!(told(4, 2, 1, 1), Err(hash));
+        assert_eq!(told(6, 2, 1, 3), Err(hash));
+        assert_eq!(told(4, 3, 1, 1), Err("Invalid sigtype specified"));
+        assert_eq!(told(4, 3, 3, 2), Err("Invalid sigtype specified"));
+        assert_eq!(told(6, 3, 1, 3), Err("Invalid keyextype specified"));
     }
 
     #[test]

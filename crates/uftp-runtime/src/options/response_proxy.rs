@@ -1,6 +1,7 @@
 //! Options of `uftpd` about a proxy that gathers its answers (cli §3.1, §7).
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use clap::Args;
 use uftp_session::receiver::ResponseProxy;
@@ -12,17 +13,23 @@ use crate::exit::Failure;
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct ResponseProxyArgs {
-    /// Send all answers to the response proxy on this host, which listens on our port; its key
-    /// must have the fingerprint if one is given
-    #[arg(short = 'R', long, value_name = "HOST[/FINGERPRINT]")]
+    /// A file: the proxies that -S names, one a line: uid|address[|fingerprint]. A host: as -r
+    #[arg(short = 'R', long, value_name = "FILE|HOST[/FINGERPRINT]")]
     pub response_proxy: Option<String>,
 
-    /// The same
-    #[arg(short = 'r', long, value_name = "HOST[/FINGERPRINT]", hide = true)]
+    /// In protocols 3 and 4, send all answers to the response proxy on this host, which listens
+    /// on our port; its key must have the fingerprint if one is given
+    #[arg(short = 'r', long, value_name = "HOST[/FINGERPRINT]")]
     pub v4_response_proxy: Option<String>,
 }
 
 impl ResponseProxyArgs {
+    /// The list of proxies of senders of protocol 5: what `-R` names is a file.
+    pub fn list(&self) -> Option<&Path> {
+        let named = self.response_proxy.as_deref();
+        named.filter(|text| is_file(text)).map(Path::new)
+    }
+
     /// What is meant; the proxy has our `port`. Asks the resolver.
     ///
     /// # Errors
@@ -31,7 +38,7 @@ impl ResponseProxyArgs {
         let given = self
             .v4_response_proxy
             .as_deref()
-            .or(self.response_proxy.as_deref());
+            .or(self.response_proxy.as_deref().filter(|text| !is_file(text)));
         let Some(text) = given.filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
@@ -40,6 +47,10 @@ impl ResponseProxyArgs {
             Failure::command_line(format!("Invalid proxy address {text}: {why} (option -R)"))
         })
     }
+}
+
+fn is_file(text: &str) -> bool {
+    Path::new(text).is_file()
 }
 
 async fn read(text: &str, port: u16) -> Result<ResponseProxy, String> {

@@ -174,33 +174,62 @@ pub struct ReceiverArgs {
     #[allow(missing_docs)]
     pub keys: KeyArgs,
 
-    /// File with the senders to listen to, one a line: uid|address[|fingerprint]. If all groups
-    /// of -M are source specific, they are joined for these senders only
+    /// File with the senders to listen to, one a line: uid|address[|fingerprint], or
+    /// uid|address|proxy[|fingerprint] with the id of the proxy that the sender is answered
+    /// through in protocol 5, or 0. If all groups of -M are source specific and no proxy is
+    /// named, they are joined for these senders only
     #[arg(short = 'S', long, value_name = "FILE", action = clap::ArgAction::Append)]
     pub server_list: Vec<PathBuf>,
 
-    /// Join groups for the senders of -S only (source specific multicast)
+    /// Join groups for the senders of -S and the proxies of -R only (source specific multicast)
     #[arg(short = 'o', long)]
     pub ssm: bool,
+
+    /// Refuse encrypted sessions of protocols 3 and 4 that 5.x would refuse: all but those with
+    /// ECDH, a GCM or CCM cipher, SHA-2 and a curve of protocol 5. They are received otherwise,
+    /// and weak algorithms told of
+    #[arg(long)]
+    pub refuse_weak: bool,
 }
 
 impl ReceiverArgs {
-    /// Keys and trust; `groups` are those announcements come to. Reads and makes keys, reads the
-    /// lists, asks the resolver.
+    /// Keys and trust; `groups` are those announcements come to, `proxies` is the list of them.
+    /// Reads and makes keys, reads the lists, asks the resolver.
     ///
     /// # Errors
     /// A key or list that cannot be had, or groups that are not source specific where they have
     /// to be.
-    pub async fn validate(&self, groups: &[IpAddr]) -> Result<ReceiverSecurity, Failure> {
-        let servers = match self.server_list.is_empty() {
+    pub async fn validate(
+        &self,
+        groups: &[IpAddr],
+        proxies: Option<&Path>,
+    ) -> Result<ReceiverSecurity, Failure> {
+        let senders = match self.server_list.is_empty() {
             true => None,
             false => Some(servers::read(&self.server_list).await?),
         };
-        let source_specific = is_ssm(servers.is_some(), self.ssm, groups)?;
+        let proxies = match proxies {
+            None => Vec::new(),
+            Some(path) => servers::read_proxies(path).await?,
+        };
+        let four = senders.as_ref().is_some_and(|list| !list.five);
+        let listed = if self.ssm { senders.is_some() } else { four };
+        let source_specific = is_ssm(listed, self.ssm, groups)?;
+        let servers = senders.map(|list| list.entries);
+        let mut named = servers.iter().flatten().filter_map(|server| server.proxy);
+        let unknown = named.find(|uid| proxies.iter().all(|proxy| proxy.uid != *uid));
+        if let (true, Some(uid)) = (source_specific, unknown) {
+            return Err(Failure::command_line(format!(
+                "the proxy {uid} of a sender is not in the proxy list: expected its address there, \
+                 as groups are joined for listed hosts only (options -o, -S, -R)"
+            )));
+        }
         Ok(ReceiverSecurity {
             keys: self.keys.validate()?,
             servers,
+            proxies,
             source_specific,
+            refuse_weak: self.refuse_weak,
         })
     }
 }

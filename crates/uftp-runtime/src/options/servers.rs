@@ -1,90 +1,183 @@
-//! Lists of senders that a receiver listens to: `uftpd -S` (cli §6.1, §7).
+//! Lists of senders and proxies that a receiver knows: `uftpd -S` and `-R` (cli §6.1, §7,
+//! wire-v5 §11).
 
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
+use uftp_proto::Uid;
 use uftp_proto::crypto::Fingerprint;
-use uftp_session::security::ServerEntry;
+use uftp_session::security::{ProxyEntry, ServerEntry};
 
 use super::addresses;
 use super::lists;
 use super::values::hex_uid;
 use crate::exit::Failure;
 
-/// Reads lists of senders: lines `uid|address[|fingerprint]`, or with the id of a proxy, which
-/// must be 0, in the third place.
+/// The senders of a list.
+#[derive(Debug)]
+pub struct Senders {
+    /// They.
+    pub entries: Vec<ServerEntry>,
+    /// A line is of the form of 5.x, which has a place for a proxy.
+    pub five: bool,
+}
+
+/// Reads lists of senders: lines `uid|address[|fingerprint]` as in 4.x, or
+/// `uid|address|proxy[|fingerprint]` as in 5.x, where the proxy is the id of the one the sender is
+/// answered through in protocol 5, or 0. A third field with colons is a fingerprint.
 ///
 /// # Errors
 /// An unreadable file, or a line that cannot be read: it must not pass for one that trusts more.
-pub async fn read(paths: &[PathBuf]) -> Result<Vec<ServerEntry>, Failure> {
-    let mut entries = Vec::new();
+pub async fn read(paths: &[PathBuf]) -> Result<Senders, Failure> {
+    let mut senders = Senders {
+        entries: Vec::new(),
+        five: false,
+    };
     for path in paths {
         for line in lists::lines(path, "server list")? {
             let read = entry(&line.text).await;
-            entries.push(read.map_err(|why| line.wrong("-S", &why))?);
+            let (entry, five) = read.map_err(|why| line.wrong("-S", &why))?;
+            senders.entries.push(entry);
+            senders.five |= five;
         }
+    }
+    Ok(senders)
+}
+
+/// Reads a list of proxies: lines `uid|address[|fingerprint]`.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_proxies(path: &Path) -> Result<Vec<ProxyEntry>, Failure> {
+    let mut entries = Vec::new();
+    for line in lists::lines(path, "proxy list")? {
+        let read = proxy(&line.text).await;
+        entries.push(read.map_err(|why| line.wrong("-R", &why))?);
     }
     Ok(entries)
 }
 
-async fn entry(line: &str) -> Result<ServerEntry, String> {
+async fn proxy(line: &str) -> Result<ProxyEntry, String> {
     let mut fields = line.split('|').map(str::trim);
-    let uid_text = fields.next().unwrap_or_default();
-    let uid = hex_uid(uid_text)
-        .filter(|uid| !matches!(uid.0, 0 | u32::MAX))
-        .ok_or_else(|| {
-            format!("Invalid server UID {uid_text}: expected hexadecimal other than 0 and FFFFFFFF")
-        })?;
-    let host = fields.next().filter(|host| !host.is_empty());
-    let host = host.ok_or("Missing IP in server config: expected uid|address[|fingerprint]")?;
-    let address = addresses::resolve(host)
-        .await
-        .map_err(|why| format!("Invalid server name/address {host}: {why}"))?;
+    let (uid, address) = host(&mut fields, "proxy").await?;
+    let print = fields.next();
+    if fields.next().is_some() {
+        return Err("too many fields: expected uid|address[|fingerprint]".to_owned());
+    }
+    Ok(ProxyEntry {
+        uid,
+        addresses: vec![address],
+        fingerprint: fingerprint(print)?,
+    })
+}
+
+/// An entry, and whether it is of the form of 5.x.
+async fn entry(line: &str) -> Result<(ServerEntry, bool), String> {
+    let mut fields = line.split('|').map(str::trim);
+    let (uid, address) = host(&mut fields, "server").await?;
     let (third, fourth) = (fields.next(), fields.next());
     if fields.next().is_some() {
         return Err("too many fields: expected uid|address[|proxy][|fingerprint]".to_owned());
     }
     // A fingerprint has 20 bytes, an id four.
-    let is_proxy = third.is_some_and(|t| hex_uid(t).is_some());
-    let (proxy, print) = match is_proxy {
-        true => (third, fourth),
-        false if fourth.is_some() => {
-            return Err(format!("Invalid proxy UID {}", third.unwrap_or_default()));
+    let proxy = third.and_then(hex_uid);
+    let print = match (proxy, third, fourth) {
+        (Some(Uid(u32::MAX)), Some(third), _) | (None, Some(third), Some(_)) => {
+            return Err(format!("Invalid proxy UID {third}"));
         }
-        false => (None, third),
+        (Some(_), ..) => fourth,
+        (None, ..) => third,
     };
-    if proxy.and_then(hex_uid).is_some_and(|uid| !uid.is_none()) {
-        return Err("proxies of senders are not available yet: expected 0".to_owned());
-    }
-    Ok(ServerEntry {
+    let entry = ServerEntry {
         uid,
         addresses: vec![address],
-        fingerprint: match print.and_then(|p| p.split_whitespace().next()) {
-            None if print.is_some() => return Err("the fingerprint is empty".to_owned()),
-            None => None,
-            Some(text) => Some(text.parse::<Fingerprint>().map_err(|why| why.to_string())?),
-        },
-    })
+        proxy: proxy.filter(|uid| !uid.is_none()),
+        fingerprint: fingerprint(print)?,
+    };
+    Ok((entry, proxy.is_some()))
+}
+
+/// The id and address a line begins with; `what` has them.
+async fn host(
+    fields: &mut impl Iterator<Item = &str>,
+    what: &str,
+) -> Result<(Uid, IpAddr), String> {
+    let text = fields.next().unwrap_or_default();
+    let uid = hex_uid(text)
+        .filter(|uid| !matches!(uid.0, 0 | u32::MAX))
+        .ok_or_else(|| {
+            format!("Invalid {what} UID {text}: expected hexadecimal other than 0 and FFFFFFFF")
+        })?;
+    let host = fields.next().filter(|host| !host.is_empty());
+    let host = host.ok_or_else(|| {
+        format!("Missing IP in {what} config: expected uid|address[|fingerprint]")
+    })?;
+    let address = addresses::resolve(host)
+        .await
+        .map_err(|why| format!("Invalid {what} name/address {host}: {why}"))?;
+    Ok((uid, address))
+}
+
+/// What stands in the field of a fingerprint, if there is one.
+fn fingerprint(field: Option<&str>) -> Result<Option<Fingerprint>, String> {
+    let Some(field) = field else {
+        return Ok(None);
+    };
+    match field.split_whitespace().next() {
+        None => Err("the fingerprint is empty".to_owned()),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|why: uftp_proto::crypto::BadFingerprint| why.to_string()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
-    use uftp_proto::Uid;
 
     const PRINT: &str = "C9:85:9F:3F:E4:08:7D:83:AD:CB:FC:A8:02:27:7F:51:18:50:1F:23";
 
     #[tokio::test]
     async fn both_forms_of_a_line() {
         let print: Fingerprint = PRINT.parse().unwrap();
-        for (line, fingerprint) in [
-            ("0A000001|10.0.0.1".to_owned(), None),
-            (format!("0x0a000001|10.0.0.1|{PRINT}"), Some(print)),
-            (format!("0A000001|10.0.0.1|0|{PRINT}"), Some(print)),
-            ("0A000001|10.0.0.1|0".to_owned(), None),
-            (format!("A000001|10.0.0.1|{PRINT} remark"), Some(print)),
+        let (four, five) = (false, true);
+        for (line, proxy, fingerprint, form) in [
+            ("0A000001|10.0.0.1".to_owned(), None, None, four),
+            (
+                format!("0x0a000001|10.0.0.1|{PRINT}"),
+                None,
+                Some(print),
+                four,
+            ),
+            (
+                format!("0A000001|10.0.0.1|0|{PRINT}"),
+                None,
+                Some(print),
+                five,
+            ),
+            ("0A000001|10.0.0.1|0".to_owned(), None, None, five),
+            (
+                "0A000001|10.0.0.1|0xB3".to_owned(),
+                Some(Uid(0xB3)),
+                None,
+                five,
+            ),
+            (
+                format!("0A000001|10.0.0.1|b3|{PRINT}"),
+                Some(Uid(0xB3)),
+                Some(print),
+                five,
+            ),
+            (
+                format!("A000001|10.0.0.1|{PRINT} remark"),
+                None,
+                Some(print),
+                four,
+            ),
         ] {
-            let read = entry(&line).await.unwrap();
+            let (read, of_five) = entry(&line).await.unwrap();
+            assert_eq!((read.proxy, of_five), (proxy, form), "{line}");
             assert_eq!(read.uid, Uid(0x0a00_0001), "{line}");
             assert_eq!(read.addresses, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
             assert_eq!(read.fingerprint, fingerprint, "{line}");
@@ -102,7 +195,8 @@ mod tests {
             ("1|10.0.0.1|", "the fingerprint is empty"),
             ("1|10.0.0.1|0|", "the fingerprint is empty"),
             ("1|10.0.0.1|0|11", "\"11\" is not a key fingerprint"),
-            ("1|10.0.0.1|5", "proxies of senders are not available"),
+            ("1|10.0.0.1|ffffffff", "Invalid proxy UID ffffffff"),
+            ("1|10.0.0.1||11", "Invalid proxy UID "),
             ("1|10.0.0.1|0|11|22", "too many fields"),
         ] {
             let told = entry(line).await.unwrap_err();
@@ -111,5 +205,25 @@ mod tests {
         let failure = read(&["/no/list".into()]).await.unwrap_err();
         let says = "Couldn't open server list /no/list";
         assert!(failure.message.starts_with(says), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn proxies_with_and_without_fingerprint() {
+        let read = proxy(&format!("0xB3|10.0.0.2|{PRINT}")).await.unwrap();
+        assert_eq!(read.uid, Uid(0xB3));
+        assert_eq!(read.addresses, ["10.0.0.2".parse::<IpAddr>().unwrap()]);
+        assert_eq!(read.fingerprint, Some(PRINT.parse().unwrap()));
+        let bare = proxy("B3|10.0.0.2").await.unwrap();
+        assert_eq!(bare.fingerprint, None);
+        for (line, says) in [
+            ("0|10.0.0.2", "Invalid proxy UID 0"),
+            ("B3", "Missing IP in proxy config"),
+            ("B3|10.0.0.2|", "the fingerprint is empty"),
+            ("B3|10.0.0.2|11", "\"11\" is not a key fingerprint"),
+            ("B3|10.0.0.2|0|11", "too many fields"),
+        ] {
+            let told = proxy(line).await.unwrap_err();
+            assert!(told.starts_with(says), "{line}: {told}");
+        }
     }
 }

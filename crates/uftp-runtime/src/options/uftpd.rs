@@ -155,7 +155,10 @@ impl Args {
                 cache_size: self.cache_size,
                 max_sessions: self.max_sessions,
                 require_encryption: self.require_encryption,
-                security: self.security.validate(&groups).await?,
+                security: self
+                    .security
+                    .validate(&groups, self.response_proxy.list())
+                    .await?,
                 heartbeats: self.heartbeats.validate().await?,
                 response_proxy: self.response_proxy.validate(self.port).await?,
             },

@@ -207,7 +207,7 @@ impl Args {
         };
         let listed = match lists.servers.is_empty() {
             true => None,
-            false => Some(servers::read(&lists.servers).await?),
+            false => Some(servers::read(&lists.servers).await?.entries),
         };
         let admitted = match lists.clients.is_empty() {
             true => None,
@@ -236,6 +236,7 @@ impl Args {
                     keys,
                     servers: listed,
                     source_specific,
+                    ..ReceiverSecurity::default()
                 },
                 clients: admitted,
                 strict: false,

@@ -136,6 +136,7 @@ impl ReceiverStory {
             K::HeartbeatDenied(by) => say(1, format_args!("{}", heartbeats::denied(*by))),
             K::HeartbeatUnanswered(by) => say(1, format_args!("{}", heartbeats::unanswered(*by))),
             K::ProxyKeyRequested(from) => say(2, format_args!("Sent KEY_REQ to {from}")),
+            K::ProxyKeyRejected(why) => say(1, format_args!("PROXY_KEY not accepted: {why}")),
             K::ProxyKeyReceived(print) => say(
                 2,
                 format_args!("Received the keys of the response proxy, fingerprint {print}"),

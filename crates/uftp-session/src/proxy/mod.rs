@@ -439,6 +439,7 @@ impl Proxy {
                 .server(header.src)
                 .and_then(|s| s.fingerprint),
             through: None,
+            refuse_weak: self.config.security.refuse_weak,
             proxy: None,
         };
         let mut means = Means {

@@ -137,6 +137,8 @@ pub enum ReceiverEventKind {
     ProxyKeyRequested(SocketAddr),
     /// The response proxy's keys are here; another one than before, if there was one.
     ProxyKeyReceived(Fingerprint),
+    /// The proxy of a session showed a key that is not believed, and why.
+    ProxyKeyRejected(&'static str),
 }
 
 /// How a session ended at a receiver.

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{self, Abort, Announce, AnnounceFlags, Function, Header, Message, Version};
 use uftp_proto::{Ecn, FileId, GroupId, Instance, Uid};
 
@@ -31,7 +32,7 @@ pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
 use announce::{Objection, Terms};
 use proxies::Proxies;
-use session::{Joining, Parting, Session, Stop, Surroundings};
+use session::{Joining, NamedProxy, Parting, Session, Stop, Surroundings};
 use table::{Groups, Table};
 
 use crate::batch::Batch;
@@ -243,11 +244,12 @@ impl<F: FileStore> Receiver<F> {
             return Err(Refusal::OtherSession);
         };
         let mut around = Surroundings {
+            secrets: &mut *self.secrets,
             cache_size: self.config.cache_size,
             events: &mut self.events,
             counters: &mut self.counters,
         };
-        match session.receive(now, &header, ecn, datagram, &mut around) {
+        match session.receive(now, from, &header, ecn, datagram, &mut around) {
             Ok(()) => Ok(()),
             Err(Stop::Refused(refusal)) => Err(refusal),
             Err(Stop::End(reason)) => {
@@ -366,6 +368,9 @@ impl<F: FileStore> Receiver<F> {
         if let Some(proxy) = self.proxies.response_addr(header.version) {
             session.answer_through(proxy);
         }
+        if let Some((uid, fingerprint)) = self.named_proxy(header) {
+            session.wait_for(NamedProxy::new(uid, fingerprint));
+        }
         self.sessions.insert(id, session);
         let private = terms.private;
         self.tell(
@@ -439,13 +444,15 @@ impl<F: FileStore> Receiver<F> {
             return Err(Objection::Ignore(Refusal::Limit));
         }
         let expected = self.config.security.server(header.src);
+        let proxy = self.named_proxy(header);
         let invitation = Invitation {
             header,
             announce,
             info,
             packet,
             expected: expected.and_then(|entry| entry.fingerprint),
-            proxy: None,
+            proxy: proxy.map(|(uid, _)| uid),
+            refuse_weak: self.config.security.refuse_weak,
             through: self.proxies.response_keys(header.version),
         };
         let own = Own {
@@ -461,6 +468,18 @@ impl<F: FileStore> Receiver<F> {
             counter: client.counter(self.clock.stamp(now)),
             client: Box::new(client),
         }))
+    }
+
+    /// The proxy that the operator named for the sender of `header`, and the key it is known by.
+    /// Where proxies have one key for all sessions none is named for a sender.
+    fn named_proxy(&self, header: &Header) -> Option<(Uid, Option<Fingerprint>)> {
+        if Policy::of(header.version).standing_proxy {
+            return None;
+        }
+        let security = &self.config.security;
+        let uid = security.server(header.src)?.proxy?;
+        let known = security.proxies.iter().find(|entry| entry.uid == uid);
+        Some((uid, known.and_then(|entry| entry.fingerprint)))
     }
 
     /// Ends the earlier runs of a session whose next run is announced: whoever led them is gone.
@@ -527,6 +546,7 @@ impl<F: FileStore> Receiver<F> {
                 continue;
             };
             let mut around = Surroundings {
+                secrets: &mut *self.secrets,
                 cache_size: self.config.cache_size,
                 events: &mut self.events,
                 counters: &mut self.counters,
@@ -544,6 +564,7 @@ impl<F: FileStore> Receiver<F> {
         };
         let private = session.private();
         let mut around = Surroundings {
+            secrets: &mut *self.secrets,
             cache_size: self.config.cache_size,
             events: &mut self.events,
             counters: &mut self.counters,

@@ -31,6 +31,8 @@ pub struct Invitation<'a> {
     /// Keys of the response proxy to register with instead, where such a proxy has one for all
     /// sessions.
     pub through: Option<&'a ProxyKeys>,
+    /// Whether algorithms that protocol 5 left behind are no good.
+    pub refuse_weak: bool,
     /// The proxy we are to register with, where that brings keys of its own to each session.
     pub proxy: Option<Uid>,
 }
@@ -119,6 +121,9 @@ impl Client {
         let info = invitation.info;
         let version = invitation.header.version;
         let suite = Suite::from_wire(version, info).map_err(|e| e.abort_reason())?;
+        if invitation.refuse_weak {
+            suite.check_modern().map_err(|e| e.abort_reason())?;
+        }
         let signed_alone = suite.signature == SignatureType::Keyex;
         if signed_alone && !suite.client_auth {
             // Nobody would know our key.
@@ -128,9 +133,13 @@ impl Client {
         if expected.is_some_and(|expected| Fingerprint::of_key(version, &info.key) != expected) {
             return Err("Failed to verify server key fingerprint".into());
         }
+        let least = match invitation.refuse_weak {
+            true => Version::V5,
+            false => version,
+        };
         let server = PublicKey::from_blob(&info.key)
             .ok()
-            .filter(|key| suits(version, suite.key_exchange, key.kind()))
+            .filter(|key| suits(least, suite.key_exchange, key.kind()))
             .ok_or(BAD_SERVER_KEY)?;
         let identity = match suite.client_auth {
             false => None,
@@ -216,7 +225,7 @@ impl Client {
     }
 
     /// The proxy we are to register with says which keys it has for the session: `packet`, which
-    /// came from `src`, decoded to `message`. `expected` is the key the operator knows it by.
+    /// came from `src`, decoded to `message`. `expected` is the key the operator knows it by; we are `uid`.
     ///
     /// # Errors
     /// The reason of the ABORT to end the session with.
@@ -226,11 +235,12 @@ impl Client {
         message: &ProxyKey,
         packet: &[u8],
         expected: Option<Fingerprint>,
-        own: Own<'_>,
+        uid: Uid,
+        secrets: &mut dyn Secrets,
     ) -> Result<(), &'static str> {
         match &mut self.body {
             Body::Prf(_) => Ok(()),
-            Body::Hkdf(body) => body.proxy_key(src, message, packet, expected, own),
+            Body::Hkdf(body) => body.proxy_key(src, message, packet, expected, uid, secrets),
         }
     }
 

@@ -207,9 +207,13 @@ pub struct ReceiverSecurity {
     pub keys: Vec<Arc<PrivateKey>>,
     /// The senders it listens to; `None` for all.
     pub servers: Option<Vec<ServerEntry>>,
+    /// The proxies that are named with senders, as far as more is known of them than their ids.
+    pub proxies: Vec<ProxyEntry>,
     /// Groups are joined for packets of the listed senders only, and must be of the range for
     /// that.
     pub source_specific: bool,
+    /// Older protocols are heard only with algorithms that protocol 5 has too (wire-v5 §13).
+    pub refuse_weak: bool,
 }
 
 impl ReceiverSecurity {
@@ -225,8 +229,9 @@ impl ReceiverSecurity {
 
     /// The addresses groups are joined for; `None` for any.
     pub fn sources(&self) -> Option<Vec<IpAddr>> {
-        let listed = self.servers.iter().flatten();
-        let addresses = listed.flat_map(|entry| entry.addresses.iter().copied());
+        let servers = self.servers.iter().flatten().map(|entry| &entry.addresses);
+        let proxies = self.proxies.iter().map(|entry| &entry.addresses);
+        let addresses = servers.chain(proxies).flatten().copied();
         self.source_specific.then(|| addresses.collect())
     }
 }
@@ -238,7 +243,9 @@ impl fmt::Debug for ReceiverSecurity {
         f.debug_struct("ReceiverSecurity")
             .field("keys", &keys)
             .field("servers", &self.servers)
+            .field("proxies", &self.proxies)
             .field("source_specific", &self.source_specific)
+            .field("refuse_weak", &self.refuse_weak)
             .finish()
     }
 }
@@ -246,6 +253,19 @@ impl fmt::Debug for ReceiverSecurity {
 /// A sender that a receiver listens to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ServerEntry {
+    /// Its id.
+    pub uid: Uid,
+    /// Where its packets come from; used for source specific groups.
+    pub addresses: Vec<IpAddr>,
+    /// The proxy its sessions are answered through, where proxies have keys for each session.
+    pub proxy: Option<Uid>,
+    /// Its key in encrypted sessions; `None` for any.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// A proxy that stands before a sender.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProxyEntry {
     /// Its id.
     pub uid: Uid,
     /// Where its packets come from; used for source specific groups.

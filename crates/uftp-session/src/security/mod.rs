@@ -34,7 +34,7 @@ mod server;
 
 pub use client::{Answer, Client, Declined, Invitation, Own};
 pub use config::{
-    ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
+    ProxyEntry, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
 };
 pub use keyring::{Keyring, NoKey, same_type};
 pub use proxy_keys::ProxyKeys;

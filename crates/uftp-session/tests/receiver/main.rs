@@ -15,4 +15,5 @@ mod course;
 mod endings;
 mod loss;
 mod replay;
+mod replay_five;
 mod several;

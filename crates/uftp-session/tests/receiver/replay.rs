@@ -307,3 +307,18 @@ fn abort_by_a_client() {
 fn preview() {
     replay("v4-sync-preview");
 }
+
+#[test]
+fn protocol_5_in_the_clear() {
+    for name in [
+        "v5-plain-files",
+        "v5-closed3",
+        "v5-loss",
+        "v5-unicast",
+        "v5-ipv6",
+        "v5-abort-server",
+        "v5-abort-client",
+    ] {
+        replay(name);
+    }
+}

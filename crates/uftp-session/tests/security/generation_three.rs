@@ -135,6 +135,7 @@ fn a_sender_is_known_by_exponent_and_modulus() {
             trust.servers = Some(vec![ServerEntry {
                 uid: scenario.config.uid,
                 addresses: Vec::new(),
+                proxy: None,
                 fingerprint: Some(expected),
             }]);
         }

@@ -100,6 +100,7 @@ fn a_server_with_another_key_than_expected_is_refused() {
         servers: Some(vec![ServerEntry {
             uid,
             addresses: Vec::new(),
+            proxy: None,
             fingerprint,
         }]),
         ..ReceiverSecurity::default()
@@ -262,6 +263,7 @@ fn source_specific_groups_are_joined_for_the_listed_senders() {
         servers: Some(vec![ServerEntry {
             uid: sender_config(0).uid,
             addresses: sources.clone(),
+            proxy: None,
             fingerprint: None,
         }]),
         source_specific: true,

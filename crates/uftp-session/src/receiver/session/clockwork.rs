@@ -11,6 +11,7 @@ impl<S: SessionFiles> Session<S> {
     pub(in crate::receiver) fn deadline(&self) -> Instant {
         let silence = self.alive + self.timing.silence();
         match &self.phase {
+            Phase::AwaitingProxy { until } => *until,
             Phase::Registering { sent, until } => {
                 (*until).min(*sent + self.timing.register_repeat())
             }
@@ -36,6 +37,10 @@ impl<S: SessionFiles> Session<S> {
         let timing = self.timing;
         let over = |since: Instant, time: Duration| now >= since + time;
         match &mut self.phase {
+            Phase::AwaitingProxy { until } if now >= *until => {
+                return Err(Stop::abort("PROXY_KEY not received"));
+            }
+            Phase::AwaitingProxy { .. } => {}
             Phase::Registering { until, .. } if now >= *until => {
                 return Err(Stop::abort("Registration unconfirmed"));
             }

@@ -59,8 +59,12 @@ impl<S: SessionFiles> Session<S> {
                 }
                 Ok(())
             }
-            (Phase::Registering { .. }, Message::Announce(_)) => Ok(()),
-            (Phase::Registering { .. }, _) => Err(Refusal::OutOfPlace.into()),
+            (Phase::AwaitingProxy { .. } | Phase::Registering { .. }, Message::Announce(_)) => {
+                Ok(())
+            }
+            (Phase::AwaitingProxy { .. } | Phase::Registering { .. }, _) => {
+                Err(Refusal::OutOfPlace.into())
+            }
             (Phase::Completing { .. }, Message::DoneConf(conf)) => {
                 if self.is_listed(&conf.clients) {
                     return Err(Stop::End(EndReason::Confirmed));

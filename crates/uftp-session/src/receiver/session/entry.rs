@@ -1,5 +1,6 @@
 //! What of a packet may be believed.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use uftp_proto::wire::{self, Announce, DecodeError, Function, Header, KeyInfo, Message, Problem};
@@ -21,6 +22,7 @@ impl<S: SessionFiles> Session<S> {
     pub(in crate::receiver) fn receive(
         &mut self,
         now: Instant,
+        from: SocketAddr,
         header: &Header,
         ecn: Ecn,
         packet: &mut [u8],
@@ -28,6 +30,9 @@ impl<S: SessionFiles> Session<S> {
     ) -> Handled {
         if header.version != self.link.version() {
             return Err(Refusal::OtherVersion.into());
+        }
+        if self.is_proxy(header.src) {
+            return self.proxy_speaks(now, from, header, packet, around);
         }
         if header.src != self.server {
             return Err(Refusal::UnknownSource.into());
@@ -113,7 +118,7 @@ impl<S: SessionFiles> Session<S> {
     }
 
     /// Keys arrive, perhaps again.
-    fn key_info(
+    pub(super) fn key_info(
         &mut self,
         now: Instant,
         header: &Header,
@@ -146,7 +151,9 @@ impl<S: SessionFiles> Session<S> {
                 around.tell(self.id, FileId::SESSION, heard);
                 self.alive = now;
             }
-            Phase::Receiving(_) | Phase::Completing { .. } => return Ok(()),
+            Phase::AwaitingProxy { .. } | Phase::Receiving(_) | Phase::Completing { .. } => {
+                return Ok(());
+            }
         }
         self.outbox.push(Outgoing::KeyInfoAck(answer.proof));
         Ok(())

@@ -8,6 +8,7 @@ mod clockwork;
 mod dispatch;
 mod entry;
 mod item;
+mod proxied;
 mod stop;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ use uftp_proto::crypto::IvCounter;
 use uftp_proto::wire::{Announce, Header, TfmccAckInfo};
 use uftp_proto::{Seq, Uid, WireTime};
 
+pub(super) use proxied::NamedProxy;
 pub(super) use stop::{Handled, Stop, Surroundings};
 
 use super::announce::Terms;
@@ -52,6 +54,8 @@ pub(super) struct Session<S> {
     link: Link,
     /// Our end of the handshake, in an encrypted session.
     security: Option<Joining>,
+    /// The proxy that the operator named for the sender.
+    proxy: Option<NamedProxy>,
     files: S,
     phase: Phase,
     announced: Instant,
@@ -73,6 +77,11 @@ pub(super) struct Session<S> {
 }
 
 enum Phase {
+    /// The proxy we are to register with has not said its key for this session yet.
+    AwaitingProxy {
+        /// When to give up.
+        until: Instant,
+    },
     /// REGISTER is repeated until the sender confirms.
     Registering {
         sent: Instant,
@@ -142,6 +151,7 @@ impl<S: SessionFiles> Session<S> {
             timing,
             link,
             security,
+            proxy: None,
             files,
             phase: Phase::Registering {
                 sent: now,
@@ -195,6 +205,15 @@ impl<S: SessionFiles> Session<S> {
         let silence = now.saturating_duration_since(self.accepted);
         let silent = silence > self.timing.silence() / 2;
         from != self.announcer && (!self.resumed || silent)
+    }
+
+    /// We register with the proxy of this entry, once it has said its key for the session.
+    pub(super) fn wait_for(&mut self, proxy: NamedProxy) {
+        self.outbox = Outbox::default();
+        self.phase = Phase::AwaitingProxy {
+            until: self.announced + self.timing.registration(),
+        };
+        self.proxy = Some(proxy);
     }
 
     /// Answers go to a response proxy instead.

@@ -7,9 +7,11 @@ use uftp_proto::FileId;
 
 use crate::counters::{Counters, Refusal};
 use crate::receiver::event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
+use crate::security::Secrets;
 
 /// What the machine lends its sessions.
 pub(in crate::receiver) struct Surroundings<'a> {
+    pub(in crate::receiver) secrets: &'a mut dyn Secrets,
     pub(in crate::receiver) cache_size: usize,
     pub(in crate::receiver) events: &'a mut VecDeque<ReceiverEvent>,
     pub(in crate::receiver) counters: &'a mut Counters,

@@ -21,6 +21,7 @@ use crate::security::client::{
 };
 use crate::security::gate;
 use crate::security::replay::ReplayWindow;
+use crate::security::secrets::Secrets;
 
 const VERSION: Version = Version::V5;
 
@@ -93,7 +94,8 @@ impl Client {
         let theirs = PublicKey::from_blob(&info.dh_key).map_err(|_| BAD_DH_KEY)?;
         if proxy.is_none() {
             let upstream = (header.src, terms.server);
-            client.join(upstream, &theirs, ProxyContext::default(), own)?;
+            let pc = ProxyContext::default();
+            client.join(upstream, &theirs, pc, own.uid, own.secrets)?;
         }
         Ok(client)
     }
@@ -104,16 +106,17 @@ impl Client {
         upstream: (Uid, PublicKey),
         theirs: &PublicKey,
         pc: ProxyContext,
-        own: Own<'_>,
+        uid: Uid,
+        secrets: &mut dyn Secrets,
     ) -> Result<(), &'static str> {
         let curve = match theirs.kind() {
             KeyKind::Ec(curve) if curve.is_in(VERSION) => curve,
             _ => return Err(BAD_DH_KEY),
         };
-        let ours = own.secrets.ephemeral(curve).map_err(|_| BAD_DH_KEY)?;
+        let ours = secrets.ephemeral(curve).map_err(|_| BAD_DH_KEY)?;
         let premaster = Premaster::agree(&ours, theirs).map_err(|_| BAD_DH_KEY)?;
         let ephemeral = ours.public().clone();
-        let cc1 = ClientContext1::new(&self.sc, &pc, own.uid, ephemeral.blob(), &self.random);
+        let cc1 = ClientContext1::new(&self.sc, &pc, uid, ephemeral.blob(), &self.random);
         let keys = premaster.handshake_keys(&self.suite, &cc1);
         let (client_key, cc2) = match &self.identity {
             None => (None, cc1.without_client_key()),
@@ -140,7 +143,8 @@ impl Client {
         message: &ProxyKey,
         packet: &[u8],
         expected: Option<Fingerprint>,
-        own: Own<'_>,
+        uid: Uid,
+        secrets: &mut dyn Secrets,
     ) -> Result<(), &'static str> {
         if self.proxy != Some(src) {
             return Err("PROXY_KEY sent by wrong proxy");
@@ -160,7 +164,7 @@ impl Client {
         if !key.verify(self.suite.hash, &signed, &message.signature) {
             return Err(BAD_SIGNATURE);
         }
-        self.join((src, key), &theirs, pc, own)
+        self.join((src, key), &theirs, pc, uid, secrets)
     }
 
     /// Our keys are those of one handshake: nobody has used them before.

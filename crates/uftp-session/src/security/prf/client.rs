@@ -6,7 +6,7 @@ use uftp_proto::crypto::{
     self, Binding, CipherError, ClientKeys, GroupMaster, IvCounter, KeyKind, Opener, Premaster,
     PrivateKey, PublicKey, Sealer, SetupError, SignatureForm,
 };
-use uftp_proto::wire::{Announce, ClientKey, EncInfo, Message};
+use uftp_proto::wire::{Announce, ClientKey, EncInfo, Message, Version};
 use uftp_proto::{Uid, WireTime};
 
 use crate::counters::Refusal;
@@ -65,6 +65,7 @@ impl Client {
             info,
             packet,
             through,
+            refuse_weak,
             ..
         } = invitation;
         let Terms {
@@ -85,8 +86,9 @@ impl Client {
                     None => theirs,
                     Some(proxy) => proxy.standing_in_for(&theirs).ok_or(BAD_PROXY_DH_KEY)?,
                 };
-                let KeyKind::Ec(curve) = theirs.kind() else {
-                    return Err(BAD_DH_KEY.into());
+                let curve = match theirs.kind() {
+                    KeyKind::Ec(curve) if !refuse_weak || curve.is_in(Version::V5) => curve,
+                    _ => return Err(BAD_DH_KEY.into()),
                 };
                 let message = Message::Announce((*announce).clone());
                 if !crypto::verify_packet(&server, suite.hash, version, &message, &[], packet) {

@@ -1,0 +1,122 @@
+//! A session with a proxy that the operator named for its sender: it says its key for each session
+//! after every ANNOUNCE, and is whom we register with and answer (wire-v5 §9.3 to §9.5, §10.1).
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use uftp_proto::crypto::Fingerprint;
+use uftp_proto::wire::{self, Function, Header, Message, ProxyKey};
+use uftp_proto::{FileId, Uid};
+
+use super::{Handled, Phase, Session, Surroundings};
+use crate::counters::Refusal;
+use crate::files::SessionFiles;
+use crate::limit::Limit;
+use crate::receiver::event::ReceiverEventKind;
+use crate::receiver::outbox::Outgoing;
+use crate::security::gate::{self, Form, Keys};
+
+/// Signatures of PROXY_KEYs checked in a second.
+const CHECKS_PER_SECOND: u32 = 20;
+
+/// A proxy as the operator names it.
+pub(in crate::receiver) struct NamedProxy {
+    uid: Uid,
+    /// Its key; `None` for any.
+    fingerprint: Option<Fingerprint>,
+    checks: Limit,
+}
+
+impl NamedProxy {
+    pub(in crate::receiver) fn new(uid: Uid, fingerprint: Option<Fingerprint>) -> Self {
+        NamedProxy {
+            uid,
+            fingerprint,
+            checks: Limit::per_second(CHECKS_PER_SECOND),
+        }
+    }
+}
+
+impl<S: SessionFiles> Session<S> {
+    /// Whether a packet of this host comes from the session's proxy.
+    pub(super) fn is_proxy(&self, host: Uid) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| proxy.uid == host)
+    }
+
+    /// The proxy speaks for itself. Its packets have no numbers to go by.
+    pub(super) fn proxy_speaks(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        packet: &[u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let keys = self.security.as_ref();
+        let keys = keys.map_or(Keys::None, |s| s.client.keys());
+        if header.function != Function::ProxyKey {
+            gate::downstream(Form::Clear, header.function, keys)?;
+        }
+        let body = packet.get(Header::LEN..).unwrap_or_default();
+        let message = wire::decode(header.version, header.function, body);
+        match message.map_err(|_| Refusal::Malformed)? {
+            Message::ProxyKey(key) => self.proxy_key(now, from, header, &key, packet, around),
+            Message::KeyInfo(keys) => self.key_info(now, header, &keys, packet, around),
+            Message::Abort(abort) => self.aborted(now, &abort),
+            _ => Err(Refusal::OutOfPlace.into()),
+        }
+    }
+
+    /// The proxy says its key. Only when that is proved do we answer to where it came from.
+    fn proxy_key(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        message: &ProxyKey,
+        packet: &[u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let (Phase::AwaitingProxy { .. }, Some(proxy)) = (&self.phase, &mut self.proxy) else {
+            // It follows every ANNOUNCE.
+            return Ok(());
+        };
+        if !proxy.checks.allow(now) {
+            return Err(Refusal::Limit.into());
+        }
+        if let Some(security) = &mut self.security {
+            let client = &mut security.client;
+            let expected = proxy.fingerprint;
+            let joined = client.proxy_key(
+                header.src,
+                message,
+                packet,
+                expected,
+                self.uid,
+                around.secrets,
+            );
+            if let Err(why) = joined {
+                around.tell(
+                    self.id,
+                    FileId::SESSION,
+                    ReceiverEventKind::ProxyKeyRejected(why),
+                );
+                return Err(Refusal::Unauthentic.into());
+            }
+            let print = Fingerprint::of(&message.key);
+            let received = ReceiverEventKind::ProxyKeyReceived(print);
+            around.tell(self.id, FileId::SESSION, received);
+            if let Some(sealer) = client.handshake_sealer() {
+                self.link.secure_handshake(sealer, security.counter.clone());
+            }
+        }
+        self.reply_to = from;
+        self.phase = Phase::Registering {
+            sent: now,
+            until: now + self.timing.registration(),
+        };
+        self.outbox.push(Outgoing::Register);
+        self.outbox.push(Outgoing::ClientKey);
+        Ok(())
+    }
+}

@@ -1,0 +1,294 @@
+//! Encrypted sessions of protocol 5 as the deployed programs played them: given what one of their
+//! receivers heard, and its secrets, ours must open it all and say what it said, byte for byte but
+//! for echoed times and signatures.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uftp_proto::Uid;
+use uftp_proto::crypto::{Curve, Fingerprint, KeyError, PrivateKey};
+use uftp_proto::wire::{self, Function, Header};
+use uftp_session::Refusal;
+use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind as K};
+use uftp_session::security::{ProxyEntry, ReceiverSecurity, Secrets, ServerEntry};
+
+use super::support::pcap::{self, Recorded};
+use super::support::{Bench, config};
+
+const SERVER: Uid = Uid(0xAA);
+const CLIENT: Uid = Uid(0x11);
+
+/// The key the recorded receivers proved themselves with.
+const IDENTITY: &str = "c0a0aaf012e1f90a854c9a9adb683f2ccff83402d7a52dd970275e2167102681";
+const SERVER_PRINT: &str = "93:0B:97:B5:C8:04:8C:D6:B2:98:74:D9:28:1C:48:13:98:2E:00:A1";
+
+/// A recorded session and the secrets of its receiver.
+struct Case {
+    name: &'static str,
+    /// Of its ephemeral key.
+    scalar: &'static str,
+    /// Whose packets it hears.
+    hears: &'static [&'static str],
+    /// The proxy it registers with, and the fingerprint of that.
+    proxy: Option<(Uid, &'static str)>,
+}
+
+impl Case {
+    const fn direct(name: &'static str, scalar: &'static str) -> Case {
+        Case {
+            name,
+            scalar,
+            hears: &["10.66.0.1", "fd66::1"],
+            proxy: None,
+        }
+    }
+}
+
+const RESPONSE_PROXY_PRINT: &str = "AB:F3:03:78:39:7D:D8:2A:AF:03:6F:9C:72:F8:44:F7:41:7F:47:F8";
+
+/// The session with a response proxy, known by this fingerprint.
+fn through_response_proxy(print: &'static str) -> Case {
+    Case {
+        hears: &["10.66.0.1", "10.66.0.20"],
+        proxy: Some((Uid(0xB3), print)),
+        ..Case::direct(
+            "v5-resp-proxy-enc",
+            "4c4f214bd9c81dd2f2cc1f017b729b2a5220c808156903e7\
+             7fc5b6b6cdf71a5fa115ac92dd49274576dfba0025a47da8",
+        )
+    }
+}
+
+/// The secrets of a recorded receiver.
+struct Known {
+    random: [u8; 32],
+    scalar: Vec<u8>,
+}
+
+impl Secrets for Known {
+    fn random(&mut self) -> [u8; 32] {
+        self.random
+    }
+
+    fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError> {
+        Ok(PrivateKey::from_ec_scalar(curve, &self.scalar).unwrap())
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+fn said(recorded: &[Recorded]) -> Vec<&Recorded> {
+    let by_client = |r: &&Recorded| wire::decode_header(&r.bytes).unwrap().src == CLIENT;
+    recorded.iter().filter(by_client).collect()
+}
+
+/// The bench after the whole session, and what the recorded receiver said.
+fn play(case: &Case, recorded: &[Recorded]) -> Bench {
+    let said = said(recorded);
+    let address = said[0].from;
+    let identity = PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(IDENTITY)).unwrap();
+    let print = |text: &str| Some(text.parse::<Fingerprint>().unwrap());
+    let mut bench = Bench::with(ReceiverConfig {
+        uid: CLIENT,
+        require_encryption: true,
+        security: ReceiverSecurity {
+            keys: vec![Arc::new(identity)],
+            servers: Some(vec![ServerEntry {
+                uid: SERVER,
+                addresses: Vec::new(),
+                proxy: case.proxy.map(|(uid, _)| uid),
+                fingerprint: print(SERVER_PRINT),
+            }]),
+            proxies: case
+                .proxy
+                .iter()
+                .map(|(uid, text)| ProxyEntry {
+                    uid: *uid,
+                    addresses: Vec::new(),
+                    fingerprint: print(text),
+                })
+                .collect(),
+            ..ReceiverSecurity::default()
+        },
+        ..config()
+    });
+    bench.receiver.draw_from(Box::new(Known {
+        random: said[0].bytes[Header::LEN + 12..][..32].try_into().unwrap(),
+        scalar: unhex(case.scalar),
+    }));
+    let hears: Vec<IpAddr> = case.hears.iter().map(|a| a.parse().unwrap()).collect();
+    let start = bench.now;
+    for packet in recorded {
+        bench.pass(start + packet.at - bench.now);
+        let addressed = packet.to.ip().is_multicast() || packet.to == address;
+        if addressed && hears.contains(&packet.from.ip()) {
+            bench.feed(packet.from, &mut packet.bytes.clone());
+        }
+    }
+    bench.pass(Duration::from_secs(1));
+    bench
+}
+
+/// What does not depend on when a packet was sent, nor on the chance in a signature.
+fn lasting(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    let function = wire::decode_header(&packet).unwrap().function;
+    let changes = match (function, packet.len()) {
+        (Function::Register, _) => [Header::LEN + 4..Header::LEN + 12, 0..0],
+        // The streams of these ciphers change where the message does, and the tag with it.
+        // FILEINFO_ACK has an echo, CLIENT_KEY a signature.
+        (Function::Encrypted, 60) => [36..44, 44..60],
+        (Function::Encrypted, 188) => [28 + 76..188, 0..0],
+        _ => [0..0, 0..0],
+    };
+    for range in changes {
+        packet[range].fill(0);
+    }
+    packet
+}
+
+fn replay(case: &Case) {
+    let recorded = pcap::read(&format!("{}.pcap", case.name));
+    let bench = play(case, &recorded);
+    let mut ours = bench.sent.iter();
+    for theirs in said(&recorded) {
+        let context = format!("{} at {:?}", case.name, theirs.at);
+        let (_, to, packet) = ours.next().unwrap_or_else(|| panic!("{context}: silent"));
+        assert_eq!(*to, theirs.to, "{context}");
+        assert_eq!(lasting(packet), lasting(&theirs.bytes), "{context}");
+    }
+    assert_eq!(ours.len(), 0, "{} says more than recorded", case.name);
+    assert_whole(case, &bench);
+}
+
+fn assert_whole(case: &Case, bench: &Bench) {
+    assert!(bench.receiver.is_idle(), "{}", case.name);
+    assert_eq!(bench.store.look().ended, [true], "{}", case.name);
+    assert!(!bench.store.look().files.is_empty());
+    let counters = bench.receiver.counters();
+    for why in [Refusal::Unauthentic, Refusal::Malformed, Refusal::Uncovered] {
+        assert_eq!(counters.refused(why), 0, "{}: {why}", case.name);
+    }
+}
+
+#[test]
+fn client_authentication_and_a_tree() {
+    replay(&Case::direct(
+        "v5-enc-gcm",
+        "609519388f6b85e2fa3a08b7b5b4d2433db78f40fd42be6443124b76491193d0",
+    ));
+}
+
+#[test]
+fn closed_group() {
+    replay(&Case::direct(
+        "v5-closed3-enc",
+        "529fff269ac55784ab3e2c54e6646f6b53c971dc4c1c5ddff5c2a388f6b5c5cd",
+    ));
+}
+
+#[test]
+fn ipv6() {
+    replay(&Case::direct(
+        "v5-ipv6-enc",
+        "24e46a121730afc45e9419822e65d6e799c74114b34c46c2c91a450d03f77c72",
+    ));
+}
+
+/// The recorded receiver registered again when it heard a KEYINFO for others, which ours does not:
+/// its packets have other numbers from there on.
+#[test]
+fn response_proxy() {
+    let case = through_response_proxy(RESPONSE_PROXY_PRINT);
+    let recorded = pcap::read("v5-resp-proxy-enc.pcap");
+    let bench = play(&case, &recorded);
+    let theirs = said(&recorded);
+    for (theirs, (_, to, packet)) in theirs.iter().zip(&bench.sent).take(2) {
+        assert_eq!(*to, theirs.to);
+        assert_eq!(lasting(packet), lasting(&theirs.bytes));
+    }
+    assert_eq!(bench.sent.len() + 2, theirs.len());
+    assert_whole(&case, &bench);
+}
+
+#[test]
+fn client_proxy() {
+    replay(&Case {
+        hears: &["10.66.2.2"],
+        proxy: Some((
+            Uid(0xB2),
+            "B1:B1:C4:86:67:25:4A:4C:C3:D6:F7:02:03:73:B5:85:5F:97:0A:24",
+        )),
+        ..Case::direct(
+            "v5-proxy-enc",
+            "e4bc5ceeea64779bdbad2e333c8e4d82dc232d07b5eed48caf727ea76168266c",
+        )
+    });
+}
+
+/// Which packets the recorded receiver dropped, and when it made its reports, is hidden from us:
+/// ours hears all, and answers in its own way.
+#[test]
+fn losses_and_congestion_control() {
+    for case in [
+        Case::direct(
+            "v5-loss-enc",
+            "c652096a47ccd2c7fb1e6deb75036d2f4f97a87495bf9e68d344d7cdcb79f8f5",
+        ),
+        Case::direct(
+            "v5-tfmcc-enc",
+            "c5a90789ffc84e41a97ff241f7b3f499e0507a02d703bbf79843ca5e6b4d3f22",
+        ),
+    ] {
+        let recorded = pcap::read(&format!("{}.pcap", case.name));
+        let bench = play(&case, &recorded);
+        assert_whole(&case, &bench);
+    }
+}
+
+#[test]
+fn a_proxy_with_another_key_than_expected_is_not_registered_with() {
+    let case = through_response_proxy(SERVER_PRINT);
+    let recorded = pcap::read("v5-resp-proxy-enc.pcap");
+    let bench = play(&case, &recorded);
+    let rejected = K::ProxyKeyRejected("Failed to verify proxy key fingerprint");
+    assert!(bench.events.iter().any(|e| e.kind == rejected));
+    let functions = bench.sent.iter().map(|(_, _, packet)| packet[1]);
+    // Nothing but the words that PROXY_KEY never came.
+    assert!(
+        functions.clone().all(|f| f == 19),
+        "{:?}",
+        functions.collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn no_byte_of_a_proxy_key_can_be_changed() {
+    let case = through_response_proxy(RESPONSE_PROXY_PRINT);
+    let recorded = pcap::read("v5-resp-proxy-enc.pcap");
+    let is_key =
+        |r: &&Recorded| wire::decode_header(&r.bytes).unwrap().function == Function::ProxyKey;
+    let key = recorded.iter().find(is_key).unwrap();
+    let len = key.bytes.len();
+    for at in (Header::LEN..len).step_by(3) {
+        let mut damaged: Vec<Recorded> = Vec::new();
+        for packet in &recorded[..recorded.len().min(12)] {
+            let mut bytes = packet.bytes.clone();
+            if is_key(&packet) {
+                bytes[at] ^= 1 << (at % 8);
+            }
+            damaged.push(Recorded { bytes, ..*packet });
+        }
+        let bench = play(&case, &damaged);
+        let registered = |e: &&uftp_session::receiver::ReceiverEvent| e.kind == K::RegisterSent;
+        assert_eq!(
+            bench.events.iter().filter(registered).count(),
+            0,
+            "byte {at}"
+        );
+    }
+}
