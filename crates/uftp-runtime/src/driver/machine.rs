@@ -21,6 +21,10 @@ pub trait Machine {
     fn poll_event(&mut self) -> Option<Self::Event>;
     fn poll_transmit(&mut self, now: Instant, batch: &mut Batch);
     fn poll_timeout(&self) -> Option<Instant>;
+    /// It has so much to send that nothing more should be handed in before.
+    fn is_full(&self) -> bool {
+        false
+    }
     /// The user wants it to end.
     fn stop(&mut self, now: Instant);
     /// Nothing is left to do or to send.
@@ -162,6 +166,9 @@ impl<F: FileStore> Machine for Daemon<F> {
     }
 }
 
+/// Bytes waiting in a proxy above which it takes in no more: the kernel keeps the rest.
+const MOST_BACKLOG: usize = 512 * 1024;
+
 /// A proxy that ends when it is told to.
 pub struct Relay {
     /// The machine itself.
@@ -202,6 +209,10 @@ impl Machine for Relay {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.proxy.poll_timeout()
+    }
+
+    fn is_full(&self) -> bool {
+        self.proxy.backlog() >= MOST_BACKLOG
     }
 
     fn stop(&mut self, _now: Instant) {

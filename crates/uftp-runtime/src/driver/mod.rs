@@ -180,7 +180,10 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
 
     /// Hands in what has arrived.
     fn receive(&mut self) -> Result<(), Failure> {
-        for _ in 0..BATCHES_IN_A_ROW {
+        for batch in 0..BATCHES_IN_A_ROW {
+            if batch > 0 && self.machine.is_full() {
+                return Ok(());
+            }
             let now = Instant::now();
             match self.socket.recv(&mut self.inbox) {
                 Ok(_) => self.receive_errors = 0,

@@ -277,6 +277,11 @@ impl Proxy {
         }
     }
 
+    /// Bytes taken in that wait to be passed on. There is room for a few megabytes; more is lost.
+    pub fn backlog(&self) -> usize {
+        self.relay.backlog()
+    }
+
     /// Whether no session is open and nothing is left to transmit.
     pub fn is_idle(&self) -> bool {
         self.sessions.is_empty()

@@ -32,6 +32,11 @@ impl Relay {
         self.queue.is_empty()
     }
 
+    /// Bytes that wait.
+    pub(super) fn backlog(&self) -> usize {
+        self.bytes.len() - self.start.min(self.bytes.len())
+    }
+
     /// Queues a datagram for `to`.
     ///
     /// # Errors
