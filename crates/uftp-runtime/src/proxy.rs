@@ -111,6 +111,14 @@ fn introduce(job: &ProxyJob) {
     {
         say!(2, "Key agreement with receivers: {}", key.kind());
     }
+    let listed = config.security.servers.is_some() || config.clients.is_some();
+    if listed && !config.strict {
+        say!(
+            1,
+            "-S and -C hold in encrypted sessions only, -C where receivers must prove themselves; \
+             --strict refuses all others"
+        );
+    }
     for upstream in &config.heartbeats.upstreams {
         let seconds = config.heartbeats.interval.as_secs();
         say!(2, "Sending heartbeats to {upstream} every {seconds} s");

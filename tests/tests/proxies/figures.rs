@@ -94,10 +94,14 @@ fn answering_through(
 ) -> Result<()> {
     let suite = stage.cast.proxy(side);
     let args = [args, &["-e", "prime256v1"]].concat();
-    stage.proxy(suite, proxy, ProxyRole::Response, &args)?;
     let through = stage.address(proxy).to_string();
+    // A proxy tells its keys when it is asked, but not again for five seconds: so that all have
+    // asked, it comes last.
     for &receiver in receivers {
         stage.receiver(receiver, &["-R", &through])?;
     }
-    Ok(())
+    stage.proxy(suite, proxy, ProxyRole::Response, &args)?;
+    receivers
+        .iter()
+        .try_for_each(|&receiver| stage.has_keys_of(receiver, &through))
 }

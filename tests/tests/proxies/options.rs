@@ -63,7 +63,7 @@ impl Tunnel {
         let list = self.world.dir().join("proxies");
         fs::write(&list, uid(FAR))?;
         let sender = self.world.sender(Suite::Ours, SERVER).invite(&RECEIVERS);
-        Ok(sender.args(&["--protocol", "4", "-j", &list.to_string_lossy()]))
+        Ok(sender.args(&["-j", &list.to_string_lossy()]))
     }
 
     fn far(&self, family: Family) -> IpAddr {

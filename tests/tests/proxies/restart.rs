@@ -174,17 +174,12 @@ impl Scene {
 
     fn sender(&self, suite: Suite, rate: &str) -> uftp_tests::SenderSetup<'_> {
         let list = self.world.dir().join("proxies");
-        let sender = self
-            .world
+        self.world
             .sender(suite, self.server)
             .invite(&self.hosts())
             .args(&["-j", &list.to_string_lossy()])
             .args(&TIMING)
-            .rate(rate);
-        match suite {
-            Suite::Ours => sender.args(&["--protocol", "4"]),
-            Suite::Reference => sender,
-        }
+            .rate(rate)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf, thread, time::Duration};
 
 use uftp_tests::{
-    Failure, Family, HostId, Proxy, ProxyRole, Receiver, Result, Suite, World, uid, write_file,
+    Failure, Family, HostId, Proxy, ProxyRole, Receiver, Result, Suite, World, eventually,
+    patience, uid, write_file,
 };
 
 use crate::{cast::Cast, condition::Condition};
@@ -83,6 +84,23 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits until the receiver on a host has the keys of its response proxy, if it needs them.
+    pub(crate) fn has_keys_of(&mut self, host: HostId, proxy: &str) -> Result<()> {
+        let receiver = self.receivers.iter_mut().find(|(at, _)| *at == host);
+        let Some((_, receiver)) = receiver.filter(|_| self.condition.is_encrypted()) else {
+            return Ok(());
+        };
+        let theirs = format!("Received PROXY_KEY from {proxy}");
+        let ours = "Received the keys of the response proxy";
+        eventually("the proxy's keys", patience(), || {
+            let said = receiver.program().output();
+            match said.contains(&theirs) || said.contains(ours) {
+                true => Ok(()),
+                false => Err(format!("host {host} said:\n{said}")),
+            }
+        })
+    }
+
     /// The proxy on a host.
     pub(crate) fn proxy_on(&self, host: HostId) -> Result<&Proxy> {
         let found = self.proxies.iter().find(|(at, ..)| *at == host);
@@ -105,10 +123,6 @@ impl Stage {
             .args(&["-j", &list.to_string_lossy(), "-s", "20"])
             .args(self.condition.sender_args())
             .args(args);
-        let sender = match self.cast.sender {
-            Suite::Ours => sender.args(&["--protocol", "4"]),
-            Suite::Reference => sender,
-        };
         let sent = sender.files_of(&self.content)?.run(BOUND)?;
         sent.ended_with(0)?;
         sent.resulted("copy", &hosts, 1)?;

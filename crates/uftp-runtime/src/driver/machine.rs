@@ -215,11 +215,12 @@ impl Machine for Relay {
         self.proxy.backlog() >= MOST_BACKLOG
     }
 
-    fn stop(&mut self, _now: Instant) {
+    fn stop(&mut self, now: Instant) {
         self.stopped = true;
+        self.proxy.shutdown(now);
     }
 
     fn is_over(&self) -> bool {
-        self.stopped
+        self.stopped && self.proxy.is_idle()
     }
 }

@@ -131,10 +131,15 @@ pub struct Args {
           action = clap::ArgAction::Append)]
     pub server_list: Vec<PathBuf>,
 
-    /// File with the receivers that may prove themselves to us, one a line: uid[|fingerprint]
+    /// File with the receivers to serve where they must prove themselves, one a line:
+    /// uid[|fingerprint]
     #[arg(short = 'C', long, value_name = "FILE", help_heading = "Encryption",
           action = clap::ArgAction::Append)]
     pub client_list: Vec<PathBuf>,
+
+    /// The lists of -S and -C hold in sessions without encryption or client authentication, too
+    #[arg(long, help_heading = "Encryption")]
+    pub strict: bool,
 
     /// Join groups for the senders of -S only (source specific multicast)
     #[arg(short = 'o', long, help_heading = "Encryption")]
@@ -239,7 +244,7 @@ impl Args {
                     ..ReceiverSecurity::default()
                 },
                 clients: admitted,
-                strict: false,
+                strict: self.strict,
                 heartbeats,
             },
             socket: SocketConfig {

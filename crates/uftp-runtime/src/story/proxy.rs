@@ -118,6 +118,7 @@ impl ProxyStory {
                 1,
                 format_args!("Rejecting ANNOUNCE from {from}: a loop, or a second server"),
             ),
+            K::ShutDown => say(1, format_args!("Proxy shutting down")),
             K::TimedOut => say(1, format_args!("Group timed out")),
             K::Refused { from, reason } => {
                 say(1, format_args!("Rejecting session from {from}: {reason}"));
