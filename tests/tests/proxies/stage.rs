@@ -59,8 +59,8 @@ impl Stage {
             false => setup,
         };
         let proxy = setup.start()?;
-        if gathers && let Some(permille) = self.condition.loss() {
-            self.world.lose_incoming(host, PORT, permille)?;
+        if gathers {
+            self.lose(host)?;
         }
         // Files must not find another way.
         let proof = if gathers {
@@ -77,11 +77,20 @@ impl Stage {
         let suite = self.cast.receiver(self.receivers.len());
         let setup = self.world.receiver(suite, host);
         let receiver = setup.args(self.condition.key_args()).args(args).start()?;
-        if let Some(permille) = self.condition.loss() {
-            self.world.lose_incoming(host, PORT, permille)?;
-        }
+        self.lose(host)?;
         self.receivers.push((host, receiver));
         Ok(())
+    }
+
+    /// Has a host lose what the condition says.
+    fn lose(&self, host: HostId) -> Result<()> {
+        match self.condition.loss() {
+            None => Ok(()),
+            Some(permille) if self.condition.spares_control() => {
+                self.world.lose_incoming_data(host, PORT, permille)
+            }
+            Some(permille) => self.world.lose_incoming(host, PORT, permille),
+        }
     }
 
     /// Waits until the receiver on a host has the keys of its response proxy, if it needs them.
