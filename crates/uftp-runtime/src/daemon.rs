@@ -130,7 +130,7 @@ pub fn open_log(
             let path = path.display();
             Failure::new(
                 Exit::Log,
-                format!("can't open log file {path}: {error} (option -L)"),
+                format!("Can't open log file {path}: {error} (option -L)"),
             )
         })
 }

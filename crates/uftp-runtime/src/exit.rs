@@ -93,6 +93,13 @@ impl Failure {
         }
     }
 
+    /// Also says which option it is about.
+    #[must_use]
+    pub fn about(mut self, option: &str) -> Self {
+        self.message += &format!(" (option {option})");
+        self
+    }
+
     /// Something on the command line is wrong.
     pub fn command_line(message: impl Into<String>) -> Self {
         Failure::new(Exit::CommandLine, message)

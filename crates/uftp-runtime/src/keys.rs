@@ -57,5 +57,5 @@ pub fn introduce(key: &PrivateKey) {
 }
 
 fn failure(path: &Path, why: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Exit::Keys, format!("{}: {why}", path.display()))
+    Failure::new(Exit::Keys, format!("{}: {why}", path.display())).about("-k")
 }

@@ -85,7 +85,7 @@ pub struct Display {
 impl Display {
     /// What the options ask for; `None` for nothing.
     pub fn new(args: &Args, shared: Shared, sink: Sink) -> Option<Display> {
-        let quiet = args.log.log_file.is_none() && args.log.log_level <= 2;
+        let quiet = args.log.file().is_none() && args.log.log_level <= 2;
         let bar = match args.progress {
             ProgressMode::None => return None,
             ProgressMode::Auto if quiet && Sink::stderr_can_draw() => true,

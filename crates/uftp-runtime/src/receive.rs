@@ -74,7 +74,8 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
     let ((status, events), _pid_file) = home.settle(&sink, || {
-        let status = StatusOut::open(status.as_deref(), &sink)?;
+        let status =
+            StatusOut::open(status.as_deref(), &sink).map_err(|failure| failure.about("-F"))?;
         Ok((status, EventOut::open(events.as_deref())?))
     })?;
     introduce(&job);

@@ -39,14 +39,14 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
 
 fn run(args: Args) -> Result<Exit, Failure> {
     let sink = Sink::stderr();
-    if let Some(path) = &args.log.log_file {
+    if let Some(path) = args.log.file() {
         let opened = LogFile::open(Path::new(path), args.log.rolling());
         let opened = opened.and_then(|mut file| file.hold_stderr().map(|()| file));
         let file = opened.map_err(|error| {
             let path = path.to_string_lossy();
             Failure::new(
                 Exit::Log,
-                format!("can't open log file {path}: {error} (option -L)"),
+                format!("Can't open log file {path}: {error} (option -L)"),
             )
         })?;
         sink.redirect(file);
@@ -77,7 +77,8 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     if dry_run {
         return list(job);
     }
-    let status = StatusOut::open(status.as_deref(), &sink)?;
+    let status =
+        StatusOut::open(status.as_deref(), &sink).map_err(|failure| failure.about("-S"))?;
     let events = EventOut::open(events.as_deref())?;
     let socket = common::bind(&job.socket)?;
     let mut signals = Signals::catch(false)

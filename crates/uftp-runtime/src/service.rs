@@ -104,11 +104,12 @@ impl Home {
             return Ok((also()?, None));
         }
         daemon::detach()?;
-        let option = self.log.log_file.as_deref();
+        let option = self.log.file();
         let log = daemon::open_log(option, self.default_log, self.log.rolling())?;
         let opened = also()?;
         let pid_file = self
             .pid_file
+            .filter(|path| !path.is_empty())
             .map(|path| PidFile::write(Path::new(&path)))
             .transpose()?;
         daemon::report_ready(log, sink)?;

@@ -179,6 +179,10 @@ pub async fn groups(options: &[String]) -> Result<Vec<IpAddr>, Failure> {
             groups.push(group);
         }
     }
+    if groups.is_empty() {
+        // An empty value is as good as none.
+        groups.extend(PUBLIC.parse::<IpAddr>());
+    }
     Ok(groups)
 }
 
@@ -208,8 +212,15 @@ pub fn wildcard(both: bool) -> IpAddr {
 /// # Errors
 /// There is none.
 pub fn named(text: &str, option: &str) -> Result<Interface, Failure> {
-    find_interface(text)
-        .map_err(|error| Failure::command_line(format!("{error} (option {option})")))
+    find_interface(text).map_err(|error| Failure::command_line(sentence(error)).about(option))
+}
+
+/// An error as a sentence begins.
+fn sentence(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
 }
 
 /// Interfaces that are up and have an address.

@@ -22,7 +22,8 @@ pub type Clients = HashMap<Uid, Option<Fingerprint>>;
 pub async fn read(paths: &[PathBuf]) -> Result<Clients, Failure> {
     let mut clients = Clients::new();
     for path in paths {
-        for line in lists::lines(path, "client list")? {
+        let lines = lists::lines(path, "client list");
+        for line in lines.map_err(|failure| failure.about("-C"))? {
             let read = entry(&line.text).await;
             let (uid, fingerprint) = read.map_err(|why| line.wrong("-C", &why))?;
             clients.insert(uid, fingerprint);

@@ -1,6 +1,6 @@
 //! Options that several programs have.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
@@ -93,13 +93,18 @@ impl LogArgs {
             ColorMode::Never => false,
             ColorMode::Auto => {
                 let unwanted = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-                self.log_file.is_none() && !unwanted && Sink::stderr_can_draw()
+                self.file().is_none() && !unwanted && Sink::stderr_can_draw()
             }
         };
         match self.log_format {
             LogFormat::Json => Look::Json,
             LogFormat::Text => Look::Text { timestamps, color },
         }
+    }
+
+    /// The file of the log, if it goes to one. An empty name is as good as none.
+    pub fn file(&self) -> Option<&OsStr> {
+        self.log_file.as_deref().filter(|path| !path.is_empty())
     }
 
     /// When the log is rolled, if ever.

@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use tokio::task::JoinSet;
 use uftp_proto::Uid;
 use uftp_proto::crypto::Fingerprint;
 use uftp_session::sender::ClientEntry;
 
+use super::lists;
 use super::values::{c_integer, hex_uid};
 use crate::exit::Failure;
-use crate::log::printable;
 use crate::say;
 
 /// Longest name of a host.
@@ -48,7 +48,9 @@ pub fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
             Some(path) => read_file(OsStr::new(path), &DESTINATIONS, &mut entries)?,
             None => {
                 for name in value.split(',').filter(|n| !n.is_empty()) {
-                    entries.push(entry(name, None, &DESTINATIONS)?);
+                    let read = entry(name, None, &DESTINATIONS);
+                    let told = |why: String| Failure::command_line(why).about(DESTINATIONS.option);
+                    entries.push(read.map_err(told)?);
                 }
             }
         }
@@ -168,37 +170,31 @@ pub async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failur
 }
 
 fn read_file(path: &OsStr, kind: &Kind, entries: &mut Vec<HostEntry>) -> Result<(), Failure> {
-    let text = fs::read(path).map_err(|error| {
-        let path = path.to_string_lossy();
-        Failure::command_line(format!(
-            "Couldn't open {} {path}: {error} (option {})",
-            kind.name, kind.option
-        ))
-    })?;
-    for line in text.split(|b| *b == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
-        }
-        let line = printable(line);
-        let (name, fingerprint) = match line.split_once('|') {
-            None => (line.as_str(), None),
-            Some((name, rest)) => {
-                let word = rest.split_whitespace().next();
-                (name, word.map(|w| fingerprint(name, w)).transpose()?)
-            }
-        };
-        entries.push(entry(name, fingerprint, kind)?);
+    let lines = lists::lines(Path::new(path), kind.name);
+    for line in lines.map_err(|failure| failure.about(kind.option))? {
+        let read = listed(&line.text, kind);
+        entries.push(read.map_err(|why| line.wrong(kind.option, &why))?);
     }
     Ok(())
 }
 
-fn entry(name: &str, fingerprint: Option<Fingerprint>, kind: &Kind) -> Result<HostEntry, Failure> {
+/// A line of a list: `name[|fingerprint]`.
+fn listed(line: &str, kind: &Kind) -> Result<HostEntry, String> {
+    let (name, fingerprint) = match line.split_once('|') {
+        None => (line, None),
+        Some((name, rest)) => {
+            let word = rest.split_whitespace().next();
+            (name, word.map(|w| fingerprint(name, w)).transpose()?)
+        }
+    };
+    entry(name, fingerprint, kind)
+}
+
+fn entry(name: &str, fingerprint: Option<Fingerprint>, kind: &Kind) -> Result<HostEntry, String> {
     if name.len() > MAX_HOST {
-        return Err(Failure::command_line(format!(
-            "name too long: {name} (option {}): expected at most {MAX_HOST} characters",
-            kind.option
-        )));
+        return Err(format!(
+            "name too long: {name}: expected at most {MAX_HOST} characters"
+        ));
     }
     Ok(HostEntry {
         uid: numeric(name),
@@ -210,12 +206,12 @@ fn entry(name: &str, fingerprint: Option<Fingerprint>, kind: &Kind) -> Result<Ho
 
 /// 20 bytes in hexadecimal, with or without colons. Anything else is refused: an entry whose
 /// fingerprint cannot be read must not pass for one without.
-fn fingerprint(name: &str, text: &str) -> Result<Fingerprint, Failure> {
+fn fingerprint(name: &str, text: &str) -> Result<Fingerprint, String> {
     text.parse().map_err(|_| {
-        Failure::command_line(format!(
-            "invalid fingerprint {text} of {name} in the host list: expected 20 hexadecimal \
-             bytes joined by colons"
-        ))
+        format!(
+            "invalid fingerprint {text} of {name} in the host list: expected 20 hexadecimal bytes \
+             joined by colons"
+        )
     })
 }
 
@@ -270,6 +266,8 @@ async fn look_up(name: &str) -> Option<Uid> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -205,6 +205,10 @@ fn explain(command: &Command, error: &clap::Error) -> String {
         (ErrorKind::InvalidValue, _) if value.is_empty() => {
             format!("option {option} requires an argument")
         }
+        (ErrorKind::InvalidValue, _) => {
+            let known = text(ContextKind::ValidValue).unwrap_or_default();
+            format!("Invalid value: expected one of {known} (option {option}, value '{value}')")
+        }
         (ErrorKind::UnknownArgument, _) => format!("unknown option {typed}"),
         (ErrorKind::TooManyValues, _) => format!("option {option} takes no argument: '{value}'"),
         (ErrorKind::InvalidUtf8, _) => {

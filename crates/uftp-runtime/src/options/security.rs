@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use uftp_proto::crypto::{
-    Cipher, Curve, Hash, KeyExchange, KeyKind, KeySpec, PrivateKey, SignatureType, Suite,
+    BadKeySpec, Cipher, Curve, Hash, KeyExchange, KeyKind, KeySpec, PrivateKey, SignatureType,
+    Suite,
 };
 use uftp_proto::wire::Version;
 use uftp_session::security::{ReceiverSecurity, SenderSecurity, is_source_specific};
@@ -50,7 +51,7 @@ pub struct SenderArgs {
 
     /// File with our private key; with -K it is made and stored there
     #[arg(short = 'k', long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    pub key_file: Option<OsString>,
 
     /// Make a new key: rsa:BITS or ec:CURVE; in protocols 3 and 4 also bits or a curve alone
     /// [default: ec:secp256r1 in protocol 5, else rsa:2048]
@@ -120,8 +121,10 @@ impl SenderArgs {
         asked: Option<KeyExchange>,
         default: KeySpec,
     ) -> Result<Arc<PrivateKey>, Failure> {
-        match (&self.new_key, &self.key_file) {
-            (Some(text), path) => keys::make(new_key(text, asked)?, path.as_deref()),
+        let new = self.new_key.as_deref().filter(|new| !new.is_empty());
+        let file = self.key_file.as_deref().filter(|file| !file.is_empty());
+        match (new, file.map(Path::new)) {
+            (Some(text), path) => keys::make(new_key(text, asked)?, path),
             (None, Some(path)) => keys::read(path),
             (None, None) => keys::make(default, None),
         }
@@ -294,8 +297,14 @@ impl KeyArgs {
             .iter()
             .filter(|spec| !spec.is_empty())
             .map(|spec| {
-                spec.parse()
-                    .map_err(|why| Failure::command_line(format!("{why} (option -K)")))
+                spec.parse().map_err(|why| {
+                    let phrase = match why {
+                        BadKeySpec::Form(_) => "Invalid keyinfo entry",
+                        BadKeySpec::Size(_) => "Invalid RSA key size",
+                        BadKeySpec::Curve(_) => "Invalid EC curve",
+                    };
+                    Failure::command_line(format!("{phrase}: {why}")).about("-K")
+                })
             })
             .collect::<Result<_, _>>()?;
         if specs.is_empty() {

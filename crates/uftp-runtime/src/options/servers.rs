@@ -34,7 +34,8 @@ pub async fn read(paths: &[PathBuf]) -> Result<Senders, Failure> {
         five: false,
     };
     for path in paths {
-        for line in lists::lines(path, "server list")? {
+        let lines = lists::lines(path, "server list");
+        for line in lines.map_err(|failure| failure.about("-S"))? {
             let read = entry(&line.text).await;
             let (entry, five) = read.map_err(|why| line.wrong("-S", &why))?;
             senders.entries.push(entry);

@@ -378,7 +378,7 @@ async fn what_is_meant_is_checked_as_a_whole() {
         ),
         ("uftp @DELETE:", 1, "@DELETE: would delete everything"),
         ("uftp @DELETE:.", 1, "@DELETE:. would delete everything"),
-        ("uftp f -I nosuch0", 1, "invalid name/address nosuch0"),
+        ("uftp f -I nosuch0", 1, "Invalid name/address nosuch0"),
         ("uftp f -M 230.4.4.1 -P ff15::1", 2, "IP version mismatch"),
         ("uftp f -M ff15::1", 2, "an IPv6 public address"),
         (
@@ -420,7 +420,7 @@ async fn what_is_meant_is_checked_as_a_whole() {
             1,
             "must specify absolute pathname for postreceive script",
         ),
-        ("uftpd -I nosuch0", 1, "invalid name/address nosuch0"),
+        ("uftpd -I nosuch0", 1, "Invalid name/address nosuch0"),
         (
             "uftpd -I lo -k /no/key",
             3,
@@ -431,7 +431,7 @@ async fn what_is_meant_is_checked_as_a_whole() {
             1,
             "1 keys are to be made",
         ),
-        ("uftpd -I lo -K rsa:100", 1, "Invalid key size"),
+        ("uftpd -I lo -K rsa:100", 1, "Invalid RSA key size"),
         ("uftpd -I lo -o", 1, "SSM mode enabled but no server list"),
         (
             "uftpd -I lo -S /no/list",

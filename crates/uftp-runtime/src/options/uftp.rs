@@ -277,7 +277,7 @@ pub struct SendJob {
 impl Args {
     /// Time stamps are wanted.
     pub fn wants_timestamps(&self) -> bool {
-        self.timestamps || self.log.log_file.is_some()
+        self.timestamps || self.log.file().is_some()
     }
 
     /// Turns what was typed into what is meant. Asks the resolver.
@@ -431,9 +431,12 @@ impl Args {
         }
         let files = listed.unwrap_or_else(|| self.files.clone());
         if files.is_empty() {
-            return Err(Failure::command_line(
-                "there is nothing to send: expected at least one file",
-            ));
+            let failure =
+                Failure::command_line("there is nothing to send: expected at least one file");
+            return Err(match self.files_from.is_empty() {
+                true => failure,
+                false => failure.about("-i"),
+            });
         }
         for file in &files {
             if let Some(name) = file.as_bytes().strip_prefix(b"@DELETE:")

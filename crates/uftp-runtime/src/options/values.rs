@@ -119,8 +119,11 @@ pub fn rate(text: &str) -> Result<Rate, String> {
 /// Greatest send rate, Kbps.
 pub const MAX_KBPS: i64 = 1_073_741_824;
 
-/// `-U`: hexadecimal; 0 is "none given".
+/// `-U`: hexadecimal; 0 or nothing is "none given".
 pub fn uid(text: &str) -> Result<Uid, String> {
+    if text.is_empty() {
+        return Ok(Uid::NONE);
+    }
     hex_uid(text).ok_or_else(|| format!("Invalid UID: {text}: expected 1 to 8 hexadecimal digits"))
 }
 

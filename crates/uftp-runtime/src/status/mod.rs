@@ -34,12 +34,12 @@ pub enum StatusOut {
 }
 
 impl StatusOut {
-    /// What the option of a status file asks for: a path, or `@LOG`.
+    /// What the option of a status file asks for: a path, or `@LOG`; an empty one asks for none.
     ///
     /// # Errors
     /// The file cannot be opened.
     pub fn open(option: Option<&OsStr>, log: &Sink) -> Result<StatusOut, Failure> {
-        let Some(path) = option else {
+        let Some(path) = option.filter(|path| !path.is_empty()) else {
             return Ok(StatusOut::None);
         };
         if path == "@LOG" {

@@ -39,11 +39,11 @@ impl StoreConfig {
         }
         let mut roots = Vec::new();
         for (index, path) in self.dest_dirs.iter().enumerate() {
-            let dir = open(path, "dest")?;
+            let dir = open(path, &DEST)?;
             let backup = self
                 .backup_dirs
                 .get(index)
-                .map(|backup| open_beside(backup, "backup", &dir, path))
+                .map(|backup| open_beside(backup, &BACKUP, &dir, path))
                 .transpose()?;
             roots.push(Root {
                 path: path.clone(),
@@ -70,19 +70,40 @@ impl StoreConfig {
             ));
         }
         Ok(Some(TempDir {
-            dir: open_beside(path, "temp", &root.dir, &root.path)?,
+            dir: open_beside(path, &TEMP, &root.dir, &root.path)?,
             individually: self.move_individually,
         }))
     }
 }
 
+/// What a directory is for, and the option that names it.
+struct Kind {
+    name: &'static str,
+    option: &'static str,
+}
+
+const DEST: Kind = Kind {
+    name: "dest",
+    option: "-D",
+};
+const BACKUP: Kind = Kind {
+    name: "backup",
+    option: "-A",
+};
+const TEMP: Kind = Kind {
+    name: "temp",
+    option: "-T",
+};
+
 /// Opens a directory of this kind, in which it must be possible to make files.
-fn open(path: &Path, kind: &str) -> Result<Dir, Failure> {
+fn open(path: &Path, kind: &Kind) -> Result<Dir, Failure> {
+    let Kind { name, option } = kind;
     if !path.is_absolute() {
         return Err(Failure::command_line(format!(
-            "must specify absolute pathname for {kind} directory, not {}",
+            "must specify absolute pathname for {name} directory, not {}",
             path.display()
-        )));
+        ))
+        .about(option));
     }
     let tried = Dir::open(path).and_then(|dir| {
         let scratch = scratch();
@@ -93,14 +114,16 @@ fn open(path: &Path, kind: &str) -> Result<Dir, Failure> {
     });
     tried.map_err(|error| {
         Failure::command_line(format!(
-            "couldn't write to {kind} directory: {}: {error}",
+            "couldn't write to {name} directory: {}: {error}",
             path.display()
         ))
+        .about(option)
     })
 }
 
 /// Opens a directory of this kind, which must be another than `dest`, but on its file system.
-fn open_beside(path: &Path, kind: &str, dest: &Dir, dest_path: &Path) -> Result<Dir, Failure> {
+fn open_beside(path: &Path, kind: &Kind, dest: &Dir, dest_path: &Path) -> Result<Dir, Failure> {
+    let Kind { name, option } = kind;
     let dir = open(path, kind)?;
     let trouble = |what: String| {
         Failure::command_line(format!(
@@ -108,15 +131,16 @@ fn open_beside(path: &Path, kind: &str, dest: &Dir, dest_path: &Path) -> Result<
             path.display(),
             dest_path.display()
         ))
+        .about(option)
     };
     if dir.is(dest).unwrap_or(false) {
-        let what = format!("corresponding {kind} dir and dest dir must be different");
+        let what = format!("corresponding {name} dir and dest dir must be different");
         return Err(trouble(what));
     }
     match try_move(&dir, dest).and_then(|()| try_move(dest, &dir)) {
         Ok(()) => Ok(dir),
         Err(error) => Err(trouble(format!(
-            "couldn't move files between {kind} directory and dest directory ({error}); both must \
+            "couldn't move files between {name} directory and dest directory ({error}); both must \
              be on the same file system"
         ))),
     }

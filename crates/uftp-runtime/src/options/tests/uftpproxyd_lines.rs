@@ -174,12 +174,12 @@ async fn what_is_meant_is_checked_as_a_whole() {
         (
             "uftpproxyd -c -I nosuch0",
             1,
-            "invalid name/address nosuch0",
+            "Invalid name/address nosuch0",
         ),
         (
             "uftpproxyd -c -I lo -O nosuch0",
             1,
-            "invalid name/address nosuch0",
+            "Invalid name/address nosuch0",
         ),
         (
             "uftpproxyd -c -I lo -H 10.0.0.1:0",
