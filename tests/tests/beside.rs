@@ -176,6 +176,22 @@ fn dest_name() -> Result<()> {
     Ok(())
 }
 
+/// Clusters, attached and repeated values, values that begin with a hyphen, options behind files.
+#[test]
+fn words_as_getopt_reads_them() -> Result<()> {
+    let left = beside("getopt", &[], |stage| {
+        stage.write(&[Content::File("file", 3000), Content::File("-f", 10)])?;
+        stage.send(&["file", "-D", "-x", "-R", "-1", "-x1", "-t5", "-t", "6"])?;
+        stage.send(&["-qD", "first", "-Dlast", "--", "-f"])?;
+        stage.send(&["-q", "-oDdir", "file"])
+    })?;
+    let tree = left.tree.join("\n");
+    for name in ["-x", "last", "dir/file"] {
+        assert!(tree.contains(&format!("receiver1.dest/{name} ")), "{tree}");
+    }
+    Ok(())
+}
+
 /// What lies below no base is passed over.
 #[test]
 fn base_dir() -> Result<()> {
