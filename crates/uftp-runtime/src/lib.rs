@@ -25,6 +25,7 @@ mod notify;
 pub mod options;
 pub mod progress;
 pub mod proxy;
+pub mod rate_steps;
 pub mod receive;
 mod relist;
 pub mod restart;

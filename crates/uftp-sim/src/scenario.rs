@@ -265,6 +265,7 @@ pub fn sender_config(k: u8) -> SenderConfig {
         grtt: GrttBounds::default(),
         fixed: FixedPace::default(),
         rate: Rate::Fixed(2_000_000),
+        rate_steps: None,
         max_passes: u16::MAX,
         nak_limit: NakLimit::default(),
         max_time_percent: None,

@@ -275,7 +275,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             (args.ttl, args.port, args.block_size, args.robust),
-            (4, 3, 2222, 11)
+            (4, 3, Some(2222), Some(11))
         );
         assert!(!args.sync, "a stronger layer takes a flag back");
         // The same by the environment.
@@ -284,7 +284,7 @@ mod tests {
             .environment
             .push(("UFTP_CONFIG".into(), named.clone().into()));
         let again: uftp::Args = place.read("uftp -t 4 file").unwrap();
-        assert_eq!((again.port, again.block_size), (3, 2222));
+        assert_eq!((again.port, again.block_size), (3, Some(2222)));
     }
 
     #[test]

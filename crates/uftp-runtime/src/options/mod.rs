@@ -15,6 +15,7 @@ pub mod hosts;
 mod layers;
 pub mod lists;
 pub mod process;
+pub mod protocol3;
 pub mod response_proxy;
 pub mod security;
 pub mod servers;

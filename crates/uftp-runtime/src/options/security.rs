@@ -36,7 +36,7 @@ pub struct SenderArgs {
     /// What authenticates packets of the CBC ciphers of protocols 3 and 4: hmac, or keyex for a
     /// signature on each [default: hmac]
     #[arg(short = 'w', long, value_name = "TYPE",
-          value_parser = word::<SignatureType>("Invalid sigtype"))]
+          value_parser = signature)]
     pub signature: Option<SignatureType>,
 
     /// Curve of the key exchange: secp256r1, secp384r1, secp521r1. In protocol 4 the exchange:
@@ -83,6 +83,7 @@ impl SenderArgs {
             true => CipherChoice(Some(Cipher::Aes256Gcm)),
             false => CipherChoice(None),
         });
+        let rsa_only = matches!(version, Version::V3 | Version::V3Sync);
         let Some(cipher) = choice.0 else {
             return Ok(None);
         };
@@ -96,6 +97,7 @@ impl SenderArgs {
             hash: self.hash.unwrap_or(Hash::Sha256),
             key_exchange: asked.unwrap_or(match key.kind() {
                 _ if secure => KeyExchange::Ecdh,
+                _ if rsa_only => KeyExchange::Rsa,
                 KeyKind::Rsa { .. } => KeyExchange::EcdhRsa,
                 KeyKind::Ec(_) => KeyExchange::EcdhEcdsa,
             }),
@@ -328,10 +330,21 @@ impl KeyArgs {
 fn cipher(text: &str) -> Result<CipherChoice, String> {
     match text {
         "none" => Ok(CipherChoice(None)),
+        // The names of the programs of protocol 3.
+        "aes128" => Ok(CipherChoice(Some(Cipher::Aes128Cbc))),
+        "aes256" => Ok(CipherChoice(Some(Cipher::Aes256Cbc))),
         _ => text
             .parse()
             .map(|cipher| CipherChoice(Some(cipher)))
             .map_err(|why| format!("Invalid keytype: {why}, none")),
+    }
+}
+
+/// `-w`; the programs of protocol 3 call a signature on each packet rsa.
+fn signature(text: &str) -> Result<SignatureType, String> {
+    match text {
+        "rsa" => Ok(SignatureType::Keyex),
+        _ => word("Invalid sigtype")(text),
     }
 }
 

@@ -11,19 +11,25 @@ use clap::{Parser, ValueEnum};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use uftp_net::{Interface, SocketConfig};
-use uftp_proto::wire::{FixedPace, Version};
+use uftp_proto::wire::Version;
 use uftp_proto::{GroupId, Instance, Uid};
+use uftp_session::policy::{Clockwork, Names, Policy};
 use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 
 use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, socket_config};
 use super::congestion::{self, CongestionControl};
 use super::hosts::HostEntry;
+use super::protocol3::{self, PaceArgs};
 use super::security::SenderArgs;
 use super::{Program, addresses, generation, hosts, values};
 use crate::exit::Failure;
 use crate::restart::Restart;
 use crate::say;
 use crate::source::{Naming, SourceOptions};
+
+/// What `-b` and `-s` are unless given (cli §2.1).
+const DEFAULT_BLOCK_SIZE: u16 = 1300;
+const DEFAULT_ROBUST: u8 = 20;
 
 /// Send files to many receivers at once over UDP multicast.
 ///
@@ -49,20 +55,20 @@ pub struct Args {
           value_parser = congestion::congestion_control)]
     pub congestion_control: CongestionControl,
 
-    /// Bytes of file data in a packet, 512 to 8800
-    #[arg(short = 'b', long, value_name = "BYTES", default_value = "1300", help_heading = "Transfer",
+    /// Bytes of file data in a packet, 512 to 8800 [default: 1300]
+    #[arg(short = 'b', long, value_name = "BYTES", help_heading = "Transfer",
           value_parser = values::number::<u16>("Invalid blocksize", 512..=8800))]
-    pub block_size: u16,
+    pub block_size: Option<u16>,
 
-    /// Round trip time in seconds that is assumed at first, and its bounds
-    #[arg(short = 'r', long, value_name = "INITIAL[:MIN:MAX]", default_value = "0.5",
-          help_heading = "Transfer", value_parser = values::grtt)]
-    pub grtt: GrttBounds,
+    /// Round trip time in seconds that is assumed at first, and its bounds [default: 0.5]
+    #[arg(short = 'r', long, value_name = "INITIAL[:MIN:MAX]", help_heading = "Transfer",
+          value_parser = values::grtt)]
+    pub grtt: Option<GrttBounds>,
 
-    /// How often a message is repeated before a receiver is given up, 10 to 50
-    #[arg(short = 's', long, value_name = "COUNT", default_value = "20", help_heading = "Transfer",
+    /// How often a message is repeated before a receiver is given up, 10 to 50 [default: 20]
+    #[arg(short = 's', long, value_name = "COUNT", help_heading = "Transfer",
           value_parser = values::number::<u8>("Invalid robustness factor", 10..=50))]
-    pub robust: u8,
+    pub robust: Option<u8>,
 
     /// Give up on receivers that are not done after so many passes over a file
     #[arg(short = 'a', long, value_name = "COUNT", default_value = "65535", help_heading = "Transfer",
@@ -221,6 +227,10 @@ pub struct Args {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub pace: PaceArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub security: SenderArgs,
 
     #[command(flatten)]
@@ -286,7 +296,17 @@ impl Args {
     /// A sentence naming what is wrong, with the exit code for it.
     pub async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
         let chosen = values::protocol_or_environment(self.protocol)?;
-        let version = generation::choose(chosen, &self.security)?;
+        let sync = self.sync || self.sync_preview;
+        let version = match generation::choose(chosen, &self.security)? {
+            // Only this wire id carries the times of files (wire-v3 §1).
+            Version::V3 if sync => Version::V3Sync,
+            version => version,
+        };
+        let policy = Policy::of(version);
+        let fixed = self.pace.validate(version)?;
+        if policy.clockwork == Clockwork::Fixed {
+            protocol3::check(&self)?;
+        }
         // Lists come first: they are part of the command line, addresses of the network.
         self.check_conflicts()?;
         let restart = self.restart.as_ref();
@@ -323,6 +343,11 @@ impl Args {
                     self.public_address
                 ))
             })?;
+        if policy.names == Names::Addresses && public.is_ipv6() {
+            return Err(Failure::network(format!(
+                "Invalid public address {public}: protocol 3 knows IPv4 only (option -M)"
+            )));
+        }
         let private = match (&self.private_address, public.is_multicast()) {
             (_, false) => public,
             (Some(text), true) => addresses::private(text, public, rng).await?,
@@ -352,11 +377,12 @@ impl Args {
                 public: SocketAddr::new(public, self.port),
                 private: SocketAddr::new(private, self.port),
                 clients,
-                block_size: self.block_size,
-                robust: self.robust,
-                grtt: self.grtt,
-                fixed: FixedPace::default(),
+                block_size: self.block_size.unwrap_or(DEFAULT_BLOCK_SIZE),
+                robust: self.robust.unwrap_or(DEFAULT_ROBUST),
+                grtt: self.grtt.unwrap_or_default(),
+                fixed,
                 rate: self.congestion_control.rate(self.rate),
+                rate_steps: self.pace.steps(self.rate)?,
                 max_passes: self.max_passes,
                 nak_limit: NakLimit {
                     percent: self.max_nak_percent,

@@ -178,11 +178,11 @@ pub fn grtt(text: &str) -> Result<GrttBounds, String> {
 /// `--protocol`: the generations that exist.
 pub fn protocol(text: &str) -> Result<Version, String> {
     match text {
+        "3" => Ok(Version::V3),
+        // As its programs from 3.5 on speak it, with another wire id.
+        "3.5" => Ok(Version::V3Sync),
         "4" => Ok(Version::V4),
         "5" => Ok(Version::V5),
-        "3" => Err(format!(
-            "protocol {text} is not available yet: expected 4 or 5"
-        )),
         _ => Err("Invalid protocol: expected 3, 4 or 5".to_owned()),
     }
 }

@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{FixedPace, Version};
 use uftp_proto::{GroupId, Instance, Uid};
 
+use super::steps::RateSteps;
 use crate::congestion::Limits;
 use crate::security::SenderSecurity;
 
@@ -37,6 +39,8 @@ pub struct SenderConfig {
     pub fixed: FixedPace,
     /// Send rate.
     pub rate: Rate,
+    /// How a fixed rate answers to loss; `None` if it does not (protocol 3).
+    pub rate_steps: Option<Arc<dyn RateSteps>>,
     /// Give up on unfinished receivers after this many passes over a file.
     pub max_passes: u16,
     /// When a receiver that loses too much is given up.
@@ -99,6 +103,16 @@ pub enum Rate {
     SelfClocked,
     /// TCP-friendly: congestion control of RFC 4654.
     Tfmcc(Limits),
+}
+
+impl Rate {
+    /// The fixed rate, if it is one.
+    pub fn fixed(self) -> Option<u64> {
+        match self {
+            Rate::Fixed(rate) => Some(rate),
+            Rate::SelfClocked | Rate::Tfmcc(_) => None,
+        }
+    }
 }
 
 /// Loss beyond which a receiver is given up.

@@ -26,6 +26,7 @@ mod rounds;
 mod security;
 mod self_clock;
 mod session;
+mod steps;
 mod transfer;
 mod unfinished;
 mod window;
@@ -53,6 +54,7 @@ use crate::security::gate::{self, Form, Keys};
 pub use config::{ClientEntry, GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 pub use event::{FileOutcome, FileReport, Outcome, SenderEvent};
 pub use report::Progress;
+pub use steps::{RateSteps, RateTable};
 
 /// What everybody is told when one receiver is lost and the operator wants all or nothing.
 const DROPPED_OUT: &str = "A client dropped out, aborting all";

@@ -50,6 +50,13 @@ impl RateControl {
         }
     }
 
+    /// Changes a fixed rate.
+    pub(super) fn set_fixed(&mut self, rate: u64) {
+        if let Kind::Fixed(fixed) = &mut self.kind {
+            *fixed = rate.max(1);
+        }
+    }
+
     /// The controller of a session under congestion control.
     pub(super) fn tfmcc(&self) -> Option<&Controller> {
         match &self.kind {

@@ -25,8 +25,8 @@ const MOST_HALVES: usize = 16;
 pub(super) struct Rounds {
     /// The section in work.
     section: u16,
-    /// Some of it was sent in this pass.
-    sent: bool,
+    /// Blocks of it sent in this pass.
+    sent: u32,
     /// Every section is asked about, sent or not: in the first pass, and when nobody said what is
     /// missing of a file that not everybody has.
     thorough: bool,
@@ -57,7 +57,7 @@ impl Rounds {
 
     /// A block of the section in work goes out.
     pub(super) fn note_sent(&mut self) {
-        self.sent = true;
+        self.sent += 1;
     }
 
     pub(super) fn section(&self) -> u16 {
@@ -79,7 +79,7 @@ impl Transfer {
     pub(super) fn end_section(&mut self, s: &mut Session) {
         s.data_flows(false);
         match &mut self.rounds {
-            Some(rounds) if rounds.thorough || rounds.sent => {
+            Some(rounds) if rounds.thorough || rounds.sent > 0 => {
                 rounds.halves.clear();
                 s.await_answers();
                 let mut course = Course::new(s, Repeated::Done);
@@ -87,6 +87,16 @@ impl Transfer {
                 self.stage = Stage::Polling(course);
             }
             _ => self.next_section(s),
+        }
+    }
+
+    /// The rate may follow from what is missing of what was sent.
+    fn judge_section(&self, s: &mut Session) {
+        let Some(rounds) = &self.rounds else {
+            return;
+        };
+        if let Some(blocks) = self.geometry.section(rounds.section) {
+            s.step_rate(self.wanted.missing_in(blocks), rounds.sent);
         }
     }
 
@@ -114,7 +124,7 @@ impl Transfer {
         match (next, &mut self.rounds) {
             (Some((section, _)), Some(rounds)) => {
                 rounds.section = section;
-                rounds.sent = false;
+                rounds.sent = 0;
                 let first = self.geometry.section(section).unwrap_or_default().start;
                 self.stage = Stage::Sending(first);
             }
@@ -135,6 +145,7 @@ impl Transfer {
         };
         if s.clients.receivers_in(&[State::Active]) == 0 {
             s.lists.clear();
+            self.judge_section(s);
             return self.next_section(s);
         }
         if !course.is_due(now) {

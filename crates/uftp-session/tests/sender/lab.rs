@@ -118,6 +118,7 @@ pub(crate) fn config(clients: Option<&[u32]>) -> SenderConfig {
         grtt: GrttBounds::default(),
         fixed: FixedPace::default(),
         rate: Rate::Fixed(2_560_000),
+        rate_steps: None,
         max_passes: u16::MAX,
         nak_limit: NakLimit::default(),
         max_time_percent: None,

@@ -1,0 +1,129 @@
+//! The file of `--rate-steps`: how the rate answers to loss (wire-v3 §12.1).
+//!
+//! ```text
+//! 0;1.2
+//! 5;1
+//! 100;0.5
+//! max;2000
+//! ```
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use uftp_session::sender::{RateSteps, RateTable};
+
+use crate::exit::Failure;
+use crate::say;
+
+/// Longest file that is read, bytes.
+const MAX_LEN: u64 = 64 << 10;
+
+/// Bytes in a second at one Kbps, as options count rates.
+const KBPS: u64 = 1024 / 8;
+
+/// A file that is read whenever it is asked.
+#[derive(Debug)]
+pub struct StepsFile(PathBuf);
+
+impl StepsFile {
+    /// The file at `path`, which is read once to see that it is one.
+    ///
+    /// # Errors
+    /// It cannot be read or understood.
+    pub fn open(path: &Path) -> Result<StepsFile, Failure> {
+        // The working directory of a daemon changes.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        read(&path).map_err(|why| {
+            Failure::command_line(format!(
+                "the rate steps of {} cannot be used: {why} (option --rate-steps)",
+                path.display()
+            ))
+        })?;
+        Ok(StepsFile(path))
+    }
+}
+
+impl RateSteps for StepsFile {
+    fn table(&self) -> Option<RateTable> {
+        match read(&self.0) {
+            Ok(table) => Some(table),
+            Err(why) => {
+                let path = self.0.display();
+                say!(
+                    1,
+                    "The rate stays: the steps of {path} cannot be used: {why}"
+                );
+                None
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<RateTable, String> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_LEN).read_to_string(&mut text))
+        .map_err(|error| error.to_string())?;
+    parse(&text)
+}
+
+fn parse(text: &str) -> Result<RateTable, String> {
+    let mut table = RateTable::default();
+    let lines = text.lines().map(str::trim).enumerate();
+    for (at, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let bad = |expected: &str| format!("line {} is '{line}': expected {expected}", at + 1);
+        let form = "PERCENT;FACTOR or max;KBPS";
+        let (key, value) = line.split_once(';').ok_or_else(|| bad(form))?;
+        if key == "max" {
+            let kbps: u64 = value
+                .parse()
+                .map_err(|_| bad("a rate in Kbps after max;"))?;
+            table.max = Some(kbps.saturating_mul(KBPS));
+            continue;
+        }
+        let number = |text: &str| {
+            text.parse()
+                .ok()
+                .filter(|n: &f64| n.is_finite() && *n >= 0.0)
+        };
+        let step = number(key).zip(number(value)).ok_or_else(|| bad(form))?;
+        if table
+            .steps
+            .last()
+            .is_some_and(|(before, _)| *before >= step.0)
+        {
+            return Err(bad("a greater percentage than the line before"));
+        }
+        table.steps.push(step);
+    }
+    match table.steps.is_empty() {
+        true => Err("it has no steps".to_owned()),
+        false => Ok(table),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_apart() {
+        let table = parse("# loss;factor\n0;1.2\n\n5;1\n100;0.5\nmax;2000\n").unwrap();
+        assert_eq!(table.steps, [(0.0, 1.2), (5.0, 1.0), (100.0, 0.5)]);
+        assert_eq!(table.max, Some(256_000));
+        for (text, says) in [
+            ("", "no steps"),
+            ("max;100", "no steps"),
+            ("5", "line 1 is '5'"),
+            ("5;x", "line 1"),
+            ("5;-1", "line 1"),
+            ("NaN;1", "line 1"),
+            ("5;1\n5;0.5", "a greater percentage"),
+            ("max;x", "a rate in Kbps"),
+        ] {
+            let told = parse(text).unwrap_err();
+            assert!(told.contains(says), "{text}: {told}");
+        }
+    }
+}
