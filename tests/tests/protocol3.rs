@@ -1,0 +1,304 @@
+//! Sessions of protocol 3 between our programs: there is no packaged program of another hand that
+//! speaks it. What its programs put on the wire is replayed in the tests of the machines.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use uftp_tests::{Family, Program, Result, Suite, World, eventually, patience, write_file};
+
+/// The longest a run may take; healthy ones take a few seconds.
+const BOUND: Duration = Duration::from_secs(120);
+
+/// The shortest intervals there are, for short runs.
+const QUICK: [&str; 8] = [
+    "--announce-interval",
+    "500",
+    "--register-interval",
+    "500",
+    "--status-interval",
+    "500",
+    "--done-interval",
+    "500",
+];
+
+fn one_file(world: &World, size: u64) -> Result<PathBuf> {
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), size)?;
+    Ok(content)
+}
+
+/// One session of so many bytes with these options to so many receivers, who lose `permille` of
+/// what comes in.
+fn session(
+    receivers: u8,
+    size: u64,
+    permille: u16,
+    options: &[&str],
+    receiver_options: &[&str],
+) -> Result<()> {
+    let world = World::new("three", receivers + 1)?;
+    let content = one_file(&world, size)?;
+    let hosts: Vec<u8> = (1..=receivers).collect();
+    let mut running = Vec::new();
+    for &host in &hosts {
+        let receiver = world.receiver(Suite::Ours, host).args(receiver_options);
+        running.push(receiver.start()?);
+        if permille > 0 {
+            world.lose_incoming(host, 1044, permille)?;
+        }
+    }
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .protocol("3")
+        .default_timing()
+        .args(&QUICK)
+        .args(options)
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &hosts)?;
+    sent.resulted("copy", &hosts, 1)?;
+    for receiver in running {
+        receiver.holds(&content)?;
+        receiver.reported_copied(1)?;
+        receiver.stop()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn closed_and_open_groups() -> Result<()> {
+    session(2, 2_000_000, 0, &["-H", "0x1,0x2"], &[])?;
+    // Receivers of an open group, which waits its full time, have ids that are no addresses.
+    session(2, 2_000_000, 0, &["--announce-time", "2"], &[])
+}
+
+#[test]
+fn three_receivers_lose_packets_over_several_sections_and_passes() -> Result<()> {
+    let small = ["-H", "0x1,0x2,0x3", "--mtu", "576", "--status-time", "60"];
+    session(3, 5_000_003, 50, &small, &[])
+}
+
+#[test]
+fn every_cipher_hash_and_signature() -> Result<()> {
+    for (cipher, hash, signature) in [
+        ("des", "sha1", "hmac"),
+        ("3des", "sha256", "rsa"),
+        ("aes128", "sha1", "rsa"),
+        ("aes256", "sha256", "hmac"),
+    ] {
+        let options = ["-H", "0x1,0x2", "-Y", cipher, "-h", hash, "-w", signature];
+        session(2, 300_000, 0, &options, &["-E"])?;
+    }
+    session(
+        1,
+        300_000,
+        0,
+        &["-H", "0x1", "-Y", "aes256", "-c", "-K", "1024"],
+        &["-E"],
+    )
+}
+
+#[test]
+fn unicast() -> Result<()> {
+    let world = World::new("one", 2)?;
+    let content = one_file(&world, 300_000)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .protocol("3")
+        .default_timing()
+        .to(world.address(1, Family::V4))
+        .args(&QUICK)
+        .args(&["-H", "0x1"])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(0)?;
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
+}
+
+#[test]
+fn what_is_there_already_is_skipped() -> Result<()> {
+    let world = World::new("sync", 2)?;
+    let content = one_file(&world, 300_000)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    for outcome in ["copy", "skipped"] {
+        let sent = world
+            .sender(Suite::Ours, 0)
+            .protocol("3")
+            .default_timing()
+            .args(&QUICK)
+            .args(&["-H", "0x1", "-z"])
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(0)?;
+        sent.resulted(outcome, &[1], 1)?;
+    }
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
+}
+
+/// `uftp` in the world's directory, where restart files go.
+fn sender(world: &World, args: &[&str]) -> Result<Command> {
+    let mut command = world.command(0, &Suite::Ours.program("uftp")?);
+    command
+        .current_dir(world.dir())
+        .args(["-I", &world.address(0, Family::V4).to_string()])
+        .args(["--protocol", "3"])
+        .args(QUICK)
+        .args(args);
+    Ok(command)
+}
+
+/// Interrupted at half, the resumed run sends the other half only.
+#[test]
+fn only_what_is_missing_is_sent_again() -> Result<()> {
+    const SIZE: u64 = 8_000_000;
+    let world = World::new("half", 2)?;
+    let content = one_file(&world, SIZE)?;
+    let temp = world.make_dir("temp")?;
+    let temp = temp.to_string_lossy().into_owned();
+    let receiver = world.receiver(Suite::Ours, 1).args(&["-T", &temp]);
+    let receiver = receiver.start()?;
+    let args = ["-R", "24000", "-H", "0x1", "-f", "content/file"];
+    let log = world.log_path("first");
+    let mut first = Program::start("first", sender(&world, &args)?, &log)?;
+    let start = world.received_bytes(1)?;
+    eventually("half of the file", patience(), || {
+        match world.received_bytes(1) {
+            Ok(now) if now - start > SIZE / 2 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    first.signal(Signal::SIGINT);
+    assert_eq!(first.wait(BOUND)?.code, Some(6), "{}", first.output());
+    let entries = fs::read_dir(world.dir()).into_iter().flatten().flatten();
+    let mut left = entries.map(|entry| entry.path());
+    let restart = left.find(|path| path.to_string_lossy().ends_with("_restart"));
+    let restart = restart
+        .expect("a restart file")
+        .to_string_lossy()
+        .into_owned();
+    eventually("the receiver to keep its half", patience(), || {
+        let entries = fs::read_dir(Path::new(&temp)).map_err(|error| error.to_string())?;
+        let kept = entries.flatten().any(|entry| entry.path().is_file());
+        kept.then_some(()).ok_or("no restart file".to_owned())
+    })?;
+    let before = world.received_bytes(1)?;
+    let second = sender(&world, &["-R", "24000", "-F", &restart])?;
+    let mut second = Program::start("second", second, &world.log_path("second"))?;
+    assert_eq!(second.wait(BOUND)?.code, Some(0), "{}", second.output());
+    receiver.holds(&content)?;
+    let again = world.received_bytes(1)? - before;
+    assert!(
+        again < SIZE * 6 / 10,
+        "{again} bytes for the missing half of {SIZE}"
+    );
+    receiver.stop().map(drop)
+}
+
+#[test]
+fn one_receiver_serves_senders_of_3_4_and_5_at_once() -> Result<()> {
+    let world = World::new("all", 4)?;
+    let receiver = world.receiver(Suite::Ours, 3).start()?;
+    let mut senders = Vec::new();
+    for (host, protocol) in [(0, "3"), (1, "4"), (2, "5")] {
+        let content = world.make_dir(&format!("content{protocol}"))?;
+        write_file(&content.join(format!("of{protocol}")), 3_000_000)?;
+        let mut setup = world.sender(Suite::Ours, host).protocol(protocol);
+        if protocol == "3" {
+            setup = setup.default_timing().args(&QUICK);
+        }
+        let setup = setup.rate("8000").invite(&[3]).files_of(&content)?;
+        senders.push(setup.start()?);
+    }
+    for sender in senders {
+        let sent = sender.finish(BOUND)?;
+        sent.ended_with(0)?;
+        sent.resulted("copy", &[3], 1)?;
+    }
+    receiver.reported_copied(3)?;
+    receiver.stop().map(drop)
+}
+
+/// What a sender of protocol 3 with these options announces: 24 bytes behind the packet header.
+#[test]
+fn announcements_say_what_the_options_say() -> Result<()> {
+    let world = World::new("said", 2)?;
+    let content = one_file(&world, 10)?;
+    // ANNOUNCE interval, STATUS, REGISTER, DONE (ms), ANNOUNCE and STATUS time (s), MTU; each at
+    // its place in the datagram behind the headers of IP and UDP.
+    let expected = [
+        "@th,224,16 600",
+        "@th,240,16 700",
+        "@th,256,16 800",
+        "@th,272,16 900",
+        "@th,288,8 1",
+        "@th,296,8 2",
+        "@th,304,16 1400",
+        "@th,64,8 48",
+    ];
+    world.count_incoming(1, &expected)?;
+    let sent = world
+        .sender(Suite::Ours, 0)
+        .protocol("3")
+        .default_timing()
+        .args(&["--announce-interval", "600", "--status-interval", "700"])
+        .args(&["--register-interval", "800", "--done-interval", "900"])
+        .args(&[
+            "--announce-time",
+            "1",
+            "--status-time",
+            "2",
+            "--mtu",
+            "1400",
+        ])
+        .args(&["-H", "0x1"])
+        .files_of(&content)?
+        .run(BOUND)?;
+    sent.ended_with(7)?;
+    for (what, count) in expected.iter().zip(world.counted(1)?) {
+        assert!(count > 0, "no packet with {what}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_rate_answers_to_loss_in_steps() -> Result<()> {
+    let world = World::new("steps", 2)?;
+    let content = one_file(&world, 3_000_000)?;
+    let steps = world.dir().join("steps");
+    fs::write(&steps, "1;1\n100;0.5\n").map_err(|e| uftp_tests::Failure::io("writing", e))?;
+    let steps = steps.to_string_lossy().into_owned();
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    world.lose_incoming_data(1, 1044, 300)?;
+    let slow = ["-H", "0x1", "--mtu", "576", "--status-time", "60"];
+    let run = |more: &[&str]| -> Result<Duration> {
+        let start = std::time::Instant::now();
+        let sent = world
+            .sender(Suite::Ours, 0)
+            .protocol("3")
+            .default_timing()
+            .rate("16000")
+            .args(&QUICK)
+            .args(&slow)
+            .args(more)
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(0)?;
+        Ok(start.elapsed())
+    };
+    let steady = run(&[])?;
+    let stepped = run(&["--rate-steps", &steps])?;
+    assert!(
+        stepped > steady,
+        "halved after each lossy section it takes {stepped:?}, else {steady:?}"
+    );
+    receiver.stop().map(drop)
+}
