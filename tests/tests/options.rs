@@ -215,6 +215,7 @@ const UFTPD: Table = &[
     ("priority", "receiver_modes::priority"),
     ("protocol", "options_receiver::any_protocol_is_heard"),
     ("public-address", "options_receiver::groups_port_and_id"),
+    ("refuse-weak", "protocol5::the_rules_for_senders_of_4"),
     (
         "require-encryption",
         "encryption::a_receiver_that_demands_encryption_refuses_what_is_plain",

@@ -146,32 +146,29 @@ fn losses() -> Result<()> {
 #[test]
 fn both_generations_at_one_receiver() -> Result<()> {
     let world = World::new("both", 4)?;
-    let content = |name: &str| -> Result<PathBuf> {
-        let dir = world.make_dir(name)?;
-        write_file(&dir.join(name), 1_500_000)?;
-        Ok(dir.join(name))
-    };
+    let sent = world.make_dir("sent")?;
+    let [five, four, plain] = ["five", "four", "plain"].map(|name| sent.join(name));
+    for file in [&five, &four, &plain] {
+        write_file(file, 1_500_000)?;
+    }
     let receiver = world.receiver(Suite::Ours, 3).start()?;
-    let files = [content("five")?, content("four")?, content("plain")?];
-    let [five, four, plain] = &files;
     let slow = |suite, host| world.sender(suite, host).rate("16000").invite(&[3]);
     let running = [
-        slow(Suite::Ours, 0).default_protocol().file(five).start()?,
+        slow(Suite::Ours, 0)
+            .default_protocol()
+            .file(&five)
+            .start()?,
         slow(Suite::Reference, 1)
             .args(&["-Y", "aes256-gcm", "-h", "sha256"])
             .args(&["-e", "ecdh_ecdsa", "-K", "prime256v1"])
-            .file(four)
+            .file(&four)
             .start()?,
-        slow(Suite::Reference, 2).file(plain).start()?,
+        slow(Suite::Reference, 2).file(&plain).start()?,
     ];
     for sender in running {
-        let sent = sender.finish(BOUND)?;
-        sent.ended_with(0)?;
-        sent.resulted("copy", &[3], 1)?;
-    }
-    let sent = world.make_dir("sent")?;
-    for file in &files {
-        fs::copy(file, sent.join(file.file_name().unwrap_or_default()))?;
+        let ended = sender.finish(BOUND)?;
+        ended.ended_with(0)?;
+        ended.resulted("copy", &[3], 1)?;
     }
     receiver.holds(&sent)?;
     receiver.stop().map(drop)
