@@ -239,6 +239,49 @@ fn more_clients_than_it_may_have() -> Result<()> {
     Ok(())
 }
 
+/// `-C`: who is not listed gets no keys where receivers prove themselves, and with `--strict` has no
+/// part in any session.
+#[test]
+fn clients_that_are_not_listed() -> Result<()> {
+    let keys = ["-K", "ec:prime256v1"];
+    let proved = [
+        "-c",
+        "-Y",
+        "aes256-gcm",
+        "-e",
+        "ecdh_ecdsa",
+        "-K",
+        "prime256v1",
+    ];
+    for (label, options, sending) in [
+        ("listed", &keys[..], &proved[..]),
+        ("strict", &["--strict"], &[]),
+    ] {
+        let tunnel = Tunnel::new(label)?;
+        let world = &tunnel.world;
+        let [listed, other] = RECEIVERS;
+        let list = world.dir().join("clients");
+        fs::write(&list, uid(listed) + "\n")?;
+        let role = ProxyRole::Server(tunnel.far(Family::V4));
+        let _near = world.proxy(Suite::Ours, NEAR, role).start()?;
+        let far = world.proxy(Suite::Ours, FAR, ProxyRole::Client);
+        let far = far.args(&["-C", &list.to_string_lossy()]).args(options);
+        let _far = far.start()?;
+        let start = |host| world.receiver(Suite::Ours, host).args(&keys).start();
+        let receivers = [start(listed)?, start(other)?];
+        let content = world.make_dir("content")?;
+        write_file(&content.join("file"), 100_000)?;
+        let sender = tunnel.sender()?.args(sending).files_of(&content)?;
+        let sent = sender.run(BOUND)?;
+        sent.ended_with(0)?;
+        sent.resulted("copy", &[listed], 1)?;
+        let [first, second] = receivers;
+        first.holds(&content)?;
+        second.holds_nothing(Duration::ZERO)?;
+    }
+    Ok(())
+}
+
 /// `fp=`: the tunnel goes to whoever proves the key, and only there. `-H` with a port, `-h`.
 #[test]
 fn the_tunnel_moves_with_the_key() -> Result<()> {
