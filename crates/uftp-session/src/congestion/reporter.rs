@@ -33,8 +33,9 @@ pub struct Reporter {
     history: LossHistory,
     /// Bytes a data packet counts for.
     packet: f64,
-    /// Our round trip time as the sender told it, smoothed.
+    /// Our round trip time as the sender told it, smoothed, and as it last did.
     rtt: Option<Duration>,
+    last_rtt: Option<Duration>,
     /// Highest feedback round heard of, and whether it may start a wait of ours again.
     round: Option<u16>,
     /// The round that reports name.
@@ -59,6 +60,7 @@ impl Reporter {
             history: LossHistory::new(overhead),
             packet: 0.0,
             rtt: None,
+            last_rtt: None,
             round: None,
             current: 0,
             waiting: None,
@@ -137,17 +139,20 @@ impl Reporter {
     fn rate(&self, now: Instant, group: Group) -> f64 {
         let p = self.history.loss_event_rate();
         if p > 0.0 {
-            let rtt = self.round_trips(group).best().as_secs_f64();
-            return throughput(self.packet, rtt, p);
+            let rtt = self.rtt.unwrap_or(group.grtt);
+            return throughput(self.packet, rtt.as_secs_f64(), p);
         }
         let window = group.grtt * WINDOW;
         2.0 * self.history.meter().within(now, window).rate(window)
     }
 
+    /// Round trip times for the history of losses. When packets get lost queues are full, and
+    /// who reacts to that does so a round trip of the moment later, not of the mean: what is lost
+    /// until then is the same event.
     fn round_trips(&self, group: Group) -> RoundTrips {
         RoundTrips {
             group: group.grtt,
-            own: self.rtt,
+            own: self.rtt.max(self.last_rtt),
         }
     }
 
@@ -155,6 +160,7 @@ impl Reporter {
     /// which is told often.
     fn told_rtt(&mut self, told: Duration, limiting: bool) {
         let part = if limiting { 0.1 } else { 0.5 };
+        self.last_rtt = Some(told);
         match &mut self.rtt {
             Some(rtt) => *rtt = rtt.mul_f64(1.0 - part) + told.mul_f64(part),
             None => {
