@@ -166,6 +166,50 @@ mod tests {
     }
 
     #[test]
+    fn any_second_has_its_rate() {
+        // 100 Kbps, 10 Mbps, 1 Gbps, 5 Gbps of 1024 bits; woken late, and now and then very late.
+        for rate in [12_800, 1_280_000, 128_000_000, 640_000_000_u64] {
+            let start = Instant::now();
+            let mut pacer = Pacer::new(rate);
+            let mut now = start;
+            let mut sent: Vec<(Instant, u64)> = Vec::new();
+            let mut wakes = 0;
+            while now < start + Duration::from_secs(3) {
+                let n = pacer.allowance(now, 1352, 1000) as u64;
+                if n > 0 {
+                    pacer.charge(now, 1352 * n);
+                    let burst = 1352 * n;
+                    assert!(burst <= (rate / 1000).max(1352) + 1352, "{rate}: {burst}");
+                    sent.push((now, burst));
+                }
+                wakes += 1;
+                let late = if wakes % 500 == 0 { 15_000 } else { 60 };
+                let wake = pacer.worthwhile_at(now, 1352, 48).max(now);
+                now = wake + Duration::from_micros(late);
+            }
+            let (mut least, mut most) = (u64::MAX, 0);
+            let (mut end, mut sum) = (0, 0);
+            for (first, &(from, bytes)) in sent.iter().enumerate() {
+                while let Some(&(at, bytes)) = sent.get(end)
+                    && at < from + Duration::from_secs(1)
+                {
+                    sum += bytes;
+                    end += 1;
+                }
+                if end == sent.len() {
+                    break;
+                }
+                (least, most) = (least.min(sum), most.max(sum));
+                assert!(end > first);
+                sum -= bytes;
+            }
+            let slack = rate / 50 + 1352;
+            assert!(least + slack >= rate, "{rate}: {least} in a second");
+            assert!(most <= rate + slack, "{rate}: {most} in a second");
+        }
+    }
+
+    #[test]
     fn wakes_for_one_when_slow_and_for_many_when_fast() {
         let now = Instant::now();
         for (rate, cost_us, packets) in [

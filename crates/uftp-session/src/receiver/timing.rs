@@ -98,6 +98,14 @@ impl Timing {
         self.patience(|_| 1, |pace| pace.status_time)
     }
 
+    /// Silence of the sender between files after which the session is given up: as long as a
+    /// registration may take. Others may be waited for meanwhile with one message every three
+    /// round trips, and of those a third of the robustness factor lost in a row must not cost us
+    /// the session. Deployed receivers wait for [`silence`](Self::silence).
+    pub(super) fn between_files(&self) -> Duration {
+        self.registration().max(self.silence())
+    }
+
     /// From one COMPLETE of the session to the next.
     pub(super) fn complete_repeat(&self) -> Duration {
         self.repeat(|_| COMPLETE_INTERVAL, |pace| pace.done_interval)
@@ -190,6 +198,7 @@ mod tests {
         assert_eq!(v4.registration().as_millis(), 2118);
         assert_eq!(v5.registration().as_millis(), 2647);
         assert_eq!(v4.silence(), Duration::from_secs(1));
+        assert_eq!(v4.between_files(), v4.registration());
         assert_eq!(v4.register_repeat(), g * 4);
         assert_eq!(v5.register_repeat(), g * 5);
         assert_eq!(v5.complete_repeat(), g * 4);

@@ -221,3 +221,23 @@ fn sessions_follow_each_other_at_one_receiver() {
         }
     });
 }
+
+#[test]
+fn a_receiver_waits_out_a_long_announcement_for_others() {
+    // Nobody hears the sender for half of the time in which it announces for the one that is
+    // missing: 20 cycles of 0.6 s. Deployed receivers give up after 4.2 s.
+    let scenario = Scenario::new(1, 2, two_files(20_000)).configure(|c| {
+        c.grtt.min = ms(200);
+        c.grtt.initial = ms(200);
+    });
+    let mut stage = scenario.stage();
+    let missing = stage.receivers[1];
+    stage.world.kill(missing);
+    let other = stage.receivers[0];
+    stage
+        .world
+        .after(ms(1500), move |world| world.cut_off(&[other]));
+    stage.world.after(ms(7500), |world| world.heal());
+    let stage = stage.play(secs(120));
+    stage.assert_whole(0);
+}

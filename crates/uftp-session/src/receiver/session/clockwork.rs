@@ -15,7 +15,7 @@ impl<S: SessionFiles> Session<S> {
             Phase::Registering { sent, until } => {
                 (*until).min(*sent + self.timing.register_repeat())
             }
-            Phase::MidGroup => silence,
+            Phase::MidGroup => self.alive + self.timing.between_files(),
             Phase::Receiving(transfer) => {
                 let report = self.congestion.as_ref().and_then(|c| c.deadline());
                 let earlier = transfer.deadline().into_iter().chain(report).min();
@@ -60,7 +60,10 @@ impl<S: SessionFiles> Session<S> {
                     self.outbox.push(Outgoing::Complete(Answer::SESSION));
                 }
             }
-            Phase::MidGroup | Phase::Receiving(_) if over(self.alive, timing.silence()) => {
+            Phase::MidGroup if over(self.alive, timing.between_files()) => {
+                return Err(Stop::abort("Transfer timed out"));
+            }
+            Phase::Receiving(_) if over(self.alive, timing.silence()) => {
                 return Err(Stop::abort("Transfer timed out"));
             }
             Phase::MidGroup => {}
