@@ -30,8 +30,13 @@ usage: cargo xtask TASK
       --block-size N    bytes of file in a datagram (1300)
       --cipher NAME     encrypt with this cipher, by its name for uftp -Y (none)
       --tunnel          through a server proxy and a client proxy, a routed hop between them
-      --suites LIST     which of ours,reference (reference,ours)
+      --files N         files (1)
+      --file-size BYTES size of each, instead of --size
+      --sparse          the files are holes from end to end
+      --suites LIST     who is measured: ours, reference, or SENDER:RECEIVER (reference,ours)
       --dir DIR         where the files go (/dev/shm)
+      --table           instead all cases for which a floor is set, and whether each is met
+      --only TEXT       of these the cases whose names contain TEXT
   dist              make target/dist: a tree to install, with man pages and completions, and a
                     Debian package of it
   try-package       make that package and install it in a throw-away root (an overlay in memory)

@@ -69,7 +69,8 @@ pub(crate) fn table(quantities: &[&str], suites: &[(&str, Vec<Numbers>)]) -> Str
     render(&rows)
 }
 
-fn render(rows: &[Vec<String>]) -> String {
+/// A table in Markdown, the first row its head.
+pub(crate) fn render(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         rows.iter()
@@ -97,7 +98,7 @@ fn render(rows: &[Vec<String>]) -> String {
 }
 
 /// Three digits, or all those before the point.
-fn significant(number: f64) -> String {
+pub(crate) fn significant(number: f64) -> String {
     match number.abs() {
         magnitude if magnitude >= 99.95 => format!("{number:.0}"),
         magnitude if magnitude >= 9.995 => format!("{number:.1}"),
