@@ -16,4 +16,5 @@ mod endings;
 mod loss;
 mod replay;
 mod replay_five;
+mod replay_three;
 mod several;
