@@ -28,6 +28,9 @@ use crate::security::gate::{self, Form};
 /// Nothing is held for less, whatever round trip time a header claims.
 const SHORTEST_HOLD: Duration = Duration::from_millis(1);
 
+/// Most of those named in announcements that are remembered: as many as senders have receivers.
+const MOST_INVITED: usize = 100_000;
+
 /// No client is given up sooner, however short the round trips (behaviour-proxies §3).
 const SHORTEST_REGISTRATION: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,11 @@ pub(super) struct Assembly {
     clients: HashMap<Uid, Option<Uid>>,
     /// Those told to the server.
     registered: HashSet<Uid>,
+    /// Those named in announcements; empty if anybody may come.
+    invited: HashSet<Uid>,
+    /// The server has done with announcing. It repeats no REG_CONF then that was lost: whoever was
+    /// invited and has registered is as good as confirmed.
+    flowing: bool,
     gather: Gather,
     up: Link,
     /// Of an encrypted session.
@@ -94,6 +102,8 @@ impl Assembly {
             estimate: estimate(header),
             clients: HashMap::new(),
             registered: HashSet::new(),
+            invited: HashSet::new(),
+            flowing: false,
             gather: Gather::new(terms.block_size, terms.stamp, now),
             up,
             keys: keys.map(Box::new),
@@ -222,6 +232,9 @@ impl Assembly {
                     return Err(Refusal::Unauthentic);
                 }
                 self.estimate = estimate(header);
+                if self.invited.len() < MOST_INVITED {
+                    self.invited.extend(&announce.clients);
+                }
                 let Some((public, _)) = self.forward else {
                     if self.public.is_some() {
                         self.gather.introduce();
@@ -327,12 +340,16 @@ impl Assembly {
     ) -> Handled {
         let (grtt, until) = (self.hold(), self.registration_ends(now));
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
-        let news = estimate(header) != self.estimate || !keys.are_proven();
+        let news = estimate(header) != self.estimate || !self.flowing;
         if news || packet.len() <= LONGEST_ABORT {
             let news = keys.look(header.version, packet, until)?;
             self.estimate = estimate(header);
             if let Some(sealer) = news.sealer {
                 self.up.secure(sealer, keys.counter());
+            }
+            if !self.flowing && news.abort.is_none() {
+                self.flowing = true;
+                keys.confirm_all(|client| invites(&self.invited, client));
                 self.gather.hand_out(&keys.due_clients(now, grtt));
             }
             if let Some(abort) = news.abort {
@@ -524,8 +541,9 @@ impl Turn<'_, '_> {
     fn register(&mut self, message: &Register) -> Handled {
         self.admit(self.author, None)?;
         let (now, until) = (self.now, self.assembly.registration_ends(self.now));
+        let confirmed = self.assembly.flowing && invites(&self.assembly.invited, self.author);
         let said = match &mut self.assembly.keys {
-            Some(keys) => keys.register(self.author, message, now, until)?,
+            Some(keys) => keys.register(self.author, message, now, until, confirmed)?,
             None => Some(Held {
                 echo: message.echo,
                 at: now,
@@ -667,6 +685,10 @@ impl Turn<'_, '_> {
             .tell(ProxyEventKind::AbortedByClient { client, reason });
         Ok(())
     }
+}
+
+fn invites(named: &HashSet<Uid>, client: Uid) -> bool {
+    named.is_empty() || named.contains(&client)
 }
 
 /// Whom a message speaks for.

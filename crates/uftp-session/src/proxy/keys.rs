@@ -60,7 +60,7 @@ pub(super) struct Keys {
 struct Waiting {
     /// Its REGISTER, while its CLIENT_KEY is missing.
     held: Option<Held>,
-    /// The server knows it.
+    /// The server knows it, as far as we know.
     confirmed: bool,
     /// When it was last handed the keys.
     told: Option<Instant>,
@@ -294,13 +294,14 @@ impl Keys {
     }
 
     /// A client registers, and is given up at `until` if nothing comes of it. Returns what it
-    /// said if that counts already.
+    /// said if that counts already. `confirmed` if it need not wait for the server to confirm it.
     pub(super) fn register(
         &mut self,
         client: Uid,
         register: &Register,
         at: Instant,
         until: Instant,
+        confirmed: bool,
     ) -> Result<Option<Held>, Refusal> {
         let admission = self.server.register(client, register)?;
         let said = Held {
@@ -320,6 +321,7 @@ impl Keys {
                 Ok(None)
             }
             Admission::Ready => {
+                waiting.confirmed |= confirmed;
                 // It asks again because it has nothing yet.
                 waiting.told = None;
                 Ok(Some(said))
@@ -349,6 +351,13 @@ impl Keys {
         if let Some(waiting) = self.waiting.get_mut(&client) {
             waiting.confirmed = true;
             waiting.until = waiting.until.max(until);
+        }
+    }
+
+    /// The server knows all of these that there are.
+    pub(super) fn confirm_all(&mut self, knows: impl Fn(Uid) -> bool) {
+        for (uid, waiting) in &mut self.waiting {
+            waiting.confirmed |= knows(*uid);
         }
     }
 

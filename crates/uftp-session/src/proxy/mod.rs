@@ -65,6 +65,12 @@ const STRANGERS_PER_SECOND: u32 = 100;
 /// From one PROXY_KEY to the next (behaviour-proxies §12).
 const PROXY_KEY_PAUSE: Duration = Duration::from_secs(5);
 
+/// Clients in a second that are handed PROXY_KEY alone.
+const ASKERS_PER_SECOND: u32 = 20;
+
+/// The protocol of KEY_REQ and of its answer.
+const STANDING: Version = Version::V4;
+
 /// A proxy as a machine without I/O. See the [crate documentation](crate) for how to drive it.
 pub struct Proxy {
     config: ProxyConfig,
@@ -85,6 +91,8 @@ pub struct Proxy {
     strangers: Limit,
     /// Announcements looked into, which is dear.
     judged: Limit,
+    /// Clients that are handed PROXY_KEY alone.
+    askers: Limit,
     keyring: Keyring,
     events: VecDeque<ProxyEvent>,
     counters: Counters,
@@ -126,6 +134,7 @@ impl Proxy {
             partings: VecDeque::new(),
             strangers: Limit::per_second(STRANGERS_PER_SECOND),
             judged: Limit::per_second(STRANGERS_PER_SECOND),
+            askers: Limit::per_second(ASKERS_PER_SECOND),
             keyring: Keyring::new(config.security.keys.clone()),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -319,7 +328,7 @@ impl Proxy {
                 return match message.map_err(|_| Refusal::Malformed)? {
                     Message::HbReq(request) => self.heartbeat(now, from, header.version, &request),
                     Message::HbResp(answer) => self.answered(now, from, header.version, answer),
-                    _ => self.key_requested(now),
+                    _ => self.key_requested(now, from),
                 };
             }
             Function::ProxyKey => return Err(Refusal::OutOfPlace),
@@ -613,50 +622,65 @@ impl Proxy {
         }
     }
 
-    /// A client wants our keys. All get them, so not more often than makes sense.
-    fn key_requested(&mut self, now: Instant) -> Result<(), Refusal> {
+    /// A client wants our keys. All get them at once, but that not more often than makes sense:
+    /// who asks in between, and cannot wait, gets them alone. If too many ask they all wait.
+    fn key_requested(&mut self, now: Instant, from: SocketAddr) -> Result<(), Refusal> {
         if !matches!(self.config.role, Role::Response { .. })
             || self.config.security.keys.is_empty()
         {
             return Err(Refusal::OutOfPlace);
         }
         let last = self.key_sent.map(|sent| sent + PROXY_KEY_PAUSE);
-        let at = last.map_or(now, |next| next.max(now));
-        self.key_due.get_or_insert(at);
-        if at <= now {
-            self.send_proxy_key(now);
+        match last.filter(|next| *next > now) {
+            None => self.send_proxy_key(now),
+            Some(_) if self.askers.allow(now) => {
+                let message = self.proxy_key().ok_or(Refusal::OutOfPlace)?;
+                let message = Message::ProxyKey(message);
+                self.letters.post(from, STANDING, message)?;
+            }
+            Some(next) => {
+                self.key_due.get_or_insert(next);
+            }
         }
         Ok(())
     }
 
-    fn send_proxy_key(&mut self, now: Instant) {
-        self.key_due = None;
-        let Role::Response { publics, dh_key } = &self.config.role else {
-            return;
+    /// Our keys, signed.
+    fn proxy_key(&mut self) -> Option<ProxyKey> {
+        let Role::Response { dh_key, .. } = &self.config.role else {
+            return None;
         };
-        let Some(key) = self.config.security.keys.first() else {
-            return;
-        };
-        // KEY_REQ is a message of protocol 4, and so is its answer.
-        let version = Version::V4;
+        let key = self.config.security.keys.first()?;
         let nonce = self.rng.next_u32();
-        let signature = match heartbeat::sign_nonce(key, version, nonce) {
+        let signature = match heartbeat::sign_nonce(key, STANDING, nonce) {
             Ok(signature) => signature,
-            Err(error) => return tracing::error!(%error, "cannot sign PROXY_KEY"),
+            Err(error) => {
+                tracing::error!(%error, "cannot sign PROXY_KEY");
+                return None;
+            }
         };
-        let message = ProxyKey {
+        let dh_key = dh_key.as_ref().map(|dh| dh.public().blob().to_vec());
+        Some(ProxyKey {
             nonce,
             key: key.public().blob().to_vec(),
-            dh_key: dh_key
-                .as_ref()
-                .map_or_else(Vec::new, |dh| dh.public().blob().to_vec()),
+            dh_key: dh_key.unwrap_or_default(),
             signature,
+        })
+    }
+
+    fn send_proxy_key(&mut self, now: Instant) {
+        self.key_due = None;
+        let Some(message) = self.proxy_key() else {
+            return;
+        };
+        let Role::Response { publics, .. } = &self.config.role else {
+            return;
         };
         for group in publics.clone() {
             let to = SocketAddr::new(group, self.config.port);
-            let _ = self
-                .letters
-                .post(to, version, Message::ProxyKey(message.clone()));
+            let message = Message::ProxyKey(message.clone());
+            // What finds no room is asked for again.
+            let _ = self.letters.post(to, STANDING, message);
         }
         self.key_sent = Some(now);
         self.tell(None, ProxyEventKind::ProxyKeySent);

@@ -8,4 +8,5 @@ mod generation_three;
 mod identities;
 mod pair;
 mod scene;
+mod standing_in;
 mod suites;

@@ -198,6 +198,27 @@ fn keys_are_handed_out_again_while_data_flows() {
     }
 }
 
+/// Deployed senders do not repeat REG_CONF once data flow.
+#[test]
+fn a_lost_confirmation_costs_time_but_no_client() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        for closed in [true, false] {
+            let items = [source::file("f", 3_000_000)];
+            let figure = Figure::new(seeds::one(1), reach, 0, &[3], items);
+            let figure = figure.with(|f| f.closed = closed);
+            let mut networks = figure.with(encrypted(suites()[1])).stage();
+            let proxy = networks.proxies[0];
+            networks.world.set_filter(move |passing| {
+                match passing.is(Function::RegConf) && passing.to == proxy {
+                    true => Verdict::Drop,
+                    false => Verdict::Pass,
+                }
+            });
+            networks.play(secs(600)).assert_all_whole();
+        }
+    }
+}
+
 #[test]
 fn who_registers_when_the_others_are_through_gets_keys_too() {
     for reach in [Reach::Tunnel, Reach::Response] {
