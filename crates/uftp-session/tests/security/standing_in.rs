@@ -172,6 +172,7 @@ fn play(suite: Suite, curve: Curve) {
             packet: &packet_of_server,
             expected: Some(EC.server.public().fingerprint()),
             through: None,
+            refuse_weak: true,
             proxy,
         };
         Client::accept(&invitation, host.own(), Instant::now()).unwrap_or_else(|e| panic!("{e:?}"))
@@ -191,7 +192,14 @@ fn play(suite: Suite, curve: Curve) {
     let proxy_key = stand_in.proxy_key().unwrap().clone();
     let introduction = packet(PROXY, &Message::ProxyKey(proxy_key.clone()), &stand_in);
     let expected = Some(identity.public().fingerprint());
-    let told = receiver.proxy_key(PROXY, &proxy_key, &introduction, expected, host.own());
+    let told = receiver.proxy_key(
+        PROXY,
+        &proxy_key,
+        &introduction,
+        expected,
+        RECEIVER,
+        &mut host.secrets,
+    );
     assert_eq!(told, Ok(()));
 
     register(RECEIVER, &receiver, &mut stand_in, suite.client_auth);

@@ -13,7 +13,7 @@ use uftp_proto::crypto::{
 use uftp_proto::wire::{self, Function, Version};
 use uftp_proto::{Ecn, Uid};
 use uftp_session::congestion::Limits;
-use uftp_session::security::{ReceiverSecurity, SenderSecurity};
+use uftp_session::security::{ReceiverSecurity, SenderSecurity, ServerEntry};
 use uftp_session::sender::{FileOutcome, Rate, SenderEvent};
 use uftp_sim::proxies::{ProxyNode, Reach, proxy_addr, uid};
 use uftp_sim::scenario::PUBLIC;
@@ -80,7 +80,11 @@ fn suites() -> [Suite; 6] {
 fn encrypted(suite: Suite) -> impl FnOnce(&mut Figure) {
     move |figure| {
         let keys = keys_for(suite.key_exchange);
-        let security = SenderSecurity::new(Version::V4, suite, keys.server.clone(), Curve::DEFAULT);
+        let version = match suite.key_exchange {
+            KeyExchange::Ecdh => Version::V5,
+            _ => Version::V4,
+        };
+        let security = SenderSecurity::new(version, suite, keys.server.clone(), Curve::DEFAULT);
         figure.config.security = Some(security.unwrap());
         let holding = |key: &Arc<PrivateKey>| ReceiverSecurity {
             keys: vec![key.clone()],
@@ -116,6 +120,36 @@ fn every_figure_with_every_way_to_encrypt() {
             }
         }
     }
+}
+
+/// In protocol 5 receivers know the proxy by its name, and it introduces itself.
+#[test]
+fn figures_in_protocol_5() {
+    seeds::each(16, |seed| {
+        let reach = [Reach::Tunnel, Reach::Response][seed as usize % 2];
+        let suite = Suite {
+            client_auth: seed % 4 < 2,
+            ..suite(KeyExchange::Ecdh, SignatureType::Aead)
+        };
+        let figure = Figure::new(seed, reach, 0, &[3, 2], two_files(100_000)).with(|f| {
+            f.closed = seed % 8 < 4;
+            (f.up, f.down) = (lossy(0.03), lossy(0.03));
+        });
+        let figure = figure.with(encrypted(suite)).with(|f| {
+            f.config.version = Version::V5;
+            let server = f.config.uid;
+            let before = |i: usize| proxy_uid(usize::from(i >= 3));
+            for (i, security) in f.securities.iter_mut().enumerate() {
+                security.servers = Some(vec![ServerEntry {
+                    uid: server,
+                    addresses: Vec::new(),
+                    proxy: Some(before(i)),
+                    fingerprint: None,
+                }]);
+            }
+        });
+        figure.stage().play(secs(600)).assert_all_whole();
+    });
 }
 
 #[test]
