@@ -323,6 +323,9 @@ fn a_proxy_that_shuts_down_takes_its_clients_along_at_once() {
     }
 }
 
+/// From whom, to whom, and what.
+type Seen = (NodeId, NodeId, Vec<u8>);
+
 /// What reaches a machine of an encrypted figure, bent: it may cost time, or a session, but never
 /// breaks a machine or keeps it busy.
 #[test]
@@ -333,7 +336,7 @@ fn bent_datagrams_break_no_proxy_with_keys() {
         let figure = Figure::new(seed, reach, 0, &[2, 1], two_files(60_000));
         let figure = figure.with(|f| (f.up, f.down) = (lossy(0.05), lossy(0.05)));
         let mut networks = figure.with(encrypted(suite)).stage();
-        let tape: Rc<RefCell<Vec<(NodeId, NodeId, Vec<u8>)>>> = Rc::default();
+        let tape: Rc<RefCell<Vec<Seen>>> = Rc::default();
         let writer = Rc::clone(&tape);
         networks.world.set_filter(move |p| {
             writer
