@@ -598,11 +598,11 @@ impl Turn<'_, '_> {
         let mut refused = Ok(());
         for client in speakers(self.author, &said.clients) {
             let via = (client != self.author).then_some(self.author);
-            let again = !self.assembly.registered.insert(client);
             if let Err(refusal) = self.admit(client, via) {
                 refused = Err(refusal);
                 continue;
             }
+            let again = !self.assembly.registered.insert(client);
             self.around
                 .tell(ProxyEventKind::Registered { client, again });
             self.assembly.gather.answer(now, hold, client, answer);

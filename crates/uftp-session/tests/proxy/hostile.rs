@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use uftp_proto::wire::{Function, Message, Status};
+use uftp_proto::wire::{Function, Message, Register, Status};
 use uftp_proto::{Ecn, FileId, Uid};
 use uftp_session::Refusal;
-use uftp_session::proxy::Downstream;
+use uftp_session::proxy::{Downstream, ProxyEventKind};
 
 use crate::bench::*;
 
@@ -79,6 +79,31 @@ fn nobody_registers_as_the_server_or_as_the_proxy() {
     assert_eq!(bench.refused(Refusal::UnknownSource), 3);
     let said = bench.pass(Duration::from_millis(50));
     assert_eq!(said, []);
+}
+
+#[test]
+fn who_is_refused_is_not_remembered() {
+    let mut config = config(client_role());
+    config.strict = true;
+    config.clients = Some([(Uid(2), None)].into());
+    let mut bench = Bench::new(config);
+    bench.server_says(&announce());
+    let both = Message::Register(Register {
+        echo: STAMP,
+        random: [0; 32],
+        key: Vec::new(),
+        clients: vec![Uid(1), Uid(2)],
+    });
+    let registered = |client| ProxyEventKind::Registered {
+        client: Uid(client),
+        again: false,
+    };
+    bench.client_says(2, &both);
+    assert!(bench.has(&registered(2)) && !bench.has(&registered(1)));
+    assert_eq!(bench.refused(Refusal::UnknownSource), 1);
+    bench.proxy.set_clients(None);
+    bench.client_says(2, &both);
+    assert!(bench.has(&registered(1)), "for the first time");
 }
 
 /// One thing that happens to a proxy.
