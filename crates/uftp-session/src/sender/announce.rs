@@ -15,6 +15,7 @@ use super::{DROPPED_OUT, Next, until};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
 use crate::security::Admission;
+use crate::security::gate::Keys;
 
 /// The announce phase.
 #[derive(Debug)]
@@ -193,8 +194,12 @@ impl Announcing {
             false => State::Registered,
         };
         for &uid in &register.clients {
+            // Who has proved itself is not spoken for by others.
+            let own_voice = s.keys(uid) == Keys::Ready;
             match find_or_add(s, uid) {
-                Some(client) if client != at && self.registrable(&s.clients, client) => {
+                Some(client)
+                    if client != at && !own_voice && self.registrable(&s.clients, client) =>
+                {
                     s.measure(client, now, register.echo);
                     self.admit(s, client, Some(at), behind);
                 }

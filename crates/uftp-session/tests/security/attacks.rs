@@ -1,10 +1,12 @@
 //! What an attacker on the network can do to an encrypted session: nothing but be counted.
 
-use uftp_proto::crypto::{Cipher, Hash, KeyExchange, SignatureType, Suite};
+use uftp_proto::crypto::{
+    Cipher, Curve, Hash, KeyExchange, KeySpec, PrivateKey, SignatureType, Suite,
+};
 use uftp_proto::quant::RateCode;
 use uftp_proto::wire::{
     Abort, CcAck, CcFlags, Complete, CompleteStatus, CongCtrl, Done, DoneConf, FileInfo,
-    FileInfoAck, FileSeg, FileType, Function, KeyInfoAck, Message, Status, TfmccAckInfo,
+    FileInfoAck, FileSeg, FileType, Function, KeyInfoAck, Message, Register, Status, TfmccAckInfo,
 };
 use uftp_proto::{FileId, Seq, Uid, WireTime};
 use uftp_session::Refusal;
@@ -228,6 +230,33 @@ fn upstream() -> Vec<Message<'static>> {
             },
         }),
     ]
+}
+
+#[test]
+fn who_has_proved_itself_is_not_spoken_for_by_strangers() {
+    let stranger = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    for suite in suites() {
+        let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+        let mut claimed = false;
+        pair.play(|pair, _, _| {
+            let acked = |e: &E| matches!(e, E::KeyInfoAcked { .. });
+            if !claimed && pair.sender_events.iter().any(acked) {
+                claimed = true;
+                let register = Message::Register(Register {
+                    echo: WireTime(1),
+                    random: [7; 32],
+                    key: stranger.public().blob().to_vec(),
+                    clients: vec![receiver_uid(0)],
+                });
+                let mut packet = pair.forge(Side::Sender, Seq(0), &register);
+                packet[4..8].copy_from_slice(&77_u32.to_be_bytes());
+                pair.deliver(Side::Sender, packet);
+            }
+            true
+        });
+        assert!(claimed);
+        pair.assert_whole();
+    }
 }
 
 #[test]
