@@ -1,6 +1,7 @@
 //! Passes in lock-step: after each section its receivers are asked what they miss of it, and the
 //! sender waits for them all (wire-v3 §6.5, §6.7).
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use uftp_proto::FileId;
@@ -17,8 +18,8 @@ use crate::counters::Refusal;
 /// Most passes over a file: the wire has 8 bits for their number.
 const MOST_PASSES: u32 = 255;
 
-/// Most reports of proxies of which one half is missing.
-const MOST_HALVES: usize = 16;
+/// Most reports of proxies in a round.
+const MOST_HALVES: usize = 256;
 
 /// Where a pass stands.
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ struct Half {
     /// The bitmap, once it is here.
     naks: Option<Vec<u8>>,
     /// The clients, until it is.
-    clients: Vec<usize>,
+    clients: BTreeSet<usize>,
 }
 
 impl Rounds {
@@ -175,14 +176,16 @@ impl Transfer {
             return Err(Refusal::Malformed);
         }
         if !s.clients.get(at).is_some_and(|c| c.proxy) {
-            return self.report(s, at, status.naks);
+            if !s.clients.is_receiving(at) {
+                return Err(Refusal::OutOfPlace);
+            }
+            self.report(s, at, status.naks);
+            return Ok(());
         }
         let half = self.half(at, status.proxy_seq)?;
         let clients = std::mem::take(&mut half.clients);
         half.naks = Some(status.naks.to_vec());
-        for client in clients {
-            self.report(s, client, status.naks)?;
-        }
+        self.report_for(s, clients, status.naks);
         Ok(())
     }
 
@@ -201,11 +204,7 @@ impl Transfer {
         let half = self.half(at, message.proxy_seq)?;
         match half.naks.clone() {
             None => half.clients.extend(speakers),
-            Some(naks) => {
-                for client in speakers {
-                    self.report(s, client, &naks)?;
-                }
-            }
+            Some(naks) => self.report_for(s, speakers, &naks),
         }
         Ok(())
     }
@@ -242,30 +241,41 @@ impl Transfer {
                 proxy,
                 number,
                 naks: None,
-                clients: Vec::new(),
+                clients: BTreeSet::new(),
             });
         }
         halves.get_mut(at).ok_or(Refusal::Limit)
     }
 
-    /// What one receiver misses of the section in work.
-    fn report(&mut self, s: &mut Session, at: usize, naks: &[u8]) -> Result<(), Refusal> {
-        if !s.clients.is_receiving(at) {
-            return Err(Refusal::OutOfPlace);
+    /// What those of `clients` miss that are still receiving.
+    fn report_for(
+        &mut self,
+        s: &mut Session,
+        clients: impl IntoIterator<Item = usize>,
+        naks: &[u8],
+    ) {
+        for client in clients {
+            if s.clients.is_receiving(client) {
+                self.report(s, client, naks);
+            }
         }
+    }
+
+    /// What one receiver misses of the section in work.
+    fn report(&mut self, s: &mut Session, at: usize, naks: &[u8]) {
         let section = self.rounds.as_ref().map_or(0, Rounds::section);
         s.clients.set_state(at, State::ActiveNak);
         let Some(blocks) = self.geometry.section(section) else {
-            return Ok(());
+            return;
         };
         let all = blocks.end - blocks.start;
         let count = self.wanted.merge_naks(blocks, naks);
         if count == 0 {
-            return Ok(());
+            return;
         }
         if self.is_too_lossy(s, at, count, all) {
             s.abort_client(at, "Excessive NAKs received");
-            return Ok(());
+            return;
         }
         self.naks = true;
         let client = s.clients.uid(at);
@@ -278,6 +288,5 @@ impl Transfer {
         if s.rate.report(now, at, section, naks, pulse) {
             s.pacer.set_rate(s.rate.bytes_per_second());
         }
-        Ok(())
     }
 }
