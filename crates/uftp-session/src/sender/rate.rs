@@ -99,6 +99,11 @@ impl RateControl {
             .is_some_and(|clock| clock.settle(now, pulse))
     }
 
+    /// Whether receivers are ever asked in the middle of a section.
+    pub(super) fn asks(&self) -> bool {
+        self.clock().is_some()
+    }
+
     /// Whether receivers are to be asked what they miss of the section being sent, if `audience`
     /// of them would answer.
     pub(super) fn is_curious(&self, now: Instant, audience: u32, pulse: Pulse) -> bool {

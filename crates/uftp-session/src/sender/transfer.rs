@@ -419,7 +419,7 @@ impl Transfer {
     /// nobody makes each answer after its usual delay.
     fn ask_in_between(&self, s: &mut Session, now: Instant, batch: &mut Batch) {
         let streaming = s.policy.passes == PassStyle::Streaming;
-        let (true, Some(section)) = (streaming, self.section) else {
+        let (true, Some(section)) = (streaming && s.rate.asks(), self.section) else {
             return;
         };
         let audience = s.audience();
