@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -50,8 +51,9 @@ impl Flusher {
 
     /// There is much to write out of this file. If the thread is busy, it will be told again.
     fn note(&self, file: &File) {
-        if let Ok(file) = file.try_clone() {
-            // Whoever waits for the content is told of errors, not this thread.
+        // The kernel tells of an error once for each time a file was opened: whoever waits for the
+        // content in the end must not miss it because this thread was told.
+        if let Ok(file) = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())) {
             let _ = self.files.try_send(file);
         }
     }
@@ -59,7 +61,7 @@ impl Flusher {
 
 fn write_out(arriving: &Receiver<File>) {
     for file in arriving {
-        // The kernel keeps the error for the one who waits for the file at its end.
+        // An error is for the one who waits for the file at its end.
         let _ = file.sync_data();
     }
 }
