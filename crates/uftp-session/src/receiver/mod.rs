@@ -467,6 +467,7 @@ impl<F: FileStore> Receiver<F> {
         Ok(Some(Joining {
             counter: client.counter(self.clock.stamp(now)),
             client: Box::new(client),
+            doubt: None,
         }))
     }
 

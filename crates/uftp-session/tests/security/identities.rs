@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use uftp_proto::Uid;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use uftp_proto::crypto::{
     Cipher, Curve, Fingerprint, Hash, KeyExchange, KeySpec, PrivateKey, SignatureType, Suite,
 };
-use uftp_proto::wire::{Function, Version};
+use uftp_proto::wire::{Function, KeyInfo, Message, Version};
+use uftp_proto::{Seq, Uid};
 use uftp_session::Refusal;
-use uftp_session::receiver::ReceiverEventKind as K;
+use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind as K};
 use uftp_session::security::{ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry};
 use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, SenderEvent as E};
 use uftp_sim::scenario::{receiver_uid, sender_config};
@@ -187,6 +189,46 @@ fn an_impostor_does_not_keep_the_real_one_out() {
             true
         });
         assert!(waves > 0);
+        pair.assert_whole();
+    }
+}
+
+#[test]
+fn keys_that_make_sense_by_chance_do_not_end_the_registration() {
+    for suite in [
+        with_auth(Cipher::Aes256Gcm, KeyExchange::EcdhEcdsa),
+        suite(Cipher::Aes128Cbc, Hash::Sha256, KeyExchange::Rsa),
+        suite(Cipher::Aes256Gcm, Hash::Sha256, KeyExchange::EcdhRsa),
+    ] {
+        let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut lost = 0;
+        pair.play(|pair, to, datagram| {
+            if lost > 0 || function(datagram) != Function::Register {
+                return true;
+            }
+            // The sender does not hear of the receiver, but somebody hands it keys until it takes
+            // what comes out of them.
+            assert_eq!(to, Side::Sender);
+            lost += 1;
+            let taken = |e: &ReceiverEvent| e.kind == K::KeyInfoReceived;
+            let mut tries = 0;
+            while !pair.receiver_events.iter().any(taken) {
+                tries += 1;
+                assert!(tries < 20_000, "one in 256 makes sense");
+                let mut wrapped = [0; 48];
+                rng.fill_bytes(&mut wrapped);
+                let message = Message::KeyInfo(KeyInfo {
+                    iv_counter: tries,
+                    signature: Vec::new(),
+                    keys: vec![(receiver_uid(0), wrapped)],
+                });
+                let forged = pair.forge(Side::Receiver, Seq(0), &message);
+                pair.deliver(Side::Receiver, forged);
+            }
+            false
+        });
+        assert_eq!(lost, 1);
         pair.assert_whole();
     }
 }

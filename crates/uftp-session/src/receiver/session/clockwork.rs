@@ -15,7 +15,11 @@ impl<S: SessionFiles> Session<S> {
             Phase::Registering { sent, until } => {
                 (*until).min(*sent + self.timing.register_repeat())
             }
-            Phase::MidGroup => self.alive + self.timing.between_files(),
+            Phase::MidGroup => {
+                let doubt = self.security.as_ref().and_then(|s| s.doubt.as_ref());
+                let give_up = self.alive + self.timing.between_files();
+                doubt.map_or(give_up, |doubt| give_up.min(doubt.at))
+            }
             Phase::Receiving(transfer) => {
                 let report = self.congestion.as_ref().and_then(|c| c.deadline());
                 let earlier = transfer.deadline().into_iter().chain(report).min();
@@ -66,7 +70,15 @@ impl<S: SessionFiles> Session<S> {
             Phase::Receiving(_) if over(self.alive, timing.silence()) => {
                 return Err(Stop::abort("Transfer timed out"));
             }
-            Phase::MidGroup => {}
+            Phase::MidGroup => {
+                let doubt = self.security.as_mut().and_then(|s| s.doubt.as_mut());
+                if let Some(doubt) = doubt.filter(|doubt| now >= doubt.at) {
+                    doubt.wait *= 2;
+                    doubt.at = now + doubt.wait;
+                    self.outbox.push(Outgoing::Register);
+                    self.outbox.push(Outgoing::ClientKey);
+                }
+            }
             Phase::Receiving(transfer) => {
                 if self.congestion.as_mut().is_some_and(|c| c.due(now)) {
                     self.outbox.push(Outgoing::CcAck);

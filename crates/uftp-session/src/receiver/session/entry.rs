@@ -6,7 +6,7 @@ use std::time::Instant;
 use uftp_proto::wire::{self, Announce, DecodeError, Function, Header, KeyInfo, Message, Problem};
 use uftp_proto::{Ecn, FileId, Seq, Uid};
 
-use super::{Handled, Phase, Session, Stop, Surroundings};
+use super::{Doubt, Handled, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
 use crate::receiver::event::ReceiverEventKind;
@@ -60,6 +60,10 @@ impl<S: SessionFiles> Session<S> {
         let (body, sealer) = security.client.open(packet)?;
         if let Some(sealer) = sealer {
             self.link.secure(sealer, security.counter.clone());
+        }
+        if security.doubt.take().is_some() {
+            self.outbox.forget(&Outgoing::Register);
+            self.outbox.forget(&Outgoing::ClientKey);
         }
         self.arrived(now, header, len, ecn);
         let function =
@@ -144,6 +148,12 @@ impl<S: SessionFiles> Session<S> {
         let heard = ReceiverEventKind::KeyInfoReceived;
         match self.phase {
             Phase::Registering { .. } => {
+                let wait = self.timing.register_repeat();
+                let doubt = Doubt {
+                    at: now + wait,
+                    wait,
+                };
+                security.doubt = (!security.client.is_proven()).then_some(doubt);
                 around.tell(self.id, FileId::SESSION, heard);
                 self.confirmed(now, around);
             }

@@ -12,7 +12,7 @@ mod proxied;
 mod stop;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uftp_proto::crypto::IvCounter;
 use uftp_proto::wire::{Announce, Header, TfmccAckInfo};
@@ -102,6 +102,18 @@ pub(super) struct Joining {
     pub(super) client: Box<Client>,
     /// Where our packets begin to count.
     pub(super) counter: IvCounter,
+    /// Set while keys are in use that may be nonsense.
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// Keys came, but nothing has proved that they are the group's. A KEYINFO that anybody may have
+/// made, or that is for another who claims to be us, makes sense once in 256 times; as long as
+/// it may have been such a one we register again and again, ever more seldom.
+pub(super) struct Doubt {
+    /// When to register again.
+    at: Instant,
+    /// And how long after that once more.
+    wait: Duration,
 }
 
 /// What is left of a session that must still tell its sender why it ended.
