@@ -16,8 +16,7 @@ pub(crate) enum Condition {
     ClientAuth,
     /// 4 % of what comes down to a proxy or receiver is lost.
     Loss,
-    /// As [`Loss`](Self::Loss), encrypted, and of file data only: a sender of protocol 4 confirms
-    /// a proxy's client once, and without that the client gets no keys.
+    /// As [`Loss`](Self::Loss), encrypted.
     EncryptedLoss,
     /// Congestion control.
     Tfmcc,
@@ -60,11 +59,6 @@ impl Condition {
     pub(crate) fn loss(self) -> Option<u16> {
         use Condition::{EncryptedLoss, Loss, TfmccLoss};
         matches!(self, Loss | EncryptedLoss | TfmccLoss).then_some(40)
-    }
-
-    /// Whether only file data is lost.
-    pub(crate) fn spares_control(self) -> bool {
-        self == Condition::EncryptedLoss
     }
 
     /// Bytes of the file sent.

@@ -86,9 +86,6 @@ impl Stage {
     fn lose(&self, host: HostId) -> Result<()> {
         match self.condition.loss() {
             None => Ok(()),
-            Some(permille) if self.condition.spares_control() => {
-                self.world.lose_incoming_data(host, PORT, permille)
-            }
             Some(permille) => self.world.lose_incoming(host, PORT, permille),
         }
     }
