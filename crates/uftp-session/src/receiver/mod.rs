@@ -19,7 +19,7 @@ mod transfer;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -39,13 +39,14 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::{FileStore, SessionInfo};
+use crate::limit::Limit;
 use crate::link::{Cover, Dest, GroupEstimate, Link};
 use crate::policy::Policy;
 use crate::security::{Client, Declined, Fresh, Invitation, Keyring, Own, Secrets, ServerEntry};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
-/// turns us on a third party with forged announcements.
-const REFUSALS_PER_SECOND: u32 = 100;
+/// turns us on a third party with forged announcements. So many are looked into as well.
+const STRANGERS_PER_SECOND: u32 = 100;
 
 /// The receiving side as a machine without I/O. See the [crate documentation](crate) for how to
 /// drive it.
@@ -65,8 +66,10 @@ pub struct Receiver<F: FileStore> {
     keyring: Keyring,
     proxies: Proxies,
     secrets: Box<dyn Secrets>,
-    /// The second being counted and the refusals answered in it.
-    refusals: (Instant, u32),
+    /// Refusals that are answered.
+    strangers: Limit,
+    /// Announcements of encrypted sessions that are looked into, which is dear.
+    judged: Limit,
 }
 
 impl<F: FileStore> Receiver<F> {
@@ -92,7 +95,8 @@ impl<F: FileStore> Receiver<F> {
             events: VecDeque::new(),
             counters: Counters::default(),
             now,
-            refusals: (now, 0),
+            strangers: Limit::per_second(STRANGERS_PER_SECOND),
+            judged: Limit::per_second(STRANGERS_PER_SECOND),
         }
     }
 
@@ -439,8 +443,7 @@ impl<F: FileStore> Receiver<F> {
                 "Response proxy set but haven't gotten key yet",
             ));
         }
-        if !self.may_refuse(now) {
-            // Judging is dear, and what is refused now would stay without an answer.
+        if !self.judged.allow(now) {
             return Err(Objection::Ignore(Refusal::Limit));
         }
         let expected = self.config.security.server(header.src);
@@ -508,10 +511,9 @@ impl<F: FileStore> Receiver<F> {
         header: &Header,
         words: &str,
     ) -> Result<(), Refusal> {
-        if !self.may_refuse(now) {
+        if !self.strangers.allow(now) {
             return Err(Refusal::Limit);
         }
-        self.refusals.1 += 1;
         tracing::info!(group = %header.group, %from, "announcement refused: {words}");
         self.partings.push_back(Parting {
             link: Link::new(
@@ -525,15 +527,6 @@ impl<F: FileStore> Receiver<F> {
             reason: words.to_owned(),
         });
         Ok(())
-    }
-
-    /// Whether another announcement may be refused with an answer in this second.
-    fn may_refuse(&mut self, now: Instant) -> bool {
-        let (second, count) = &mut self.refusals;
-        if now.saturating_duration_since(*second) >= Duration::from_secs(1) {
-            (*second, *count) = (now, 0);
-        }
-        *count < REFUSALS_PER_SECOND
     }
 
     /// Lets every session do something; those that end by it are closed.

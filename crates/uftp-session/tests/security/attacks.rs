@@ -10,7 +10,7 @@ use uftp_proto::wire::{
 };
 use uftp_proto::{FileId, Seq, Uid, WireTime};
 use uftp_session::Refusal;
-use uftp_session::receiver::ReceiverEventKind as K;
+use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind as K};
 use uftp_session::sender::SenderEvent as E;
 use uftp_sim::scenario::receiver_uid;
 use uftp_sim::source::file;
@@ -257,6 +257,37 @@ fn who_has_proved_itself_is_not_spoken_for_by_strangers() {
         assert!(claimed);
         pair.assert_whole();
     }
+}
+
+#[test]
+fn announcements_are_looked_into_within_limits() {
+    // Nobody signs these.
+    let suite = suite(Cipher::Aes128Gcm, Hash::Sha256, KeyExchange::Rsa);
+    let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+    let mut forged = false;
+    pair.play(|pair, _, datagram| {
+        if !forged && function(datagram) == Function::Announce {
+            forged = true;
+            let abort = Message::Abort(Abort {
+                current_file: false,
+                host: Uid::NONE,
+                reason: "forged".into(),
+            });
+            for group in 1_000..1_500_u32 {
+                let farewell = pair.forge(Side::Receiver, Seq(9), &abort);
+                for mut packet in [datagram.to_vec(), farewell] {
+                    packet[8..12].copy_from_slice(&group.to_be_bytes());
+                    pair.deliver(Side::Receiver, packet);
+                }
+            }
+            let opened = |e: &&ReceiverEvent| matches!(e.kind, K::Announced { .. });
+            assert_eq!(pair.receiver_events.iter().filter(opened).count(), 100);
+            assert_eq!(pair.refused(Side::Receiver, &[Refusal::Limit]), 400);
+        }
+        true
+    });
+    assert!(forged);
+    pair.assert_whole();
 }
 
 #[test]
