@@ -24,10 +24,16 @@ pub(crate) enum Condition {
     TfmccLoss,
     /// Congestion control, encrypted.
     EncryptedTfmcc,
+    /// Protocol 5 with its default suite, and every receiver and proxy proves itself.
+    Five,
+    /// Protocol 5 with its default suite, and 4 % loss.
+    FiveLoss,
+    /// As [`FiveLoss`](Self::FiveLoss), with congestion control.
+    FiveTfmcc,
 }
 
 impl Condition {
-    pub(crate) const ALL: [Condition; 9] = [
+    pub(crate) const ALL: [Condition; 12] = [
         Condition::Plain,
         Condition::Rsa,
         Condition::Ecdsa,
@@ -37,28 +43,46 @@ impl Condition {
         Condition::Tfmcc,
         Condition::TfmccLoss,
         Condition::EncryptedTfmcc,
+        Condition::Five,
+        Condition::FiveLoss,
+        Condition::FiveTfmcc,
     ];
 
-    /// Whether keys are needed.
-    pub(crate) fn is_encrypted(self) -> bool {
+    /// What the sender speaks.
+    pub(crate) fn protocol(self) -> &'static str {
+        use Condition::{Five, FiveLoss, FiveTfmcc};
+        if matches!(self, Five | FiveLoss | FiveTfmcc) {
+            "5"
+        } else {
+            "4"
+        }
+    }
+
+    /// Whether response proxies hand out keys before a session.
+    pub(crate) fn has_standing_keys(self) -> bool {
         !self.key_args().is_empty()
     }
 
     /// Whether the reference can do it at all. Its proxies that gather answers never end a session
     /// with congestion control and loss; they pass on reports by which its sender crashes where
-    /// there is encryption; and lost keys are not sent again (behaviour-proxies §8.5, §14).
+    /// there is encryption; and lost keys are not sent again (behaviour-proxies §8.5, §14). It
+    /// does not speak protocol 5.
     pub(crate) fn is_possible_for(self, cast: &Cast) -> bool {
         match self {
             Condition::TfmccLoss | Condition::EncryptedLoss => !cast.reference_gathers(),
             Condition::EncryptedTfmcc => !cast.reference_gathers() || cast.sender == Suite::Ours,
-            _ => true,
+            _ => self.protocol() == "4" || *cast == Cast::OURS,
         }
     }
 
     /// Datagrams of a thousand lost on the way down.
     pub(crate) fn loss(self) -> Option<u16> {
-        use Condition::{EncryptedLoss, Loss, TfmccLoss};
-        matches!(self, Loss | EncryptedLoss | TfmccLoss).then_some(40)
+        use Condition::{EncryptedLoss, FiveLoss, FiveTfmcc, Loss, TfmccLoss};
+        let lossy = matches!(
+            self,
+            Loss | EncryptedLoss | TfmccLoss | FiveLoss | FiveTfmcc
+        );
+        lossy.then_some(40)
     }
 
     /// Bytes of the file sent.
@@ -81,7 +105,8 @@ impl Condition {
             "prime256v1",
         ];
         match self {
-            Condition::Plain | Condition::Loss => &[],
+            Condition::Plain | Condition::Loss | Condition::FiveLoss => &[],
+            Condition::Five => &["-c"],
             Condition::Rsa => &[
                 "-Y",
                 "aes128-cbc",
@@ -106,7 +131,7 @@ impl Condition {
                 "-K",
                 "prime256v1",
             ],
-            Condition::Tfmcc | Condition::TfmccLoss => &["-C", "tfmcc"],
+            Condition::Tfmcc | Condition::TfmccLoss | Condition::FiveTfmcc => &["-C", "tfmcc"],
             Condition::EncryptedTfmcc => &[
                 "-C",
                 "tfmcc",

@@ -13,7 +13,7 @@ fn figure_1() -> Result<()> {
     all(&cases(), |&(cast, condition)| {
         const A: NetworkId = 0;
         let mut plan = Plan::default();
-        let (server, local) = (plan.host(A), plan.host(A));
+        let [_sender, local] = [plan.host(A), plan.host(A)];
         let server_proxies = [plan.host(A), plan.host(A)];
         let remote = [1, 2].map(|network| {
             let hosts: [HostId; 3] = std::array::from_fn(|_| plan.host(network));
@@ -26,10 +26,10 @@ fn figure_1() -> Result<()> {
             let role = ProxyRole::Server(stage.address(proxy));
             stage.proxy(cast.server_proxy(side), server_proxies[side], role, &[])?;
             stage.proxy(cast.proxy(side), proxy, ProxyRole::Client, &[])?;
-            stage.receiver(first, &[])?;
-            stage.receiver(second, &[])?;
+            stage.receiver_behind(proxy, first, &[])?;
+            stage.receiver_behind(proxy, second, &[])?;
         }
-        stage.play(server, &remote.map(|[proxy, ..]| proxy), &[])
+        stage.play(&remote.map(|[proxy, ..]| proxy), &[])
     })
 }
 
@@ -38,13 +38,13 @@ fn figure_1() -> Result<()> {
 fn figure_2() -> Result<()> {
     all(&cases(), |&(cast, condition)| {
         let mut plan = Plan::default();
-        let server = plan.host(0);
+        plan.host(0);
         let served = [(); 2].map(|()| (plan.host(0), plan.host(0)));
         let mut stage = Stage::new(World::planned("figure2", plan)?, cast, condition)?;
         for (side, (proxy, receiver)) in served.into_iter().enumerate() {
             answering_through(&mut stage, side, proxy, &[receiver], &[])?;
         }
-        stage.play(server, &served.map(|(proxy, _)| proxy), &[])
+        stage.play(&served.map(|(proxy, _)| proxy), &[])
     })
 }
 
@@ -53,7 +53,7 @@ fn figure_2() -> Result<()> {
 fn figure_3() -> Result<()> {
     all(&cases(), |&(cast, condition)| {
         let mut plan = Plan::default();
-        let server = plan.host(0);
+        plan.host(0);
         let proxies = [plan.host(0), plan.host(0)];
         let receivers = [1, 2].map(|network| [plan.host(network), plan.host(network)]);
         plan.multicast_router(&[0, 1, 2]);
@@ -62,7 +62,7 @@ fn figure_3() -> Result<()> {
             let far = ["-t", "2"];
             answering_through(&mut stage, side, proxies[side], &receivers[side], &far)?;
         }
-        stage.play(server, &proxies, &["-t", "2"])
+        stage.play(&proxies, &["-t", "2"])
     })
 }
 
@@ -71,7 +71,7 @@ fn figure_3() -> Result<()> {
 fn figure_4() -> Result<()> {
     all(&cases(), |&(cast, condition)| {
         let mut plan = Plan::default();
-        let server = plan.host(0);
+        plan.host(0);
         let proxies = [plan.host(1), plan.host(2)];
         let receivers = [3, 4].map(|network| [plan.host(network), plan.host(network)]);
         plan.multicast_router(&[0, 1, 2, 3, 4]);
@@ -80,7 +80,7 @@ fn figure_4() -> Result<()> {
             let far = ["-t", "2"];
             answering_through(&mut stage, side, proxies[side], &receivers[side], &far)?;
         }
-        stage.play(server, &proxies, &["-t", "2"])
+        stage.play(&proxies, &["-t", "2"])
     })
 }
 
@@ -98,7 +98,7 @@ fn answering_through(
     // A proxy tells its keys when it is asked, but not again for five seconds: so that all have
     // asked, it comes last.
     for &receiver in receivers {
-        stage.receiver(receiver, &["-R", &through])?;
+        stage.receiver_behind(proxy, receiver, &["-R", &through])?;
     }
     stage.proxy(suite, proxy, ProxyRole::Response, &args)?;
     receivers

@@ -34,7 +34,7 @@ fn remote(plan: &mut Plan) -> [Remote; 2] {
 fn heartbeats_open_the_way_through_nat() -> Result<()> {
     all(&cases(), |&(cast, condition)| {
         let mut plan = Plan::default();
-        let server = plan.host(HOME);
+        plan.host(HOME);
         let server_proxies = [plan.host(HOME), plan.host(HOME)];
         let remote = remote(&mut plan);
         plan.router(&[HOME, PUBLIC]);
@@ -42,7 +42,7 @@ fn heartbeats_open_the_way_through_nat() -> Result<()> {
         for (side, (relay, hosts)) in server_proxies.into_iter().zip(remote).enumerate() {
             learned(&mut stage, side, relay, hosts)?;
         }
-        stage.play(server, &remote.map(|[proxy, ..]| proxy), &[])
+        stage.play(&remote.map(|[proxy, ..]| proxy), &[])
     })
 }
 
@@ -51,7 +51,7 @@ fn heartbeats_open_the_way_through_nat() -> Result<()> {
 fn chained_server_proxies_join_two_hidden_sides() -> Result<()> {
     all(&cases(), |&(cast, condition)| {
         let mut plan = Plan::default();
-        let server = plan.host(HOME);
+        plan.host(HOME);
         let server_proxies = [plan.host(HOME), plan.host(HOME)];
         plan.nat(HOME, PUBLIC);
         let relays = [plan.host(PUBLIC), plan.host(PUBLIC)];
@@ -66,7 +66,7 @@ fn chained_server_proxies_join_two_hidden_sides() -> Result<()> {
         for (side, (relay, hosts)) in relays.into_iter().zip(remote).enumerate() {
             learned(&mut stage, side, relay, hosts)?;
         }
-        stage.play(server, &remote.map(|[proxy, ..]| proxy), &[])
+        stage.play(&remote.map(|[proxy, ..]| proxy), &[])
     })
 }
 
@@ -90,8 +90,8 @@ fn learned(
     let args = ["-H", &to, "-h", "1", "-k", &key];
     stage.proxy(cast.proxy(side), proxy, ProxyRole::Client, &args)?;
     stage.proxy_on(relay)?.says(" as downstream address:port")?;
-    stage.receiver(first, &[])?;
-    stage.receiver(second, &[])
+    stage.receiver_behind(proxy, first, &[])?;
+    stage.receiver_behind(proxy, second, &[])
 }
 
 /// A key for the proxy on a host, such as the sender's is, and its fingerprint.

@@ -1,6 +1,6 @@
 //! A figure set up: its programs running, ready for a sender.
 
-use std::{fs, path::PathBuf, thread, time::Duration};
+use std::{fs, net::IpAddr, path::PathBuf, thread, time::Duration};
 
 use uftp_tests::{
     Failure, Family, HostId, Proxy, ProxyRole, Receiver, Result, Suite, World, eventually,
@@ -11,6 +11,9 @@ use crate::{cast::Cast, condition::Condition};
 
 /// UDP port of receivers and proxies.
 pub(crate) const PORT: u16 = 1044;
+
+/// The host that sends, in every figure.
+pub(crate) const SENDER: HostId = 0;
 
 /// The longest a session may take; healthy ones take a second or two, those under congestion
 /// control some more.
@@ -82,6 +85,33 @@ impl Stage {
         Ok(())
     }
 
+    /// Adds a receiver that the proxy on a host answers for. In protocol 5 it is told of the proxy
+    /// by name; `four` is how it is told in protocol 4.
+    pub(crate) fn receiver_behind(
+        &mut self,
+        proxy: HostId,
+        host: HostId,
+        four: &[&str],
+    ) -> Result<()> {
+        if self.condition.protocol() == "4" {
+            return self.receiver(host, four);
+        }
+        let (sender, name) = (self.address(SENDER), uid(proxy));
+        let IpAddr::V4(id) = sender else {
+            return Err(Failure::new(format!("{sender} makes no id")));
+        };
+        let servers = format!("0x{:08X}|{sender}|{name}\n", u32::from(id));
+        let proxies = format!("{name}|{}\n", self.address(proxy));
+        let path = |kind: &str| self.world.dir().join(format!("{kind}{host}"));
+        let lists = [("servers", servers), ("proxies", proxies)];
+        let [servers, proxies] = lists.map(|(kind, lines)| (path(kind), lines));
+        for (path, lines) in [&servers, &proxies] {
+            fs::write(path, lines)?;
+        }
+        let (servers, proxies) = (servers.0.to_string_lossy(), proxies.0.to_string_lossy());
+        self.receiver(host, &["-E", "-S", &servers, "-R", &proxies])
+    }
+
     /// Has a host lose what the condition says.
     fn lose(&self, host: HostId) -> Result<()> {
         match self.condition.loss() {
@@ -93,7 +123,7 @@ impl Stage {
     /// Waits until the receiver on a host has the keys of its response proxy, if it needs them.
     pub(crate) fn has_keys_of(&mut self, host: HostId, proxy: &str) -> Result<()> {
         let receiver = self.receivers.iter_mut().find(|(at, _)| *at == host);
-        let Some((_, receiver)) = receiver.filter(|_| self.condition.is_encrypted()) else {
+        let Some((_, receiver)) = receiver.filter(|_| self.condition.has_standing_keys()) else {
             return Ok(());
         };
         let theirs = format!("Received PROXY_KEY from {proxy}");
@@ -115,16 +145,17 @@ impl Stage {
             .ok_or_else(|| Failure::new(format!("no proxy is on host {host}")))
     }
 
-    /// Sends a file from host `from` to all receivers, invites the proxies on the hosts `listed`,
+    /// Sends a file from [`SENDER`] to all receivers, invites the proxies on the hosts `listed`,
     /// and has everything checked: who got it, what arrived, and that all end well.
-    pub(crate) fn play(self, from: HostId, listed: &[HostId], args: &[&str]) -> Result<()> {
+    pub(crate) fn play(self, listed: &[HostId], args: &[&str]) -> Result<()> {
         let hosts: Vec<HostId> = self.receivers.iter().map(|(host, _)| *host).collect();
         let list = self.world.dir().join("proxies");
         let lines: String = listed.iter().map(|&host| uid(host) + "\n").collect();
         fs::write(&list, lines)?;
         let sender = self
             .world
-            .sender(self.cast.sender, from)
+            .sender(self.cast.sender, SENDER)
+            .protocol(self.condition.protocol())
             .invite(&hosts)
             .args(&["-j", &list.to_string_lossy(), "-s", "20"])
             .args(self.condition.sender_args())
@@ -148,7 +179,7 @@ impl Stage {
     }
 
     /// The address of a host.
-    pub(crate) fn address(&self, host: HostId) -> std::net::IpAddr {
+    pub(crate) fn address(&self, host: HostId) -> IpAddr {
         self.world.address(host, Family::V4)
     }
 }
