@@ -14,6 +14,7 @@ use super::session::Session;
 use super::{DROPPED_OUT, Next, until};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
+use crate::limit::Limit;
 use crate::security::Admission;
 use crate::security::gate::Keys;
 
@@ -29,7 +30,12 @@ pub(super) struct Announcing {
     hurried: bool,
     /// Ends the silence of those who might register once more.
     silence: Option<Instant>,
+    /// Messages that cost public key operations.
+    handshakes: Limit,
 }
+
+/// Messages of the handshake looked into in a second. Who is refused comes again.
+const HANDSHAKES_PER_SECOND: u32 = 1000;
 
 #[derive(Debug)]
 enum Stage {
@@ -48,6 +54,7 @@ impl Announcing {
             key_infos: 0,
             hurried: false,
             silence: None,
+            handshakes: Limit::per_second(HANDSHAKES_PER_SECOND),
         };
         phase.call(s);
         phase
@@ -85,7 +92,7 @@ impl Announcing {
     ) {
         match message {
             Message::Register(register) => self.register(s, now, from, at, register),
-            Message::ClientKey(key) => self.client_key(s, at, key, bytes),
+            Message::ClientKey(key) => self.client_key(s, now, at, key, bytes),
             Message::KeyInfoAck(ack) => self.key_info_ack(s, at, ack),
             _ => s.counters.refuse(Refusal::OutOfPlace),
         }
@@ -176,6 +183,7 @@ impl Announcing {
         let uid = s.clients.uid(at);
         let admitted = match &mut s.security {
             None => Ok(State::Active),
+            Some(security) if !self.handshakes_left(security.keys(uid), now) => Err(Refusal::Limit),
             Some(security) => security.register(uid, register).map(state_of),
         };
         let state = match admitted {
@@ -212,6 +220,12 @@ impl Announcing {
         }
     }
 
+    /// Whether a message of the handshake may be looked into. Those of receivers that have proved
+    /// themselves cost nothing.
+    fn handshakes_left(&mut self, keys: Keys, now: Instant) -> bool {
+        keys == Keys::Ready || self.handshakes.allow(now)
+    }
+
     /// Whether a destination may still register.
     fn registrable(&self, clients: &Clients, at: usize) -> bool {
         let state = clients.state(at);
@@ -240,12 +254,23 @@ impl Announcing {
         }
     }
 
-    fn client_key(&mut self, s: &mut Session, at: usize, message: &ClientKey, bytes: &[u8]) {
+    fn client_key(
+        &mut self,
+        s: &mut Session,
+        now: Instant,
+        at: usize,
+        message: &ClientKey,
+        bytes: &[u8],
+    ) {
         let uid = s.clients.uid(at);
         let (Some(security), true) = (&mut s.security, self.registrable(&s.clients, at)) else {
             s.counters.refuse(Refusal::OutOfPlace);
             return;
         };
+        if !self.handshakes_left(security.keys(uid), now) {
+            s.counters.refuse(Refusal::Limit);
+            return;
+        }
         let again = security.is_keyed(uid);
         match security.client_key(uid, message, bytes) {
             Ok(admission) => {

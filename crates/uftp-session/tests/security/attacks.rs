@@ -260,6 +260,34 @@ fn who_has_proved_itself_is_not_spoken_for_by_strangers() {
 }
 
 #[test]
+fn registrations_are_looked_into_within_limits() {
+    let stranger = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    let suite = suite(Cipher::Aes128Gcm, Hash::Sha256, KeyExchange::EcdhEcdsa);
+    let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+    let mut forged = false;
+    pair.play(|pair, _, _| {
+        if !forged {
+            forged = true;
+            for n in 0..1100_u16 {
+                let mut random = [7; 32];
+                random[..2].copy_from_slice(&n.to_be_bytes());
+                let register = Message::Register(Register {
+                    echo: WireTime(1),
+                    random,
+                    key: stranger.public().blob().to_vec(),
+                    clients: Vec::new(),
+                });
+                let packet = pair.forge(Side::Sender, Seq(n), &register);
+                pair.deliver(Side::Sender, packet);
+            }
+            assert_eq!(pair.refused(Side::Sender, &[Refusal::Limit]), 100);
+        }
+        true
+    });
+    pair.assert_whole();
+}
+
+#[test]
 fn announcements_are_looked_into_within_limits() {
     // Nobody signs these.
     let suite = suite(Cipher::Aes128Gcm, Hash::Sha256, KeyExchange::Rsa);
