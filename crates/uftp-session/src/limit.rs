@@ -1,6 +1,11 @@
 use std::time::{Duration, Instant};
 
+/// No session is kept longer in silence: headers may claim round trips of 1000 s and more
+/// repetitions than anybody waits for, and the places for sessions are few.
+pub(crate) const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
+
 /// So many a second, and no more.
+#[derive(Debug)]
 pub(crate) struct Limit {
     most: u32,
     /// The second being counted, and what was used of it.

@@ -15,7 +15,7 @@ use super::keys::Keys;
 use super::relay::Relay;
 use crate::batch::Batch;
 use crate::counters::{Counters, Refusal};
-use crate::limit::Limit;
+use crate::limit::{LONGEST_PATIENCE, Limit};
 use crate::link::{GroupEstimate, Link};
 use crate::receiver::SessionId;
 
@@ -210,7 +210,7 @@ impl Session {
 
     fn silence(&self) -> Duration {
         let patience = PATIENCE * u32::from(self.robust);
-        (self.estimate.grtt.duration() * patience).max(SHORTEST_PATIENCE)
+        (self.estimate.grtt.duration() * patience).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
 }
 

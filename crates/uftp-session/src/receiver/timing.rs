@@ -3,6 +3,7 @@ use std::time::Duration;
 use uftp_proto::quant::RttCode;
 use uftp_proto::wire::{FixedPace, Pace};
 
+use crate::limit::LONGEST_PATIENCE;
 use crate::policy::Policy;
 
 /// The clockwork of one session at a receiver.
@@ -141,7 +142,7 @@ impl Timing {
             }
             Timing::Fixed(pace) => Duration::from_secs(seconds(pace).into()),
         };
-        time.max(SHORTEST_PATIENCE)
+        time.clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
 }
 
@@ -213,6 +214,7 @@ mod tests {
         assert_eq!(timing.register_repeat(), Duration::from_millis(1));
         assert_eq!(timing.complete_repeat(), Duration::from_millis(1));
         let longest = adaptive(Version::V4, 255, RttCode(255));
-        assert_eq!(longest.registration(), Duration::from_secs(1_020_000));
+        assert_eq!(longest.registration(), LONGEST_PATIENCE);
+        assert_eq!(longest.silence(), LONGEST_PATIENCE);
     }
 }

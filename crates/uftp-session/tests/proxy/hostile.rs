@@ -47,6 +47,17 @@ fn sessions_are_limited_and_so_are_the_words_about_it() {
 }
 
 #[test]
+fn no_claim_in_a_header_keeps_a_session_for_days() {
+    let mut bench = Bench::new(config(client_role()));
+    let mut packet = bench.packet(SERVER, &announce());
+    packet[13] = 255;
+    bench.hand(server(), Ecn::NotEct, &packet);
+    assert!(!bench.proxy.is_idle());
+    bench.pass(Duration::from_secs(3601));
+    assert!(bench.proxy.is_idle());
+}
+
+#[test]
 fn reports_on_all_sections_of_all_files_take_bounded_room() {
     let mut bench = Bench::announced(client_role());
     bench.client_says(1, &register(STAMP));
