@@ -16,7 +16,7 @@ use uftp_tests::{
     eventually, patience, run, uid, write_file,
 };
 
-use crate::stage::BOUND;
+use crate::{restart::begun, stage::BOUND};
 
 /// A sender and a server proxy on one network, a client proxy and two receivers on another.
 struct Tunnel {
@@ -280,6 +280,76 @@ fn clients_that_are_not_listed() -> Result<()> {
         second.holds_nothing(Duration::ZERO)?;
     }
     Ok(())
+}
+
+/// `-S`: who is not listed may send in clear, but not with `--strict`.
+#[test]
+fn senders_that_are_not_listed() -> Result<()> {
+    for (label, strict) in [("anyone", &[][..]), ("known", &["--strict"])] {
+        let tunnel = Tunnel::new(label)?;
+        let world = &tunnel.world;
+        let list = world.dir().join("servers");
+        fs::write(&list, "0x0A0000FF|10.77.0.99\n")?;
+        let role = ProxyRole::Server(tunnel.far(Family::V4));
+        let _near = world.proxy(Suite::Ours, NEAR, role).start()?;
+        let far = world.proxy(Suite::Ours, FAR, ProxyRole::Client);
+        let far = far.args(&["-S", &list.to_string_lossy()]).args(strict);
+        let far = far.start()?;
+        let receivers = tunnel.receivers(Family::V4)?;
+        if strict.is_empty() {
+            tunnel.carries(receivers, |sender| sender)?;
+            continue;
+        }
+        let file = world.dir().join("file");
+        write_file(&file, 100_000)?;
+        let sent = tunnel.sender()?.file(&file).run(BOUND)?;
+        sent.ended_with(7)?;
+        far.says("Server not in server list")?;
+        for receiver in &receivers {
+            receiver.holds_nothing(Duration::ZERO)?;
+        }
+    }
+    Ok(())
+}
+
+/// SIGTERM: both sides are told, and nobody waits for a time-out.
+#[test]
+fn a_proxy_that_is_stopped_ends_its_session() -> Result<()> {
+    let tunnel = Tunnel::new("stopped")?;
+    let world = &tunnel.world;
+    let role = ProxyRole::Server(tunnel.far(Family::V4));
+    let _near = world.proxy(Suite::Ours, NEAR, role).start()?;
+    let far = world.proxy(Suite::Ours, FAR, ProxyRole::Client).start()?;
+    let mut receivers = tunnel.receivers(Family::V4)?;
+    let file = world.dir().join("file");
+    write_file(&file, 10_000_000)?;
+    let sending = tunnel.sender()?.rate("8000").file(&file).start()?;
+    for receiver in &receivers {
+        begun(receiver)?;
+    }
+    far.stop()?;
+    let words = "Proxy shutting down";
+    for receiver in &mut receivers {
+        heard(
+            receiver.program(),
+            &format!("Transfer aborted by server: {words}"),
+        )?;
+    }
+    let sent = sending.finish(BOUND)?;
+    sent.ended_with(9)?;
+    sent.resulted("aborted", &RECEIVERS, 1)
+}
+
+/// Waits until a program has said something.
+fn heard(program: &Program, words: &str) -> Result<()> {
+    eventually(words, patience(), || {
+        let said = program.output();
+        if said.contains(words) {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    })
 }
 
 /// `fp=`: the tunnel goes to whoever proves the key, and only there. `-H` with a port, `-h`.

@@ -184,7 +184,7 @@ impl Scene {
 }
 
 /// Waits until data has arrived.
-fn begun(receiver: &Receiver) -> Result<()> {
+pub(crate) fn begun(receiver: &Receiver) -> Result<()> {
     eventually("data to arrive", patience(), || {
         let entries = fs::read_dir(receiver.dest()).map_err(|error| error.to_string())?;
         let sizes = entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
