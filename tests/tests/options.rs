@@ -107,6 +107,7 @@ const UFTP: Table = &[
     ("max-passes", "beside::limits_of_patience"),
     ("min-clients", "options_sender::enough_receivers"),
     ("new-key", "options_sender::key_files"),
+    ("offload", "offload::whole_batched_and_single"),
     ("port", "options_sender::port"),
     (
         "print-completions",
@@ -206,6 +207,7 @@ const UFTPD: Table = &[
     ("new-key", "options_receiver::several_keys"),
     ("no-name-lookup", "options_receiver::names_of_senders"),
     ("pid-file", "options_receiver::log_archives_and_pid_file"),
+    ("offload", "offload::whole_batched_and_single"),
     ("port", "options_receiver::groups_port_and_id"),
     ("post-receive", "receiver_modes::post_receive"),
     (

@@ -142,6 +142,11 @@ pub struct SocketArgs {
     #[arg(short = 'Q', long, value_name = "DSCP", default_value = "0",
           value_parser = values::c_number::<u8>("Invalid dscp", 0..=63))]
     pub dscp: u8,
+
+    /// What the kernel may do for many datagrams at once: auto (whatever it can), batch (take
+    /// many in a call) or off; for drivers that do it wrong
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = values::offload)]
+    pub offload: Offload,
 }
 
 /// How sockets are made, but for address and multicast.
@@ -149,7 +154,7 @@ pub fn socket_config(args: &SocketArgs, bind: SocketAddr) -> SocketConfig {
     SocketConfig {
         dscp: args.dscp,
         buffer_size: args.buffer_size,
-        offload: Offload::Auto,
+        offload: args.offload,
         ..SocketConfig::new(bind)
     }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use uftp_net::Offload;
 use uftp_proto::Uid;
 use uftp_proto::wire::Version;
 use uftp_session::sender::{GrttBounds, Rate};
@@ -88,6 +89,16 @@ pub fn verbosity(text: &str) -> Result<u8, String> {
     number::<i64>("Invalid log level", 0..=i64::MAX)(text)
         .map(|n| u8::try_from(n).unwrap_or(5).min(5))
         .map_err(|_| "Invalid log level: expected a number from 0 to 5".to_owned())
+}
+
+/// `--offload`: how many datagrams may cross the border to the kernel at once.
+pub fn offload(text: &str) -> Result<Offload, String> {
+    match text {
+        "auto" => Ok(Offload::Auto),
+        "batch" => Ok(Offload::SendmmsgOnly),
+        "off" => Ok(Offload::Plain),
+        _ => Err("Invalid offload: expected auto, batch or off".to_owned()),
+    }
 }
 
 /// `-R`: Kbps (1024 bits), -1 for as fast as possible, or bits per second with K, M or G.
