@@ -29,7 +29,6 @@ mod session;
 mod steps;
 mod transfer;
 mod unfinished;
-mod window;
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::config::Rate;
-use super::self_clock::{Pulse, SelfClock};
-use super::window::Horizon;
+use super::self_clock::{Horizon, Pulse, SelfClock};
 use crate::congestion::Controller;
 
 /// The rate of a session.
@@ -72,10 +71,10 @@ impl RateControl {
         }
     }
 
-    /// A pass over a file begins.
-    pub(super) fn begin_pass(&mut self) {
+    /// A pass over a file begins, the first or one of repairs.
+    pub(super) fn begin_pass(&mut self, first: bool) {
         if let Some(clock) = self.clock_mut() {
-            clock.begin_pass();
+            clock.begin_pass(first);
         }
     }
 

@@ -16,8 +16,8 @@ use super::course::Course;
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::rounds::Rounds;
+use super::self_clock::Horizon;
 use super::session::Session;
-use super::window::Horizon;
 use super::{DROPPED_OUT, Next, until};
 use crate::batch::Batch;
 use crate::congestion::Controller;
@@ -267,7 +267,7 @@ impl Transfer {
         self.naks = false;
         self.section = None;
         self.stage = Stage::Sending(0);
-        s.rate.begin_pass();
+        s.rate.begin_pass(self.pass == 1);
         let wanted = self.wanted.missing() > 0;
         if let Some(rounds) = &mut self.rounds {
             rounds.begin_pass(self.pass == 1, wanted);

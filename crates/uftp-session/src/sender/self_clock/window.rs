@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use uftp_proto::nak::count_naks_in;
 
-use super::self_clock::Sample;
+use super::loss::Sample;
 
 /// Consecutive blocks of one section, sent without a pause. It is closed when receivers are asked
 /// what they miss, or at the end of the section, which makes them say so unasked.
@@ -104,7 +104,7 @@ pub(super) struct Windows {
 
 /// What may be believed of a report on a section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Horizon {
+pub(in crate::sender) enum Horizon {
     /// All of it.
     All,
     /// That of the blocks before this one; what comes after it may have been under way.

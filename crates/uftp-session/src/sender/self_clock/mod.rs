@@ -1,0 +1,272 @@
+//! Finds the rate that the slowest receiver keeps up with from what receivers say they miss.
+
+mod climb;
+mod doubt;
+mod loss;
+mod window;
+
+use std::time::{Duration, Instant};
+
+use climb::Climb;
+use doubt::Doubts;
+use loss::{Effect, Loss, Told};
+pub(super) use window::Horizon;
+use window::{Fate, Window, Windows};
+
+/// What the clock knows of the group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pulse {
+    /// From a question to the answer, at least: the round trip time that receivers are told.
+    pub(super) delay: Duration,
+    /// After this time no answer is to be expected any more.
+    pub(super) patience: Duration,
+}
+
+/// The self-clocked rate of a session.
+///
+/// What goes out is cut into windows ([`Windows`]), and receivers are asked again and again how
+/// much of them they got. Before the first loss every window that all got doubles the rate. A
+/// window of which a receiver missed the part `p` when sent at rate `r` shows that it takes
+/// `r * (1 - p)`: the rate drops a little below that and climbs again, fast at first, slowly near
+/// the rate that was too much, and then beyond it faster and faster. If the same rate proves too
+/// much again and again, the climb takes longer.
+///
+/// Loss that does not shrink when the rate does is the network's, not the receiver's; it becomes
+/// that receiver's base loss and is no reason to slow down. A drop that turns out to have been
+/// made for it is taken back ([`Doubts`]).
+#[derive(Debug)]
+pub(super) struct SelfClock {
+    /// Bytes a data packet counts for.
+    charged: f64,
+    /// Bytes per second.
+    rate: f64,
+    /// After the first drop.
+    climb: Option<Climb>,
+    /// Drops of the rate so far.
+    drops: u32,
+    windows: Windows,
+    /// When the last window was settled.
+    settled: Option<Instant>,
+    receivers: Vec<Loss>,
+    /// The rates before drops, and the climbs they were in.
+    doubts: Doubts<(f64, Option<Climb>)>,
+    /// Every block sent is new to all.
+    fresh: bool,
+}
+
+impl SelfClock {
+    const START: f64 = 30e6;
+    const FLOOR: f64 = 1e6;
+    const CEILING: f64 = 12e9;
+    /// A drop does not go below this part of the rate; if it was too little, another will follow.
+    const DEEPEST: f64 = 0.25;
+    /// Blocks of a window that must have been sent for growing, and for asking, at least.
+    const SAMPLE: u32 = 64;
+    /// Receivers are not asked sooner than this after the last change.
+    const SOONEST: Duration = Duration::from_millis(2);
+    /// At most one answer for as many packets.
+    const PACKETS_PER_ANSWER: u32 = 20;
+    /// A window that went out at this part of a rate shows what that rate does.
+    const KEPT_UP: f64 = 0.7;
+    /// A drop goes this far below what was taken, so that queues get shorter.
+    const RELIEF: f64 = 0.94;
+    /// Time without trouble that one window vouches for, at most.
+    const VOUCHED: Duration = Duration::from_millis(100);
+
+    pub(super) fn new(charged: u64) -> Self {
+        SelfClock {
+            charged: charged as f64,
+            rate: Self::START,
+            climb: None,
+            drops: 0,
+            windows: Windows::default(),
+            settled: None,
+            receivers: Vec::new(),
+            doubts: Doubts::default(),
+            fresh: true,
+        }
+    }
+
+    /// Bytes per second.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// A pass over a file begins, the first or one of repairs.
+    pub(super) fn begin_pass(&mut self, first: bool) {
+        self.windows.clear();
+        self.fresh = first;
+    }
+
+    /// Nothing more is sent in this pass.
+    pub(super) fn end_pass(&mut self, now: Instant) {
+        self.windows.close(now, 0);
+    }
+
+    /// Block `offset` of `section` was sent.
+    pub(super) fn sent(&mut self, now: Instant, section: u16, offset: u32) {
+        let (rate, drops) = (self.rate, self.drops);
+        self.windows.sent(now, section, offset, rate, drops);
+    }
+
+    /// Whether receivers are to be asked what they miss of the section being sent, if `audience`
+    /// of them would answer. Deployed ones would not while they are about to report the section
+    /// before.
+    pub(super) fn is_curious(&self, now: Instant, audience: u32, pulse: Pulse) -> bool {
+        let busy = |since: Instant| now < since + pulse.delay.mul_f64(1.25);
+        if self.windows.section_began().is_some_and(busy) {
+            return false;
+        }
+        if self.windows.awaits_answers() {
+            // The question or some answer may be lost.
+            return self.windows.asks_again(now, pulse.patience);
+        }
+        let least = Self::SAMPLE.max(audience.saturating_mul(Self::PACKETS_PER_ANSWER));
+        let enough = |w: &Window| w.blocks >= least && w.age(now) >= Self::SOONEST;
+        self.windows.open().is_some_and(enough)
+    }
+
+    /// Receivers were asked.
+    pub(super) fn asked(&mut self, now: Instant, audience: u32) {
+        self.windows.ask(now, audience);
+    }
+
+    /// How far a report on `section` that arrives now can be believed.
+    pub(super) fn horizon(&self, now: Instant, section: u16, pulse: Pulse) -> Horizon {
+        self.windows.horizon(now, section, pulse.delay)
+    }
+
+    /// Receiver number `client` says which blocks of `section` it misses. Whether the rate has
+    /// changed.
+    pub(super) fn report(
+        &mut self,
+        now: Instant,
+        client: usize,
+        section: u16,
+        naks: &[u8],
+        pulse: Pulse,
+    ) -> bool {
+        let before = self.rate;
+        for window in self.windows.reported(now, section, pulse.delay) {
+            if self.receivers.len() <= client {
+                self.receivers.resize(client + 1, Loss::default());
+            }
+            let Some(loss) = self.receivers.get_mut(client) else {
+                return false;
+            };
+            if window.id < loss.judged {
+                continue;
+            }
+            loss.judged = window.id + 1;
+            let trouble = self.judge(client, &window, naks);
+            self.windows.answered(window.id, trouble);
+        }
+        self.settle(now, pulse);
+        self.rate != before
+    }
+
+    /// A file is over. Whether the rate has changed.
+    pub(super) fn finish_file(&mut self, now: Instant, clean: bool) -> bool {
+        self.windows.close(now, 0);
+        let before = self.rate;
+        while clean && let Some((window, fate)) = self.windows.settle(now, Duration::ZERO) {
+            self.learn(now, &window, fate);
+        }
+        self.rate != before
+    }
+
+    /// Draws conclusions from what was and was not said. Whether the rate has changed.
+    pub(super) fn settle(&mut self, now: Instant, pulse: Pulse) -> bool {
+        let before = self.rate;
+        while let Some((window, fate)) = self.windows.settle(now, pulse.patience) {
+            self.learn(now, &window, fate);
+        }
+        self.rate != before
+    }
+
+    /// Grows on the evidence of a window, if nobody fell behind in it and it went out at the
+    /// rate of today. A sender that cannot keep up with its rate gains nothing by a higher one.
+    fn learn(&mut self, now: Instant, window: &Window, fate: Fate) {
+        let since = self.settled.replace(now);
+        if fate != Fate::Good || window.drops < self.drops || window.blocks < Self::SAMPLE {
+            return;
+        }
+        let speed = window.speed(self.charged).min(window.rate);
+        if speed < Self::KEPT_UP * self.rate {
+            return;
+        }
+        let grown = match &mut self.climb {
+            None => 2.0 * speed,
+            Some(climb) => {
+                let quiet = since.map_or(Duration::ZERO, |s| now.saturating_duration_since(s));
+                climb.pass(quiet.min(Self::VOUCHED));
+                climb.rate().min(1.5 * speed)
+            }
+        };
+        self.rate = self.rate.max(grown.min(Self::CEILING));
+    }
+
+    /// Whether a receiver that misses `naks` of a window gives reason not to send faster. The rate
+    /// drops if it lost too much, and rises again if it has dropped for it in vain.
+    fn judge(&mut self, client: usize, window: &Window, naks: &[u8]) -> bool {
+        let Some(loss) = self.receivers.get_mut(client) else {
+            return false;
+        };
+        let told = Told {
+            speed: window.speed(self.charged).min(window.rate),
+            drops: window.drops,
+            fresh: self.fresh,
+            lost: window.lost(naks),
+            late: window.lost_late(naks),
+        };
+        match loss.effect(&told) {
+            Some(Effect::Unknown) => return true,
+            Some(Effect::None) => {
+                if let Some((rate, climb)) = self.doubts.take_back(client) {
+                    self.rate = self.rate.max(rate);
+                    self.climb = climb;
+                }
+                return false;
+            }
+            Some(Effect::Helped) => self.doubts.settle(client),
+            None => {}
+        }
+        let Some(excess) = loss.judge(&told) else {
+            return false;
+        };
+        let before = (self.rate, self.climb);
+        if self.drop_to(excess.taken, &told) {
+            self.doubts.note(client, before);
+        }
+        let in_doubt = self
+            .receivers
+            .get_mut(client)
+            .is_some_and(|loss| loss.watch(&told, excess, self.drops));
+        if !in_doubt {
+            self.doubts.settle(client);
+        }
+        true
+    }
+
+    /// A receiver took `taken` of what it tells about. Whether that lowers the rate.
+    fn drop_to(&mut self, taken: f64, told: &Told) -> bool {
+        let target = (taken * Self::RELIEF).max(Self::DEEPEST * self.rate);
+        let target = target.max(Self::FLOOR);
+        // What was sent before the last drop has been answered by it, unless it tells of worse.
+        let answered = told.drops < self.drops && taken > 0.8 * self.rate;
+        if target >= self.rate || answered {
+            return false;
+        }
+        self.drops += 1;
+        self.rate = target;
+        self.climb = Some(match self.climb {
+            // Worse news of the same trouble.
+            Some(climb) if told.drops < self.drops - 1 => climb.from(target),
+            before => Climb::new(target, told.speed, taken, before),
+        });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
