@@ -9,8 +9,9 @@
 //! ```
 //!
 //! [`Proxy`] reads packet headers, finds the session a packet belongs to, and owns what belongs
-//! to none: heartbeats, PROXY_KEY and the downstream address. `session` says what becomes of a
-//! packet, `gather` makes few answers of many, `relay` holds what passes through unchanged.
+//! to none. `opening` takes sessions on and ends them, `session` says what becomes of a packet,
+//! `gather` makes few answers of many, `relay` holds what passes through unchanged, `standing` is
+//! what is said outside sessions.
 //!
 //! Which way a packet goes is told by its source alone: what comes from where the first ANNOUNCE
 //! came from goes downstream, all else goes up.
@@ -22,54 +23,45 @@ mod door;
 mod event;
 mod gather;
 mod keys;
+mod opening;
 mod pen;
 mod relay;
 mod session;
+mod standing;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::{
-    self, Abort, Announce, Function, HbReq, HbResp, Header, Message, ProxyKey, Version,
-};
+use uftp_proto::wire::{self, Function, Header, Message, Version};
 use uftp_proto::{Ecn, GroupId, Uid};
 
 pub use crate::heartbeat::Heartbeats;
 pub use config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, ProxyConfig, Role};
 pub use event::{ProxyEvent, ProxyEventKind};
 
-use announce::Objection;
 use door::Door;
-use keys::{Keys, Means};
+use opening::Parting;
 use relay::Relay;
 use session::{Session, Surroundings};
 
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
-use crate::heartbeat::{self, Answered, Beats};
+use crate::heartbeat::Beats;
 use crate::letters::Letters;
 use crate::limit::Limit;
-use crate::link::{Cover, GroupEstimate, Link};
 use crate::receiver::SessionId;
 use crate::receiver::table::{Groups, Table};
-use crate::security::{Fresh, Invitation, Keyring, ServerEntry};
+use crate::security::{Keyring, ServerEntry};
 
 /// Words to those who have no part in a session, or whose session we do not carry, in a second.
 const STRANGERS_PER_SECOND: u32 = 100;
 
-/// From one PROXY_KEY to the next (behaviour-proxies §12).
-const PROXY_KEY_PAUSE: Duration = Duration::from_secs(5);
-
 /// Clients in a second that are handed PROXY_KEY alone.
 const ASKERS_PER_SECOND: u32 = 20;
-
-/// The protocol of KEY_REQ and of its answer.
-const STANDING: Version = Version::V4;
 
 /// A proxy as a machine without I/O. See the [crate documentation](crate) for how to drive it.
 pub struct Proxy {
@@ -100,15 +92,6 @@ pub struct Proxy {
     now: Instant,
     clock: Clock,
     rng: StdRng,
-}
-
-/// An ABORT that ends a session that is not carried, or not any more.
-struct Parting {
-    link: Link,
-    to: SocketAddr,
-    estimate: GroupEstimate,
-    cover: Cover,
-    reason: &'static str,
 }
 
 impl Proxy {
@@ -365,349 +348,7 @@ impl Proxy {
         }
     }
 
-    /// An ANNOUNCE of a session that is not open. Returns the position of the one it opens.
-    fn announced(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        id: SessionId,
-        header: &Header,
-        packet: &[u8],
-    ) -> Result<usize, Refusal> {
-        let forwards_to_one = matches!(self.config.role, Role::Server { .. });
-        if forwards_to_one && self.downstream().is_none() {
-            if !std::mem::replace(&mut self.missed_downstream, true) {
-                self.tell(None, ProxyEventKind::NoDownstream(from));
-            }
-            return Err(Refusal::OutOfPlace);
-        }
-        let body = packet.get(Header::LEN..).unwrap_or_default();
-        let message = wire::decode(header.version, header.function, body);
-        let Ok(Message::Announce(announce)) = message else {
-            return Err(Refusal::Malformed);
-        };
-        let terms = match announce::consider(&self.config, header, &announce) {
-            Ok(terms) => terms,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
-        };
-        if self.sessions.len() >= self.config.max_sessions {
-            let words = "Too many sessions at proxy";
-            self.refuse(now, from, header, words);
-            return Err(Refusal::Limit);
-        }
-        let keys = match self.secure(now, header, &announce, packet) {
-            Ok(keys) => keys,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
-        };
-        let suite = keys.as_ref().map(|keys| *keys.suite());
-        let session = Session::open(now, from, header, &terms, &self.config, keys);
-        let position = self.sessions.insert(id, session);
-        let announced = ProxyEventKind::Announced {
-            server: header.src,
-            from,
-            public: terms.public,
-            private: terms.private,
-        };
-        self.tell(Some(id), announced);
-        if let Some(suite) = suite {
-            self.tell(Some(id), ProxyEventKind::Secured(suite));
-        }
-        if let Some(group) = terms.private
-            && self.joins()
-            && self.groups.enter(group)
-        {
-            let join = match self.config.security.sources() {
-                None => ProxyEventKind::Join(group),
-                Some(sources) => ProxyEventKind::JoinFrom { group, sources },
-            };
-            self.tell(Some(id), join);
-        }
-        Ok(position)
-    }
-
-    /// Our ends of the handshakes, where we take part in them.
-    fn secure(
-        &mut self,
-        now: Instant,
-        header: &Header,
-        announce: &Announce,
-        packet: &[u8],
-    ) -> Result<Option<Keys>, Objection> {
-        let speaks = !matches!(self.config.role, Role::Server { .. });
-        let Some(info) = announce.encryption.as_ref().filter(|_| speaks) else {
-            return Ok(None);
-        };
-        if !self.judged.allow(now) {
-            return Err(Objection::Ignore(Refusal::Limit));
-        }
-        let invitation = Invitation {
-            header,
-            announce,
-            info,
-            packet,
-            expected: self
-                .config
-                .security
-                .server(header.src)
-                .and_then(|s| s.fingerprint),
-            through: None,
-            refuse_weak: self.config.security.refuse_weak,
-            proxy: None,
-        };
-        let mut means = Means {
-            config: &self.config,
-            keyring: &mut self.keyring,
-            clock: self.clock,
-            secrets: &mut Fresh(StdRng::from_rng(&mut self.rng)),
-        };
-        Keys::accept(now, &invitation, &mut means).map(Some)
-    }
-
-    /// Whether sessions reach us by multicast. A client proxy is sent to.
-    fn joins(&self) -> bool {
-        !matches!(self.config.role, Role::Client { .. })
-    }
-
-    /// Tells a server why its session is not carried.
-    fn refuse(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        reason: &'static str,
-    ) -> Refusal {
-        if !self.strangers.allow(now) {
-            return Refusal::Limit;
-        }
-        let id = SessionId {
-            group: header.group,
-            instance: header.instance,
-        };
-        self.partings.push_back(Parting {
-            link: Link::new(header.version, self.config.uid, id.group, id.instance),
-            to: from,
-            estimate: GroupEstimate::default(),
-            cover: Cover::Clear,
-            reason,
-        });
-        self.tell(Some(id), ProxyEventKind::Refused { from, reason });
-        Refusal::OutOfPlace
-    }
-
-    /// A session that was accepted cannot be carried after all.
-    fn refuse_open(&mut self, position: usize, reason: &'static str) {
-        let Some((_, session)) = self.sessions.entry_mut(position) else {
-            return;
-        };
-        let from = session.upstream_addr();
-        self.close(
-            position,
-            Some(reason),
-            ProxyEventKind::Refused { from, reason },
-        );
-    }
-
-    /// Forgets a session, with these last words to its server if any.
-    fn close(&mut self, position: usize, words: Option<&'static str>, kind: ProxyEventKind) {
-        let Some((id, session)) = self.sessions.remove(position) else {
-            return;
-        };
-        if let Some(group) = session.private()
-            && self.groups.exit(group)
-        {
-            self.tell(Some(id), ProxyEventKind::Leave(group));
-        }
-        if let Some(reason) = words {
-            let to_server = session.upstream_addr();
-            if let Some((down, to, estimate)) = session.farewell_to_clients(id) {
-                self.partings.push_back(Parting {
-                    link: down,
-                    to,
-                    estimate,
-                    cover: Cover::Clear,
-                    reason,
-                });
-            }
-            self.partings.push_back(Parting {
-                link: session.into_link(id, self.config.uid),
-                to: to_server,
-                estimate: GroupEstimate::default(),
-                cover: Cover::Session,
-                reason,
-            });
-        }
-        self.tell(Some(id), kind);
-    }
-
     fn tell(&mut self, session: Option<SessionId>, kind: ProxyEventKind) {
         self.events.push_back(ProxyEvent { session, kind });
-    }
-
-    // ----- outside sessions -------------------------------------------------------------------
-
-    /// Somebody downstream tells where it is.
-    fn heartbeat(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        version: Version,
-        request: &HbReq,
-    ) -> Result<(), Refusal> {
-        let before = self.downstream();
-        let answer = match &mut self.door {
-            None => HbResp {
-                code: wire::HbCode::OK,
-                nonce: 0,
-            },
-            Some(door) => door
-                .judge(now, from, request, &mut self.rng)
-                .ok_or(Refusal::Limit)?,
-        };
-        if answer.code == wire::HbCode::FAILED {
-            self.tell(None, ProxyEventKind::HeartbeatRefused(from));
-        }
-        let after = self.downstream();
-        if after != before
-            && let Some(addr) = after
-        {
-            self.missed_downstream = false;
-            self.tell(None, ProxyEventKind::Downstream(addr));
-        }
-        self.letters.post(from, version, Message::HbResp(answer))
-    }
-
-    /// An upstream proxy answers our heartbeat.
-    fn answered(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        version: Version,
-        answer: HbResp,
-    ) -> Result<(), Refusal> {
-        match self.beats.answered(now, from, version, &answer) {
-            Answered::Stray => return Err(Refusal::OutOfPlace),
-            Answered::Accepted => {}
-            Answered::Established => self.tell(None, ProxyEventKind::HeartbeatAccepted(from)),
-            Answered::Denied => self.tell(None, ProxyEventKind::HeartbeatDenied(from)),
-            Answered::Challenged(nonce) => {
-                let key = self.config.security.keys.first();
-                let Some(proof) = heartbeat::proof(key, version, nonce) else {
-                    self.tell(None, ProxyEventKind::HeartbeatDenied(from));
-                    return Ok(());
-                };
-                return self.letters.post(from, version, Message::HbReq(proof));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends the heartbeats that are due.
-    fn beat(&mut self, now: Instant) {
-        let (mut due, mut silent) = (Vec::new(), Vec::new());
-        self.beats.beat(
-            now,
-            |to, version| due.push((to, version)),
-            |from| silent.push(from),
-        );
-        for from in silent {
-            self.tell(None, ProxyEventKind::HeartbeatUnanswered(from));
-        }
-        for (to, version) in due {
-            // What finds no room is repeated like what is lost.
-            let _ = self
-                .letters
-                .post(to, version, Message::HbReq(heartbeat::request()));
-        }
-    }
-
-    /// A client wants our keys. All get them at once, but that not more often than makes sense:
-    /// who asks in between, and cannot wait, gets them alone. If too many ask they all wait.
-    fn key_requested(&mut self, now: Instant, from: SocketAddr) -> Result<(), Refusal> {
-        if !matches!(self.config.role, Role::Response { .. })
-            || self.config.security.keys.is_empty()
-        {
-            return Err(Refusal::OutOfPlace);
-        }
-        let last = self.key_sent.map(|sent| sent + PROXY_KEY_PAUSE);
-        match last.filter(|next| *next > now) {
-            None => self.send_proxy_key(now),
-            Some(_) if self.askers.allow(now) => {
-                let message = self.proxy_key().ok_or(Refusal::OutOfPlace)?;
-                let message = Message::ProxyKey(message);
-                self.letters.post(from, STANDING, message)?;
-            }
-            Some(next) => {
-                self.key_due.get_or_insert(next);
-            }
-        }
-        Ok(())
-    }
-
-    /// Our keys, signed.
-    fn proxy_key(&mut self) -> Option<ProxyKey> {
-        let Role::Response { dh_key, .. } = &self.config.role else {
-            return None;
-        };
-        let key = self.config.security.keys.first()?;
-        let nonce = self.rng.next_u32();
-        let signature = match heartbeat::sign_nonce(key, STANDING, nonce) {
-            Ok(signature) => signature,
-            Err(error) => {
-                tracing::error!(%error, "cannot sign PROXY_KEY");
-                return None;
-            }
-        };
-        let dh_key = dh_key.as_ref().map(|dh| dh.public().blob().to_vec());
-        Some(ProxyKey {
-            nonce,
-            key: key.public().blob().to_vec(),
-            dh_key: dh_key.unwrap_or_default(),
-            signature,
-        })
-    }
-
-    fn send_proxy_key(&mut self, now: Instant) {
-        self.key_due = None;
-        let Some(message) = self.proxy_key() else {
-            return;
-        };
-        let Role::Response { publics, .. } = &self.config.role else {
-            return;
-        };
-        for group in publics.clone() {
-            let to = SocketAddr::new(group, self.config.port);
-            let message = Message::ProxyKey(message.clone());
-            // What finds no room is asked for again.
-            let _ = self.letters.post(to, STANDING, message);
-        }
-        self.key_sent = Some(now);
-        self.tell(None, ProxyEventKind::ProxyKeySent);
-    }
-
-    // ----- out --------------------------------------------------------------------------------
-
-    fn write_partings(&mut self, batch: &mut Batch) {
-        while let Some(parting) = self.partings.front_mut() {
-            let words = Message::Abort(Abort {
-                current_file: false,
-                host: Uid::NONE,
-                reason: parting.reason.to_owned(),
-            });
-            let Parting {
-                link,
-                to,
-                estimate,
-                cover,
-                ..
-            } = parting;
-            match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
-                Ok(_) => self.counters.sent += 1,
-                Err(error) if error.is_no_room() && !batch.is_empty() => break,
-                Err(error) => tracing::warn!(%error, "cannot send ABORT"),
-            }
-            self.partings.pop_front();
-        }
     }
 }

@@ -1,0 +1,254 @@
+//! Packets on their way from the server to clients.
+
+use std::time::Instant;
+
+use uftp_proto::wire::{Abort, Function, Header, KeyInfo, Message, RegConf};
+use uftp_proto::{Ecn, Uid};
+
+use super::{Assembly, invites};
+use crate::counters::Refusal;
+use crate::proxy::event::ProxyEventKind;
+use crate::proxy::keys::Keys;
+use crate::proxy::session::{Handled, Surroundings, decode, estimate};
+use crate::security::gate::{self, Form};
+
+/// Most of those named in announcements that are remembered: as many as senders have receivers.
+const MOST_INVITED: usize = 100_000;
+
+/// Longest packet that is looked into lest it be an ABORT: that is 308 bytes, and so much is put
+/// around it at most.
+const LONGEST_ABORT: usize = Header::LEN + 308 + 12 + 512 + 16;
+
+impl Assembly {
+    /// A packet of the server. Nothing of it is believed, its header included, before it has
+    /// proved authentic or is one that comes in the clear.
+    pub(in crate::proxy) fn downstream(
+        &mut self,
+        now: Instant,
+        ecn: Ecn,
+        header: &Header,
+        packet: &mut [u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        if header.src != self.server {
+            return Err(Refusal::UnknownSource);
+        }
+        if header.function == Function::Abort {
+            return self.abort_in_the_clear(ecn, header, packet, around);
+        }
+        let keys = self.keys.as_ref().map_or(gate::Keys::None, |k| k.own());
+        gate::downstream(Form::Clear, header.function, keys)?;
+        if self.over {
+            return Err(Refusal::OutOfPlace);
+        }
+        if keys == gate::Keys::None {
+            self.estimate = estimate(header);
+            if header.function == Function::Announce && self.public.is_some() {
+                self.gather.introduce();
+            }
+            return self.pass(ecn, header, packet, around);
+        }
+        match decode_handshake(header, packet)? {
+            Some(Message::Announce(announce)) => {
+                let keys = self.keys.as_ref().ok_or(Refusal::OutOfPlace)?;
+                if !keys.recognizes(&announce, packet) {
+                    return Err(Refusal::Unauthentic);
+                }
+                self.estimate = estimate(header);
+                if self.invited.len() < MOST_INVITED {
+                    self.invited.extend(&announce.clients);
+                }
+                let Some((public, _)) = self.forward else {
+                    if self.public.is_some() {
+                        self.gather.introduce();
+                    }
+                    return Ok(());
+                };
+                if self.public.is_some() {
+                    self.gather.introduce();
+                    return around.relay.push(public, ecn, packet);
+                }
+                let ours = keys.announcement(header, &announce);
+                let ours = ours.ok_or(Refusal::Malformed)?;
+                around.relay.push(public, ecn, &ours)
+            }
+            Some(Message::RegConf(message)) => {
+                self.confirmed(now, ecn, header, packet, &message, around)
+            }
+            Some(Message::KeyInfo(message)) => self.key_info(now, header, packet, &message, around),
+            Some(_) => Err(Refusal::OutOfPlace),
+            None => self.sealed(now, ecn, header, packet, around),
+        }
+    }
+
+    /// Forwards a packet as it is.
+    fn pass(
+        &mut self,
+        ecn: Ecn,
+        header: &Header,
+        packet: &[u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        match (self.forward, header.function) {
+            (None, _) => Ok(()),
+            (Some((public, _)), Function::Announce) => around.relay.push(public, ecn, packet),
+            (Some((_, private)), _) => around.relay.push(private, ecn, packet),
+        }
+    }
+
+    /// The server knows these clients: they may be handed the group's keys.
+    fn confirmed(
+        &mut self,
+        now: Instant,
+        ecn: Ecn,
+        header: &Header,
+        packet: &[u8],
+        message: &RegConf,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        self.believe_while_joining(header);
+        let until = self.registration_ends(now);
+        let grtt = self.hold();
+        let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
+        let mut others = false;
+        for client in &message.clients {
+            let Some(via) = self.clients.get(client) else {
+                continue;
+            };
+            others |= via.is_some();
+            keys.confirm(via.unwrap_or(*client), until);
+        }
+        self.gather.hand_out(&keys.due_clients(now, grtt));
+        // A proxy below us waits for it in its turn.
+        match others {
+            true => self.pass(ecn, header, packet, around),
+            false => Ok(()),
+        }
+    }
+
+    /// The server hands out the group's keys.
+    fn key_info(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        packet: &[u8],
+        message: &KeyInfo,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let (grtt, until) = (self.hold(), self.registration_ends(now));
+        let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
+        let answer = keys.key_info(header.src, around.config.uid, message, packet, until)?;
+        let Some(answer) = answer else {
+            return Ok(());
+        };
+        if let Some(sealer) = answer.sealer {
+            self.up.secure(sealer, keys.counter());
+            around.tell(ProxyEventKind::KeyInfoReceived);
+        }
+        self.gather.acknowledge(answer.proof);
+        self.gather.hand_out(&keys.due_clients(now, grtt));
+        self.believe_while_joining(header);
+        Ok(())
+    }
+
+    /// An encrypted packet. It passes as it is; we look into those that tell something new, and
+    /// those that may be an ABORT.
+    fn sealed(
+        &mut self,
+        now: Instant,
+        ecn: Ecn,
+        header: &Header,
+        packet: &mut [u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let (grtt, until) = (self.hold(), self.registration_ends(now));
+        let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
+        let news = estimate(header) != self.estimate || !self.flowing;
+        if news || packet.len() <= LONGEST_ABORT {
+            let news = keys.look(header.version, packet, until)?;
+            self.estimate = estimate(header);
+            if let Some(sealer) = news.sealer {
+                self.up.secure(sealer, keys.counter());
+            }
+            if !self.flowing && news.abort.is_none() {
+                self.flowing = true;
+                keys.confirm_all(|client| invites(&self.invited, client));
+                self.gather.hand_out(&keys.due_clients(now, grtt));
+            }
+            if let Some(abort) = news.abort {
+                self.note_abort(abort, around);
+            }
+        }
+        let Some((_, private)) = self.forward else {
+            return Ok(());
+        };
+        if let Some(keys) = &self.keys {
+            keys.pass_on(packet)?;
+        }
+        around.relay.push(private, ecn, packet)
+    }
+
+    /// Takes the header of a message in the clear at its word as long as there is nothing
+    /// better.
+    fn believe_while_joining(&mut self, header: &Header) {
+        if self.keys.as_ref().is_none_or(|k| !k.are_proven()) {
+            self.estimate = estimate(header);
+        }
+    }
+
+    /// An ABORT in the clear. Once we have keys it says nothing to us, but clients may have none.
+    fn abort_in_the_clear(
+        &mut self,
+        ecn: Ecn,
+        header: &Header,
+        packet: &[u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let keys = self.keys.as_ref().map_or(gate::Keys::None, |k| k.own());
+        let believed = gate::downstream(Form::Clear, Function::Abort, keys);
+        let Message::Abort(abort) = decode(header, packet)? else {
+            return Err(Refusal::Malformed);
+        };
+        let for_us = abort.host == around.config.uid;
+        let concerns_keyless = |keys: &Keys| keys.of(abort.host) == gate::Keys::Pending;
+        match (&self.keys, believed) {
+            (Some(keys), Err(refusal)) if for_us || !concerns_keyless(keys) => return Err(refusal),
+            _ => {}
+        }
+        if let (false, Some((_, private))) = (for_us, self.forward) {
+            around.relay.push(private, ecn, packet)?;
+        }
+        if believed.is_ok() {
+            self.note_abort(abort, around);
+        }
+        Ok(())
+    }
+
+    /// The server ends the session, for all or for one. Clients hear it themselves, unless it is
+    /// for us to hear.
+    fn note_abort(&mut self, abort: Abort, around: &mut Surroundings<'_>) {
+        let for_us = abort.host == around.config.uid;
+        if for_us {
+            // It concerns all who are behind us.
+            self.gather.expel(Uid::NONE, abort.reason.clone());
+        } else if self.forward.is_none() && self.clients.contains_key(&abort.host) {
+            self.gather.expel(abort.host, abort.reason.clone());
+        }
+        if for_us || (abort.host.is_none() && !abort.current_file) {
+            self.over = true;
+            self.gather.forget();
+        }
+        around.tell(ProxyEventKind::AbortedByServer {
+            host: abort.host,
+            reason: abort.reason,
+        });
+    }
+}
+
+/// A message of the handshake, which is in the clear; `None` if it is an encrypted one.
+fn decode_handshake<'a>(header: &Header, packet: &'a [u8]) -> Result<Option<Message<'a>>, Refusal> {
+    match header.function {
+        Function::Encrypted => Ok(None),
+        _ => decode(header, packet).map(Some),
+    }
+}

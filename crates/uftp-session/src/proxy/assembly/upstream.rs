@@ -1,0 +1,286 @@
+//! Packets on their way from clients to the server.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use uftp_proto::wire::{self, ClientKey, Function, Header, Message, Register};
+use uftp_proto::{Ecn, FileId, Uid};
+
+use super::{Assembly, invites};
+use crate::counters::Refusal;
+use crate::policy::Policy;
+use crate::proxy::event::ProxyEventKind;
+use crate::proxy::gather::{Answer, Kind};
+use crate::proxy::keys::Held;
+use crate::proxy::session::{Handled, Surroundings};
+use crate::security::Rejection;
+use crate::security::gate::{self, Form};
+
+impl Assembly {
+    /// A packet of a client.
+    pub(in crate::proxy) fn upstream(
+        &mut self,
+        now: Instant,
+        ecn: Ecn,
+        header: &Header,
+        packet: &mut [u8],
+        upstream: SocketAddr,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let author = header.src;
+        let keys = self.keys.as_ref();
+        let keys_of_author = keys.map_or(gate::Keys::None, |k| k.of(author));
+        let client_key = Policy::of(header.version).client_key;
+        gate::upstream(Form::Clear, header.function, keys_of_author, client_key)?;
+        if self.over {
+            return Err(Refusal::OutOfPlace);
+        }
+        let known = self.clients.contains_key(&author);
+        let may_be_new = matches!(
+            header.function,
+            Function::Register | Function::ClientKey | Function::Abort
+        );
+        if !(known || may_be_new) || author.is_none() || author == self.server {
+            return Err(Refusal::UnknownSource);
+        }
+        let (function, body) = match (&mut self.keys, header.function) {
+            (Some(keys), Function::Encrypted) => {
+                let body = keys.open(author, packet)?;
+                let inner = wire::inner_function(header.version, body);
+                let function = inner.map_err(|_| Refusal::Malformed)?;
+                gate::upstream(Form::Sealed, function, keys_of_author, client_key)?;
+                (function, &*body)
+            }
+            (_, function) => (function, packet.get(Header::LEN..).unwrap_or_default()),
+        };
+        let message =
+            wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
+        let mut turn = Turn {
+            now,
+            hold: self.hold(),
+            author,
+            assembly: self,
+            around,
+        };
+        match message {
+            Message::Register(m) => turn.register(&m),
+            Message::ClientKey(m) => turn.client_key(&m, body),
+            Message::KeyInfoAck(m) => {
+                let keys = turn.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
+                keys.acknowledge(author, &m)?;
+                turn.around
+                    .tell(ProxyEventKind::KeyInfoAcked { client: author });
+                Ok(())
+            }
+            Message::FileInfoAck(m) => {
+                let answer = Answer {
+                    kind: Kind::FileInfoAck(m.file),
+                    echo: Some(m.echo),
+                    partial: m.partial,
+                };
+                turn.answer(&m.clients, answer);
+                Ok(())
+            }
+            // Its number would be lost in a list.
+            Message::Complete(m) if m.free_space.is_some() && turn.assembly.keys.is_none() => {
+                around.relay.push(upstream, ecn, packet)
+            }
+            Message::Complete(m) => {
+                let answer = Answer {
+                    kind: Kind::Complete(m.file, m.status),
+                    echo: None,
+                    partial: false,
+                };
+                turn.answer(&m.clients, answer);
+                Ok(())
+            }
+            Message::Status(m) => {
+                if m.file == FileId::SESSION {
+                    return Err(Refusal::OutOfRange);
+                }
+                let (hold, place) = (turn.hold, (m.file, m.section));
+                self.gather.naks(now, hold, place, m.naks);
+                Ok(())
+            }
+            // Sealed by a client it crashes deployed servers (behaviour-proxies §14.3).
+            Message::CcAck(m) if turn.assembly.keys.is_some() => {
+                if !turn.speaks_for(m.info.client) {
+                    return Err(Refusal::UnknownSource);
+                }
+                self.gather.report(m.info);
+                Ok(())
+            }
+            Message::CcAck(_) => around.relay.push(upstream, ecn, packet),
+            Message::Abort(m) => turn.left(known, m.host, m.reason),
+            _ => Err(Refusal::OutOfPlace),
+        }
+    }
+}
+
+/// One message of a client, being acted upon.
+struct Turn<'a, 'e> {
+    now: Instant,
+    hold: Duration,
+    author: Uid,
+    assembly: &'a mut Assembly,
+    around: &'a mut Surroundings<'e>,
+}
+
+impl Turn<'_, '_> {
+    /// Registers the author, or if it is a proxy itself all it lists.
+    fn register(&mut self, message: &Register) -> Handled {
+        self.admit(self.author, None)?;
+        let (now, until) = (self.now, self.assembly.registration_ends(self.now));
+        let confirmed = self.assembly.flowing && invites(&self.assembly.invited, self.author);
+        let said = match &mut self.assembly.keys {
+            Some(keys) => keys.register(self.author, message, now, until, confirmed)?,
+            None => Some(Held {
+                echo: message.echo,
+                at: now,
+                clients: message.clients.clone(),
+            }),
+        };
+        said.map_or(Ok(()), |said| self.registered(&said))
+    }
+
+    /// The author says who it is.
+    fn client_key(&mut self, message: &ClientKey, bytes: &[u8]) -> Handled {
+        self.admit(self.author, None)?;
+        let keys = self.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
+        let client = self.author;
+        let listed = match &self.around.config.clients {
+            None => Some(None),
+            Some(list) => list.get(&client).copied(),
+        };
+        let again = keys.of(client) == gate::Keys::Ready;
+        let told = match listed {
+            None => Err(Rejection::Fingerprint),
+            Some(expected) => keys.client_key(client, message, bytes, expected),
+        };
+        match told {
+            Ok(said) => {
+                self.around
+                    .tell(ProxyEventKind::ClientKeyReceived { client, again });
+                said.map_or(Ok(()), |said| self.registered(&said))
+            }
+            Err(Rejection::Refused(refusal)) => Err(refusal),
+            Err(Rejection::Fingerprint) => {
+                if self.around.strangers.allow(self.now) {
+                    let words = "Failed to verify client key fingerprint".to_owned();
+                    self.assembly.gather.expel(client, words);
+                    self.around
+                        .tell(ProxyEventKind::ClientKeyRejected { client });
+                }
+                Err(Refusal::Unauthentic)
+            }
+        }
+    }
+
+    /// A registration counts: the server is to know.
+    fn registered(&mut self, said: &Held) -> Handled {
+        let (now, hold) = (self.now, self.hold);
+        let held = now.saturating_duration_since(said.at);
+        let answer = Answer {
+            kind: Kind::Register,
+            echo: Some(said.echo.plus(held)),
+            partial: false,
+        };
+        let mut refused = Ok(());
+        for client in speakers(self.author, &said.clients) {
+            let via = (client != self.author).then_some(self.author);
+            if let Err(refusal) = self.admit(client, via) {
+                refused = Err(refusal);
+                continue;
+            }
+            let again = !self.assembly.registered.insert(client);
+            self.around
+                .tell(ProxyEventKind::Registered { client, again });
+            self.assembly.gather.answer(now, hold, client, answer);
+        }
+        let author = self.author;
+        if let Some(keys) = &mut self.assembly.keys
+            && keys.is_due(now, author)
+        {
+            self.assembly.gather.hand_out(&[author]);
+        }
+        refused
+    }
+
+    /// Takes a client into the table, or sends it away. `via` speaks for it, if it does not
+    /// itself.
+    fn admit(&mut self, client: Uid, via: Option<Uid>) -> Handled {
+        let own = self.around.config.uid;
+        if client.is_none() || client == self.assembly.server || client == own {
+            return Err(Refusal::UnknownSource);
+        }
+        let listed = |list: &HashMap<Uid, _>| list.contains_key(&client);
+        let config = self.around.config;
+        if config.strict && !config.clients.as_ref().is_none_or(listed) {
+            return Err(Refusal::UnknownSource);
+        }
+        let encrypted = self.assembly.keys.is_some();
+        let clients = &mut self.assembly.clients;
+        let room = clients.len() < self.around.config.max_clients;
+        match clients.entry(client) {
+            // Who proves itself is not spoken for by others.
+            Entry::Occupied(known) if encrypted && *known.get() != via => {
+                Err(Refusal::UnknownSource)
+            }
+            Entry::Occupied(mut known) => {
+                known.insert(via);
+                Ok(())
+            }
+            Entry::Vacant(place) if room => {
+                place.insert(via);
+                Ok(())
+            }
+            Entry::Vacant(_) => {
+                if self.around.strangers.allow(self.now) {
+                    let words = "Max destinations exceeded".to_owned();
+                    self.assembly.gather.expel(client, words);
+                    self.around.tell(ProxyEventKind::ClientRefused(client));
+                }
+                Err(Refusal::Limit)
+            }
+        }
+    }
+
+    /// The author answers, or all it speaks for do.
+    fn answer(&mut self, listed: &[Uid], answer: Answer) {
+        let (now, hold) = (self.now, self.hold);
+        for client in speakers(self.author, listed) {
+            if self.speaks_for(client) {
+                self.assembly.gather.answer(now, hold, client, answer);
+            }
+        }
+    }
+
+    /// Whether the author may speak for a client.
+    fn speaks_for(&self, client: Uid) -> bool {
+        let via = self.assembly.clients.get(&client);
+        via.is_some_and(|via| client == self.author || *via == Some(self.author))
+    }
+
+    /// The author leaves, or somebody it speaks for does. One who never came may say why.
+    fn left(&mut self, known: bool, host: Uid, reason: String) -> Handled {
+        if !known && !self.around.strangers.allow(self.now) {
+            return Err(Refusal::Limit);
+        }
+        let client = match known && self.speaks_for(host) {
+            true => host,
+            false => self.author,
+        };
+        self.assembly.gather.left(client, reason.clone());
+        self.around
+            .tell(ProxyEventKind::AbortedByClient { client, reason });
+        Ok(())
+    }
+}
+
+/// Whom a message speaks for.
+fn speakers(author: Uid, listed: &[Uid]) -> impl Iterator<Item = Uid> {
+    let alone = listed.is_empty().then_some(author);
+    alone.into_iter().chain(listed.iter().copied())
+}

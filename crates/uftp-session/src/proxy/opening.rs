@@ -1,0 +1,234 @@
+//! How sessions are taken on, and how they end.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use uftp_proto::wire::{self, Abort, Announce, Header, Message};
+use uftp_proto::{Ecn, Uid};
+
+use super::announce::{self, Objection};
+use super::keys::{Keys, Means};
+use super::session::Session;
+use super::{Proxy, ProxyEventKind, Role};
+use crate::batch::Batch;
+use crate::counters::Refusal;
+use crate::link::{Cover, GroupEstimate, Link};
+use crate::receiver::SessionId;
+use crate::security::{Fresh, Invitation};
+
+/// An ABORT that ends a session that is not carried, or not any more.
+pub(super) struct Parting {
+    link: Link,
+    to: SocketAddr,
+    estimate: GroupEstimate,
+    cover: Cover,
+    reason: &'static str,
+}
+
+impl Proxy {
+    /// An ANNOUNCE of a session that is not open. Returns the position of the one it opens.
+    pub(super) fn announced(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        id: SessionId,
+        header: &Header,
+        packet: &[u8],
+    ) -> Result<usize, Refusal> {
+        let forwards_to_one = matches!(self.config.role, Role::Server { .. });
+        if forwards_to_one && self.downstream().is_none() {
+            if !std::mem::replace(&mut self.missed_downstream, true) {
+                self.tell(None, ProxyEventKind::NoDownstream(from));
+            }
+            return Err(Refusal::OutOfPlace);
+        }
+        let body = packet.get(Header::LEN..).unwrap_or_default();
+        let message = wire::decode(header.version, header.function, body);
+        let Ok(Message::Announce(announce)) = message else {
+            return Err(Refusal::Malformed);
+        };
+        let terms = match announce::consider(&self.config, header, &announce) {
+            Ok(terms) => terms,
+            Err(Objection::Ignore(refusal)) => return Err(refusal),
+            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
+        };
+        if self.sessions.len() >= self.config.max_sessions {
+            let words = "Too many sessions at proxy";
+            self.refuse(now, from, header, words);
+            return Err(Refusal::Limit);
+        }
+        let keys = match self.secure(now, header, &announce, packet) {
+            Ok(keys) => keys,
+            Err(Objection::Ignore(refusal)) => return Err(refusal),
+            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
+        };
+        let suite = keys.as_ref().map(|keys| *keys.suite());
+        let session = Session::open(now, from, header, &terms, &self.config, keys);
+        let position = self.sessions.insert(id, session);
+        let announced = ProxyEventKind::Announced {
+            server: header.src,
+            from,
+            public: terms.public,
+            private: terms.private,
+        };
+        self.tell(Some(id), announced);
+        if let Some(suite) = suite {
+            self.tell(Some(id), ProxyEventKind::Secured(suite));
+        }
+        if let Some(group) = terms.private
+            && self.joins()
+            && self.groups.enter(group)
+        {
+            let join = match self.config.security.sources() {
+                None => ProxyEventKind::Join(group),
+                Some(sources) => ProxyEventKind::JoinFrom { group, sources },
+            };
+            self.tell(Some(id), join);
+        }
+        Ok(position)
+    }
+
+    /// Our ends of the handshakes, where we take part in them.
+    fn secure(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        announce: &Announce,
+        packet: &[u8],
+    ) -> Result<Option<Keys>, Objection> {
+        let speaks = !matches!(self.config.role, Role::Server { .. });
+        let Some(info) = announce.encryption.as_ref().filter(|_| speaks) else {
+            return Ok(None);
+        };
+        if !self.judged.allow(now) {
+            return Err(Objection::Ignore(Refusal::Limit));
+        }
+        let invitation = Invitation {
+            header,
+            announce,
+            info,
+            packet,
+            expected: self
+                .config
+                .security
+                .server(header.src)
+                .and_then(|s| s.fingerprint),
+            through: None,
+            refuse_weak: self.config.security.refuse_weak,
+            proxy: None,
+        };
+        let mut means = Means {
+            config: &self.config,
+            keyring: &mut self.keyring,
+            clock: self.clock,
+            secrets: &mut Fresh(StdRng::from_rng(&mut self.rng)),
+        };
+        Keys::accept(now, &invitation, &mut means).map(Some)
+    }
+
+    /// Whether sessions reach us by multicast. A client proxy is sent to.
+    fn joins(&self) -> bool {
+        !matches!(self.config.role, Role::Client { .. })
+    }
+
+    /// Tells a server why its session is not carried.
+    fn refuse(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        reason: &'static str,
+    ) -> Refusal {
+        if !self.strangers.allow(now) {
+            return Refusal::Limit;
+        }
+        let id = SessionId {
+            group: header.group,
+            instance: header.instance,
+        };
+        self.partings.push_back(Parting {
+            link: Link::new(header.version, self.config.uid, id.group, id.instance),
+            to: from,
+            estimate: GroupEstimate::default(),
+            cover: Cover::Clear,
+            reason,
+        });
+        self.tell(Some(id), ProxyEventKind::Refused { from, reason });
+        Refusal::OutOfPlace
+    }
+
+    /// A session that was accepted cannot be carried after all.
+    pub(super) fn refuse_open(&mut self, position: usize, reason: &'static str) {
+        let Some((_, session)) = self.sessions.entry_mut(position) else {
+            return;
+        };
+        let from = session.upstream_addr();
+        self.close(
+            position,
+            Some(reason),
+            ProxyEventKind::Refused { from, reason },
+        );
+    }
+
+    /// Forgets a session, with these last words to its server if any.
+    pub(super) fn close(
+        &mut self,
+        position: usize,
+        words: Option<&'static str>,
+        kind: ProxyEventKind,
+    ) {
+        let Some((id, session)) = self.sessions.remove(position) else {
+            return;
+        };
+        if let Some(group) = session.private()
+            && self.groups.exit(group)
+        {
+            self.tell(Some(id), ProxyEventKind::Leave(group));
+        }
+        if let Some(reason) = words {
+            let to_server = session.upstream_addr();
+            if let Some((down, to, estimate)) = session.farewell_to_clients(id) {
+                self.partings.push_back(Parting {
+                    link: down,
+                    to,
+                    estimate,
+                    cover: Cover::Clear,
+                    reason,
+                });
+            }
+            self.partings.push_back(Parting {
+                link: session.into_link(id, self.config.uid),
+                to: to_server,
+                estimate: GroupEstimate::default(),
+                cover: Cover::Session,
+                reason,
+            });
+        }
+        self.tell(Some(id), kind);
+    }
+
+    pub(super) fn write_partings(&mut self, batch: &mut Batch) {
+        while let Some(parting) = self.partings.front_mut() {
+            let words = Message::Abort(Abort {
+                current_file: false,
+                host: Uid::NONE,
+                reason: parting.reason.to_owned(),
+            });
+            let Parting {
+                link,
+                to,
+                estimate,
+                cover,
+                ..
+            } = parting;
+            match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
+                Ok(_) => self.counters.sent += 1,
+                Err(error) if error.is_no_room() && !batch.is_empty() => break,
+                Err(error) => tracing::warn!(%error, "cannot send ABORT"),
+            }
+            self.partings.pop_front();
+        }
+    }
+}

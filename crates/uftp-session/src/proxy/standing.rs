@@ -1,0 +1,158 @@
+//! What a proxy says outside sessions: heartbeats both ways, and its keys.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use uftp_proto::wire::{self, HbReq, HbResp, Message, ProxyKey, Version};
+
+use super::{Proxy, ProxyEventKind, Role};
+use crate::counters::Refusal;
+use crate::heartbeat::{self, Answered};
+
+/// From one PROXY_KEY to the next (behaviour-proxies §12).
+const PROXY_KEY_PAUSE: Duration = Duration::from_secs(5);
+
+/// The protocol of KEY_REQ and of its answer.
+const STANDING: Version = Version::V4;
+
+impl Proxy {
+    /// Somebody downstream tells where it is.
+    pub(super) fn heartbeat(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        version: Version,
+        request: &HbReq,
+    ) -> Result<(), Refusal> {
+        let before = self.downstream();
+        let answer = match &mut self.door {
+            None => HbResp {
+                code: wire::HbCode::OK,
+                nonce: 0,
+            },
+            Some(door) => door
+                .judge(now, from, request, &mut self.rng)
+                .ok_or(Refusal::Limit)?,
+        };
+        if answer.code == wire::HbCode::FAILED {
+            self.tell(None, ProxyEventKind::HeartbeatRefused(from));
+        }
+        let after = self.downstream();
+        if after != before
+            && let Some(addr) = after
+        {
+            self.missed_downstream = false;
+            self.tell(None, ProxyEventKind::Downstream(addr));
+        }
+        self.letters.post(from, version, Message::HbResp(answer))
+    }
+
+    /// An upstream proxy answers our heartbeat.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        version: Version,
+        answer: HbResp,
+    ) -> Result<(), Refusal> {
+        match self.beats.answered(now, from, version, &answer) {
+            Answered::Stray => return Err(Refusal::OutOfPlace),
+            Answered::Accepted => {}
+            Answered::Established => self.tell(None, ProxyEventKind::HeartbeatAccepted(from)),
+            Answered::Denied => self.tell(None, ProxyEventKind::HeartbeatDenied(from)),
+            Answered::Challenged(nonce) => {
+                let key = self.config.security.keys.first();
+                let Some(proof) = heartbeat::proof(key, version, nonce) else {
+                    self.tell(None, ProxyEventKind::HeartbeatDenied(from));
+                    return Ok(());
+                };
+                return self.letters.post(from, version, Message::HbReq(proof));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the heartbeats that are due.
+    pub(super) fn beat(&mut self, now: Instant) {
+        let (mut due, mut silent) = (Vec::new(), Vec::new());
+        self.beats.beat(
+            now,
+            |to, version| due.push((to, version)),
+            |from| silent.push(from),
+        );
+        for from in silent {
+            self.tell(None, ProxyEventKind::HeartbeatUnanswered(from));
+        }
+        for (to, version) in due {
+            // What finds no room is repeated like what is lost.
+            let _ = self
+                .letters
+                .post(to, version, Message::HbReq(heartbeat::request()));
+        }
+    }
+
+    /// A client wants our keys. All get them at once, but that not more often than makes sense:
+    /// who asks in between, and cannot wait, gets them alone. If too many ask they all wait.
+    pub(super) fn key_requested(&mut self, now: Instant, from: SocketAddr) -> Result<(), Refusal> {
+        if !matches!(self.config.role, Role::Response { .. })
+            || self.config.security.keys.is_empty()
+        {
+            return Err(Refusal::OutOfPlace);
+        }
+        let last = self.key_sent.map(|sent| sent + PROXY_KEY_PAUSE);
+        match last.filter(|next| *next > now) {
+            None => self.send_proxy_key(now),
+            Some(_) if self.askers.allow(now) => {
+                let message = self.proxy_key().ok_or(Refusal::OutOfPlace)?;
+                let message = Message::ProxyKey(message);
+                self.letters.post(from, STANDING, message)?;
+            }
+            Some(next) => {
+                self.key_due.get_or_insert(next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Our keys, signed.
+    fn proxy_key(&mut self) -> Option<ProxyKey> {
+        let Role::Response { dh_key, .. } = &self.config.role else {
+            return None;
+        };
+        let key = self.config.security.keys.first()?;
+        let nonce = self.rng.next_u32();
+        let signature = match heartbeat::sign_nonce(key, STANDING, nonce) {
+            Ok(signature) => signature,
+            Err(error) => {
+                tracing::error!(%error, "cannot sign PROXY_KEY");
+                return None;
+            }
+        };
+        let dh_key = dh_key.as_ref().map(|dh| dh.public().blob().to_vec());
+        Some(ProxyKey {
+            nonce,
+            key: key.public().blob().to_vec(),
+            dh_key: dh_key.unwrap_or_default(),
+            signature,
+        })
+    }
+
+    pub(super) fn send_proxy_key(&mut self, now: Instant) {
+        self.key_due = None;
+        let Some(message) = self.proxy_key() else {
+            return;
+        };
+        let Role::Response { publics, .. } = &self.config.role else {
+            return;
+        };
+        for group in publics.clone() {
+            let to = SocketAddr::new(group, self.config.port);
+            let message = Message::ProxyKey(message.clone());
+            // What finds no room is asked for again.
+            let _ = self.letters.post(to, STANDING, message);
+        }
+        self.key_sent = Some(now);
+        self.tell(None, ProxyEventKind::ProxyKeySent);
+    }
+}
