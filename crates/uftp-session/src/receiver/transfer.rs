@@ -25,7 +25,7 @@ pub(super) struct Transfer {
     missing: BlockMap,
     cache: WriteCache,
     reports: Reports,
-    /// No data of it has come yet.
+    /// Neither data nor a question has come yet.
     untouched: bool,
 }
 
@@ -112,6 +112,8 @@ impl Transfer {
             asked,
             at_once: self.resumed && self.untouched,
         };
+        // Deployed receivers answer only the first question at once.
+        self.untouched &= !asked;
         let blocks = self.geometry.section(done.section).unwrap_or_default();
         let last_only = self.missing.missing_in(blocks.clone()) == 1
             && self.missing.is_missing(blocks.end.saturating_sub(1));

@@ -6,3 +6,6 @@ mod bench;
 mod gathering;
 mod hostile;
 mod passing;
+#[path = "../receiver/support/pcap.rs"]
+mod pcap;
+mod replay;

@@ -8,7 +8,7 @@ use uftp_proto::geometry::Sectioning;
 use uftp_proto::wire::{
     self, BlockRef, CompleteStatus, FileInfo, FileType, Function, Header, Message,
 };
-use uftp_proto::{FileId, Geometry, Uid};
+use uftp_proto::{BlockMap, FileId, Geometry, Instance, Uid};
 use uftp_session::Refusal;
 use uftp_session::files::Offer;
 use uftp_session::receiver::ReceiverConfig;
@@ -62,8 +62,8 @@ impl<'a> Session<'a> {
             match message {
                 Message::FileInfoAck(ack) => {
                     let accept = Offer::Accept {
-                        status: CompleteStatus::NORMAL,
-                        missing: None,
+                        status: self.end_of(client, ack.file),
+                        missing: ack.partial.then(|| self.lacking(client, ack.file)),
                     };
                     decisions.entry(ack.file).or_insert(accept);
                 }
@@ -79,6 +79,37 @@ impl<'a> Session<'a> {
             }
         }
         decisions
+    }
+
+    /// How a file ended that a client accepted.
+    fn end_of(&self, client: Uid, file: FileId) -> CompleteStatus {
+        let told = self
+            .said_by(client)
+            .find_map(|(_, _, message)| match message {
+                Message::Complete(complete) if complete.file == file => Some(complete.status),
+                _ => None,
+            });
+        told.unwrap_or(CompleteStatus::NORMAL)
+    }
+
+    /// What a client says at first that it lacks of a file.
+    fn lacking(&self, client: Uid, file: FileId) -> BlockMap {
+        let info = self.infos().find(|info| info.file == file).unwrap();
+        let geometry = Geometry::new(info.size, self.block_size(), Sectioning::Balanced).unwrap();
+        let mut lacking = BlockMap::none_missing(geometry.blocks());
+        let told = self
+            .said_by(client)
+            .find_map(|(_, _, message)| match message {
+                Message::Status(status) if status.file == file => Some(status),
+                _ => None,
+            });
+        let told = told.expect("a STATUS");
+        for (bit, block) in geometry.section(told.section).unwrap().enumerate() {
+            if told.naks[bit / 8] & 1 << (bit % 8) != 0 {
+                lacking.set(block);
+            }
+        }
+        lacking
     }
 
     /// Positions of packets that a client missed: blocks that its next STATUS asks for, and
@@ -106,7 +137,8 @@ impl<'a> Session<'a> {
                     let section = geometry.unwrap().section(status.section).unwrap();
                     for block in 0..section.len() as u16 {
                         if status.naks[usize::from(block / 8)] & 1 << (block % 8) != 0 {
-                            missed.insert(blocks[&(status.section, block)]);
+                            // None of a resumed file has been sent yet.
+                            missed.extend(blocks.get(&(status.section, block)));
                         }
                     }
                 }
@@ -115,6 +147,18 @@ impl<'a> Session<'a> {
             }
         }
         missed
+    }
+
+    /// The position of the first of some blocks.
+    fn first_of(&self, blocks: &BTreeSet<(u16, u16)>) -> usize {
+        let among = |(_, _, message): &(_, _, Message<'_>)| match message {
+            Message::FileSeg(seg) => match seg.at {
+                BlockRef::InSection { section, block } => blocks.contains(&(section, block)),
+                BlockRef::InFile { .. } => false,
+            },
+            _ => false,
+        };
+        self.packets.iter().position(among).expect("such a block")
     }
 
     /// The file contents that went over the wire.
@@ -178,12 +222,61 @@ const SLACK: Duration = Duration::from_millis(15);
 /// Plays a capture to one receiver for each of its clients.
 fn replay(name: &str) {
     let recorded = pcap::read(&format!("{name}.pcap"));
-    let session = Session::of(&recorded);
+    replay_packets(name, &recorded, &Blocks::new());
+}
+
+/// Plays the sessions of a capture one by one. A run of a session is one, too; what is asked for
+/// again in the next is what the network lost in this.
+fn replay_each(name: &str) {
+    let mut sessions: BTreeMap<_, Vec<Recorded>> = BTreeMap::new();
+    for packet in pcap::read(&format!("{name}.pcap")) {
+        let header = wire::decode_header(&packet.bytes).unwrap();
+        let session = sessions.entry((header.group, header.instance)).or_default();
+        session.push(packet);
+    }
+    for session in sessions.values_mut() {
+        let start = session[0].at;
+        session.iter_mut().for_each(|packet| packet.at -= start);
+    }
+    assert!(sessions.len() > 1);
+    for ((group, instance), session) in &sessions {
+        let next = sessions.get(&(*group, Instance(instance.0 + 1)));
+        replay_packets(
+            name,
+            session,
+            &next.map_or_else(BTreeMap::new, |run| asked(run)),
+        );
+    }
+}
+
+/// What the clients of a session ask for: sections and blocks in them.
+fn asked(recorded: &[Recorded]) -> Blocks {
+    let session = Session::of(recorded);
+    let mut blocks = Blocks::new();
+    for (_, header, message) in &session.packets {
+        let Message::Status(status) = message else {
+            continue;
+        };
+        let set = |bit: &u16| status.naks[usize::from(bit / 8)] & 1 << (bit % 8) != 0;
+        let bits = (0..status.naks.len() as u16 * 8).filter(set);
+        let lacks = blocks.entry(header.src).or_default();
+        lacks.extend(bits.map(|bit| (status.section, bit)));
+    }
+    blocks
+}
+
+/// Blocks by section and number in it, for some clients.
+type Blocks = BTreeMap<Uid, BTreeSet<(u16, u16)>>;
+
+/// Clients for which there is such a block hear nothing from there on.
+fn replay_packets(name: &str, recorded: &[Recorded], lost: &Blocks) {
+    let session = Session::of(recorded);
     let block_size = session.block_size();
     let clients = session.clients();
     assert!(!clients.is_empty());
     for client in clients {
-        let mut bench = play(&session, client, block_size);
+        let deaf = lost.get(&client).map(|blocks| session.first_of(blocks));
+        let mut bench = play(&session, client, block_size, deaf);
         let sent = std::mem::take(&mut bench.sent);
         let mut ours = sent.iter();
         for (theirs, header, message) in session.said_by(client) {
@@ -210,9 +303,14 @@ fn replay(name: &str) {
     }
 }
 
-fn play(session: &Session<'_>, client: Uid, block_size: u16) -> Bench {
+/// From the position `deaf` on the client hears nothing.
+fn play(session: &Session<'_>, client: Uid, block_size: u16, deaf: Option<usize>) -> Bench {
     let mut bench = Bench::with(ReceiverConfig {
         uid: client,
+        // What a client is set to shows in what it refuses.
+        require_encryption: session.said_by(client).any(|(_, _, message)| {
+            matches!(message, Message::Abort(m) if m.reason == "No unencrypted transfers allowed")
+        }),
         ..config()
     });
     let mut decisions = session.decisions(client);
@@ -229,17 +327,20 @@ fn play(session: &Session<'_>, client: Uid, block_size: u16) -> Bench {
         bench.pass(start + packet.at - bench.now);
         let for_us =
             header.src == SERVER && (packet.to.ip().is_multicast() || packet.to == address);
-        if for_us && !missed.contains(&position) {
+        let heard = deaf.is_none_or(|from| position < from) && !missed.contains(&position);
+        if for_us && heard {
             bench.feed(packet.from, &mut packet.bytes.clone());
         }
-        if let Message::Abort(_) = message
+        if let Message::Abort(abort) = message
             && header.src == client
+            && abort.reason == "Client shutting down"
         {
             // Its user stopped it.
             bench.receiver.shutdown(bench.now);
             bench.drain();
         }
     }
+    bench.pass(SLACK);
     bench
 }
 
@@ -318,7 +419,28 @@ fn protocol_5_in_the_clear() {
         "v5-ipv6",
         "v5-abort-server",
         "v5-abort-client",
+        "v5-abort-server-b",
+        "v5-abort-quit-on-error",
+        "v5-abort-enc-required",
+        "v5-closed3-missing",
+        "v5-ipv6-b",
+        "v5-meta-b",
+        "v5-rejected",
+        "v5-rejected-b",
     ] {
         replay(name);
     }
+}
+
+#[test]
+fn sync_mode() {
+    replay_each("v5-sync");
+    replay_each("v5-sync-b");
+}
+
+#[test]
+fn resumed() {
+    replay_each("v4-restart");
+    replay_each("v5-restart");
+    replay_each("v5-restart-b");
 }
