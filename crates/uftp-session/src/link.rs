@@ -214,6 +214,26 @@ impl Link {
         sent
     }
 
+    /// As [`send`](Self::send), out of turn: the packet's number is 0, and the next one has that which
+    /// this would have had.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_unnumbered(
+        &mut self,
+        batch: &mut Batch,
+        to: SocketAddr,
+        ecn: Ecn,
+        estimate: GroupEstimate,
+        message: &Message<'_>,
+        cover: Cover,
+    ) -> Result<usize, SendError> {
+        let next = std::mem::replace(&mut self.next_seq, Seq(0));
+        let sent = self.send(batch, to, ecn, estimate, message, cover);
+        self.next_seq = next;
+        sent
+    }
+
     /// Appends one message in the clear that carries a signature over its whole packet, which
     /// `sign` puts in. Returns the datagram's length.
     ///

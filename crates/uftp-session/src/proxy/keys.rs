@@ -143,6 +143,7 @@ impl Keys {
                     &security,
                     info.random,
                     dh_key,
+                    means.secrets,
                 )
             })
             .map_err(|error| {

@@ -33,6 +33,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{self, Function, Header, Message, Version};
@@ -55,7 +56,7 @@ use crate::letters::Letters;
 use crate::limit::Limit;
 use crate::receiver::SessionId;
 use crate::receiver::table::{Groups, Table};
-use crate::security::{Keyring, ServerEntry};
+use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
 
 /// Words to those who have no part in a session, or whose session we do not carry, in a second.
 const STRANGERS_PER_SECOND: u32 = 100;
@@ -92,6 +93,7 @@ pub struct Proxy {
     now: Instant,
     clock: Clock,
     rng: StdRng,
+    secrets: Box<dyn Secrets>,
 }
 
 impl Proxy {
@@ -105,6 +107,7 @@ impl Proxy {
             _ => None,
         };
         Proxy {
+            secrets: Box::new(Fresh(StdRng::from_rng(&mut rng))),
             beats: Beats::new(&config.heartbeats, now),
             sessions: Table::default(),
             groups: Groups::default(),
@@ -126,6 +129,12 @@ impl Proxy {
             rng,
             config,
         }
+    }
+
+    /// From now on the secrets of sessions come from here: for tests that play recorded sessions
+    /// again.
+    pub fn draw_from(&mut self, secrets: Box<dyn Secrets>) {
+        self.secrets = secrets;
     }
 
     /// Carries encrypted sessions of these servers only from now on; `None` for all. Sessions

@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use uftp_proto::wire::{self, Abort, Announce, Header, Message};
 use uftp_proto::{Ecn, Uid};
 
@@ -16,7 +14,7 @@ use crate::batch::Batch;
 use crate::counters::Refusal;
 use crate::link::{Cover, GroupEstimate, Link};
 use crate::receiver::SessionId;
-use crate::security::{Fresh, Invitation};
+use crate::security::Invitation;
 
 /// An ABORT that ends a session that is not carried, or not any more.
 pub(super) struct Parting {
@@ -123,7 +121,7 @@ impl Proxy {
             config: &self.config,
             keyring: &mut self.keyring,
             clock: self.clock,
-            secrets: &mut Fresh(StdRng::from_rng(&mut self.rng)),
+            secrets: &mut *self.secrets,
         };
         Keys::accept(now, &invitation, &mut means).map(Some)
     }

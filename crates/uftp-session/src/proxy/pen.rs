@@ -229,6 +229,10 @@ impl Pen<'_, '_> {
         let (batch, ecn) = (&mut *self.batch, Ecn::NotEct);
         let signer = self.keys.filter(|_| matches!(way, Way::Introduced));
         let written = match signer {
+            // behaviour-proxies §7.3
+            None if matches!(message, Message::ClientKey(_)) => {
+                link.send_unnumbered(batch, to, ecn, estimate, message, cover)
+            }
             None => link.send(batch, to, ecn, estimate, message, cover),
             Some(keys) => link.send_signed(batch, to, ecn, estimate, message, |packet| {
                 keys.server().sign(message, packet)

@@ -1,13 +1,14 @@
-//! Where a receiver's secrets come from.
+//! Where the secrets of sessions come from.
 
 use rand::Rng;
 use rand::rngs::StdRng;
-use uftp_proto::crypto::{Curve, KeyError, KeySpec, PrivateKey};
+use uftp_proto::crypto::v5::GroupMaster;
+use uftp_proto::crypto::{BackendError, Curve, KeyError, KeySpec, PrivateKey};
 
-/// What a receiver draws anew for every session. Programs use [`Fresh`]; a test that plays a
+/// What senders, receivers and proxies draw anew for every session. Programs use [`Fresh`]; a test that plays a
 /// recorded session again has the secrets of the record.
 pub trait Secrets: Send {
-    /// The random number of a REGISTER.
+    /// The random number of an ANNOUNCE or a REGISTER.
     fn random(&mut self) -> [u8; 32];
 
     /// An ephemeral ECDH key.
@@ -15,6 +16,14 @@ pub trait Secrets: Send {
     /// # Errors
     /// [`KeyError`] if there is none on this curve.
     fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError>;
+
+    /// The secret of a group of protocol 5.
+    ///
+    /// # Errors
+    /// [`BackendError`] if OpenSSL has no randomness.
+    fn master(&mut self) -> Result<GroupMaster, BackendError> {
+        GroupMaster::generate()
+    }
 }
 
 /// Secrets nobody has seen before. Keys are OpenSSL's, whatever the generator.

@@ -13,6 +13,7 @@ use super::client::Client;
 use super::config::{SecurityError, SenderSecurity};
 use super::gate::Keys;
 use super::peers::{Claim, Registry};
+use super::secrets::Secrets;
 use super::{hkdf, prf};
 use crate::counters::Refusal;
 
@@ -53,22 +54,22 @@ macro_rules! each {
 }
 
 impl Server {
-    /// Draws all secrets of a session anew.
+    /// Draws all secrets of a session.
     ///
     /// # Errors
     /// [`SecurityError`] if OpenSSL fails: all else was checked by [`SenderSecurity::new`].
     pub fn new(
         session: &SessionName,
         security: &SenderSecurity,
-        random: [u8; 32],
+        secrets: &mut dyn Secrets,
     ) -> Result<Self, SecurityError> {
         Ok(Server(match security.suite().key_exchange {
             KeyExchange::Ecdh => {
-                let announcer = hkdf::Announcer::new(session, security, random)?;
+                let announcer = hkdf::Announcer::new(session, security, secrets)?;
                 Body::Hkdf(Registry::new(announcer))
             }
             KeyExchange::Rsa | KeyExchange::EcdhRsa | KeyExchange::EcdhEcdsa => {
-                let announcer = prf::Announcer::new(session, security, random)?;
+                let announcer = prf::Announcer::new(session, security, secrets.random())?;
                 Body::Prf(Registry::new(announcer))
             }
         }))
@@ -88,6 +89,7 @@ impl Server {
         security: &SenderSecurity,
         random: [u8; 32],
         dh_key: Option<Arc<PrivateKey>>,
+        secrets: &mut dyn Secrets,
     ) -> Result<Self, SecurityError> {
         Ok(Server(match &client.body {
             super::client::Body::Prf(_) => {
@@ -96,7 +98,7 @@ impl Server {
             }
             super::client::Body::Hkdf(client) => {
                 let announcer =
-                    hkdf::Announcer::standing_in(uid, client, session, security, random)?;
+                    hkdf::Announcer::standing_in(uid, client, session, security, random, secrets)?;
                 Body::Hkdf(Registry::new(announcer))
             }
         }))

@@ -49,6 +49,7 @@ use crate::counters::{Counters, Refusal};
 use crate::files::FileSource;
 use crate::policy::Policy;
 use crate::security::gate::{self, Form, Keys};
+use crate::security::{Fresh, Secrets};
 
 pub use config::{ClientEntry, GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 pub use event::{FileOutcome, FileReport, Outcome, SenderEvent};
@@ -92,8 +93,20 @@ enum Next {
 impl<S: FileSource> Sender<S> {
     /// A sender that begins to announce at once.
     pub fn new(config: SenderConfig, source: S, clock: Clock, rng: StdRng, now: Instant) -> Self {
+        Sender::with_secrets(config, source, clock, &mut Fresh(rng), now)
+    }
+
+    /// As [`new`](Self::new), with the secrets of the session from here: for tests that play
+    /// recorded sessions again.
+    pub fn with_secrets(
+        config: SenderConfig,
+        source: S,
+        clock: Clock,
+        secrets: &mut dyn Secrets,
+        now: Instant,
+    ) -> Self {
         let policy = Policy::of(config.version);
-        let (mut session, failed) = Session::new(config, policy, clock, rng, now);
+        let (mut session, failed) = Session::new(config, policy, clock, secrets, now);
         let phase = Phase::Announcing(Announcing::start(&mut session));
         let mut sender = Sender {
             session,

@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rand::Rng;
-use rand::rngs::StdRng;
 use uftp_proto::Uid;
 use uftp_proto::crypto::{Fingerprint, IvCounter};
 use uftp_proto::wire::{ClientKey, EncInfo, KeyInfoAck, Register};
@@ -13,7 +11,7 @@ use crate::clock::Clock;
 use crate::counters::Refusal;
 use crate::link::Link;
 use crate::security::gate::Keys;
-use crate::security::{Admission, Rejection, SecurityError, Server, SessionName};
+use crate::security::{Admission, Rejection, Secrets, SecurityError, Server, SessionName};
 
 /// Keys and what became of them.
 pub(super) struct Security {
@@ -31,15 +29,13 @@ impl Security {
         session: &SessionName,
         link: &mut Link,
         clock: Clock,
-        rng: &mut StdRng,
+        secrets: &mut dyn Secrets,
         now: std::time::Instant,
     ) -> Result<Option<Self>, SecurityError> {
         let Some(security) = &config.security else {
             return Ok(None);
         };
-        let mut random = [0; 32];
-        rng.fill_bytes(&mut random);
-        let server = Server::new(session, security, random)?;
+        let server = Server::new(session, security, secrets)?;
         let counter = IvCounter::under_new_keys(config.version, clock.stamp(now));
         link.secure(server.sealer()?, counter);
         let listed = config.clients.iter().flatten();

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use rand::rngs::StdRng;
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{self, Abort, CcType, CompleteStatus, Message, Pace};
 use uftp_proto::{Ecn, FileId, Uid, WireTime};
@@ -29,7 +28,7 @@ use crate::link::{Cover, Dest, GroupEstimate, Link};
 use crate::pacing::Pacer;
 use crate::policy::{Clockwork, Farewell, Names, PassStyle, Policy};
 use crate::security::gate::Keys;
-use crate::security::{SecurityError, SessionName};
+use crate::security::{Secrets, SecurityError, SessionName};
 
 /// Everything that outlives a phase.
 pub(super) struct Session {
@@ -88,7 +87,7 @@ impl Session {
         config: SenderConfig,
         policy: Policy,
         clock: Clock,
-        mut rng: StdRng,
+        secrets: &mut dyn Secrets,
         now: Instant,
     ) -> (Self, Option<SecurityError>) {
         let mut link = Link::new(config.version, config.uid, config.group, config.instance)
@@ -100,7 +99,7 @@ impl Session {
             instance: config.instance,
             private: stated(&config, config.private),
         };
-        let started = Security::start(&config, &name, &mut link, clock, &mut rng, now);
+        let started = Security::start(&config, &name, &mut link, clock, secrets, now);
         let (security, failed) = match started {
             Ok(security) => (security, None),
             Err(error) => (None, Some(error)),

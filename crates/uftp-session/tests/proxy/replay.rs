@@ -2,13 +2,16 @@
 //! what it said, byte for byte but for echoed times, and at about the same time.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use uftp_proto::crypto::{Curve, KeyError, PrivateKey};
 use uftp_proto::wire::{self, Function, Header};
 use uftp_proto::{Ecn, Uid};
 use uftp_session::proxy::{Downstream, ProxyConfig, Role};
+use uftp_session::security::{ReceiverSecurity, Secrets};
 
-use super::bench::{Bench, addr, client_role, config, server_role};
+use super::bench::{Bench, addr, client_role, config, response_role, server_role};
 use super::pcap::{self, Recorded};
 
 /// Times differ by what the recording machine took, at most.
@@ -25,6 +28,10 @@ struct Proxy {
     upstream: &'static str,
     /// Where it speaks to clients or to the next proxy.
     downstream: &'static str,
+    /// What it proves itself with.
+    key: Option<PrivateKey>,
+    /// Of its ephemeral keys: towards the server, towards clients.
+    scalars: &'static [&'static str],
 }
 
 fn server_proxy() -> Proxy {
@@ -33,6 +40,8 @@ fn server_proxy() -> Proxy {
         role: server_role(Downstream::Fixed(addr("10.66.3.3:1044"))),
         upstream: "10.66.1.2",
         downstream: "10.66.3.2",
+        key: None,
+        scalars: &[],
     }
 }
 
@@ -42,7 +51,31 @@ fn client_proxy() -> Proxy {
         role: client_role(),
         upstream: "10.66.3.3",
         downstream: "10.66.2.2",
+        key: None,
+        scalars: &[],
     }
+}
+
+/// The secrets of a recorded proxy.
+struct Known {
+    random: [u8; 32],
+    scalars: std::vec::IntoIter<Vec<u8>>,
+}
+
+impl Secrets for Known {
+    fn random(&mut self) -> [u8; 32] {
+        self.random
+    }
+
+    fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError> {
+        let scalar = self.scalars.next().unwrap();
+        Ok(PrivateKey::from_ec_scalar(curve, &scalar).unwrap())
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
 }
 
 impl Proxy {
@@ -56,6 +89,10 @@ impl Proxy {
         ProxyConfig {
             uid: self.uid,
             addresses: self.addresses(),
+            security: ReceiverSecurity {
+                keys: self.key.iter().cloned().map(Arc::new).collect(),
+                ..ReceiverSecurity::default()
+            },
             ..config(self.role.clone())
         }
     }
@@ -71,27 +108,38 @@ impl Proxy {
     }
 }
 
-/// A packet without the times it echoes, the clients it speaks for in order: ours names the one
-/// first whose time it echoes. What the recorded one has behind the bits of a section is whatever was
-/// in its memory (wire-v5 §5.12).
+/// What of a packet does not depend on when it was sent, nor on the chance in a signature on a curve.
+/// The clients it speaks for are put in order: ours names the one first whose time it echoes. What the
+/// recorded one has behind the bits of a section is whatever was in its memory (wire-v5 §5.12).
 fn lasting(packet: &[u8]) -> Vec<u8> {
     let mut packet = packet.to_vec();
-    let (echo, list) = match wire::decode_header(&packet).unwrap().function {
-        Function::Status => {
-            packet.truncate(Header::LEN + 8 + BITMAP);
-            (0..0, false)
+    let message = Header::LEN;
+    let listed = message + usize::from(packet[message + 1]) * 4;
+    let (changes, sorted) = match (wire::decode_header(&packet).unwrap().function, packet.len()) {
+        (Function::Register, len) => (vec![message + 4..message + 12], listed..len),
+        (Function::FileInfoAck, len) => (vec![message + 8..message + 16], listed..len),
+        (Function::Complete, len) => (Vec::new(), listed..len),
+        (Function::Status, _) => {
+            packet.truncate(message + 8 + BITMAP);
+            (Vec::new(), 0..0)
         }
-        Function::Register => (4..12, true),
-        Function::FileInfoAck => (8..16, true),
-        Function::Complete => (0..0, true),
-        _ => (0..0, false),
+        // Of a proxy with a key on P-384.
+        (Function::ProxyKey, 292) => (vec![message + 180..292], 0..0),
+        (Function::KeyInfo, 232) => {
+            packet[listed..].as_chunks_mut::<52>().0.sort_unstable();
+            (vec![message + 16..listed], 0..0)
+        }
+        // The streams of these ciphers change where the message does, and the tag with it.
+        // CLIENT_KEY has a signature, FILEINFO_ACK an echo and a list, COMPLETE a list.
+        (Function::Encrypted, 252) => (vec![28 + 112..252], 0..0),
+        (Function::Encrypted, 68) => (vec![36..68], 0..0),
+        (Function::Encrypted, 60) => (vec![36..60], 0..0),
+        _ => (Vec::new(), 0..0),
     };
-    let message = &mut packet[Header::LEN..];
-    message[echo].fill(0);
-    if list {
-        let head = usize::from(message[1]) * 4;
-        message[head..].as_chunks_mut::<4>().0.sort_unstable();
+    for range in changes {
+        packet[range].fill(0);
     }
+    packet[sorted].as_chunks_mut::<4>().0.sort_unstable();
     packet
 }
 
@@ -103,7 +151,25 @@ fn word(packet: &[u8]) -> String {
 
 fn replay(name: &str, proxy: &Proxy) {
     let recorded = pcap::read(&format!("{name}.pcap"));
+    let own = proxy.addresses();
+    let said = || {
+        recorded
+            .iter()
+            .filter(|packet| own.contains(&packet.from.ip()))
+    };
     let mut bench = Bench::new(proxy.config());
+    if !proxy.scalars.is_empty() {
+        let register = said().find(|packet| packet.bytes[1] == 2).unwrap();
+        bench.proxy.draw_from(Box::new(Known {
+            random: register.bytes[Header::LEN + 12..][..32].try_into().unwrap(),
+            scalars: proxy
+                .scalars
+                .iter()
+                .map(|s| unhex(s))
+                .collect::<Vec<_>>()
+                .into_iter(),
+        }));
+    }
     let start = bench.now;
     let mut ours: Vec<(Duration, SocketAddr, Vec<u8>)> = Vec::new();
     for packet in &recorded {
@@ -122,12 +188,8 @@ fn replay(name: &str, proxy: &Proxy) {
             ours.extend(out.into_iter().map(|out| (packet.at, out.to, out.bytes)));
         }
     }
-    let own = proxy.addresses();
-    let said = recorded
-        .iter()
-        .filter(|packet| own.contains(&packet.from.ip()));
     let mut ours = ours.into_iter();
-    for theirs in said {
+    for theirs in said() {
         let context = format!("{name}, {} at {:?}", word(&theirs.bytes), theirs.at);
         let (at, to, packet) = ours.next().unwrap_or_else(|| panic!("{context}: silent"));
         assert_eq!(
@@ -158,4 +220,38 @@ fn protocol_5_through_a_client_proxy() {
 #[test]
 fn protocol_5_through_a_client_proxy_with_losses() {
     replay("v5-proxy-loss", &client_proxy());
+}
+
+#[test]
+fn protocol_5_encrypted_through_a_client_proxy() {
+    let key = "804d3ef2e4664573b30be7171f939450a8ff82f03ce5ccf002c0d4c4cc6501ff\
+               816fa22e011780fcd64c899f4c128be0";
+    let proxy = Proxy {
+        key: Some(PrivateKey::from_ec_scalar(Curve::from_id(24).unwrap(), &unhex(key)).unwrap()),
+        scalars: &[
+            "3f19cb6cd3e2dc3ff516d2faec48d15132e47d44d465b7f44885eafa9e463b02",
+            "64f80252271e937aae4338b31c8cf2921288d1aa053d34407cec77feb72a1b54",
+        ],
+        ..client_proxy()
+    };
+    replay("v5-proxy-enc", &proxy);
+}
+
+#[test]
+fn protocol_5_encrypted_beside_a_response_proxy() {
+    let key = include_bytes!("../vectors/rsa2048b.pem");
+    let proxy = Proxy {
+        uid: Uid(0xB3),
+        role: response_role(),
+        upstream: "10.66.0.20",
+        downstream: "10.66.0.20",
+        key: Some(PrivateKey::from_pem(key).unwrap()),
+        scalars: &[
+            "a009e3cb15334722b4b603ba5f52f7533758025c87127b5a03c9ad441bce26cc\
+             70f707e8db565758cb9d41222ffc45ee",
+            "13e99f15fe8994c3545459d5b8564a094a413234027ef108bc613b3037cf94ab\
+             92c82815f947ce534602d5da4477419d",
+        ],
+    };
+    replay("v5-resp-proxy-enc", &proxy);
 }

@@ -140,10 +140,15 @@ fn hand_over(src: Uid, uid: Uid, server: &mut Server, client: &mut Client) {
     assert_eq!(server.keys(uid), Keys::Ready);
 }
 
+/// Those of who announces.
+fn secrets() -> Fresh {
+    Fresh(StdRng::seed_from_u64(7))
+}
+
 fn play(suite: Suite, curve: Curve) {
     let key = EC.server.clone();
     let security = SenderSecurity::new(Version::V5, suite, key, curve).unwrap();
-    let mut server = Server::new(&name(), &security, RANDOM).unwrap();
+    let mut server = Server::new(&name(), &security, &mut secrets()).unwrap();
     let announce = Announce {
         flags: AnnounceFlags::empty(),
         pace: Pace::Adaptive {
@@ -183,8 +188,16 @@ fn play(suite: Suite, curve: Curve) {
     let mut upstream = invite(&mut between, None);
     let identity = RSA.clients[0].clone();
     let shown = SenderSecurity::new(Version::V5, suite, identity.clone(), curve).unwrap();
-    let mut stand_in =
-        Server::standing_in(PROXY, &upstream, &name(), &shown, RANDOM, None).unwrap();
+    let mut stand_in = Server::standing_in(
+        PROXY,
+        &upstream,
+        &name(),
+        &shown,
+        RANDOM,
+        None,
+        &mut secrets(),
+    )
+    .unwrap();
 
     let mut host = Host::new(RECEIVER, &EC.clients[1]);
     let mut receiver = invite(&mut host, Some(PROXY));

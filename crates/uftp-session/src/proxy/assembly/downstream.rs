@@ -147,7 +147,11 @@ impl Assembly {
         }
         self.gather.acknowledge(answer.proof);
         self.gather.hand_out(&keys.due_clients(now, grtt));
-        self.believe_while_joining(header);
+        match message.signature.is_empty() {
+            true => self.believe_while_joining(header),
+            // The signature covers the header.
+            false => self.estimate = estimate(header),
+        }
         Ok(())
     }
 

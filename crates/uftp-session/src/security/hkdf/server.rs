@@ -8,8 +8,8 @@ use uftp_proto::crypto::v5::{
     ProxyContext, ServerContext, key_info_context, proxy_key_input,
 };
 use uftp_proto::crypto::{
-    self, CipherError, Fingerprint, KeyKind, KeySpec, Opener, PrivateKey, PublicKey, Sealer,
-    SelfSignError, SignatureForm, Suite,
+    self, CipherError, Fingerprint, KeyKind, Opener, PrivateKey, PublicKey, Sealer, SelfSignError,
+    SignatureForm, Suite,
 };
 use uftp_proto::wire::{
     self, ClientKey, EncInfo, Function, KeyInfoAck, Message, ProxyKey, Register,
@@ -20,6 +20,7 @@ use crate::counters::Refusal;
 use crate::security::config::{SecurityError, SenderSecurity};
 use crate::security::peers::{Claim, Peer, Schedule};
 use crate::security::replay::ReplayWindow;
+use crate::security::secrets::Secrets;
 use crate::security::server::SessionName;
 
 /// The secrets of the announcing end.
@@ -42,10 +43,11 @@ impl Announcer {
     pub(in crate::security) fn new(
         session: &SessionName,
         security: &SenderSecurity,
-        random: [u8; 32],
+        secrets: &mut dyn Secrets,
     ) -> Result<Self, SecurityError> {
-        let ephemeral = PrivateKey::generate(KeySpec::Ec(security.curve()))?;
-        let enc_info = security.enc_info(random, ephemeral.public().blob().to_vec());
+        let ephemeral = secrets.ephemeral(security.curve())?;
+        let dh_key = ephemeral.public().blob().to_vec();
+        let enc_info = security.enc_info(secrets.random(), dh_key);
         Ok(Announcer {
             session: *session,
             suite: *security.suite(),
@@ -55,7 +57,7 @@ impl Announcer {
             enc_info,
             pc: ProxyContext::default(),
             proxy_key: None,
-            master: Some(GroupMaster::generate()?),
+            master: Some(secrets.master()?),
         })
     }
 
@@ -67,8 +69,9 @@ impl Announcer {
         session: &SessionName,
         security: &SenderSecurity,
         random: [u8; 32],
+        secrets: &mut dyn Secrets,
     ) -> Result<Self, SecurityError> {
-        let ephemeral = PrivateKey::generate(KeySpec::Ec(security.curve()))?;
+        let ephemeral = secrets.ephemeral(security.curve())?;
         let (suite, identity) = (*security.suite(), security.identity().clone());
         let dh_key = ephemeral.public().blob().to_vec();
         let mut proxy_key = ProxyKey {
