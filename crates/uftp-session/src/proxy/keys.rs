@@ -66,11 +66,14 @@ struct Waiting {
     told: Option<Instant>,
     /// When it is given up. Never brought forward.
     until: Instant,
+    /// How many waited when it came, so that there is an order to serve them in.
+    place: usize,
 }
 
 impl Waiting {
-    fn new(until: Instant) -> Self {
+    fn new(until: Instant, place: usize) -> Self {
         Waiting {
+            place,
             held: None,
             confirmed: false,
             told: None,
@@ -281,7 +284,7 @@ impl Keys {
         self.waiting.extend(doubted.into_iter().map(|uid| {
             let again = Waiting {
                 confirmed: true,
-                ..Waiting::new(until)
+                ..Waiting::new(until, 0)
             };
             (uid, again)
         }));
@@ -313,8 +316,9 @@ impl Keys {
         if self.of(client) == gate::Keys::Ready {
             return Ok(Some(said));
         }
+        let place = self.waiting.len();
         let waiting = self.waiting.entry(client);
-        let waiting = waiting.or_insert_with(|| Waiting::new(until));
+        let waiting = waiting.or_insert_with(|| Waiting::new(until, place));
         self.due = self.due.into_iter().chain([waiting.until]).min();
         match admission {
             Admission::AwaitsKey => {
@@ -389,19 +393,21 @@ impl Keys {
             let keyed = self.server.is_keyed(*uid);
             if waiting.confirmed && keyed && again {
                 waiting.told = Some(now);
-                due.push(*uid);
+                due.push((waiting.place, *uid));
             }
         }
         self.set_deadline(interval);
-        due
+        due.sort_unstable();
+        due.into_iter().map(|(_, uid)| uid).collect()
     }
 
     /// Those whose time is up; they are waited for no longer.
     pub(super) fn expired(&mut self, now: Instant, grtt: Duration) -> Vec<Uid> {
         let gone = self.waiting.extract_if(|_, waiting| waiting.until <= now);
-        let gone = gone.map(|(uid, _)| uid).collect();
+        let mut gone: Vec<_> = gone.map(|(uid, waiting)| (waiting.place, uid)).collect();
         self.set_deadline(grtt * KEY_INFO_INTERVAL);
-        gone
+        gone.sort_unstable();
+        gone.into_iter().map(|(_, uid)| uid).collect()
     }
 
     fn set_deadline(&mut self, interval: Duration) {

@@ -115,30 +115,28 @@ fn lasting(packet: &[u8]) -> Vec<u8> {
     let mut packet = packet.to_vec();
     let message = Header::LEN;
     let listed = message + usize::from(packet[message + 1]) * 4;
-    let (changes, sorted) = match (wire::decode_header(&packet).unwrap().function, packet.len()) {
-        (Function::Register, len) => (vec![message + 4..message + 12], listed..len),
-        (Function::FileInfoAck, len) => (vec![message + 8..message + 16], listed..len),
-        (Function::Complete, len) => (Vec::new(), listed..len),
+    let (changing, sorted) = match (wire::decode_header(&packet).unwrap().function, packet.len()) {
+        (Function::Register, len) => (message + 4..message + 12, listed..len),
+        (Function::FileInfoAck, len) => (message + 8..message + 16, listed..len),
+        (Function::Complete, len) => (0..0, listed..len),
         (Function::Status, _) => {
             packet.truncate(message + 8 + BITMAP);
-            (Vec::new(), 0..0)
+            (0..0, 0..0)
         }
         // Of a proxy with a key on P-384.
-        (Function::ProxyKey, 292) => (vec![message + 180..292], 0..0),
+        (Function::ProxyKey, 292) => (message + 180..292, 0..0),
         (Function::KeyInfo, 232) => {
             packet[listed..].as_chunks_mut::<52>().0.sort_unstable();
-            (vec![message + 16..listed], 0..0)
+            (message + 16..listed, 0..0)
         }
         // The streams of these ciphers change where the message does, and the tag with it.
         // CLIENT_KEY has a signature, FILEINFO_ACK an echo and a list, COMPLETE a list.
-        (Function::Encrypted, 252) => (vec![28 + 112..252], 0..0),
-        (Function::Encrypted, 68) => (vec![36..68], 0..0),
-        (Function::Encrypted, 60) => (vec![36..60], 0..0),
-        _ => (Vec::new(), 0..0),
+        (Function::Encrypted, 252) => (28 + 112..252, 0..0),
+        (Function::Encrypted, 68) => (36..68, 0..0),
+        (Function::Encrypted, 60) => (36..60, 0..0),
+        _ => (0..0, 0..0),
     };
-    for range in changes {
-        packet[range].fill(0);
-    }
+    packet[changing].fill(0);
     packet[sorted].as_chunks_mut::<4>().0.sort_unstable();
     packet
 }
