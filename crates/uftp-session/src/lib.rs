@@ -21,6 +21,7 @@ pub mod congestion;
 pub mod counters;
 pub mod files;
 pub mod grtt;
+mod halves;
 pub mod heartbeat;
 mod letters;
 mod limit;

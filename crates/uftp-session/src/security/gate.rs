@@ -81,7 +81,11 @@ pub fn upstream(
         (form, Function::Abort, keys) => guarded(form, keys, Keys::Pending),
         (
             form,
-            Function::FileInfoAck | Function::Status | Function::Complete | Function::CcAck,
+            Function::FileInfoAck
+            | Function::Status
+            | Function::PrStatus
+            | Function::Complete
+            | Function::CcAck,
             keys,
         ) => guarded(form, keys, Keys::None),
         _ => Err(Refusal::OutOfPlace),
@@ -109,7 +113,13 @@ mod tests {
     }
 
     const DOWN: [F; 5] = [F::FileInfo, F::FileSeg, F::Done, F::DoneConf, F::CongCtrl];
-    const UP: [F; 4] = [F::FileInfoAck, F::Status, F::Complete, F::CcAck];
+    const UP: [F; 5] = [
+        F::FileInfoAck,
+        F::Status,
+        F::PrStatus,
+        F::Complete,
+        F::CcAck,
+    ];
 
     #[test]
     fn a_plain_session_takes_nothing_that_belongs_to_encryption() {

@@ -1,7 +1,6 @@
 //! Passes in lock-step: after each section its receivers are asked what they miss of it, and the
 //! sender waits for them all (wire-v3 §6.5, §6.7).
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use uftp_proto::FileId;
@@ -14,12 +13,10 @@ use super::list::ListMessage;
 use super::session::Session;
 use super::transfer::{Stage, Transfer};
 use crate::counters::Refusal;
+use crate::halves::Halves;
 
 /// Most passes over a file: the wire has 8 bits for their number.
 const MOST_PASSES: u32 = 255;
-
-/// Most reports of proxies in a round.
-const MOST_HALVES: usize = 256;
 
 /// Where a pass stands.
 #[derive(Debug, Default)]
@@ -31,20 +28,8 @@ pub(super) struct Rounds {
     /// Every section is asked about, sent or not: in the first pass, and when nobody said what is
     /// missing of a file that not everybody has.
     thorough: bool,
-    /// Of this round.
-    halves: Vec<Half>,
-}
-
-/// What a proxy reports for its clients comes in two kinds of messages that belong together by
-/// their number: what is missing (STATUS), and by whom (PRSTATUS, one or more).
-#[derive(Debug)]
-struct Half {
-    proxy: usize,
-    number: u8,
-    /// The bitmap, once it is here.
-    naks: Option<Vec<u8>>,
-    /// The clients, until it is.
-    clients: BTreeSet<usize>,
+    /// Reports of proxies in this round.
+    halves: Halves<usize, usize>,
 }
 
 impl Rounds {
@@ -182,9 +167,8 @@ impl Transfer {
             self.report(s, at, status.naks);
             return Ok(());
         }
-        let half = self.half(at, status.proxy_seq)?;
-        let clients = std::mem::take(&mut half.clients);
-        half.naks = Some(status.naks.to_vec());
+        let halves = self.halves()?;
+        let clients = halves.missing(at, status.proxy_seq, status.naks);
         self.report_for(s, clients, status.naks);
         Ok(())
     }
@@ -201,10 +185,9 @@ impl Transfer {
             return Err(Refusal::OutOfPlace);
         }
         let speakers = s.speakers(at, &message.clients).unwrap_or_default();
-        let half = self.half(at, message.proxy_seq)?;
-        match half.naks.clone() {
-            None => half.clients.extend(speakers),
-            Some(naks) => self.report_for(s, speakers, &naks),
+        let halves = self.halves()?;
+        if let Some(naks) = halves.named(at, message.proxy_seq, &speakers) {
+            self.report_for(s, speakers, &naks);
         }
         Ok(())
     }
@@ -227,24 +210,9 @@ impl Transfer {
         }
     }
 
-    fn half(&mut self, proxy: usize, number: u8) -> Result<&mut Half, Refusal> {
-        let halves = &mut self.rounds.as_mut().ok_or(Refusal::OutOfPlace)?.halves;
-        let known = halves
-            .iter()
-            .position(|half| (half.proxy, half.number) == (proxy, number));
-        let at = known.unwrap_or(halves.len());
-        if at >= MOST_HALVES {
-            return Err(Refusal::Limit);
-        }
-        if known.is_none() {
-            halves.push(Half {
-                proxy,
-                number,
-                naks: None,
-                clients: BTreeSet::new(),
-            });
-        }
-        halves.get_mut(at).ok_or(Refusal::Limit)
+    fn halves(&mut self) -> Result<&mut Halves<usize, usize>, Refusal> {
+        let rounds = self.rounds.as_mut().ok_or(Refusal::OutOfPlace)?;
+        Ok(&mut rounds.halves)
     }
 
     /// What those of `clients` miss that are still receiving.
