@@ -31,7 +31,7 @@ impl Default for Heartbeats {
 const PATIENCE: u32 = 3;
 
 /// Spoken until one of them is answered: what a proxy does not know it drops.
-const SPOKEN: [Version; 2] = [Version::V4, Version::V5];
+const SPOKEN: [Version; 3] = [Version::V4, Version::V5, Version::V3];
 
 /// The sending end: tells upstream proxies where we are.
 pub(crate) struct Beats {
@@ -162,7 +162,7 @@ pub(crate) fn request() -> HbReq {
 
 /// A heartbeat that answers a challenge; `None` without a key that can.
 pub(crate) fn proof(key: Option<&Arc<PrivateKey>>, version: Version, nonce: u32) -> Option<HbReq> {
-    let key = key?;
+    let key = key.filter(|key| key.kind().is_in(version))?;
     let signature = sign_nonce(key, version, nonce).ok()?;
     Some(HbReq {
         nonce,
@@ -191,7 +191,7 @@ mod tests {
     const FROM: ([u8; 4], u16) = ([10, 0, 0, 9], 1044);
 
     #[test]
-    fn unanswered_beats_are_repeated_in_both_protocols_and_answered_ones_in_one() {
+    fn unanswered_beats_are_repeated_in_all_protocols_and_answered_ones_in_one() {
         let now = Instant::now();
         let from = SocketAddr::from(FROM);
         let config = Heartbeats {
@@ -218,7 +218,7 @@ mod tests {
             at = next;
         }
         assert_eq!(seconds, [1, 2, 4, 8, 16, 20, 20]);
-        assert_eq!(sent.len(), 14);
+        assert_eq!(sent.len(), 21);
         assert_eq!(
             beats.answered(at, from, Version::V5, &ok),
             Answered::Established
@@ -236,7 +236,8 @@ mod tests {
                 Version::V5,
                 Version::V5,
                 Version::V4,
-                Version::V5
+                Version::V5,
+                Version::V3
             ]
         );
         assert_eq!(silent, 1);

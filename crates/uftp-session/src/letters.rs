@@ -8,6 +8,7 @@ use uftp_proto::{Ecn, GroupId, Instance, Seq, Uid};
 
 use crate::batch::Batch;
 use crate::counters::Refusal;
+use crate::policy::Policy;
 
 /// Most that wait to be sent.
 const MOST: usize = 1024;
@@ -56,7 +57,7 @@ impl Letters {
                 version: letter.version,
                 function: letter.message.function(),
                 seq: Seq(0),
-                src: uid,
+                src: Policy::of(letter.version).names.of_letters(uid),
                 group: GroupId(0),
                 instance: Instance(0),
                 grtt: Default::default(),

@@ -2,8 +2,10 @@
 //!
 //! Session code asks the policy of its session, never for the protocol version.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use uftp_proto::Uid;
 use uftp_proto::geometry::Sectioning;
 use uftp_proto::wire::Version;
 
@@ -20,9 +22,9 @@ pub struct Policy {
     /// many times the robustness factor (behaviour-sender-receiver §1.2). Without meaning where
     /// the sender fixes the intervals.
     pub register_interval: u32,
-    /// Whether a receiver's standing response proxy, with one key for all sessions, speaks this
-    /// protocol. Elsewhere proxies are named with the senders they stand before.
-    pub standing_proxy: bool,
+    /// The protocol in which a receiver asks a standing response proxy for its keys, the same for
+    /// all sessions. `None` where proxies are named with the senders they stand before.
+    pub standing_proxy: Option<Version>,
     /// How CLIENT_KEY comes.
     pub client_key: Form,
     /// What a sender's times follow.
@@ -39,6 +41,31 @@ pub struct Policy {
     pub names: Names,
     /// What tells the encrypted packets of a host from each other.
     pub numbering: Numbering,
+    /// In whose name a proxy hands the group's keys to its clients.
+    pub key_giver: KeyGiver,
+    /// How long the lists in which a proxy names its clients may be.
+    pub proxy_lists: ProxyLists,
+}
+
+/// In whose name a proxy hands the group's keys to its clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyGiver {
+    /// In that of the server (protocol 4; behaviour-proxies §7.3).
+    Server,
+    /// In its own, which its clients were told (protocol 5).
+    Named,
+    /// In its own, which may be anybody's: only who can unwrap them knows whom they come from
+    /// (protocol 3; wire-v3 §5.5, §8.3).
+    Anybody,
+}
+
+/// How long the lists in which a proxy names its clients may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProxyLists {
+    /// As a block, whatever else is in the message (protocols 4 and 5; behaviour-proxies §3).
+    Block,
+    /// So that no datagram is longer than one of file data (protocol 3; wire-v3 §3).
+    Datagram,
 }
 
 /// What tells the encrypted packets of a host from each other.
@@ -58,6 +85,25 @@ pub enum Names {
     /// By any of their addresses, or by an id. Who does not know which says 0, and learns its name
     /// from the first list that holds one of its own (protocol 3; wire-v3 §2.3, §9.1).
     Addresses,
+}
+
+impl Names {
+    /// Who a packet comes from that names `uid` as its source and arrived from `from`: nobody is
+    /// whom the address says (wire-v3 §9.1).
+    pub fn author(self, uid: Uid, from: SocketAddr) -> Uid {
+        match self {
+            Names::Addresses if uid.is_none() => Uid::from_addr(from.ip()),
+            _ => uid,
+        }
+    }
+
+    /// The source of messages of `uid` outside sessions (wire-v3 §2.1).
+    pub fn of_letters(self, uid: Uid) -> Uid {
+        match self {
+            Names::Ids => uid,
+            Names::Addresses => Uid::NONE,
+        }
+    }
 }
 
 /// How a pass over a file is organised.
@@ -123,7 +169,7 @@ impl Policy {
                 sectioning: Sectioning::Filled,
                 passes: PassStyle::LockStep,
                 register_interval: 4,
-                standing_proxy: true,
+                standing_proxy: Some(Version::V3),
                 client_key: Form::Clear,
                 clockwork: Clockwork::Fixed,
                 runs: Runs::Flagged,
@@ -132,12 +178,14 @@ impl Policy {
                 shortest_max_time: Duration::from_secs(10),
                 names: Names::Addresses,
                 numbering: Numbering::Clocks,
+                key_giver: KeyGiver::Anybody,
+                proxy_lists: ProxyLists::Datagram,
             },
             Version::V4 => Policy {
                 sectioning: Sectioning::Balanced,
                 passes: PassStyle::Streaming,
                 register_interval: 4,
-                standing_proxy: true,
+                standing_proxy: Some(Version::V4),
                 client_key: Form::Clear,
                 clockwork: Clockwork::RoundTrips,
                 runs: Runs::Numbered,
@@ -146,11 +194,14 @@ impl Policy {
                 shortest_max_time: Duration::ZERO,
                 names: Names::Ids,
                 numbering: Numbering::Counters,
+                key_giver: KeyGiver::Server,
+                proxy_lists: ProxyLists::Block,
             },
             Version::V5 => Policy {
                 register_interval: 5,
-                standing_proxy: false,
+                standing_proxy: None,
                 client_key: Form::Sealed,
+                key_giver: KeyGiver::Named,
                 ..Policy::of(Version::V4)
             },
         }
@@ -171,8 +222,9 @@ mod tests {
         assert_eq!(
             Policy {
                 register_interval: 4,
-                standing_proxy: true,
+                standing_proxy: Some(Version::V4),
                 client_key: Form::Clear,
+                key_giver: KeyGiver::Server,
                 ..v5
             },
             v4

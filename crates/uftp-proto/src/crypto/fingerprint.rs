@@ -24,6 +24,13 @@ impl Fingerprint {
             Version::V4 | Version::V5 => blob,
         })
     }
+
+    /// Whether it is a name of the key with this blob, among the users of whichever protocol.
+    pub fn names(&self, blob: &[u8]) -> bool {
+        [Version::V3, Version::V4]
+            .map(|version| Fingerprint::of_key(version, blob))
+            .contains(self)
+    }
 }
 
 /// Twenty upper-case hex pairs joined by colons.

@@ -15,6 +15,7 @@ use super::digest;
 use super::error::BackendError;
 use super::fingerprint::Fingerprint;
 use super::suite::Hash;
+use crate::wire::Version;
 
 /// Largest RSA modulus taken, bytes (8192 bits).
 pub(super) const MAX_MODULUS: usize = 1024;
@@ -42,6 +43,14 @@ impl KeyKind {
         match self {
             KeyKind::Rsa { bits } => bits / 8,
             KeyKind::Ec(curve) => curve.signature_len(),
+        }
+    }
+
+    /// Whether messages of a protocol can carry such a key.
+    pub fn is_in(self, version: Version) -> bool {
+        match self {
+            KeyKind::Rsa { .. } => true,
+            KeyKind::Ec(curve) => curve.is_in(version),
         }
     }
 

@@ -1,24 +1,27 @@
 //! Which sessions a proxy carries (behaviour-proxies §6, §8.1).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use uftp_proto::WireTime;
-use uftp_proto::wire::{Announce, Header, Pace, Version};
+use uftp_proto::wire::{Announce, Header};
+use uftp_proto::{Uid, WireTime};
 
 use super::config::{ProxyConfig, Role};
+use super::timing::Timing;
 use crate::counters::Refusal;
+use crate::policy::{Names, Policy};
 use crate::security::is_source_specific;
-
-/// Protocols in which we can speak for clients; what only passes through may be any.
-const SPOKEN: [Version; 2] = [Version::V4, Version::V5];
 
 /// What an ANNOUNCE settles for the whole session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Terms {
-    /// How often the sender repeats a message before it gives up.
-    pub(super) robust: u8,
-    /// Bytes of file data in a packet, at least 1.
+    /// The behaviour of its protocol.
+    pub(super) policy: Policy,
+    /// Its clockwork.
+    pub(super) timing: Timing,
+    /// Bytes of file data in a packet, at least 1; set once the keys are known.
     pub(super) block_size: u16,
+    /// What we are called in it.
+    pub(super) uid: Uid,
     /// Group it is announced on; unspecified if there is none.
     pub(super) public: IpAddr,
     /// The group that carries the session; `None` if there is none.
@@ -42,24 +45,11 @@ pub(super) fn consider(
     header: &Header,
     announce: &Announce,
 ) -> Result<Terms, Objection> {
-    let speaks = !matches!(config.role, Role::Server { .. });
-    if speaks && !SPOKEN.contains(&header.version) {
-        return Err(Objection::Ignore(Refusal::OtherVersion));
-    }
-    let Pace::Adaptive {
-        robust, block_size, ..
-    } = announce.pace
-    else {
-        return Err(Objection::Ignore(Refusal::OtherVersion));
-    };
-    if block_size == 0 {
-        return Err(Objection::Abort("Invalid block size"));
-    }
     let listed = config.security.admits(header.src);
     if config.strict && !listed {
         return Err(Objection::Abort("Server not in server list"));
     }
-    let public = announce.public;
+    let public = stated(header, announce);
     if !public.is_unspecified() && !public.is_multicast() {
         return Err(Objection::Abort("Invalid multicast address"));
     }
@@ -74,11 +64,36 @@ pub(super) fn consider(
         group if group.is_multicast() => Some(group),
         _ => return Err(Objection::Abort("Invalid multicast address")),
     };
+    let policy = Policy::of(header.version);
     Ok(Terms {
-        robust,
-        block_size,
+        policy,
+        timing: Timing::new(&announce.pace),
+        block_size: 0,
+        uid: called(config, policy, announce).unwrap_or(config.uid),
         public,
         private,
         stamp: announce.timestamp,
     })
+}
+
+/// The group a session is announced on; unspecified if there is none. Where ANNOUNCE does not say,
+/// the header of its packet does (wire-v3 §2.1).
+fn stated(header: &Header, announce: &Announce) -> IpAddr {
+    let addr = IpAddr::from(Ipv4Addr::from_bits(header.dest.0));
+    match announce.public.is_unspecified() && addr.is_multicast() {
+        true => addr,
+        false => announce.public,
+    }
+}
+
+/// Which of our names the list of an ANNOUNCE holds (wire-v3 §8.3).
+pub(super) fn called(config: &ProxyConfig, policy: Policy, announce: &Announce) -> Option<Uid> {
+    let mut names = std::iter::once(config.uid).chain(
+        match policy.names {
+            Names::Ids => [].iter(),
+            Names::Addresses => config.addresses.iter(),
+        }
+        .map(|ip| Uid::from_addr(*ip)),
+    );
+    names.find(|name| announce.clients.contains(name))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uftp_proto::Uid;
 use uftp_proto::crypto::{Fingerprint, PrivateKey};
+use uftp_proto::wire::Version;
 
 use crate::heartbeat::Heartbeats;
 use crate::security::ReceiverSecurity;
@@ -23,8 +24,8 @@ pub struct ProxyConfig {
     pub max_sessions: usize,
     /// Most clients of one session; further registrations are refused and counted.
     pub max_clients: usize,
-    /// Its keys, and the servers whose encrypted sessions it carries. The first key signs
-    /// heartbeats and PROXY_KEY.
+    /// Its keys, and the servers whose encrypted sessions it carries. The first key that a
+    /// protocol can carry signs its heartbeats and PROXY_KEY.
     pub security: ReceiverSecurity,
     /// Clients it takes where clients must prove themselves, and their keys where they are
     /// known; `None` for all.
@@ -34,6 +35,15 @@ pub struct ProxyConfig {
     pub strict: bool,
     /// Proxies told where we are, and how often.
     pub heartbeats: Heartbeats,
+}
+
+impl ProxyConfig {
+    /// The key it is known by where a protocol has clients know it by one: the first that its
+    /// messages can carry.
+    pub(super) fn identity(&self, version: Version) -> Option<&Arc<PrivateKey>> {
+        let keys = &self.security.keys;
+        keys.iter().find(|key| key.kind().is_in(version))
+    }
 }
 
 /// Clients of one session if the operator says nothing.

@@ -3,10 +3,15 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use uftp_proto::wire::{CompleteStatus, TfmccAckInfo};
+use uftp_proto::wire::{
+    self, CompleteStatus, FileInfoAck, Header, Message, Register, TfmccAckInfo,
+};
 use uftp_proto::{FileId, Uid, WireTime};
 
+use super::keys::Keys;
 use super::pen::{Pen, Written};
+use crate::link::Link;
+use crate::policy::{Policy, ProxyLists};
 
 /// Most kinds of answers held at once; one more sends all that are held.
 const MOST_LISTS: usize = 16;
@@ -17,19 +22,70 @@ const MOST_MAPS: usize = 4096;
 /// Bytes of the entry of one client in a KEYINFO.
 const KEY_ENTRY: u16 = 52;
 
-/// What is held for a while, and what is ready to go.
-pub(super) struct Gather {
+/// How much goes into one message.
+pub(super) struct Room {
     /// Bytes of file data in a packet; lists and maps are measured by it.
     block_size: u16,
+    /// What of that REGISTER and FILEINFO_ACK take from their lists, bytes.
+    taken: [usize; 2],
+}
+
+impl Room {
+    /// In a session with blocks of this size whose messages to the server leave by `up`.
+    pub(super) fn new(policy: Policy, block_size: u16, up: &Link, keys: Option<&Keys>) -> Self {
+        let taken = match policy.proxy_lists {
+            ProxyLists::Block => [0; 2],
+            ProxyLists::Datagram => {
+                let (echo, clients) = (WireTime(0), Vec::new());
+                let key = keys.and_then(|keys| keys.client().register_key());
+                let register = Message::Register(Register {
+                    echo,
+                    random: [0; 32],
+                    key: key.unwrap_or_default(),
+                    clients: clients.clone(),
+                });
+                let ack = Message::FileInfoAck(FileInfoAck {
+                    file: FileId::SESSION,
+                    partial: false,
+                    echo,
+                    clients,
+                });
+                let data = wire::fileseg_head_len(up.version(), false);
+                [register, ack].map(|message| {
+                    let fixed = up.plain_len(&message).unwrap_or_default();
+                    fixed.saturating_sub(Header::LEN + data)
+                })
+            }
+        };
+        Room { block_size, taken }
+    }
+
+    /// Most members of a list that goes in one message (behaviour-proxies §3, wire-v3 §3).
+    fn most_members(&self, kind: Kind) -> usize {
+        let [register, ack] = self.taken;
+        let taken = match kind {
+            Kind::Register => register,
+            Kind::FileInfoAck(_) => ack,
+            Kind::Complete(..) | Kind::Status(_) => 0,
+        };
+        (usize::from(self.block_size).saturating_sub(taken) / 4).max(1)
+    }
+}
+
+/// What is held for a while, and what is ready to go.
+pub(super) struct Gather {
+    room: Room,
     /// First stamp of the server and when it came: no honest echo is older or, time having
     /// passed, newer.
     first: (WireTime, Instant),
     lists: Vec<List>,
     /// Blocks missing somewhere, by file and section.
-    maps: BTreeMap<(FileId, u16), Vec<u8>>,
+    maps: BTreeMap<Asked, Vec<u8>>,
     /// When all that is held goes.
     due: Option<Instant>,
     ready: VecDeque<Ready>,
+    /// Number of the next report that says whom it counts for.
+    number: u8,
 }
 
 /// Clients that say the same.
@@ -43,6 +99,10 @@ pub(super) struct List {
     pub(super) oldest: (WireTime, Instant),
     /// All of them said that part of the file is there.
     pub(super) partial: bool,
+    /// Blocks missing at any of them.
+    naks: Vec<u8>,
+    /// Number of the report of these.
+    pub(super) number: u8,
 }
 
 /// What clients say.
@@ -51,22 +111,46 @@ pub(super) enum Kind {
     Register,
     FileInfoAck(FileId),
     Complete(FileId, CompleteStatus),
+    /// What they miss, where the server wants to know of whom.
+    Status(Asked),
+}
+
+/// What of a file the server has asked about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Asked {
+    pub(super) file: FileId,
+    /// After which pass, where that is said.
+    pub(super) pass: u8,
+    pub(super) section: u16,
+}
+
+impl Asked {
+    pub(super) fn by(file: FileId, pass: u8, section: u16) -> Self {
+        Asked {
+            file,
+            pass,
+            section,
+        }
+    }
 }
 
 /// One answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
+pub(super) struct Answer<'a> {
     pub(super) kind: Kind,
     /// The stamp it echoes, if it echoes one.
     pub(super) echo: Option<WireTime>,
     /// Part of the file is there.
     pub(super) partial: bool,
+    /// What is missing of the section in question.
+    pub(super) naks: &'a [u8],
 }
 
 /// A message that only needs room.
 pub(super) enum Ready {
     List(List),
-    Map(FileId, u16, Vec<u8>),
+    /// Blocks missing somewhere, under this number.
+    Map(Asked, u8, Vec<u8>),
     /// A client has left the session.
     Left(Uid, String),
     /// A client is sent away, or all are.
@@ -84,14 +168,15 @@ pub(super) enum Ready {
 }
 
 impl Gather {
-    pub(super) fn new(block_size: u16, first: WireTime, now: Instant) -> Self {
+    pub(super) fn new(room: Room, first: WireTime, now: Instant) -> Self {
         Gather {
-            block_size,
+            room,
             first: (first, now),
             lists: Vec::new(),
             maps: BTreeMap::new(),
             due: None,
             ready: VecDeque::new(),
+            number: 0,
         }
     }
 
@@ -106,7 +191,7 @@ impl Gather {
     }
 
     /// A client answers. The first answer waits for `hold`, and with it all that follow.
-    pub(super) fn answer(&mut self, now: Instant, hold: Duration, client: Uid, answer: Answer) {
+    pub(super) fn answer(&mut self, now: Instant, hold: Duration, client: Uid, answer: Answer<'_>) {
         let oldest = (self.plausible(now, answer.echo), now);
         let at = self.lists.iter().position(|l| l.kind == answer.kind);
         let at = at.unwrap_or_else(|| {
@@ -119,17 +204,20 @@ impl Gather {
                 seen: HashSet::new(),
                 oldest,
                 partial: true,
+                naks: Vec::new(),
+                number: 0,
             });
             self.lists.len() - 1
         });
-        let most = self.most_members();
+        let most = self.room.most_members(answer.kind);
         let Some(list) = self.lists.get_mut(at) else {
             return;
         };
         list.add(client, oldest, answer.partial);
+        merge(&mut list.naks, answer.naks);
         if list.members.len() >= most {
             let full = self.lists.remove(at);
-            self.ready.push_back(Ready::List(full));
+            self.release(full);
             self.due = (!self.lists.is_empty() || !self.maps.is_empty()).then_some(now + hold);
         } else {
             self.due.get_or_insert(now + hold);
@@ -137,19 +225,14 @@ impl Gather {
     }
 
     /// A client misses blocks of a section: `naks` as in its STATUS.
-    pub(super) fn naks(&mut self, now: Instant, hold: Duration, place: (FileId, u16), naks: &[u8]) {
+    pub(super) fn naks(&mut self, now: Instant, hold: Duration, place: Asked, naks: &[u8]) {
         // No section has more blocks than this has bits.
-        let naks = naks.get(..usize::from(self.block_size) + 1).unwrap_or(naks);
+        let most = usize::from(self.room.block_size) + 1;
+        let naks = naks.get(..most).unwrap_or(naks);
         if self.maps.len() >= MOST_MAPS && !self.maps.contains_key(&place) {
             self.flush();
         }
-        let map = self.maps.entry(place).or_default();
-        if map.len() < naks.len() {
-            map.resize(naks.len(), 0);
-        }
-        for (byte, more) in map.iter_mut().zip(naks) {
-            *byte |= more;
-        }
+        merge(self.maps.entry(place).or_default(), naks);
         self.due.get_or_insert(now + hold);
     }
 
@@ -182,7 +265,7 @@ impl Gather {
 
     /// Clients are to be handed the group's keys.
     pub(super) fn hand_out(&mut self, clients: &[Uid]) {
-        let most = usize::from(self.block_size / KEY_ENTRY).max(1);
+        let most = usize::from(self.room.block_size / KEY_ENTRY).max(1);
         let parts = clients.chunks(most);
         self.ready
             .extend(parts.map(|part| Ready::KeyInfo(part.to_vec())));
@@ -204,10 +287,28 @@ impl Gather {
     /// All that is held shall go.
     pub(super) fn flush(&mut self) {
         self.due = None;
-        self.ready.extend(self.lists.drain(..).map(Ready::List));
+        for list in std::mem::take(&mut self.lists) {
+            self.release(list);
+        }
         let maps = std::mem::take(&mut self.maps).into_iter();
         self.ready
-            .extend(maps.map(|((file, section), map)| Ready::Map(file, section, map)));
+            .extend(maps.map(|(asked, map)| Ready::Map(asked, 0, map)));
+    }
+
+    /// A list shall go. Behind one of those who report goes what they do, under the same number
+    /// (wire-v3 §8.4).
+    fn release(&mut self, mut list: List) {
+        let report = match list.kind {
+            Kind::Status(asked) => {
+                list.number = self.number;
+                self.number = self.number.wrapping_add(1);
+                let naks = std::mem::take(&mut list.naks);
+                Some(Ready::Map(asked, list.number, naks))
+            }
+            _ => None,
+        };
+        self.ready.push_back(Ready::List(list));
+        self.ready.extend(report);
     }
 
     /// Writes what is ready as far as the batch has room.
@@ -225,16 +326,21 @@ impl Gather {
         }
     }
 
-    /// Most members of a list that goes in one message (behaviour-proxies §3).
-    fn most_members(&self) -> usize {
-        usize::from(self.block_size / 4).max(1)
-    }
-
     /// An echo as far as it can be true: one client must not spoil the round trip time of all.
     fn plausible(&self, now: Instant, echo: Option<WireTime>) -> WireTime {
         let (first, at) = self.first;
         let last = first.plus(now.saturating_duration_since(at));
         echo.map_or(last, |echo| echo.clamp(first, last))
+    }
+}
+
+/// Adds what somebody misses to what others do.
+fn merge(map: &mut Vec<u8>, naks: &[u8]) {
+    if map.len() < naks.len() {
+        map.resize(naks.len(), 0);
+    }
+    for (byte, more) in map.iter_mut().zip(naks) {
+        *byte |= more;
     }
 }
 

@@ -30,9 +30,6 @@ use crate::security::{
     SenderSecurity, Server, SessionName, gate, same_type,
 };
 
-/// From one KEYINFO to a client to the next, in round trip times (behaviour-proxies §3).
-const KEY_INFO_INTERVAL: u32 = 2;
-
 /// What the machine lends to judge an announcement with.
 pub(super) struct Means<'a> {
     pub(super) config: &'a ProxyConfig,
@@ -122,7 +119,7 @@ impl Keys {
             false => None,
             true => Some(curve_of(&info.dh_key).ok_or(Objection::Abort(BAD_DH_KEY))?),
         };
-        let (identity, dh_key) = stand_in(now, &suite, &theirs, ephemeral, means)?;
+        let (identity, dh_key) = stand_in(now, header.version, &suite, &theirs, ephemeral, means)?;
         let own = Own {
             uid: means.config.uid,
             keyring: means.keyring,
@@ -381,12 +378,11 @@ impl Keys {
         }
     }
 
-    /// Those to be handed the keys now.
-    pub(super) fn due_clients(&mut self, now: Instant, grtt: Duration) -> Vec<Uid> {
+    /// Those to be handed the keys now; again after each `interval`.
+    pub(super) fn due_clients(&mut self, now: Instant, interval: Duration) -> Vec<Uid> {
         if self.own() != gate::Keys::Ready {
             return Vec::new();
         }
-        let interval = grtt * KEY_INFO_INTERVAL;
         let mut due = Vec::new();
         for (uid, waiting) in &mut self.waiting {
             let again = waiting.told.is_none_or(|told| told + interval <= now);
@@ -402,10 +398,10 @@ impl Keys {
     }
 
     /// Those whose time is up; they are waited for no longer.
-    pub(super) fn expired(&mut self, now: Instant, grtt: Duration) -> Vec<Uid> {
+    pub(super) fn expired(&mut self, now: Instant, interval: Duration) -> Vec<Uid> {
         let gone = self.waiting.extract_if(|_, waiting| waiting.until <= now);
         let mut gone: Vec<_> = gone.map(|(uid, waiting)| (waiting.place, uid)).collect();
-        self.set_deadline(grtt * KEY_INFO_INTERVAL);
+        self.set_deadline(interval);
         gone.sort_unstable();
         gone.into_iter().map(|(_, uid)| uid).collect()
     }
@@ -468,12 +464,13 @@ impl From<Declined> for Objection {
 /// PROXY_KEY.
 fn stand_in(
     now: Instant,
+    version: wire::Version,
     suite: &Suite,
     theirs: &PublicKey,
     ephemeral: Option<Curve>,
     means: &mut Means<'_>,
 ) -> Result<(Arc<PrivateKey>, Option<Arc<PrivateKey>>), Objection> {
-    let own = means.config.security.keys.first();
+    let own = means.config.identity(version);
     if suite.key_exchange == KeyExchange::Ecdh
         && let Some(own) = own
     {

@@ -28,6 +28,7 @@ mod pen;
 mod relay;
 mod session;
 mod standing;
+mod timing;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -47,6 +48,7 @@ use door::Door;
 use opening::Parting;
 use relay::Relay;
 use session::{Session, Surroundings};
+use standing::KeyTurn;
 
 use crate::batch::Batch;
 use crate::clock::Clock;
@@ -75,9 +77,7 @@ pub struct Proxy {
     beats: Beats,
     /// The operator was told that there is no downstream.
     missed_downstream: bool,
-    /// When PROXY_KEY last went out, and when it is to go again.
-    key_sent: Option<Instant>,
-    key_due: Option<Instant>,
+    key_turns: [KeyTurn; 3],
     letters: Letters,
     /// Last words of sessions that are over.
     partings: VecDeque<Parting>,
@@ -114,8 +114,7 @@ impl Proxy {
             relay: Relay::default(),
             door,
             missed_downstream: false,
-            key_sent: None,
-            key_due: None,
+            key_turns: KeyTurn::all(),
             letters: Letters::default(),
             partings: VecDeque::new(),
             strangers: Limit::per_second(STRANGERS_PER_SECOND),
@@ -169,9 +168,7 @@ impl Proxy {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         self.beat(now);
-        if self.key_due.is_some_and(|due| due <= now) {
-            self.send_proxy_key(now);
-        }
+        self.show_keys(now);
         // Closing moves the last session to the place of the closed one: go backwards.
         for position in (0..self.sessions.len()).rev() {
             let Some((id, session)) = self.sessions.entry_mut(position) else {
@@ -234,7 +231,7 @@ impl Proxy {
             return Some(self.now);
         }
         let sessions = self.sessions.iter().map(Session::deadline);
-        let others = [self.beats.deadline(), self.key_due];
+        let others = [self.beats.deadline(), self.keys_due()];
         sessions.chain(others.into_iter().flatten()).min()
     }
 
@@ -320,7 +317,7 @@ impl Proxy {
                 return match message.map_err(|_| Refusal::Malformed)? {
                     Message::HbReq(request) => self.heartbeat(now, from, header.version, &request),
                     Message::HbResp(answer) => self.answered(now, from, header.version, answer),
-                    _ => self.key_requested(now, from),
+                    _ => self.key_requested(now, from, header.version),
                 };
             }
             Function::ProxyKey => return Err(Refusal::OutOfPlace),

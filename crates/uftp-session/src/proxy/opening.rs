@@ -6,13 +6,13 @@ use std::time::Instant;
 use uftp_proto::wire::{self, Abort, Announce, Header, Message};
 use uftp_proto::{Ecn, Uid};
 
-use super::announce::{self, Objection};
+use super::announce::{self, Objection, Terms};
 use super::keys::{Keys, Means};
 use super::session::Session;
 use super::{Proxy, ProxyEventKind, Role};
 use crate::batch::Batch;
 use crate::counters::Refusal;
-use crate::link::{Cover, GroupEstimate, Link};
+use crate::link::{Cover, Dest, GroupEstimate, Link};
 use crate::receiver::SessionId;
 use crate::security::Invitation;
 
@@ -61,6 +61,14 @@ impl Proxy {
             Ok(keys) => keys,
             Err(Objection::Ignore(refusal)) => return Err(refusal),
             Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
+        };
+        let signature = keys.as_ref().map(|keys| keys.client().signature_len());
+        let Some(block_size) = wire::block_size(&announce.pace, signature) else {
+            return Err(self.refuse(now, from, header, "Invalid block size"));
+        };
+        let terms = Terms {
+            block_size,
+            ..terms
         };
         let suite = keys.as_ref().map(|keys| *keys.suite());
         let session = Session::open(now, from, header, &terms, &self.config, keys);
@@ -147,7 +155,8 @@ impl Proxy {
             instance: header.instance,
         };
         self.partings.push_back(Parting {
-            link: Link::new(header.version, self.config.uid, id.group, id.instance),
+            link: Link::new(header.version, self.config.uid, id.group, id.instance)
+                .towards(Dest::Host(header.src)),
             to: from,
             estimate: GroupEstimate::default(),
             cover: Cover::Clear,

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use uftp_proto::wire::{
-    Abort, CcAck, Complete, FileInfoAck, KeyInfo, KeyInfoAck, Message, ProxyKey, Register, Status,
+    Abort, CcAck, Complete, FileInfoAck, KeyInfo, KeyInfoAck, Message, PrStatus, ProxyKey,
+    Register, Status,
 };
 use uftp_proto::{Ecn, Uid, WireTime};
 
@@ -14,7 +15,8 @@ use super::gather::{Kind, List, Ready};
 use super::keys::Keys;
 use super::session::Surroundings;
 use crate::batch::Batch;
-use crate::link::{Cover, GroupEstimate, Link};
+use crate::link::{Cover, Dest, GroupEstimate, Link};
+use crate::policy::KeyGiver;
 
 /// Which way a message goes, and in whose name.
 #[derive(Clone, Copy)]
@@ -43,6 +45,10 @@ pub(super) enum Written {
 pub(super) struct Pen<'a, 'e> {
     /// Numbers and seals what goes to the server.
     pub(super) up: &'a mut Link,
+    /// What we are called.
+    pub(super) uid: Uid,
+    /// In whose name we hand out keys.
+    pub(super) key_giver: KeyGiver,
     /// Where the server is.
     pub(super) upstream: SocketAddr,
     /// Its name: clients believe nobody else, unless we introduce ourselves.
@@ -63,18 +69,18 @@ impl Pen<'_, '_> {
     pub(super) fn write(&mut self, now: Instant, ready: &Ready) -> Written {
         match ready {
             Ready::List(list) => self.list(now, list),
-            Ready::Map(file, section, map) => {
+            Ready::Map(asked, number, map) => {
                 let message = Message::Status(Status {
-                    file: *file,
-                    pass: 0,
-                    proxy_seq: 0,
-                    section: *section,
+                    file: asked.file,
+                    pass: asked.pass,
+                    proxy_seq: *number,
+                    section: asked.section,
                     tfmcc: None,
                     naks: map,
                 });
                 let sent = ProxyEventKind::NaksSent {
-                    file: *file,
-                    section: *section,
+                    file: asked.file,
+                    section: asked.section,
                     count: map.iter().map(|b| b.count_ones()).sum(),
                 };
                 self.send(Way::Up, Cover::Session, &message, Some(sent))
@@ -116,9 +122,9 @@ impl Pen<'_, '_> {
         let Some(iv_counter) = self.up.next_iv_counter() else {
             return Written::Sent;
         };
-        let (way, src) = match self.public {
-            None => (Way::Down, self.server),
-            Some(_) => (Way::Introduced, self.around.config.uid),
+        let (way, src) = match self.key_giver {
+            KeyGiver::Server => (Way::Down, self.server),
+            KeyGiver::Named | KeyGiver::Anybody => (Way::Introduced, self.uid),
         };
         let entries = keys.entries(src, iv_counter, clients);
         if entries.is_empty() {
@@ -162,6 +168,16 @@ impl Pen<'_, '_> {
                 }),
                 ProxyEventKind::FileInfoAckSent { file, clients },
             ),
+            Kind::Status(asked) => {
+                let message = Message::PrStatus(PrStatus {
+                    file: asked.file,
+                    pass: asked.pass,
+                    proxy_seq: list.number,
+                    section: asked.section,
+                    clients: members,
+                });
+                return self.send(Way::Up, Cover::Session, &message, None);
+            }
             Kind::Complete(file, status) => (
                 Message::Complete(Complete {
                     file,
@@ -211,11 +227,13 @@ impl Pen<'_, '_> {
         sent: Option<ProxyEventKind>,
     ) -> Written {
         let id = self.around.id;
-        let own = self.around.config.uid;
         // What is said downstream counts by itself, always from the start (behaviour-proxies
         // §7.3, wire-v5 §2).
-        let down = |uid| Link::new(self.up.version(), uid, id.group, id.instance);
-        let (mut server, mut introduced) = (down(self.server), down(own));
+        let down = |uid| {
+            let link = Link::new(self.up.version(), uid, id.group, id.instance);
+            link.towards(Dest::Address(self.upstream.ip()))
+        };
+        let (mut server, mut introduced) = (down(self.server), down(self.uid));
         let (link, to, estimate) = match way {
             // What we say upstream says nothing about the group.
             Way::Up => (&mut *self.up, Some(self.upstream), GroupEstimate::default()),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use uftp_proto::wire::{self, Function, Header, Message, Version};
 use uftp_proto::{Ecn, Uid};
@@ -13,17 +13,13 @@ use super::config::{ProxyConfig, Role};
 use super::event::{ProxyEvent, ProxyEventKind};
 use super::keys::Keys;
 use super::relay::Relay;
+use super::timing::Timing;
 use crate::batch::Batch;
 use crate::counters::{Counters, Refusal};
-use crate::limit::{LONGEST_PATIENCE, Limit};
-use crate::link::{GroupEstimate, Link};
+use crate::limit::Limit;
+use crate::link::{Dest, GroupEstimate, Link};
+use crate::policy::Policy;
 use crate::receiver::SessionId;
-
-/// Silence in round trips times the robustness factor after which a session is forgotten.
-const PATIENCE: u32 = 4;
-
-/// No session is forgotten sooner, however short its round trips.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the machine lends its sessions.
 pub(super) struct Surroundings<'a> {
@@ -52,7 +48,7 @@ pub(super) struct Session {
     version: Version,
     /// Where the first ANNOUNCE came from. What comes from here goes downstream, all else up.
     upstream: SocketAddr,
-    robust: u8,
+    timing: Timing,
     /// As the last packet from upstream says.
     estimate: GroupEstimate,
     private: Option<IpAddr>,
@@ -77,7 +73,7 @@ impl Session {
         Session {
             version: header.version,
             upstream: from,
-            robust: terms.robust,
+            timing: terms.timing,
             estimate: estimate(header),
             private: terms.private,
             heard: now,
@@ -109,6 +105,7 @@ impl Session {
     ) -> Option<(Link, SocketAddr, GroupEstimate)> {
         let (server, to) = self.assembly.as_ref()?.voice()?;
         let link = Link::new(self.version, server, id.group, id.instance);
+        let link = link.towards(Dest::Address(to.ip()));
         Some((link, to, self.estimate))
     }
 
@@ -175,7 +172,12 @@ impl Session {
             self.heard = now;
             return around.relay.push(self.upstream, ecn, packet);
         };
-        assembly.upstream(now, ecn, header, packet, self.upstream, around)?;
+        let author = Policy::of(self.version).names.author(header.src, from);
+        let header = Header {
+            src: author,
+            ..*header
+        };
+        assembly.upstream(now, ecn, &header, packet, self.upstream, around)?;
         self.heard = now;
         Ok(())
     }
@@ -183,7 +185,7 @@ impl Session {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub(super) fn deadline(&self) -> Instant {
         let due = self.assembly.as_ref().and_then(Assembly::deadline);
-        due.unwrap_or(self.heard + self.silence())
+        due.unwrap_or(self.heard + self.timing.silence(self.estimate))
     }
 
     /// Does what is due. Returns whether the session is to be forgotten.
@@ -193,7 +195,8 @@ impl Session {
         {
             self.heard = now;
         }
-        now >= self.heard + self.silence() && self.assembly.as_ref().is_none_or(Assembly::is_idle)
+        now >= self.heard + self.timing.silence(self.estimate)
+            && self.assembly.as_ref().is_none_or(Assembly::is_idle)
     }
 
     /// Appends what is to be said, as far as the batch has room.
@@ -206,11 +209,6 @@ impl Session {
         if let Some(assembly) = &mut self.assembly {
             assembly.poll_transmit(now, self.upstream, batch, around);
         }
-    }
-
-    fn silence(&self) -> Duration {
-        let patience = PATIENCE * u32::from(self.robust);
-        (self.estimate.grtt.duration() * patience).clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
 }
 

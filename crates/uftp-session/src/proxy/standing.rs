@@ -13,8 +13,23 @@ use crate::heartbeat::{self, Answered};
 /// From one PROXY_KEY to the next (behaviour-proxies §12).
 const PROXY_KEY_PAUSE: Duration = Duration::from_secs(5);
 
-/// The protocol of KEY_REQ and of its answer.
-const STANDING: Version = Version::V4;
+/// When those who speak one protocol were last shown our keys, and when they are to be again.
+pub(super) struct KeyTurn {
+    version: Version,
+    sent: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl KeyTurn {
+    /// Of every protocol that knows KEY_REQ.
+    pub(super) fn all() -> [KeyTurn; 3] {
+        [Version::V3, Version::V3Sync, Version::V4].map(|version| KeyTurn {
+            version,
+            sent: None,
+            due: None,
+        })
+    }
+}
 
 impl Proxy {
     /// Somebody downstream tells where it is.
@@ -62,7 +77,7 @@ impl Proxy {
             Answered::Established => self.tell(None, ProxyEventKind::HeartbeatAccepted(from)),
             Answered::Denied => self.tell(None, ProxyEventKind::HeartbeatDenied(from)),
             Answered::Challenged(nonce) => {
-                let key = self.config.security.keys.first();
+                let key = self.config.identity(version);
                 let Some(proof) = heartbeat::proof(key, version, nonce) else {
                     self.tell(None, ProxyEventKind::HeartbeatDenied(from));
                     return Ok(());
@@ -93,43 +108,72 @@ impl Proxy {
     }
 
     /// A client wants our keys. All get them at once, but that not more often than makes sense:
-    /// who asks in between, and cannot wait, gets them alone. If too many ask they all wait.
-    pub(super) fn key_requested(&mut self, now: Instant, from: SocketAddr) -> Result<(), Refusal> {
-        if !matches!(self.config.role, Role::Response { .. })
-            || self.config.security.keys.is_empty()
-        {
+    /// who asks in between, and cannot wait, gets them alone. If too many ask they all wait. Each
+    /// protocol has its turn, for its clients hear no other.
+    pub(super) fn key_requested(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        version: Version,
+    ) -> Result<(), Refusal> {
+        if !matches!(self.config.role, Role::Response { .. }) {
             return Err(Refusal::OutOfPlace);
         }
-        let last = self.key_sent.map(|sent| sent + PROXY_KEY_PAUSE);
+        let spoken = |turn: &&mut KeyTurn| turn.version == version;
+        let turn = self.key_turns.iter_mut().find(spoken);
+        let turn = turn.ok_or(Refusal::OutOfPlace)?;
+        let last = turn.sent.map(|sent| sent + PROXY_KEY_PAUSE);
         match last.filter(|next| *next > now) {
-            None => self.send_proxy_key(now),
+            None => self.send_proxy_key(now, version),
             Some(_) if self.askers.allow(now) => {
-                let message = self.proxy_key().ok_or(Refusal::OutOfPlace)?;
+                let message = self.proxy_key(version).ok_or(Refusal::OutOfPlace)?;
                 let message = Message::ProxyKey(message);
-                self.letters.post(from, STANDING, message)?;
+                self.letters.post(from, version, message)
             }
             Some(next) => {
-                self.key_due.get_or_insert(next);
+                turn.due.get_or_insert(next);
+                Ok(())
             }
         }
-        Ok(())
     }
 
-    /// Our keys, signed.
-    fn proxy_key(&mut self) -> Option<ProxyKey> {
+    /// When our keys are to be shown again, to those who wait.
+    pub(super) fn keys_due(&self) -> Option<Instant> {
+        self.key_turns.iter().filter_map(|turn| turn.due).min()
+    }
+
+    /// Shows our keys where that is due.
+    pub(super) fn show_keys(&mut self, now: Instant) {
+        let due = |turn: &&mut KeyTurn| turn.due.is_some_and(|due| due <= now);
+        let turns = self.key_turns.iter_mut().filter(due);
+        let versions: Vec<_> = turns
+            .map(|turn| {
+                turn.due = None;
+                turn.version
+            })
+            .collect();
+        for version in versions {
+            // What fails is asked for again.
+            let _ = self.send_proxy_key(now, version);
+        }
+    }
+
+    /// Our keys, signed, as far as the protocol can say them.
+    fn proxy_key(&mut self, version: Version) -> Option<ProxyKey> {
         let Role::Response { dh_key, .. } = &self.config.role else {
             return None;
         };
-        let key = self.config.security.keys.first()?;
+        let key = self.config.identity(version)?;
         let nonce = self.rng.next_u32();
-        let signature = match heartbeat::sign_nonce(key, STANDING, nonce) {
+        let signature = match heartbeat::sign_nonce(key, version, nonce) {
             Ok(signature) => signature,
             Err(error) => {
                 tracing::error!(%error, "cannot sign PROXY_KEY");
                 return None;
             }
         };
-        let dh_key = dh_key.as_ref().map(|dh| dh.public().blob().to_vec());
+        let dh_key = dh_key.as_ref().filter(|dh| dh.kind().is_in(version));
+        let dh_key = dh_key.map(|dh| dh.public().blob().to_vec());
         Some(ProxyKey {
             nonce,
             key: key.public().blob().to_vec(),
@@ -138,21 +182,23 @@ impl Proxy {
         })
     }
 
-    pub(super) fn send_proxy_key(&mut self, now: Instant) {
-        self.key_due = None;
-        let Some(message) = self.proxy_key() else {
-            return;
-        };
+    fn send_proxy_key(&mut self, now: Instant, version: Version) -> Result<(), Refusal> {
+        let message = self.proxy_key(version).ok_or(Refusal::OutOfPlace)?;
         let Role::Response { publics, .. } = &self.config.role else {
-            return;
+            return Err(Refusal::OutOfPlace);
         };
-        for group in publics.clone() {
-            let to = SocketAddr::new(group, self.config.port);
+        for group in publics.iter() {
+            let to = SocketAddr::new(*group, self.config.port);
             let message = Message::ProxyKey(message.clone());
             // What finds no room is asked for again.
-            let _ = self.letters.post(to, STANDING, message);
+            let _ = self.letters.post(to, version, message);
         }
-        self.key_sent = Some(now);
+        for turn in &mut self.key_turns {
+            if turn.version == version {
+                turn.sent = Some(now);
+            }
+        }
         self.tell(None, ProxyEventKind::ProxyKeySent);
+        Ok(())
     }
 }

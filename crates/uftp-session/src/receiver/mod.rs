@@ -279,7 +279,7 @@ impl<F: FileStore> Receiver<F> {
                 self.proxies
                     .answered(now, from, header.version, &answer, key)?
             }
-            Message::ProxyKey(keys) => self.proxies.proxy_key(now, from, &keys)?,
+            Message::ProxyKey(keys) => self.proxies.proxy_key(now, from, header.version, &keys)?,
             _ => return Err(Refusal::OutOfPlace),
         };
         self.events.extend(told.map(outside));
@@ -477,7 +477,7 @@ impl<F: FileStore> Receiver<F> {
     /// The proxy that the operator named for the sender of `header`, and the key it is known by.
     /// Where proxies have one key for all sessions none is named for a sender.
     fn named_proxy(&self, header: &Header) -> Option<(Uid, Option<Fingerprint>)> {
-        if Policy::of(header.version).standing_proxy {
+        if Policy::of(header.version).standing_proxy.is_some() {
             return None;
         }
         let security = &self.config.security;

@@ -26,6 +26,12 @@ const KEY_REQ_INTERVAL: Duration = Duration::from_secs(5);
 /// Requests without an answer after which senders are told.
 const REQUESTS: u32 = 3;
 
+/// Requests in a protocol in which there is no answer, while there is in another.
+const LAST_REQUESTS: u32 = 8;
+
+/// Protocols in which response proxies have standing keys; ours may speak one or both.
+const STANDING: [Version; 2] = [Version::V4, Version::V3];
+
 /// Signatures of PROXY_KEYs checked in a second.
 const CHECKS_PER_SECOND: u32 = 20;
 
@@ -36,14 +42,57 @@ pub(super) struct Proxies {
     letters: Letters,
 }
 
-/// The response proxy, and its keys once they are here.
+/// The response proxy, and its keys as far as they are here.
 struct Response {
     proxy: ResponseProxy,
+    standings: [Standing; 2],
+    checks: Limit,
+}
+
+/// How far its keys are in one protocol.
+struct Standing {
+    version: Version,
     keys: Option<ProxyKeys>,
     /// When to ask for them, and how often we did.
     ask: Instant,
     asked: u32,
-    checks: Limit,
+}
+
+impl Response {
+    fn new(proxy: ResponseProxy, now: Instant) -> Self {
+        Response {
+            proxy,
+            standings: STANDING.map(|version| Standing {
+                version,
+                keys: None,
+                ask: now,
+                asked: 0,
+            }),
+            checks: Limit::per_second(CHECKS_PER_SECOND),
+        }
+    }
+
+    /// How often it is asked in each protocol: until there is an answer in one of them, and not for
+    /// long after that, as it may speak no other.
+    fn most_requests(&self) -> u32 {
+        match self.standings.iter().any(|s| s.keys.is_some()) {
+            true => LAST_REQUESTS,
+            false => u32::MAX,
+        }
+    }
+
+    /// When to ask again.
+    fn deadline(&self) -> Option<Instant> {
+        let most = self.most_requests();
+        let wanted = self.standings.iter().filter(|s| s.is_wanted(most));
+        wanted.map(|s| s.ask).min()
+    }
+}
+
+impl Standing {
+    fn is_wanted(&self, most: u32) -> bool {
+        self.keys.is_none() && self.asked < most
+    }
 }
 
 impl Proxies {
@@ -51,21 +100,14 @@ impl Proxies {
     pub(super) fn new(config: &ReceiverConfig, now: Instant) -> Self {
         Proxies {
             beats: Beats::new(&config.heartbeats, now),
-            response: config.response_proxy.map(|proxy| Response {
-                proxy,
-                keys: None,
-                ask: now,
-                asked: 0,
-                checks: Limit::per_second(CHECKS_PER_SECOND),
-            }),
+            response: config.response_proxy.map(|proxy| Response::new(proxy, now)),
             letters: Letters::default(),
         }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let keyless = self.response.as_ref().filter(|r| r.keys.is_none());
-        let ask = keyless.map(|r| r.ask);
+        let ask = self.response.as_ref().and_then(Response::deadline);
         self.beats.deadline().into_iter().chain(ask).min()
     }
 
@@ -75,24 +117,26 @@ impl Proxies {
 
     /// Where answers go in sessions of this protocol, if not to senders.
     pub(super) fn response_addr(&self, version: Version) -> Option<SocketAddr> {
-        self.standing_for(version).map(|r| r.proxy.addr)
+        self.standing(version)?;
+        self.response.as_ref().map(|r| r.proxy.addr)
     }
 
     /// Whether the keys of the response proxy are missing, and can be here any time.
     pub(super) fn awaits_keys(&self, version: Version) -> bool {
-        let waits = |r: &Response| r.keys.is_none() && r.asked < REQUESTS;
-        self.standing_for(version).is_some_and(waits)
+        let standing = self.standing(version);
+        standing.is_some_and(|s| s.is_wanted(REQUESTS))
     }
 
     /// The keys of the response proxy in sessions of this protocol; `None` as long as they are
     /// not here.
     pub(super) fn response_keys(&self, version: Version) -> Option<&ProxyKeys> {
-        self.standing_for(version)?.keys.as_ref()
+        self.standing(version)?.keys.as_ref()
     }
 
-    fn standing_for(&self, version: Version) -> Option<&Response> {
-        let speaks = Policy::of(version).standing_proxy;
-        self.response.as_ref().filter(|_| speaks)
+    fn standing(&self, version: Version) -> Option<&Standing> {
+        let asked = Policy::of(version).standing_proxy?;
+        let mut standings = self.response.as_ref()?.standings.iter();
+        standings.find(|s| s.version == asked)
     }
 
     /// Queues what is due.
@@ -106,15 +150,21 @@ impl Proxies {
             },
             |from| tell(ReceiverEventKind::HeartbeatUnanswered(from)),
         );
-        if let Some(response) = &mut self.response
-            && response.keys.is_none()
-            && response.ask <= now
-        {
-            let pause = Duration::from_secs(1 << response.asked.min(8));
-            response.ask = now + pause.min(KEY_REQ_INTERVAL);
-            response.asked = response.asked.saturating_add(1);
-            let to = response.proxy.addr;
-            let _ = self.letters.post(to, Version::V4, Message::KeyReq);
+        let Some(response) = &mut self.response else {
+            return;
+        };
+        let (to, most) = (response.proxy.addr, response.most_requests());
+        let due = |s: &&mut Standing| s.is_wanted(most) && s.ask <= now;
+        let mut asked = false;
+        for standing in response.standings.iter_mut().filter(due) {
+            let pause = Duration::from_secs(1 << standing.asked.min(8));
+            standing.ask = now + pause.min(KEY_REQ_INTERVAL);
+            standing.asked = standing.asked.saturating_add(1);
+            // What a proxy does not know it drops.
+            let _ = self.letters.post(to, standing.version, Message::KeyReq);
+            asked = true;
+        }
+        if asked {
             tell(ReceiverEventKind::ProxyKeyRequested(to));
         }
     }
@@ -154,12 +204,17 @@ impl Proxies {
         &mut self,
         now: Instant,
         from: SocketAddr,
+        version: Version,
         message: &ProxyKey,
     ) -> Result<Option<ReceiverEventKind>, Refusal> {
         let ours = |r: &&mut Response| r.proxy.addr == from;
         let response = self.response.as_mut().filter(ours);
         let response = response.ok_or(Refusal::UnknownSource)?;
-        if response.keys.as_ref().is_some_and(|k| k.are(message)) {
+        let asked = Policy::of(version).standing_proxy;
+        let mut standings = response.standings.iter_mut();
+        let standing = standings.find(|s| Some(s.version) == asked);
+        let standing = standing.ok_or(Refusal::OutOfPlace)?;
+        if standing.keys.as_ref().is_some_and(|k| k.are(message)) {
             return Ok(None);
         }
         if !response.checks.allow(now) {
@@ -167,7 +222,7 @@ impl Proxies {
         }
         let keys = ProxyKeys::accept(message, response.proxy.fingerprint)?;
         let fingerprint = keys.fingerprint();
-        response.keys = Some(keys);
+        standing.keys = Some(keys);
         Ok(Some(ReceiverEventKind::ProxyKeyReceived(fingerprint)))
     }
 

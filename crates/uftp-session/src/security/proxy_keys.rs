@@ -13,14 +13,14 @@ pub struct ProxyKeys {
 }
 
 impl ProxyKeys {
-    /// Takes the keys out of a PROXY_KEY of protocol 4.
+    /// Takes the keys out of a PROXY_KEY of protocol 3 or 4.
     ///
     /// # Errors
     /// [`Refusal::Unauthentic`] if they are not those expected, or the proxy does not prove that
     /// it has them.
     pub fn accept(message: &ProxyKey, expected: Option<Fingerprint>) -> Result<Self, Refusal> {
         let key = PublicKey::from_blob(&message.key).map_err(|_| Refusal::Unauthentic)?;
-        if expected.is_some_and(|expected| key.fingerprint() != expected) {
+        if expected.is_some_and(|expected| !expected.names(key.blob())) {
             return Err(Refusal::Unauthentic);
         }
         let nonce = message.nonce.to_be_bytes();

@@ -26,7 +26,7 @@ use crate::files::SendItem;
 use crate::grtt::{Decay, Grtt};
 use crate::link::{Cover, Dest, GroupEstimate, Link};
 use crate::pacing::Pacer;
-use crate::policy::{Clockwork, Farewell, Names, PassStyle, Policy};
+use crate::policy::{Clockwork, Farewell, PassStyle, Policy};
 use crate::security::gate::Keys;
 use crate::security::{Secrets, SecurityError, SessionName};
 
@@ -236,13 +236,9 @@ impl Session {
         }
     }
 
-    /// Who a packet of `uid` comes from: where hosts are called by their addresses, one that does
-    /// not know its own is called by that (wire-v3 §9.1).
+    /// Who a packet of `uid` comes from.
     pub(super) fn author(&self, uid: Uid, from: SocketAddr) -> Uid {
-        match self.policy.names {
-            Names::Addresses if uid.is_none() => Uid::from_addr(from.ip()),
-            _ => uid,
-        }
+        self.policy.names.author(uid, from)
     }
 
     /// Everybody who takes part is expected to answer. Where each question has its answer, proxies

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use uftp_proto::wire::{Abort, Function, Header, KeyInfo, Message, RegConf};
+use uftp_proto::wire::{Abort, Announce, Function, Header, KeyInfo, Message, RegConf};
 use uftp_proto::{Ecn, Uid};
 
 use super::{Assembly, invites};
 use crate::counters::Refusal;
+use crate::proxy::announce::called;
+use crate::proxy::config::ProxyConfig;
 use crate::proxy::event::ProxyEventKind;
 use crate::proxy::keys::Keys;
 use crate::proxy::session::{Handled, Surroundings, decode, estimate};
@@ -43,8 +45,13 @@ impl Assembly {
         }
         if keys == gate::Keys::None {
             self.estimate = estimate(header);
-            if header.function == Function::Announce && self.public.is_some() {
-                self.gather.introduce();
+            if header.function == Function::Announce {
+                if let Message::Announce(announce) = decode(header, packet)? {
+                    self.learn_name(&announce, around.config);
+                }
+                if self.public.is_some() {
+                    self.gather.introduce();
+                }
             }
             return self.pass(ecn, header, packet, around);
         }
@@ -55,6 +62,8 @@ impl Assembly {
                     return Err(Refusal::Unauthentic);
                 }
                 self.estimate = estimate(header);
+                self.learn_name(&announce, around.config);
+                let keys = self.keys.as_ref().ok_or(Refusal::OutOfPlace)?;
                 if self.invited.len() < MOST_INVITED {
                     self.invited.extend(&announce.clients);
                 }
@@ -78,6 +87,19 @@ impl Assembly {
             Some(Message::KeyInfo(message)) => self.key_info(now, header, packet, &message, around),
             Some(_) => Err(Refusal::OutOfPlace),
             None => self.sealed(now, ecn, header, packet, around),
+        }
+    }
+
+    /// The list of an ANNOUNCE may hold one of our names; the first that does tells us which is
+    /// ours here (wire-v3 §8.3).
+    fn learn_name(&mut self, announce: &Announce, config: &ProxyConfig) {
+        if self.listed {
+            return;
+        }
+        if let Some(uid) = called(config, self.policy, announce) {
+            self.listed = true;
+            self.uid = uid;
+            self.up.rename(uid);
         }
     }
 
@@ -107,8 +129,7 @@ impl Assembly {
         around: &mut Surroundings<'_>,
     ) -> Handled {
         self.believe_while_joining(header);
-        let until = self.registration_ends(now);
-        let grtt = self.hold();
+        let (repeat, until) = self.key_info_times(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let mut others = false;
         for client in &message.clients {
@@ -118,7 +139,7 @@ impl Assembly {
             others |= via.is_some();
             keys.confirm(via.unwrap_or(*client), until);
         }
-        self.gather.hand_out(&keys.due_clients(now, grtt));
+        self.gather.hand_out(&keys.due_clients(now, repeat));
         // A proxy below us waits for it in its turn.
         match others {
             true => self.pass(ecn, header, packet, around),
@@ -135,9 +156,9 @@ impl Assembly {
         message: &KeyInfo,
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let (grtt, until) = (self.hold(), self.registration_ends(now));
+        let (repeat, until) = self.key_info_times(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
-        let answer = keys.key_info(header.src, around.config.uid, message, packet, until)?;
+        let answer = keys.key_info(header.src, self.uid, message, packet, until)?;
         let Some(answer) = answer else {
             return Ok(());
         };
@@ -146,7 +167,7 @@ impl Assembly {
             around.tell(ProxyEventKind::KeyInfoReceived);
         }
         self.gather.acknowledge(answer.proof);
-        self.gather.hand_out(&keys.due_clients(now, grtt));
+        self.gather.hand_out(&keys.due_clients(now, repeat));
         match message.signature.is_empty() {
             true => self.believe_while_joining(header),
             // The signature covers the header.
@@ -165,7 +186,7 @@ impl Assembly {
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let (grtt, until) = (self.hold(), self.registration_ends(now));
+        let (repeat, until) = self.key_info_times(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let news = estimate(header) != self.estimate || !self.flowing;
         if news || packet.len() <= LONGEST_ABORT {
@@ -177,7 +198,7 @@ impl Assembly {
             if !self.flowing && news.abort.is_none() {
                 self.flowing = true;
                 keys.confirm_all(|client| invites(&self.invited, client));
-                self.gather.hand_out(&keys.due_clients(now, grtt));
+                self.gather.hand_out(&keys.due_clients(now, repeat));
             }
             if let Some(abort) = news.abort {
                 self.note_abort(abort, around);
@@ -213,7 +234,7 @@ impl Assembly {
         let Message::Abort(abort) = decode(header, packet)? else {
             return Err(Refusal::Malformed);
         };
-        let for_us = abort.host == around.config.uid;
+        let for_us = abort.host == self.uid;
         let concerns_keyless = |keys: &Keys| keys.of(abort.host) == gate::Keys::Pending;
         match (&self.keys, believed) {
             (Some(keys), Err(refusal)) if for_us || !concerns_keyless(keys) => return Err(refusal),
@@ -231,7 +252,7 @@ impl Assembly {
     /// The server ends the session, for all or for one. Clients hear it themselves, unless it is
     /// for us to hear.
     fn note_abort(&mut self, abort: Abort, around: &mut Surroundings<'_>) {
-        let for_us = abort.host == around.config.uid;
+        let for_us = abort.host == self.uid;
         if for_us {
             // It concerns all who are behind us.
             self.gather.expel(Uid::NONE, abort.reason.clone());

@@ -15,28 +15,31 @@ use uftp_proto::wire::Header;
 use super::announce::Terms;
 use super::config::{ProxyConfig, Role};
 use super::event::ProxyEventKind;
-use super::gather::Gather;
+use super::gather::{Asked, Gather, Room};
 use super::keys::Keys;
 use super::pen::Pen;
 use super::session::{Surroundings, estimate};
+use super::timing::Timing;
 use crate::batch::Batch;
-use crate::link::{GroupEstimate, Link};
+use crate::halves::Halves;
+use crate::link::{Dest, GroupEstimate, Link};
 use crate::policy::Policy;
-
-/// Nothing is held for less, whatever round trip time a header claims.
-const SHORTEST_HOLD: Duration = Duration::from_millis(1);
-
-/// No client is given up sooner, however short the round trips (behaviour-proxies §3).
-const SHORTEST_REGISTRATION: Duration = Duration::from_secs(1);
 
 /// Clients of a session, what they say, and the keys they are handed.
 pub(super) struct Assembly {
     server: Uid,
-    robust: u8,
+    policy: Policy,
+    timing: Timing,
+    block_size: u16,
+    /// What we are called, and whether a list of the server says so.
+    uid: Uid,
+    listed: bool,
     /// As the last packet of the server that is to be believed says.
     estimate: GroupEstimate,
     /// Each with the proxy that speaks for it, if that is below us.
     clients: HashMap<Uid, Option<Uid>>,
+    /// Proxies below us.
+    below: HashSet<Uid>,
     /// Those told to the server.
     registered: HashSet<Uid>,
     /// Those named in announcements; empty if anybody may come.
@@ -45,6 +48,8 @@ pub(super) struct Assembly {
     /// invited and has registered is as good as confirmed.
     flowing: bool,
     gather: Gather,
+    /// What proxies below us report.
+    halves: Halves<(Uid, Asked), Uid>,
     up: Link,
     /// Of an encrypted session.
     keys: Option<Box<Keys>>,
@@ -84,22 +89,31 @@ impl Assembly {
                 (None, public.map(group), terms.private.map(group))
             }
         };
-        let mut up = Link::new(header.version, config.uid, header.group, header.instance);
+        let mut up = Link::new(header.version, terms.uid, header.group, header.instance)
+            .towards(Dest::Host(header.src));
         if let Some(keys) = &keys
             && let Some(sealer) = keys.handshake_sealer()
         {
             up.secure_handshake(sealer, keys.counter());
         }
-        let introduces = !Policy::of(header.version).standing_proxy;
+        let policy = terms.policy;
+        let introduces = policy.standing_proxy.is_none();
+        let room = Room::new(policy, terms.block_size, &up, keys.as_ref());
         Some(Assembly {
             server: header.src,
-            robust: terms.robust,
+            policy,
+            timing: terms.timing,
+            block_size: terms.block_size,
+            uid: terms.uid,
+            listed: false,
             estimate: estimate(header),
             clients: HashMap::new(),
+            below: HashSet::new(),
             registered: HashSet::new(),
             invited: HashSet::new(),
             flowing: false,
-            gather: Gather::new(terms.block_size, terms.stamp, now),
+            gather: Gather::new(room, terms.stamp, now),
+            halves: Halves::default(),
             up,
             keys: keys.map(Box::new),
             forward,
@@ -143,16 +157,16 @@ impl Assembly {
             self.gather.flush();
             busy = true;
         }
-        let grtt = self.hold();
+        let repeat = self.timing.key_info_repeat(self.estimate);
         let keys = self.keys.as_mut();
         if let Some(keys) = keys.filter(|k| k.deadline().is_some_and(|due| due <= now)) {
-            for client in keys.expired(now, grtt) {
+            for client in keys.expired(now, repeat) {
                 let words = "Client not fully registered at proxy".to_owned();
                 self.gather.expel(client, words.clone());
                 self.gather.left(client, words);
                 around.tell(ProxyEventKind::Unregistered { client });
             }
-            self.gather.hand_out(&keys.due_clients(now, grtt));
+            self.gather.hand_out(&keys.due_clients(now, repeat));
             busy = true;
         }
         busy
@@ -168,6 +182,8 @@ impl Assembly {
     ) {
         let mut pen = Pen {
             up: &mut self.up,
+            uid: self.uid,
+            key_giver: self.policy.key_giver,
             upstream,
             server: self.server,
             public: self.public,
@@ -180,14 +196,10 @@ impl Assembly {
         self.gather.write(now, &mut pen);
     }
 
-    fn hold(&self) -> Duration {
-        self.estimate.grtt.duration().max(SHORTEST_HOLD)
-    }
-
-    /// When a client that registers now is given up.
-    fn registration_ends(&self, now: Instant) -> Instant {
-        let limit = self.estimate.grtt.duration() * u32::from(self.robust);
-        now + limit.max(SHORTEST_REGISTRATION)
+    /// From one KEYINFO to a client to the next, and when one that registers now is given up.
+    fn key_info_times(&self, now: Instant) -> (Duration, Instant) {
+        let repeat = self.timing.key_info_repeat(self.estimate);
+        (repeat, now + self.timing.registration(self.estimate))
     }
 }
 

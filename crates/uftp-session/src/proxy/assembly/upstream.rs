@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use uftp_proto::wire::{self, ClientKey, Function, Header, Message, Register};
+use uftp_proto::wire::{self, ClientKey, Function, Header, Message, PrStatus, Register, Status};
 use uftp_proto::{Ecn, FileId, Uid};
 
 use super::{Assembly, invites};
 use crate::counters::Refusal;
-use crate::policy::Policy;
+use crate::policy::PassStyle;
 use crate::proxy::event::ProxyEventKind;
-use crate::proxy::gather::{Answer, Kind};
+use crate::proxy::gather::{Answer, Asked, Kind};
 use crate::proxy::keys::Held;
 use crate::proxy::session::{Handled, Surroundings};
 use crate::security::Rejection;
@@ -32,7 +32,7 @@ impl Assembly {
         let author = header.src;
         let keys = self.keys.as_ref();
         let keys_of_author = keys.map_or(gate::Keys::None, |k| k.of(author));
-        let client_key = Policy::of(header.version).client_key;
+        let client_key = self.policy.client_key;
         gate::upstream(Form::Clear, header.function, keys_of_author, client_key)?;
         if self.over {
             return Err(Refusal::OutOfPlace);
@@ -59,7 +59,6 @@ impl Assembly {
             wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
         let mut turn = Turn {
             now,
-            hold: self.hold(),
             author,
             assembly: self,
             around,
@@ -79,6 +78,7 @@ impl Assembly {
                     kind: Kind::FileInfoAck(m.file),
                     echo: Some(m.echo),
                     partial: m.partial,
+                    naks: &[],
                 };
                 turn.answer(&m.clients, answer);
                 Ok(())
@@ -92,18 +92,13 @@ impl Assembly {
                     kind: Kind::Complete(m.file, m.status),
                     echo: None,
                     partial: false,
+                    naks: &[],
                 };
                 turn.answer(&m.clients, answer);
                 Ok(())
             }
-            Message::Status(m) => {
-                if m.file == FileId::SESSION {
-                    return Err(Refusal::OutOfRange);
-                }
-                let (hold, place) = (turn.hold, (m.file, m.section));
-                self.gather.naks(now, hold, place, m.naks);
-                Ok(())
-            }
+            Message::Status(m) => turn.status(&m),
+            Message::PrStatus(m) => turn.answerers(&m),
             // Sealed by a client it crashes deployed servers (behaviour-proxies §14.3).
             Message::CcAck(m) if turn.assembly.keys.is_some() => {
                 if !turn.speaks_for(m.info.client) {
@@ -122,7 +117,6 @@ impl Assembly {
 /// One message of a client, being acted upon.
 struct Turn<'a, 'e> {
     now: Instant,
-    hold: Duration,
     author: Uid,
     assembly: &'a mut Assembly,
     around: &'a mut Surroundings<'e>,
@@ -132,7 +126,7 @@ impl Turn<'_, '_> {
     /// Registers the author, or if it is a proxy itself all it lists.
     fn register(&mut self, message: &Register) -> Handled {
         self.admit(self.author, None)?;
-        let (now, until) = (self.now, self.assembly.registration_ends(self.now));
+        let (now, (_, until)) = (self.now, self.assembly.key_info_times(self.now));
         let confirmed = self.assembly.flowing && invites(&self.assembly.invited, self.author);
         let said = match &mut self.assembly.keys {
             Some(keys) => keys.register(self.author, message, now, until, confirmed)?,
@@ -180,12 +174,13 @@ impl Turn<'_, '_> {
 
     /// A registration counts: the server is to know.
     fn registered(&mut self, said: &Held) -> Handled {
-        let (now, hold) = (self.now, self.hold);
+        let now = self.now;
         let held = now.saturating_duration_since(said.at);
         let answer = Answer {
             kind: Kind::Register,
             echo: Some(said.echo.plus(held)),
             partial: false,
+            naks: &[],
         };
         let mut refused = Ok(());
         for client in speakers(self.author, &said.clients) {
@@ -197,7 +192,8 @@ impl Turn<'_, '_> {
             let again = !self.assembly.registered.insert(client);
             self.around
                 .tell(ProxyEventKind::Registered { client, again });
-            self.assembly.gather.answer(now, hold, client, answer);
+            self.assembly.below.extend(via);
+            self.say(client, answer);
         }
         let author = self.author;
         if let Some(keys) = &mut self.assembly.keys
@@ -211,7 +207,7 @@ impl Turn<'_, '_> {
     /// Takes a client into the table, or sends it away. `via` speaks for it, if it does not
     /// itself.
     fn admit(&mut self, client: Uid, via: Option<Uid>) -> Handled {
-        let own = self.around.config.uid;
+        let own = self.assembly.uid;
         if client.is_none() || client == self.assembly.server || client == own {
             return Err(Refusal::UnknownSource);
         }
@@ -247,14 +243,82 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// The author answers, or all it speaks for do.
-    fn answer(&mut self, listed: &[Uid], answer: Answer) {
-        let (now, hold) = (self.now, self.hold);
-        for client in speakers(self.author, listed) {
-            if self.speaks_for(client) {
-                self.assembly.gather.answer(now, hold, client, answer);
+    /// The author says what it misses. Where each question has its answer that is one also if it
+    /// misses nothing, and counts for those whom a proxy says it counts for (wire-v3 §8.4).
+    fn status(&mut self, message: &Status<'_>) -> Handled {
+        if message.file == FileId::SESSION {
+            return Err(Refusal::OutOfRange);
+        }
+        let assembly = &mut *self.assembly;
+        let asked = Asked::by(message.file, message.pass, message.section);
+        if let PassStyle::Streaming = assembly.policy.passes {
+            let hold = assembly.timing.hold(assembly.estimate, Kind::Status(asked));
+            assembly.gather.naks(self.now, hold, asked, message.naks);
+            return Ok(());
+        }
+        let whole = usize::from(assembly.block_size);
+        if !message.naks.is_empty() && message.naks.len() != whole {
+            return Err(Refusal::Malformed);
+        }
+        let clients = match assembly.below.contains(&self.author) {
+            false => vec![self.author],
+            true => {
+                let (halves, of) = (&mut assembly.halves, (self.author, asked));
+                let clients = halves.missing(of, message.proxy_seq, message.naks);
+                clients.into_iter().collect()
+            }
+        };
+        self.report(&clients, asked, message.naks);
+        Ok(())
+    }
+
+    /// The author, a proxy, says for whom its report counts.
+    fn answerers(&mut self, message: &PrStatus) -> Handled {
+        let assembly = &mut *self.assembly;
+        if !assembly.below.contains(&self.author) || message.file == FileId::SESSION {
+            return Err(Refusal::OutOfPlace);
+        }
+        let asked = Asked::by(message.file, message.pass, message.section);
+        let (halves, of) = (&mut assembly.halves, (self.author, asked));
+        if let Some(naks) = halves.named(of, message.proxy_seq, &message.clients) {
+            self.report(&message.clients, asked, &naks);
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, clients: &[Uid], asked: Asked, naks: &[u8]) {
+        for client in clients {
+            if self.speaks_for(*client) {
+                let answer = Answer {
+                    kind: Kind::Status(asked),
+                    echo: None,
+                    partial: false,
+                    naks,
+                };
+                self.say(*client, answer);
             }
         }
+    }
+
+    /// The author answers, or all it speaks for do.
+    fn answer(&mut self, listed: &[Uid], answer: Answer<'_>) {
+        for client in speakers(self.author, listed) {
+            if self.speaks_for(client) {
+                self.say(client, answer);
+            }
+        }
+    }
+
+    /// What one client says is held, and goes to the server with what others say.
+    fn say(&mut self, client: Uid, answer: Answer<'_>) {
+        let Assembly {
+            timing,
+            estimate,
+            gather,
+            ..
+        } = &mut *self.assembly;
+        let hold = timing.hold(*estimate, answer.kind);
+        gather.answer(self.now, hold, client, answer);
     }
 
     /// Whether the author may speak for a client.

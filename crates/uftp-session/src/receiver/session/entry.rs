@@ -9,6 +9,7 @@ use uftp_proto::{Ecn, FileId, Seq, Uid};
 use super::{Doubt, Handled, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
+use crate::policy::KeyGiver;
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::Outgoing;
 use crate::security::gate::{self, Form, Keys};
@@ -34,7 +35,7 @@ impl<S: SessionFiles> Session<S> {
         if self.is_proxy(header.src) {
             return self.proxy_speaks(now, from, header, packet, around);
         }
-        if header.src != self.server {
+        if header.src != self.server && !self.may_hand_out_keys(header) {
             return Err(Refusal::UnknownSource.into());
         }
         let keys = self
@@ -77,6 +78,13 @@ impl<S: SessionFiles> Session<S> {
             Ok(message) => self.handle(now, &header, &message, around),
             Err(error) => Err(self.malformed(function, &error)),
         }
+    }
+
+    /// Whether a packet that is not the server's brings keys, and nobody can say of whom: those
+    /// that can be used are right.
+    fn may_hand_out_keys(&self, header: &Header) -> bool {
+        let anybody = self.policy.key_giver == KeyGiver::Anybody;
+        anybody && header.function == Function::KeyInfo
     }
 
     /// Acts on a message that comes in the clear in an encrypted session. Its header may be

@@ -1,0 +1,99 @@
+use std::time::Duration;
+
+use uftp_proto::wire::{FixedPace, Pace};
+
+use super::gather::Kind;
+use crate::limit::LONGEST_PATIENCE;
+use crate::link::GroupEstimate;
+
+/// The clockwork of one session at a proxy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Timing {
+    /// Every time is a multiple of the round trip time that the server states in its headers
+    /// (behaviour-proxies §3).
+    RoundTrips {
+        /// How often the server repeats a message before it gives up.
+        robust: u8,
+    },
+    /// The server has fixed every time in its ANNOUNCE (wire-v3 §8.3, §8.4).
+    Fixed(FixedPace),
+}
+
+/// Nothing is held or repeated for less, whatever times a header claims.
+const SHORTEST_HOLD: Duration = Duration::from_millis(1);
+
+/// No client is given up sooner, however short the round trips (behaviour-proxies §3).
+const SHORTEST_REGISTRATION: Duration = Duration::from_secs(1);
+
+/// No session is forgotten sooner.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// From one KEYINFO to a client to the next, in round trip times (behaviour-proxies §3).
+const KEY_INFO_INTERVAL: u32 = 2;
+
+/// Silence in round trips times the robustness factor after which a session is forgotten.
+const PATIENCE: u32 = 4;
+
+/// Answers are held for this part of the time in which the server repeats its question, in hundredths.
+const HOLD_PERCENT: u32 = 50;
+
+impl Timing {
+    pub(super) fn new(pace: &Pace) -> Self {
+        match *pace {
+            Pace::Adaptive { robust, .. } => Timing::RoundTrips { robust },
+            Pace::Fixed(pace) => Timing::Fixed(pace),
+        }
+    }
+
+    /// From the first answer held to when all that are go.
+    pub(super) fn hold(&self, group: GroupEstimate, kind: Kind) -> Duration {
+        let hold = match (self, kind) {
+            (Timing::RoundTrips { .. }, _) => group.grtt.duration(),
+            (Timing::Fixed(pace), Kind::Register | Kind::FileInfoAck(_)) => {
+                part(pace.announce_interval)
+            }
+            (Timing::Fixed(pace), Kind::Status(_) | Kind::Complete(..)) => {
+                part(pace.status_interval)
+            }
+        };
+        hold.max(SHORTEST_HOLD)
+    }
+
+    /// From one KEYINFO to a client to the next.
+    pub(super) fn key_info_repeat(&self, group: GroupEstimate) -> Duration {
+        let repeat = match self {
+            Timing::RoundTrips { .. } => group.grtt.duration() * KEY_INFO_INTERVAL,
+            Timing::Fixed(pace) => Duration::from_millis(pace.announce_interval.into()),
+        };
+        repeat.max(SHORTEST_HOLD)
+    }
+
+    /// From the registration of a client until it is given up if it has no keys.
+    pub(super) fn registration(&self, group: GroupEstimate) -> Duration {
+        let limit = match self {
+            Timing::RoundTrips { robust } => group.grtt.duration() * u32::from(*robust),
+            Timing::Fixed(pace) => seconds(pace.announce_time),
+        };
+        limit.max(SHORTEST_REGISTRATION)
+    }
+
+    /// Silence after which the session is forgotten. Deployed proxies of protocol 3 do not wait
+    /// for as long as a server may be busy with receivers elsewhere (wire-v3 §11).
+    pub(super) fn silence(&self, group: GroupEstimate) -> Duration {
+        let silence = match self {
+            Timing::RoundTrips { robust } => {
+                group.grtt.duration() * (PATIENCE * u32::from(*robust))
+            }
+            Timing::Fixed(pace) => seconds(pace.announce_time) + seconds(pace.status_time),
+        };
+        silence.clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
+    }
+}
+
+fn part(millis: u16) -> Duration {
+    Duration::from_millis(millis.into()) * HOLD_PERCENT / 100
+}
+
+fn seconds(seconds: u8) -> Duration {
+    Duration::from_secs(seconds.into())
+}
