@@ -3,7 +3,8 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 use uftp_proto::crypto::v5::GroupMaster;
-use uftp_proto::crypto::{BackendError, Curve, KeyError, KeySpec, PrivateKey};
+use uftp_proto::crypto::{BackendError, Curve, KeyError, KeySpec, Premaster, PrivateKey};
+use uftp_proto::wire::Version;
 
 /// What senders, receivers and proxies draw anew for every session. Programs use [`Fresh`]; a test that plays a
 /// recorded session again has the secrets of the record.
@@ -16,6 +17,14 @@ pub trait Secrets: Send {
     /// # Errors
     /// [`KeyError`] if there is none on this curve.
     fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError>;
+
+    /// What the keys of a receiver are made of, where it is sent to the server and not agreed upon.
+    ///
+    /// # Errors
+    /// [`BackendError`] if OpenSSL has no randomness.
+    fn premaster(&mut self, version: Version) -> Result<Premaster, BackendError> {
+        Premaster::generate_for(version)
+    }
 
     /// The secret of a group of protocol 5.
     ///

@@ -9,3 +9,4 @@ mod passing;
 #[path = "../receiver/support/pcap.rs"]
 mod pcap;
 mod replay;
+mod replay_three;

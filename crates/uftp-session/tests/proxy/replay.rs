@@ -8,30 +8,31 @@ use std::time::Duration;
 use uftp_proto::crypto::{Curve, KeyError, PrivateKey};
 use uftp_proto::wire::{self, Function, Header};
 use uftp_proto::{Ecn, Uid};
-use uftp_session::proxy::{Downstream, ProxyConfig, Role};
+use uftp_session::proxy::{Downstream, Heartbeats, ProxyConfig, Role};
 use uftp_session::security::{ReceiverSecurity, Secrets};
 
 use super::bench::{Bench, addr, client_role, config, response_role, server_role};
 use super::pcap::{self, Recorded};
 
 /// Times differ by what the recording machine took, at most.
-const SLACK: Duration = Duration::from_millis(15);
+pub(crate) const SLACK: Duration = Duration::from_millis(15);
 
 /// Bytes that hold a bit for each block of the only section of the recorded files.
 const BITMAP: usize = 59_usize.div_ceil(8);
 
 /// A recorded proxy.
-struct Proxy {
-    uid: Uid,
-    role: Role,
+pub(crate) struct Proxy {
+    pub(crate) uid: Uid,
+    pub(crate) role: Role,
     /// Where it hears.
-    upstream: &'static str,
+    pub(crate) upstream: &'static str,
     /// Where it speaks to clients or to the next proxy.
-    downstream: &'static str,
+    pub(crate) downstream: &'static str,
     /// What it proves itself with.
-    key: Option<PrivateKey>,
+    pub(crate) key: Option<PrivateKey>,
     /// Of its ephemeral keys: towards the server, towards clients.
-    scalars: &'static [&'static str],
+    pub(crate) scalars: &'static [&'static str],
+    pub(crate) beats: Heartbeats,
 }
 
 fn server_proxy() -> Proxy {
@@ -42,6 +43,7 @@ fn server_proxy() -> Proxy {
         downstream: "10.66.3.2",
         key: None,
         scalars: &[],
+        beats: Heartbeats::default(),
     }
 }
 
@@ -53,6 +55,7 @@ fn client_proxy() -> Proxy {
         downstream: "10.66.2.2",
         key: None,
         scalars: &[],
+        beats: Heartbeats::default(),
     }
 }
 
@@ -73,7 +76,7 @@ impl Secrets for Known {
     }
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(byte).collect()
 }
@@ -89,6 +92,7 @@ impl Proxy {
         ProxyConfig {
             uid: self.uid,
             addresses: self.addresses(),
+            heartbeats: self.beats.clone(),
             security: ReceiverSecurity {
                 keys: self.key.iter().cloned().map(Arc::new).collect(),
                 ..ReceiverSecurity::default()
@@ -142,52 +146,61 @@ fn lasting(packet: &[u8]) -> Vec<u8> {
 }
 
 /// A packet in a word, for those who read why a test failed.
-fn word(packet: &[u8]) -> String {
+pub(crate) fn word(packet: &[u8]) -> String {
     let header = wire::decode_header(packet).unwrap();
     format!("{:?} {} of {}", header.function, header.seq.0, header.src)
 }
 
-fn replay(name: &str, proxy: &Proxy) {
+/// What our proxy says: when, where to, what.
+pub(crate) type Said = Vec<(Duration, SocketAddr, Vec<u8>)>;
+
+/// Plays a recorded session to a proxy of ours that has these secrets, if it needs any. Returns what
+/// the recorded one said, and what ours does.
+pub(crate) fn play(
+    name: &str,
+    proxy: &Proxy,
+    secrets: impl FnOnce(&[Recorded]) -> Option<Box<dyn Secrets>>,
+) -> (Vec<Recorded>, Said) {
     let recorded = pcap::read(&format!("{name}.pcap"));
     let own = proxy.addresses();
-    let said = || {
-        recorded
-            .iter()
-            .filter(|packet| own.contains(&packet.from.ip()))
-    };
+    let (said, heard): (Vec<_>, Vec<_>) = recorded
+        .into_iter()
+        .partition(|packet| own.contains(&packet.from.ip()));
     let mut bench = Bench::new(proxy.config());
-    if !proxy.scalars.is_empty() {
-        let register = said().find(|packet| packet.bytes[1] == 2).unwrap();
-        bench.proxy.draw_from(Box::new(Known {
-            random: register.bytes[Header::LEN + 12..][..32].try_into().unwrap(),
-            scalars: proxy
-                .scalars
-                .iter()
-                .map(|s| unhex(s))
-                .collect::<Vec<_>>()
-                .into_iter(),
-        }));
+    if let Some(secrets) = secrets(&said) {
+        bench.proxy.draw_from(secrets);
     }
     let start = bench.now;
-    let mut ours: Vec<(Duration, SocketAddr, Vec<u8>)> = Vec::new();
-    for packet in &recorded {
-        while let Some(due) = bench
-            .proxy
-            .poll_timeout()
-            .filter(|due| *due <= start + packet.at)
-        {
+    let mut ours = Vec::new();
+    let end = said.last().map_or(Duration::ZERO, |last| last.at) + SLACK;
+    let stops = heard.iter().map(|packet| (packet.at, Some(packet)));
+    for (at, packet) in stops.chain([(end, None)]) {
+        while let Some(due) = bench.proxy.poll_timeout().filter(|due| *due <= start + at) {
             let out = bench.pass(due.saturating_duration_since(bench.now));
             let at = bench.now - start;
             ours.extend(out.into_iter().map(|out| (at, out.to, out.bytes)));
         }
-        bench.pass(start + packet.at - bench.now);
-        if proxy.hears(packet) {
+        bench.pass((start + at).saturating_duration_since(bench.now));
+        if let Some(packet) = packet.filter(|packet| proxy.hears(packet)) {
             let out = bench.hand(packet.from, Ecn::NotEct, &packet.bytes);
-            ours.extend(out.into_iter().map(|out| (packet.at, out.to, out.bytes)));
+            ours.extend(out.into_iter().map(|out| (at, out.to, out.bytes)));
         }
     }
+    (said, ours)
+}
+
+fn replay(name: &str, proxy: &Proxy) {
+    let (said, ours) = play(name, proxy, |said| {
+        let register = said.iter().find(|packet| packet.bytes[1] == 2)?;
+        let scalars: Vec<_> = proxy.scalars.iter().map(|s| unhex(s)).collect();
+        let known = Known {
+            random: register.bytes[Header::LEN + 12..][..32].try_into().unwrap(),
+            scalars: scalars.into_iter(),
+        };
+        Some(Box::new(known) as Box<dyn Secrets>).filter(|_| !proxy.scalars.is_empty())
+    });
     let mut ours = ours.into_iter();
-    for theirs in said() {
+    for theirs in said {
         let context = format!("{name}, {} at {:?}", word(&theirs.bytes), theirs.at);
         let (at, to, packet) = ours.next().unwrap_or_else(|| panic!("{context}: silent"));
         assert_eq!(
@@ -250,6 +263,7 @@ fn protocol_5_encrypted_beside_a_response_proxy() {
             "13e99f15fe8994c3545459d5b8564a094a413234027ef108bc613b3037cf94ab\
              92c82815f947ce534602d5da4477419d",
         ],
+        beats: Heartbeats::default(),
     };
     replay("v5-resp-proxy-enc", &proxy);
 }

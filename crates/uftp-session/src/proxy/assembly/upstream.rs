@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use uftp_proto::wire::{self, ClientKey, Function, Header, Message, PrStatus, Register, Status};
-use uftp_proto::{Ecn, FileId, Uid};
+use uftp_proto::{Ecn, FileId, Uid, WireTime};
 
 use super::{Assembly, invites};
 use crate::counters::Refusal;
-use crate::policy::PassStyle;
+use crate::policy::{Clockwork, PassStyle};
 use crate::proxy::event::ProxyEventKind;
 use crate::proxy::gather::{Answer, Asked, Kind};
 use crate::proxy::keys::Held;
@@ -76,7 +76,7 @@ impl Assembly {
             Message::FileInfoAck(m) => {
                 let answer = Answer {
                     kind: Kind::FileInfoAck(m.file),
-                    echo: Some(m.echo),
+                    echo: turn.echo(m.echo),
                     partial: m.partial,
                     naks: &[],
                 };
@@ -178,7 +178,7 @@ impl Turn<'_, '_> {
         let held = now.saturating_duration_since(said.at);
         let answer = Answer {
             kind: Kind::Register,
-            echo: Some(said.echo.plus(held)),
+            echo: self.echo(said.echo.plus(held)),
             partial: false,
             naks: &[],
         };
@@ -306,6 +306,14 @@ impl Turn<'_, '_> {
             if self.speaks_for(client) {
                 self.say(client, answer);
             }
+        }
+    }
+
+    /// A stamp of the server that an answer echoes, where servers have stamps.
+    fn echo(&self, stamp: WireTime) -> Option<WireTime> {
+        match self.assembly.policy.clockwork {
+            Clockwork::RoundTrips => Some(stamp),
+            Clockwork::Fixed => None,
         }
     }
 

@@ -77,7 +77,7 @@ impl Client {
         let client_random = own.secrets.random();
         let (premaster, ephemeral) = match suite.key_exchange.is_ecdh() {
             false => (
-                Premaster::generate_for(version).map_err(|_| BAD_SERVER_KEY)?,
+                own.secrets.premaster(version).map_err(|_| BAD_SERVER_KEY)?,
                 None,
             ),
             true => {
