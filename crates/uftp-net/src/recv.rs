@@ -65,6 +65,11 @@ impl RecvBatch {
         self.messages.len() >= self.most
     }
 
+    /// Bytes of all datagrams.
+    pub fn bytes(&self) -> usize {
+        self.messages.iter().map(|message| message.len).sum()
+    }
+
     /// The datagrams, each its own, in order of arrival. Empty ones are not shown.
     pub fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>> {
         let places = self.places.chunks_exact_mut(PLACE_LEN);

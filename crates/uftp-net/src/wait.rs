@@ -52,6 +52,8 @@ pub enum Interest {
     /// A datagram.
     #[default]
     Receive,
+    /// Nothing but an error.
+    Nothing,
     /// A datagram, or room to send after [`Socket::send_run`] found none.
     SendOrReceive,
 }
@@ -87,6 +89,7 @@ impl Socket {
         until: Option<Instant>,
     ) -> io::Result<Ready> {
         let flags = match interest {
+            Interest::Nothing => PollFlags::empty(),
             Interest::Receive => PollFlags::POLLIN,
             Interest::SendOrReceive => PollFlags::POLLIN | PollFlags::POLLOUT,
         };

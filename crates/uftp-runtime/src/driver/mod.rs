@@ -4,6 +4,7 @@
 //! The thread never waits for anything but the socket and the disk. Signals reach it by a
 //! [`Control`].
 
+mod gathering;
 mod machine;
 mod outbox;
 mod trace;
@@ -20,6 +21,7 @@ pub use outbox::Tally;
 
 use crate::exit::Failure;
 use crate::say;
+use gathering::Gathering;
 use outbox::{Flow, Outbox};
 
 /// Received batches handed in before it is the turn of sending again.
@@ -100,12 +102,14 @@ pub struct Driver<M, W> {
     receive_errors: u32,
     /// When nothing more had arrived.
     looked: Option<Instant>,
+    gathering: Gathering,
 }
 
 impl<M: Machine, W: Watcher<M>> Driver<M, W> {
     /// Will run `machine` on `socket` and tell `watcher` what happens.
     pub fn new(socket: Socket, control: Control, machine: M, watcher: W) -> Self {
         Driver {
+            gathering: Gathering::new(socket.granted_buffers().recv),
             socket,
             control,
             machine,
@@ -163,10 +167,18 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         flow: Flow,
         farewell: Option<Instant>,
     ) -> Result<bool, Failure> {
+        let timeout = self.machine.poll_timeout();
+        let gathering = self.gathering.pause().filter(|_| flow == Flow::Idle);
         let (interest, until) = match flow {
             // There is more to send: only look whether something has arrived.
             Flow::Sent => return Ok(self.looked.is_none_or(|looked| now >= looked + LOOK)),
-            Flow::Idle => (Interest::Receive, self.machine.poll_timeout()),
+            Flow::Idle => match gathering {
+                None => (Interest::Receive, timeout),
+                Some(pause) => (
+                    Interest::Nothing,
+                    timeout.into_iter().chain([now + pause]).min(),
+                ),
+            },
             // While nothing can be sent, what is due to be sent must not end the sleep.
             Flow::Full => (Interest::SendOrReceive, Some(Instant::now() + FULL_REST)),
             Flow::Held(until) => (Interest::Receive, Some(until)),
@@ -174,21 +186,26 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         let until = until.into_iter().chain(farewell).min();
         let ready = self.socket.wait_for(interest, &self.control.wake, until);
         ready
-            .map(|ready| ready.readable)
+            .map(|ready| ready.readable || gathering.is_some())
             .map_err(|error| Failure::network(format!("waiting for the network failed: {error}")))
     }
 
     /// Hands in what has arrived.
     fn receive(&mut self) -> Result<(), Failure> {
+        let (mut datagrams, mut bytes) = (0, 0);
         for batch in 0..BATCHES_IN_A_ROW {
             if batch > 0 && self.machine.is_full() {
                 return Ok(());
             }
             let now = Instant::now();
             match self.socket.recv(&mut self.inbox) {
-                Ok(_) => self.receive_errors = 0,
+                Ok(count) => {
+                    self.receive_errors = 0;
+                    datagrams += count;
+                    bytes += self.inbox.bytes();
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.looked = Some(now);
+                    self.nothing_more(now, datagrams, bytes);
                     return Ok(());
                 }
                 Err(error) if self.receive_errors < RECEIVE_ERRORS => {
@@ -212,11 +229,17 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             }
             self.tell(now);
             if !self.inbox.is_full() {
-                self.looked = Some(now);
+                self.nothing_more(now, datagrams, bytes);
                 break;
             }
         }
         Ok(())
+    }
+
+    /// All that had arrived by `now` is handed in: so many datagrams, and bytes.
+    fn nothing_more(&mut self, now: Instant, datagrams: usize, bytes: usize) {
+        self.looked = Some(now);
+        self.gathering.note(now, datagrams, bytes);
     }
 
     /// Passes on all events, and those they cause.

@@ -1,0 +1,107 @@
+//! Lets datagrams gather that come one by one, so that a wake-up fetches many.
+
+use std::time::{Duration, Instant};
+
+/// How densely datagrams come, and so how long to sleep before looking for more.
+///
+/// A sender that makes a system call for each datagram wakes a receiver that sleeps on its socket
+/// for each, which costs more than all that is done with it. Network cards moderate their
+/// interrupts for the same reason.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    /// Bytes that may gather in the kernel.
+    most: usize,
+    /// The last look.
+    looked: Option<Instant>,
+    /// Looks in a row that found datagrams densely.
+    dense: u32,
+    /// Bytes per second as of the last look.
+    rate: f64,
+}
+
+impl Gathering {
+    /// The longest a datagram waits.
+    const LONGEST: Duration = Duration::from_micros(500);
+    /// Datagrams that come more slowly than this one after the other are fetched at once.
+    const SPARSE: Duration = Duration::from_micros(100);
+    /// So many looks must find datagrams densely: a few in a row are a conversation.
+    const STREAK: u32 = 16;
+    /// The part of the kernel's buffer that may fill: what it takes for a datagram may be more than
+    /// twice the datagram, and the wake-up may be late.
+    const PART: usize = 16;
+
+    /// Nothing gathers yet, in a buffer of `buffer` bytes.
+    pub(super) fn new(buffer: usize) -> Self {
+        Gathering {
+            most: buffer / Self::PART,
+            looked: None,
+            dense: 0,
+            rate: 0.0,
+        }
+    }
+
+    /// A look at `now` found `datagrams`, `bytes` in all.
+    pub(super) fn note(&mut self, now: Instant, datagrams: usize, bytes: usize) {
+        let before = self.looked.replace(now).unwrap_or(now);
+        let time = now.saturating_duration_since(before);
+        let dense = u128::try_from(datagrams).unwrap_or(u128::MAX) * Self::SPARSE.as_nanos();
+        self.dense = match dense > time.as_nanos() {
+            true => self.dense.saturating_add(1),
+            false => 0,
+        };
+        self.rate = bytes as f64 / time.as_secs_f64().max(1e-6);
+    }
+
+    /// How long to let datagrams gather before the next look, if at all.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let room = Duration::from_secs_f64(self.most as f64 / self.rate.max(1.0));
+        let pause = room.min(Self::LONGEST);
+        // A shorter sleep costs as much as it saves.
+        (self.dense >= Self::STREAK && pause >= Self::SPARSE).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MICROS: fn(u64) -> Duration = Duration::from_micros;
+
+    /// `looks` looks, each `every` after the last, that find `datagrams` of 1300 bytes.
+    fn after(buffer: usize, looks: u32, every: Duration, datagrams: usize) -> Option<Duration> {
+        let mut gathering = Gathering::new(buffer);
+        let start = Instant::now();
+        for look in 0..looks {
+            gathering.note(start + every * look, datagrams, datagrams * 1300);
+        }
+        gathering.pause()
+    }
+
+    #[test]
+    fn what_comes_densely_gathers() {
+        assert_eq!(after(16 << 20, 100, MICROS(10), 1), Some(MICROS(500)));
+        assert_eq!(after(16 << 20, 100, MICROS(550), 50), Some(MICROS(500)));
+    }
+
+    #[test]
+    fn conversations_are_not_held_up() {
+        assert_eq!(after(16 << 20, 100, MICROS(150), 1), None);
+        assert_eq!(after(16 << 20, 10, MICROS(10), 1), None);
+        assert_eq!(after(16 << 20, 0, MICROS(10), 1), None);
+        let mut gathering = Gathering::new(16 << 20);
+        let start = Instant::now();
+        for look in 0..100 {
+            gathering.note(start + MICROS(10) * look, 1, 1300);
+        }
+        gathering.note(start + MICROS(2000), 1, 1300);
+        assert_eq!(gathering.pause(), None, "it is over");
+    }
+
+    #[test]
+    fn no_more_gathers_than_there_is_room_for() {
+        // 130 MB/s.
+        let pause = after(512 << 10, 100, MICROS(10), 1).unwrap();
+        assert!((MICROS(240)..MICROS(260)).contains(&pause), "{pause:?}");
+        assert_eq!(after(128 << 10, 100, MICROS(10), 1), None);
+    }
+}
