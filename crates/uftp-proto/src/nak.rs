@@ -192,6 +192,14 @@ pub fn count_naks_in(bitmap: &[u8], range: Range<u32>) -> u32 {
     below(range.end).saturating_sub(below(range.start.min(range.end)))
 }
 
+/// The last bit of `range` that is not set in `bitmap`.
+pub fn last_clear(bitmap: &[u8], range: Range<u32>) -> Option<u32> {
+    range.rev().find(|bit| {
+        let byte = bitmap.get((bit / 8) as usize);
+        byte.is_none_or(|byte| byte & (1 << (bit % 8)) == 0)
+    })
+}
+
 /// Clears the bits of `bitmap` within `range`.
 pub fn clear_naks(bitmap: &mut [u8], range: Range<u32>) {
     for bit in range {
@@ -213,6 +221,10 @@ mod tests {
         assert_eq!(count_naks_in(&bitmap, 0..24), 12);
         assert_eq!(count_naks_in(&bitmap, 7..10), 3);
         assert_eq!(count_naks_in(&bitmap, 1..7), 0);
+        assert_eq!(last_clear(&bitmap, 0..24), Some(23));
+        assert_eq!(last_clear(&bitmap, 0..18), Some(6));
+        assert_eq!(last_clear(&bitmap, 7..18), None);
+        assert_eq!(last_clear(&bitmap, 20..30), Some(29), "behind its end");
         assert_eq!(count_naks_in(&bitmap, 20..2000), 0);
         clear_naks(&mut bitmap, 7..17);
         assert_eq!(bitmap, [1, 0, 0b10]);

@@ -118,9 +118,10 @@ impl RateControl {
     }
 
     /// How far a report on `section` that arrives now can be believed.
-    pub(super) fn horizon(&self, now: Instant, section: u16, pulse: Pulse) -> Horizon {
-        self.clock()
-            .map_or(Horizon::All, |clock| clock.horizon(now, section, pulse))
+    pub(super) fn horizon(&self, now: Instant, section: u16, naks: &[u8], pulse: Pulse) -> Horizon {
+        self.clock().map_or(Horizon::All, |clock| {
+            clock.horizon(now, section, naks, pulse)
+        })
     }
 
     /// Receiver number `client` says which blocks of `section` it misses. Whether the rate has
@@ -178,7 +179,7 @@ mod tests {
         }
         let later = now + Duration::from_secs(1);
         assert!(!control.is_curious(later, 1, pulse));
-        assert_eq!(control.horizon(now, 0, pulse), Horizon::All);
+        assert_eq!(control.horizon(now, 0, &[], pulse), Horizon::All);
         assert!(!control.report(later, 0, 0, &[0xff; 126], pulse));
         assert_eq!(control.bytes_per_second(), 1000);
     }

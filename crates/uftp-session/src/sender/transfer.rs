@@ -352,10 +352,12 @@ impl Transfer {
         if count_naks(status.naks, blocks) == 0 {
             return Err(Refusal::OutOfRange);
         }
-        let naks = self.believed(s, now, status, &section);
-        if s.rate.report(now, at, status.section, &naks, s.pulse()) {
+        if s.rate
+            .report(now, at, status.section, status.naks, s.pulse())
+        {
             s.pacer.set_rate(s.rate.bytes_per_second());
         }
+        let naks = self.believed(s, now, status, &section);
         let count = match &naks {
             Cow::Borrowed(naks) => count_naks(naks, blocks),
             Cow::Owned(naks) => self.news(&section, naks),
@@ -392,7 +394,8 @@ impl Transfer {
         status: &Status<'a>,
         section: &Range<u32>,
     ) -> Cow<'a, [u8]> {
-        let Horizon::Before(known) = s.rate.horizon(now, status.section, s.pulse()) else {
+        let Horizon::Before(known) = s.rate.horizon(now, status.section, status.naks, s.pulse())
+        else {
             return Cow::Borrowed(status.naks);
         };
         let mut naks = status.naks.to_vec();

@@ -3,29 +3,29 @@
 /// How much of how much was lost.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub(super) struct Sample {
-    pub(super) lost: f64,
-    pub(super) blocks: f64,
+    lost: f64,
+    blocks: f64,
+    /// For each block one over the speed at which it went out, in seconds a byte.
+    time: f64,
 }
 
 /// What a receiver says of a window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    /// Bytes per second at which it went out.
-    pub(super) speed: f64,
     /// Drops of the rate before it began.
     pub(super) drops: u32,
     /// The receiver had none of its blocks before: what it misses is all that it lost.
     pub(super) fresh: bool,
     pub(super) lost: Sample,
-    /// The same for its second half.
-    pub(super) late: Sample,
 }
 
 /// More was lost than is to be borne.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Excess {
-    /// The part lost.
+    /// The part lost ...
     part: f64,
+    /// ... of what went out at so many bytes per second.
+    speed: f64,
     /// What the receiver takes, bytes per second.
     pub(super) taken: f64,
 }
@@ -65,10 +65,8 @@ struct Trial {
     fresh: bool,
     /// Drops of the rate up to it.
     drops: u32,
-    /// What became of the windows since ...
+    /// What became of the windows since.
     since: Sample,
-    /// ... and the sum of the seconds each byte of them took.
-    time: f64,
 }
 
 impl Loss {
@@ -89,14 +87,15 @@ impl Loss {
     pub(super) fn effect(&mut self, told: &Told) -> Option<Effect> {
         let trial = self.trial.as_mut()?;
         let old = told.drops < trial.drops;
-        let the_same = told.speed < Trial::SLOWER * trial.speed && told.fresh == trial.fresh;
+        let slower = told.lost.speed() < Trial::SLOWER * trial.speed;
+        let the_same = slower && told.fresh == trial.fresh;
         if told.lost.exceeds(trial.part, Self::NOISE) || !(old || the_same) {
             return None;
         }
         if old {
             return Some(Effect::Unknown);
         }
-        trial.add(told);
+        trial.since.add(told.lost);
         let effect = trial.effect(self.base);
         match effect {
             Effect::Unknown => return Some(effect),
@@ -105,7 +104,12 @@ impl Loss {
                 self.lately = Sample::default();
                 self.calm = Sample::default();
             }
-            Effect::Helped => self.lately = trial.since.kept(),
+            Effect::Helped => {
+                self.lately = trial.since.kept();
+                if told.fresh {
+                    self.base = self.base.min(trial.since.part());
+                }
+            }
         }
         self.trial = None;
         Some(effect)
@@ -124,14 +128,11 @@ impl Loss {
             .map(|(sample, _)| sample)
             .filter(|sample| sample.tells() || sample.part() > Self::GROSS)?;
         self.lately = Sample::default();
-        // A queue that had room for the first packets has none in the end.
-        let mut excess = sample.excess(self.base);
-        if told.late.tells() {
-            excess = excess.max(told.late.excess(self.base));
-        }
+        let speed = sample.speed();
         Some(Excess {
             part: sample.part(),
-            taken: told.speed * (1.0 - excess),
+            speed,
+            taken: speed * (1.0 - sample.excess(self.base)),
         })
     }
 
@@ -140,12 +141,11 @@ impl Loss {
     pub(super) fn watch(&mut self, told: &Told, excess: Excess, drops: u32) -> bool {
         let in_doubt = excess.part <= Self::MOST_BASE;
         self.trial = in_doubt.then_some(Trial {
-            speed: told.speed,
+            speed: excess.speed,
             part: excess.part,
             fresh: told.fresh,
             drops,
             since: Sample::default(),
-            time: 0.0,
         });
         in_doubt
     }
@@ -167,17 +167,11 @@ impl Trial {
     /// So many blocks more must be expected lost if the drop was in vain than if it was not.
     const TELLING: f64 = 20.0;
 
-    fn add(&mut self, told: &Told) {
-        self.since.add(told.lost);
-        self.time += told.lost.blocks / told.speed;
-    }
-
     /// Behind a bottleneck as much arrives as before. If what is lost has nothing to do with the
     /// rate, the same part is lost as before, and as much less arrives as is sent.
     fn effect(&self, base: f64) -> Effect {
-        let speed = self.since.blocks / self.time.max(f64::MIN_POSITIVE);
         let arrived = self.speed * (1.0 - self.part);
-        let behind_a_bottleneck = (1.0 - arrived / speed).max(base);
+        let behind_a_bottleneck = (1.0 - arrived / self.since.speed()).max(base);
         let blocks = (self.part - behind_a_bottleneck) * self.since.blocks;
         if blocks < Self::TELLING {
             Effect::Unknown
@@ -197,16 +191,19 @@ impl Sample {
     /// What chance may do, in deviations.
     const CHANCE: f64 = 3.5;
 
-    pub(super) fn new(lost: u32, blocks: u32) -> Self {
+    /// `lost` of `blocks` that went out at `speed` bytes per second.
+    pub(super) fn new(lost: u32, blocks: u32, speed: f64) -> Self {
         Sample {
             lost: lost.into(),
             blocks: blocks.into(),
+            time: f64::from(blocks) / speed,
         }
     }
 
     fn add(&mut self, other: Sample) {
         self.lost += other.lost;
         self.blocks += other.blocks;
+        self.time += other.time;
     }
 
     /// What is remembered of it.
@@ -215,7 +212,13 @@ impl Sample {
         Sample {
             lost: self.lost * part,
             blocks: self.blocks * part,
+            time: self.time * part,
         }
+    }
+
+    /// Bytes per second at which it went out, on average.
+    fn speed(self) -> f64 {
+        self.blocks / self.time.max(f64::MIN_POSITIVE)
     }
 
     fn part(self) -> f64 {
@@ -245,20 +248,10 @@ mod tests {
     use super::*;
 
     fn told(speed: f64, drops: u32, part: f64) -> Told {
-        let blocks = 1000.0;
-        let lost = Sample {
-            lost: part * blocks,
-            blocks,
-        };
         Told {
-            speed,
             drops,
             fresh: true,
-            lost,
-            late: Sample {
-                lost: lost.lost / 2.0,
-                blocks: blocks / 2.0,
-            },
+            lost: Sample::new((part * 1000.0_f64).round() as u32, 1000, speed),
         }
     }
 

@@ -132,8 +132,9 @@ impl SelfClock {
     }
 
     /// How far a report on `section` that arrives now can be believed.
-    pub(super) fn horizon(&self, now: Instant, section: u16, pulse: Pulse) -> Horizon {
-        self.windows.horizon(now, section, pulse.delay)
+    pub(super) fn horizon(&self, now: Instant, section: u16, naks: &[u8], pulse: Pulse) -> Horizon {
+        self.windows
+            .horizon(now, section, naks, self.fresh, pulse.delay)
     }
 
     /// Receiver number `client` says which blocks of `section` it misses. Whether the rate has
@@ -147,7 +148,10 @@ impl SelfClock {
         pulse: Pulse,
     ) -> bool {
         let before = self.rate;
-        for window in self.windows.reported(now, section, pulse.delay) {
+        let told = self
+            .windows
+            .reported(now, section, naks, self.fresh, pulse.delay);
+        for window in told {
             if self.receivers.len() <= client {
                 self.receivers.resize(client + 1, Loss::default());
             }
@@ -213,11 +217,9 @@ impl SelfClock {
             return false;
         };
         let told = Told {
-            speed: window.speed(self.charged).min(window.rate),
             drops: window.drops,
             fresh: self.fresh,
-            lost: window.lost(naks),
-            late: window.lost_late(naks),
+            lost: window.lost(naks, self.charged),
         };
         match loss.effect(&told) {
             Some(Effect::Unknown) => return true,
@@ -235,7 +237,7 @@ impl SelfClock {
             return false;
         };
         let before = (self.rate, self.climb);
-        if self.drop_to(excess.taken, &told) {
+        if self.drop_to(excess.taken, window) {
             self.doubts.note(client, before);
         }
         let in_doubt = self
@@ -248,21 +250,22 @@ impl SelfClock {
         true
     }
 
-    /// A receiver took `taken` of what it tells about. Whether that lowers the rate.
-    fn drop_to(&mut self, taken: f64, told: &Told) -> bool {
+    /// A receiver took `taken` bytes per second of a window. Whether that lowers the rate.
+    fn drop_to(&mut self, taken: f64, window: &Window) -> bool {
         let target = (taken * Self::RELIEF).max(Self::DEEPEST * self.rate);
         let target = target.max(Self::FLOOR);
         // What was sent before the last drop has been answered by it, unless it tells of worse.
-        let answered = told.drops < self.drops && taken > 0.8 * self.rate;
+        let answered = window.drops < self.drops && taken > 0.8 * self.rate;
         if target >= self.rate || answered {
             return false;
         }
+        let speed = window.speed(self.charged).min(window.rate);
         self.drops += 1;
         self.rate = target;
         self.climb = Some(match self.climb {
             // Worse news of the same trouble.
-            Some(climb) if told.drops < self.drops - 1 => climb.from(target),
-            before => Climb::new(target, told.speed, taken, before),
+            Some(climb) if window.drops < self.drops - 1 => climb.from(target),
+            before => Climb::new(target, speed, taken, before),
         });
         true
     }

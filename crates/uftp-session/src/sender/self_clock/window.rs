@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use uftp_proto::nak::count_naks_in;
+use uftp_proto::nak::{count_naks_in, last_clear};
 
 use super::loss::Sample;
 
@@ -60,18 +60,24 @@ impl Window {
         now.saturating_duration_since(self.began)
     }
 
-    /// Its blocks that a NAK bitmap of its section says are missing.
-    pub(super) fn lost(&self, naks: &[u8]) -> Sample {
+    /// What became of its blocks, `charged` bytes each, as a NAK bitmap of its section has it.
+    pub(super) fn lost(&self, naks: &[u8], charged: f64) -> Sample {
         let lost = count_naks_in(naks, self.first..self.end);
-        Sample::new(lost.min(self.blocks), self.blocks)
+        let speed = self.speed(charged).min(self.rate);
+        Sample::new(lost.min(self.blocks), self.blocks, speed)
     }
 
-    /// The same for its second half.
-    pub(super) fn lost_late(&self, naks: &[u8]) -> Sample {
-        let middle = self.first.midpoint(self.end);
-        let lost = count_naks_in(naks, middle..self.end);
-        let blocks = self.blocks.div_ceil(2);
-        Sample::new(lost.min(blocks), blocks)
+    /// The part of it that lies before `known`, if that is most of it.
+    fn before(mut self, known: u32) -> Option<Self> {
+        let whole = self.end - self.first;
+        if known < self.end {
+            self.end = known.max(self.first);
+            let part = f64::from(self.end - self.first) / f64::from(whole.max(1));
+            let time = self.last.saturating_duration_since(self.began);
+            self.blocks = self.blocks.min(self.end - self.first);
+            self.last = self.began + time.mul_f64(part);
+        }
+        (2 * (self.end - self.first) >= whole).then_some(self)
     }
 
     fn is_open(&self) -> bool {
@@ -207,23 +213,57 @@ impl Windows {
 
     /// How far a report on `section` that arrives now can be believed: receivers take `delay` to
     /// make one.
-    pub(super) fn horizon(&self, now: Instant, section: u16, delay: Duration) -> Horizon {
-        let asked_by = now.checked_sub(delay);
-        let of_section = || self.list.iter().filter(|w| w.section == section);
+    pub(super) fn horizon(
+        &self,
+        now: Instant,
+        section: u16,
+        naks: &[u8],
+        fresh: bool,
+        delay: Duration,
+    ) -> Horizon {
+        let mut of_section = self.list.iter().filter(|w| w.section == section);
         let last = self.list.back();
         let under_way = last.is_some_and(|w| w.section == section && (w.is_open() || w.asked > 0));
-        if !under_way && of_section().all(|w| w.was_closed_by(asked_by)) {
-            return Horizon::All;
+        match !under_way && of_section.all(|w| w.was_closed_by(now.checked_sub(delay))) {
+            true => Horizon::All,
+            false => Horizon::Before(self.known(now, section, naks, fresh, delay)),
         }
-        let known = of_section().filter(|w| w.was_closed_by(asked_by));
-        Horizon::Before(known.map(|w| w.end).max().unwrap_or(0))
     }
 
-    /// The windows of `section` that a report arriving now tells of.
-    pub(super) fn reported(&self, now: Instant, section: u16, delay: Duration) -> Vec<Window> {
+    /// The windows of `section` that a report arriving now tells of, the last of them only as far
+    /// as it does.
+    pub(super) fn reported(
+        &self,
+        now: Instant,
+        section: u16,
+        naks: &[u8],
+        fresh: bool,
+        delay: Duration,
+    ) -> Vec<Window> {
+        let known = self.known(now, section, naks, fresh, delay);
+        self.closed(now, section, delay)
+            .filter_map(|window| window.before(known))
+            .collect()
+    }
+
+    /// What of `section` a report arriving now knows about: the blocks before this one. If all are
+    /// sent for the first time (`fresh`), the last that has arrived says how far the receiver got:
+    /// queues may hold back what comes after it for much longer than `delay`. If none has, it has
+    /// come at least as far as what made it speak.
+    fn known(&self, now: Instant, section: u16, naks: &[u8], fresh: bool, delay: Duration) -> u32 {
+        let sent = self.closed(now, section, delay).map(|w| w.end).max();
+        let sent = sent.unwrap_or(0);
+        match last_clear(naks, 0..sent) {
+            Some(last) if fresh => last + 1,
+            _ => sent,
+        }
+    }
+
+    /// The windows of `section` that were closed `delay` ago.
+    fn closed(&self, now: Instant, section: u16, delay: Duration) -> impl Iterator<Item = Window> {
         let asked_by = now.checked_sub(delay);
-        let told = |w: &&Window| w.section == section && w.was_closed_by(asked_by);
-        self.list.iter().filter(told).copied().collect()
+        let closed = move |w: &&Window| w.section == section && w.was_closed_by(asked_by);
+        self.list.iter().filter(closed).copied()
     }
 
     /// One more receiver has said what it misses of a window; `trouble` if that is too much.
@@ -297,25 +337,64 @@ mod tests {
     fn a_report_is_believed_as_far_as_it_can_know() {
         let start = Instant::now();
         let mut windows = Windows::default();
-        assert_eq!(windows.horizon(start, 3, DELAY), Horizon::All);
+        assert_eq!(windows.horizon(start, 3, &[], true, DELAY), Horizon::All);
         send(&mut windows, start, 0, 0, 50);
         assert_eq!(
-            windows.horizon(start + MS(50), 0, DELAY),
+            windows.horizon(start + MS(50), 0, &[], true, DELAY),
             Horizon::Before(0)
         );
         windows.close(start + MS(50), 2);
         send(&mut windows, start, 50, 0, 10);
         let at = |ms| start + MS(ms);
-        assert_eq!(windows.horizon(at(59), 0, DELAY), Horizon::Before(0));
-        assert_eq!(windows.horizon(at(60), 0, DELAY), Horizon::Before(50));
+        assert_eq!(
+            windows.horizon(at(59), 0, &[], true, DELAY),
+            Horizon::Before(0)
+        );
+        assert_eq!(
+            windows.horizon(at(60), 0, &[], true, DELAY),
+            Horizon::Before(50)
+        );
         windows.sent(at(70), 1, 0, 1e6, 0);
-        assert_eq!(windows.horizon(at(75), 0, DELAY), Horizon::Before(50));
-        assert_eq!(windows.horizon(at(80), 0, DELAY), Horizon::All);
-        assert_eq!(windows.horizon(at(80), 1, DELAY), Horizon::Before(0));
+        assert_eq!(
+            windows.horizon(at(75), 0, &[], true, DELAY),
+            Horizon::Before(50)
+        );
+        assert_eq!(windows.horizon(at(80), 0, &[], true, DELAY), Horizon::All);
+        assert_eq!(
+            windows.horizon(at(80), 1, &[], true, DELAY),
+            Horizon::Before(0)
+        );
         // The end of a pass makes everybody speak.
         windows.close(at(90), 0);
-        assert_eq!(windows.horizon(at(99), 1, DELAY), Horizon::Before(0));
-        assert_eq!(windows.horizon(at(100), 1, DELAY), Horizon::All);
+        assert_eq!(
+            windows.horizon(at(99), 1, &[], true, DELAY),
+            Horizon::Before(0)
+        );
+        assert_eq!(windows.horizon(at(100), 1, &[], true, DELAY), Horizon::All);
+    }
+
+    #[test]
+    fn what_queues_hold_back_is_not_lost() {
+        let start = Instant::now();
+        let at = |ms| start + MS(ms);
+        let mut windows = Windows::default();
+        for from in [0, 16] {
+            send(&mut windows, start, from, 0, 16);
+            windows.close(at(from + 16), 1);
+        }
+        // Block 25 is the last that has come.
+        let naks = [0, 0b1, 0, 0b1111_1100];
+        let known = Horizon::Before(26);
+        assert_eq!(windows.horizon(at(50), 0, &naks, true, DELAY), known);
+        let told = windows.reported(at(50), 0, &naks, true, DELAY);
+        let lost: Vec<_> = told.iter().map(|w| w.lost(&naks, 1000.0)).collect();
+        assert_eq!(lost, [Sample::new(1, 16, 1e6), Sample::new(0, 10, 1e6)]);
+        let less = [0, 0b1, 0b1111_0000, 0xff];
+        let little = windows.reported(at(50), 0, &less, true, DELAY);
+        assert_eq!(little.len(), 1, "most of the second is still to come");
+        // Of blocks sent again nothing is known but when they were.
+        let all = Horizon::Before(32);
+        assert_eq!(windows.horizon(at(50), 0, &naks, false, DELAY), all);
     }
 
     #[test]
@@ -327,15 +406,14 @@ mod tests {
         send(&mut windows, start, 16, 0, 8);
         windows.close(start + MS(24), 1);
         let naks = [0xff, 0x01, 0xf0];
-        let told = windows.reported(start + MS(40), 0, DELAY);
-        let lost: Vec<_> = told
-            .iter()
-            .map(|w| (w.lost(&naks), w.lost_late(&naks)))
-            .collect();
-        let sample = Sample::new;
-        let first = (sample(9, 16), sample(1, 8));
-        assert_eq!(lost, [first, (sample(4, 8), sample(4, 4))]);
-        assert!(windows.reported(start + MS(40), 1, DELAY).is_empty());
+        let told = windows.reported(start + MS(40), 0, &naks, false, DELAY);
+        let lost: Vec<_> = told.iter().map(|w| w.lost(&naks, 1000.0)).collect();
+        assert_eq!(lost, [Sample::new(9, 16, 1e6), Sample::new(4, 8, 1e6)]);
+        assert!(
+            windows
+                .reported(start + MS(40), 1, &naks, false, DELAY)
+                .is_empty()
+        );
     }
 
     #[test]
