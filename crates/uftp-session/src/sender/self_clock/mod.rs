@@ -62,7 +62,7 @@ impl SelfClock {
     const DEEPEST: f64 = 0.25;
     /// Blocks of a window that must have been sent for growing, and for asking, at least.
     const SAMPLE: u32 = 64;
-    /// Receivers are not asked sooner than this after the last change.
+    /// Receivers are not asked about less time than this, nor does it let the rate grow.
     const SOONEST: Duration = Duration::from_millis(2);
     /// At most one answer for as many packets.
     const PACKETS_PER_ANSWER: u32 = 20;
@@ -192,7 +192,9 @@ impl SelfClock {
     /// rate of today. A sender that cannot keep up with its rate gains nothing by a higher one.
     fn learn(&mut self, now: Instant, window: &Window, fate: Fate) {
         let since = self.settled.replace(now);
-        if fate != Fate::Good || window.drops < self.drops || window.blocks < Self::SAMPLE {
+        // Queues take a short burst at any rate.
+        let short = window.blocks < Self::SAMPLE || window.took() < Self::SOONEST;
+        if fate != Fate::Good || window.drops < self.drops || short {
             return;
         }
         let speed = window.speed(self.charged).min(window.rate);

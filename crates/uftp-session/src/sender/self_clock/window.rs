@@ -51,8 +51,12 @@ pub(super) enum Fate {
 impl Window {
     /// Bytes per second at which it really went out, each block counting for `charged` bytes.
     pub(super) fn speed(&self, charged: f64) -> f64 {
-        let time = self.last.saturating_duration_since(self.began);
-        f64::from(self.blocks) * charged / time.as_secs_f64().max(1e-6)
+        f64::from(self.blocks) * charged / self.took().as_secs_f64().max(1e-6)
+    }
+
+    /// How long it went out.
+    pub(super) fn took(&self) -> Duration {
+        self.last.saturating_duration_since(self.began)
     }
 
     /// How long it has been going out.
@@ -73,9 +77,9 @@ impl Window {
         if known < self.end {
             self.end = known.max(self.first);
             let part = f64::from(self.end - self.first) / f64::from(whole.max(1));
-            let time = self.last.saturating_duration_since(self.began);
+            let took = self.took();
             self.blocks = self.blocks.min(self.end - self.first);
-            self.last = self.began + time.mul_f64(part);
+            self.last = self.began + took.mul_f64(part);
         }
         (2 * (self.end - self.first) >= whole).then_some(self)
     }
