@@ -55,7 +55,7 @@ pub(super) struct SelfClock {
 }
 
 impl SelfClock {
-    const START: f64 = 30e6;
+    const START: f64 = 60e6;
     const FLOOR: f64 = 1e6;
     const CEILING: f64 = 12e9;
     /// A drop does not go below this part of the rate; if it was too little, another will follow.

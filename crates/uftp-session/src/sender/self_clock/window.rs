@@ -282,15 +282,12 @@ impl Windows {
         }
     }
 
-    /// Settles the next window whose time has come: how it fared. After `patience`, silence
-    /// means that nothing was lost if the section was over soon enough to be all there when
-    /// receivers looked.
+    /// Settles the next window whose time has come: how it fared. Silence for `patience` after
+    /// the end of its section means that nothing was lost.
     pub(super) fn settle(&mut self, now: Instant, patience: Duration) -> Option<(Window, Fate)> {
         let at = self.list.iter().position(|w| w.id >= self.settled)?;
         let window = *self.list.get(at)?;
-        let next = self.list.get(at + 1);
-        let over = next.is_some_and(|next| next.section != window.section);
-        let fate = self.fate(&window, over, now, patience)?;
+        let fate = self.fate(&window, now, patience)?;
         self.settled = window.id + 1;
         if fate == Fate::Unanswered {
             self.unanswered += 1;
@@ -303,21 +300,29 @@ impl Windows {
         Some((window, fate))
     }
 
-    fn fate(&self, window: &Window, over: bool, now: Instant, patience: Duration) -> Option<Fate> {
+    fn fate(&self, window: &Window, now: Instant, patience: Duration) -> Option<Fate> {
         let closed = window.closed?;
         if window.trouble {
-            Some(Fate::Bad)
-        } else if window.asked > 0 && window.silent() <= self.mute {
-            Some(Fate::Good)
-        } else if now < closed + patience {
-            None
-        } else if window.asked == 0 || over {
-            Some(Fate::Good)
-        } else if now < closed + patience * Self::PATIENCES {
-            None
-        } else {
-            Some(Fate::Unanswered)
+            return Some(Fate::Bad);
         }
+        if window.asked > 0 && window.silent() <= self.mute {
+            return Some(Fate::Good);
+        }
+        // Who has the whole section by the time of the answer has nothing to say.
+        let silence = match self.end_of(window.section) {
+            Some(ended) => (ended + patience, Fate::Good),
+            None if window.asked == 0 => (closed + patience, Fate::Good),
+            None => (closed + patience * Self::PATIENCES, Fate::Unanswered),
+        };
+        (now >= silence.0).then_some(silence.1)
+    }
+
+    /// When the last of `section` was sent, if another is being sent by now.
+    fn end_of(&self, section: u16) -> Option<Instant> {
+        let mut latest = self.list.iter().rev();
+        let another = latest.next().is_some_and(|w| w.section != section);
+        let last = latest.find(|w| w.section == section);
+        last.filter(|_| another).and_then(|w| w.closed)
     }
 }
 
