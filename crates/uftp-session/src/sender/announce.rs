@@ -44,6 +44,8 @@ enum Stage {
     /// Everybody is there; the timer ends the wait for late duplicates, which lasts no longer
     /// than to the given instant.
     Lingering(Instant),
+    /// The last confirmations are on their way.
+    Leaving,
 }
 
 impl Announcing {
@@ -63,7 +65,7 @@ impl Announcing {
     pub(super) fn timer(&self) -> Option<Instant> {
         match self.stage {
             Stage::Calling => self.course.timer(),
-            Stage::Lingering(_) => self.silence,
+            Stage::Lingering(_) | Stage::Leaving => self.silence,
         }
     }
 
@@ -77,6 +79,7 @@ impl Announcing {
             Stage::Lingering(limit) => {
                 self.silence = Some((now + s.linger(Repeated::Announce)).min(limit));
             }
+            Stage::Leaving => self.silence = Some(now),
         }
     }
 
@@ -126,6 +129,10 @@ impl Announcing {
                 }
             }
             Stage::Lingering(_) if until(self.silence, now) => self.end(s),
+            Stage::Leaving if until(self.silence, now) => {
+                report_connections(s, |state| state == State::Active);
+                Next::Item
+            }
             _ => Next::Stay,
         }
     }
@@ -140,12 +147,12 @@ impl Announcing {
         s.send_list(ListMessage::Announce, attempt);
     }
 
-    /// Tells the newly registered that they are known. What is sent while lingering counts for the
-    /// cycle after the last.
+    /// Tells the newly registered that they are known. What is sent when nobody is called any more
+    /// counts for the cycle after the last.
     fn confirm(&mut self, s: &mut Session) {
         let attempt = match self.stage {
             Stage::Calling => self.course.attempt(),
-            Stage::Lingering(_) => self.course.attempt() + 1,
+            Stage::Lingering(_) | Stage::Leaving => self.course.attempt() + 1,
         };
         self.silence = None;
         s.send_list(ListMessage::RegConf, attempt);
@@ -324,10 +331,11 @@ impl Announcing {
             report_connections(s, |_| false);
             return Next::Over(Outcome::NobodyRegistered);
         }
-        // Those who came in during the last cycle.
+        // Those who came in during the last cycle: while they are not asked for a file yet, as
+        // that is not what they registered for.
+        self.stage = Stage::Leaving;
         self.confirm(s);
-        report_connections(s, |state| state == State::Active);
-        Next::Item
+        Next::Stay
     }
 
     fn fail(&mut self, s: &mut Session, reason: &'static str) -> Next {

@@ -45,6 +45,21 @@ fn open_group_announces_all_cycles_like_the_reference() {
 }
 
 #[test]
+fn who_comes_in_during_the_last_cycle_is_confirmed_before_the_first_file() {
+    let source = Memory::default().file("f", noise(20_000));
+    let mut announces = 0;
+    let late = Peer::new(7).hearing(move |packet| {
+        announces += u32::from(packet.word() == "ANNOUNCE");
+        announces >= 20
+    });
+    let mut lab = Lab::new(config(None), source, vec![late]);
+    assert_eq!(lab.run(), Outcome::Success);
+    let words = lab.words();
+    let confirmed = words.iter().position(|word| word == "REG_CONF 7").unwrap();
+    assert_eq!(words[confirmed + 1], "FILEINFO(1) 7");
+}
+
+#[test]
 fn closed_group_goes_on_as_soon_as_all_are_there() {
     let source = Memory::default().file("f", noise(20_000));
     let peers = [1, 2, 3].map(Peer::new).into();
