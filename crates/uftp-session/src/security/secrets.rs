@@ -2,8 +2,9 @@
 
 use rand::Rng;
 use rand::rngs::StdRng;
-use uftp_proto::crypto::v5::GroupMaster;
-use uftp_proto::crypto::{BackendError, Curve, KeyError, KeySpec, Premaster, PrivateKey};
+use uftp_proto::crypto::{
+    BackendError, Curve, GroupMaster, KeyError, KeySpec, Premaster, PrivateKey, v5,
+};
 use uftp_proto::wire::Version;
 
 /// What senders, receivers and proxies draw anew for every session. Programs use [`Fresh`]; a test that plays a
@@ -26,12 +27,20 @@ pub trait Secrets: Send {
         Premaster::generate_for(version)
     }
 
+    /// The secret of a group of protocol 3 or 4.
+    ///
+    /// # Errors
+    /// [`BackendError`] if OpenSSL has no randomness.
+    fn group_master(&mut self, version: Version) -> Result<GroupMaster, BackendError> {
+        GroupMaster::generate(version)
+    }
+
     /// The secret of a group of protocol 5.
     ///
     /// # Errors
     /// [`BackendError`] if OpenSSL has no randomness.
-    fn master(&mut self) -> Result<GroupMaster, BackendError> {
-        GroupMaster::generate()
+    fn master(&mut self) -> Result<v5::GroupMaster, BackendError> {
+        v5::GroupMaster::generate()
     }
 }
 

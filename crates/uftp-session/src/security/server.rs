@@ -69,7 +69,7 @@ impl Server {
                 Body::Hkdf(Registry::new(announcer))
             }
             KeyExchange::Rsa | KeyExchange::EcdhRsa | KeyExchange::EcdhEcdsa => {
-                let announcer = prf::Announcer::new(session, security, secrets.random())?;
+                let announcer = prf::Announcer::new(session, security, secrets)?;
                 Body::Prf(Registry::new(announcer))
             }
         }))

@@ -6,7 +6,7 @@ mod bench;
 mod gathering;
 mod hostile;
 mod passing;
-#[path = "../receiver/support/pcap.rs"]
+#[path = "../recorded/pcap.rs"]
 mod pcap;
 mod replay;
 mod replay_three;

@@ -8,6 +8,8 @@
     clippy::panic
 )]
 
+#[path = "../recorded/mod.rs"]
+mod recorded;
 mod support;
 
 mod acceptance;

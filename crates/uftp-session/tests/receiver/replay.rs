@@ -13,7 +13,7 @@ use uftp_session::Refusal;
 use uftp_session::files::Offer;
 use uftp_session::receiver::ReceiverConfig;
 
-use super::support::pcap::{self, Recorded};
+use super::recorded::pcap::{self, Recorded};
 use super::support::{Bench, config};
 
 const SERVER: Uid = Uid(0xAA);

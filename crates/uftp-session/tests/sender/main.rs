@@ -7,5 +7,8 @@ mod hostile;
 mod lab;
 mod lists;
 mod proxies;
+#[path = "../recorded/mod.rs"]
+mod recorded;
+mod replay_three;
 mod stop;
 mod trouble;

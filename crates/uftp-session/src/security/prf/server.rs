@@ -15,6 +15,7 @@ use crate::policy::Policy;
 use crate::security::config::{SecurityError, SenderSecurity};
 use crate::security::peers::{Claim, Peer, Schedule};
 use crate::security::replay::Past;
+use crate::security::secrets::Secrets;
 use crate::security::server::SessionName;
 
 /// The secrets of the announcing end.
@@ -40,10 +41,11 @@ impl Announcer {
     pub(in crate::security) fn new(
         session: &SessionName,
         security: &SenderSecurity,
-        random: [u8; 32],
+        secrets: &mut dyn Secrets,
     ) -> Result<Self, SecurityError> {
+        let random = secrets.random();
         let mut announcer = Announcer::standing_in(session, security, random, None)?;
-        announcer.hold(GroupMaster::generate(session.version)?)?;
+        announcer.hold(secrets.group_master(session.version)?)?;
         Ok(announcer)
     }
 

@@ -1,5 +1,4 @@
 mod bench;
-pub(crate) mod pcap;
 mod script;
 mod store;
 
