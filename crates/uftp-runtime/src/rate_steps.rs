@@ -4,6 +4,7 @@
 //! 0;1.2
 //! 5;1
 //! 100;0.5
+//! min;100
 //! max;2000
 //! ```
 
@@ -73,14 +74,23 @@ fn parse(text: &str) -> Result<RateTable, String> {
     let lines = text.lines().map(str::trim).enumerate();
     for (at, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let bad = |expected: &str| format!("line {} is '{line}': expected {expected}", at + 1);
-        let form = "PERCENT;FACTOR or max;KBPS";
+        let form = "PERCENT;FACTOR, min;KBPS or max;KBPS";
         let (key, value) = line.split_once(';').ok_or_else(|| bad(form))?;
-        if key == "max" {
-            let kbps: u64 = value
-                .parse()
-                .map_err(|_| bad("a rate in Kbps after max;"))?;
-            table.max = Some(kbps.saturating_mul(KBPS));
-            continue;
+        let rate = || -> Result<u64, String> {
+            let kbps: Option<u64> = value.parse().ok().filter(|kbps| *kbps > 0);
+            let kbps = kbps.ok_or_else(|| bad("a rate in Kbps, at least 1"))?;
+            Ok(kbps.saturating_mul(KBPS))
+        };
+        match key {
+            "min" => {
+                table.min = rate()?;
+                continue;
+            }
+            "max" => {
+                table.max = Some(rate()?);
+                continue;
+            }
+            _ => {}
         }
         let number = |text: &str| {
             text.parse()
@@ -97,9 +107,12 @@ fn parse(text: &str) -> Result<RateTable, String> {
         }
         table.steps.push(step);
     }
-    match table.steps.is_empty() {
-        true => Err("it has no steps".to_owned()),
-        false => Ok(table),
+    if table.steps.is_empty() {
+        return Err("it has no steps".to_owned());
+    }
+    match table.max {
+        Some(max) if max < table.min => Err("its max is below its min".to_owned()),
+        _ => Ok(table),
     }
 }
 
@@ -109,9 +122,9 @@ mod tests {
 
     #[test]
     fn lines_are_taken_apart() {
-        let table = parse("# loss;factor\n0;1.2\n\n5;1\n100;0.5\nmax;2000\n").unwrap();
+        let table = parse("# loss;factor\n0;1.2\n\n5;1\n100;0.5\nmax;2000\nmin;10").unwrap();
         assert_eq!(table.steps, [(0.0, 1.2), (5.0, 1.0), (100.0, 0.5)]);
-        assert_eq!(table.max, Some(256_000));
+        assert_eq!((table.min, table.max), (1280, Some(256_000)));
         for (text, says) in [
             ("", "no steps"),
             ("max;100", "no steps"),
@@ -121,6 +134,8 @@ mod tests {
             ("NaN;1", "line 1"),
             ("5;1\n5;0.5", "a greater percentage"),
             ("max;x", "a rate in Kbps"),
+            ("min;0", "a rate in Kbps"),
+            ("5;1\nmin;9\nmax;8", "max is below its min"),
         ] {
             let told = parse(text).unwrap_err();
             assert!(told.contains(says), "{text}: {told}");

@@ -35,8 +35,8 @@ pub struct Policy {
     pub file_times: FileTimes,
     /// How those who have not finished a file are given up together.
     pub farewell: Farewell,
-    /// No file is given less time than this.
-    pub shortest_max_time: Duration,
+    /// How long a file may take.
+    pub time_limit: TimeLimit,
     /// What hosts are called.
     pub names: Names,
     /// What tells the encrypted packets of a host from each other.
@@ -66,6 +66,18 @@ pub enum ProxyLists {
     Block,
     /// So that no datagram is longer than one of file data (protocol 3; wire-v3 §3).
     Datagram,
+}
+
+/// How long a file may take, by its size and the rate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeLimit {
+    /// Percentage of the time the file takes at the rate, at fixed rates, if the operator gives
+    /// none; `None` for no limit.
+    pub percent: Option<u32>,
+    /// No file is given less, if the operator says nothing of that.
+    pub shortest: Duration,
+    /// Bytes per second that stand for a rate that is not fixed; `None` if there is no limit then.
+    pub unbounded: Option<u64>,
 }
 
 /// What tells the encrypted packets of a host from each other.
@@ -175,7 +187,11 @@ impl Policy {
                 runs: Runs::Flagged,
                 file_times: FileTimes::InSyncMode,
                 farewell: Farewell::CurrentFile,
-                shortest_max_time: Duration::from_secs(10),
+                time_limit: TimeLimit {
+                    percent: Some(300),
+                    shortest: Duration::from_secs(10),
+                    unbounded: Some(100_000 * 1024 / 8),
+                },
                 names: Names::Addresses,
                 numbering: Numbering::Clocks,
                 key_giver: KeyGiver::Anybody,
@@ -191,7 +207,11 @@ impl Policy {
                 runs: Runs::Numbered,
                 file_times: FileTimes::Always,
                 farewell: Farewell::ToEach,
-                shortest_max_time: Duration::ZERO,
+                time_limit: TimeLimit {
+                    percent: None,
+                    shortest: Duration::ZERO,
+                    unbounded: None,
+                },
                 names: Names::Ids,
                 numbering: Numbering::Counters,
                 key_giver: KeyGiver::Server,

@@ -269,6 +269,7 @@ pub fn sender_config(k: u8) -> SenderConfig {
         max_passes: u16::MAX,
         nak_limit: NakLimit::default(),
         max_time_percent: None,
+        shortest_max_time: None,
         quit_on_error: false,
         sync: SyncMode::Off,
         min_clients: None,

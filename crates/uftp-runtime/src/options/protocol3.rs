@@ -57,8 +57,13 @@ pub struct PaceArgs {
           value_parser = values::number::<u16>("Invalid MTU", 576..=9000))]
     pub mtu: Option<u16>,
 
+    /// Least time a file is given, whatever -W makes of its size, 1 to 3600 s [default: 10]
+    #[arg(long, value_name = "SECONDS",
+          value_parser = values::number::<u16>("Invalid least time", 1..=3600))]
+    pub least_time: Option<u16>,
+
     /// File that says how the rate answers to loss: lines PERCENT;FACTOR with rising percentages,
-    /// and perhaps max;KBPS. It is read again after every section
+    /// and perhaps min;KBPS and max;KBPS. It is read again after every section
     #[arg(long, value_name = "FILE")]
     pub rate_steps: Option<PathBuf>,
 }
@@ -128,6 +133,7 @@ impl PaceArgs {
             (self.status_interval.is_some(), "--status-interval"),
             (self.done_interval.is_some(), "--done-interval"),
             (self.mtu.is_some(), "--mtu"),
+            (self.least_time.is_some(), "--least-time"),
             (self.rate_steps.is_some(), "--rate-steps"),
         ]
         .into_iter()

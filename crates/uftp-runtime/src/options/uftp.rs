@@ -85,7 +85,8 @@ pub struct Args {
           value_parser = values::number::<u32>("Invalid max nak count", 1..=1000))]
     pub max_nak_count: u32,
 
-    /// Most time for a file, in percent of what it takes at the rate, 110 to 10000
+    /// Most time for a file, in percent of what it takes at the rate, 110 to 10000 [default: none; 300 in
+    /// protocol 3]
     #[arg(short = 'W', long, value_name = "PERCENT", help_heading = "Transfer",
           value_parser = values::number::<u32>("Invalid txweight", 110..=10000))]
     pub tx_weight: Option<u32>,
@@ -389,6 +390,7 @@ impl Args {
                     strikes: self.max_nak_count,
                 },
                 max_time_percent: self.tx_weight,
+                shortest_max_time: self.pace.least_time.map(|s| Duration::from_secs(s.into())),
                 quit_on_error: self.quit_on_error,
                 sync: match (self.sync, self.sync_preview) {
                     (_, true) => SyncMode::Preview,

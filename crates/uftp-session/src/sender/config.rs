@@ -45,8 +45,11 @@ pub struct SenderConfig {
     pub max_passes: u16,
     /// When a receiver that loses too much is given up.
     pub nak_limit: NakLimit,
-    /// Most time for one file, in percent of what it takes at the rate; `None` for no limit.
+    /// Most time for one file, in percent of what it takes at the rate; `None` for what is usual in
+    /// the protocol.
     pub max_time_percent: Option<u32>,
+    /// No file is given less than that; `None` for what is usual in the protocol.
+    pub shortest_max_time: Option<Duration>,
     /// End the session as soon as one receiver is lost.
     pub quit_on_error: bool,
     /// Whether receivers skip what they have.

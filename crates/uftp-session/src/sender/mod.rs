@@ -27,6 +27,7 @@ mod security;
 mod self_clock;
 mod session;
 mod steps;
+mod time_limit;
 mod transfer;
 mod unfinished;
 

@@ -10,11 +10,16 @@ pub trait RateSteps: Send + Sync + Debug {
     fn table(&self) -> Option<RateTable>;
 }
 
+/// The least rate there is, bytes per second: 1 Kbps, as for the rate of the command line.
+const LEAST_RATE: u64 = 1024 / 8;
+
 /// How much the rate changes by how much is lost.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct RateTable {
     /// Up to this percentage of loss the rate is multiplied by this factor; rising.
     pub steps: Vec<(f64, f64)>,
+    /// Least rate, bytes per second, never below [`LEAST_RATE`].
+    pub min: u64,
     /// Greatest rate, bytes per second; `None` is the one that was asked for.
     pub max: Option<u64>,
 }
@@ -24,9 +29,10 @@ impl RateTable {
     pub fn next(&self, rate: u64, percent: f64, most: u64) -> u64 {
         let step = self.steps.iter().find(|(limit, _)| *limit >= percent);
         let factor = step.map_or(1.0, |(_, factor)| *factor);
-        let most = self.max.unwrap_or(most).max(1);
+        let most = self.max.unwrap_or(most).max(LEAST_RATE);
+        let least = self.min.clamp(LEAST_RATE, most);
         // Rates are far below what a double counts exactly.
-        ((rate as f64 * factor) as u64).clamp(1, most)
+        ((rate as f64 * factor) as u64).clamp(least, most)
     }
 }
 
@@ -56,7 +62,7 @@ mod tests {
     fn the_first_line_that_reaches_the_loss_counts() {
         let table = RateTable {
             steps: vec![(0.0, 1.5), (5.0, 1.0), (100.0, 0.5)],
-            max: None,
+            ..RateTable::default()
         };
         assert_eq!(table.next(1000, 0.0, 4000), 1500);
         assert_eq!(
@@ -66,12 +72,20 @@ mod tests {
         );
         assert_eq!(table.next(1000, 4.9, 4000), 1000);
         assert_eq!(table.next(1000, 5.1, 4000), 500);
-        assert_eq!(table.next(1, 50.0, 4000), 1, "never nothing");
-        let capped = RateTable {
+        assert_eq!(table.next(200, 50.0, 4000), 128, "never nothing");
+        let bounded = RateTable {
+            min: 800,
             max: Some(1100),
+            ..table.clone()
+        };
+        assert_eq!(bounded.next(1000, 0.0, 4000), 1100);
+        assert_eq!(bounded.next(1000, 50.0, 4000), 800);
+        let contradictory = RateTable {
+            min: 2000,
+            max: Some(0),
             ..table
         };
-        assert_eq!(capped.next(1000, 0.0, 4000), 1100);
+        assert_eq!(contradictory.next(1000, 50.0, 4000), 128);
         assert_eq!(RateTable::default().next(1000, 50.0, 4000), 1000);
     }
 }

@@ -4,14 +4,13 @@
 use std::borrow::Cow;
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use uftp_proto::nak::{clear_naks, count_naks};
 use uftp_proto::wire::{BlockRef, Done, FileSeg, Message, Status};
 use uftp_proto::{BlockMap, FileId, Geometry};
 
 use super::clients::State;
-use super::config::Rate;
 use super::course::Course;
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
@@ -88,7 +87,7 @@ impl Transfer {
         geometry: Geometry,
         partial: bool,
     ) -> Self {
-        let max_time = max_time(s, &item);
+        let max_time = s.max_time(item.size);
         s.events
             .push_back(SenderEvent::TransferStarted { max_time });
         s.start_congestion_control(now);
@@ -660,19 +659,4 @@ impl Transfer {
         }
         s.rate.sent(now, section, offset);
     }
-}
-
-/// The time limit of one item: whole seconds, none if that makes 0
-/// (behaviour-sender-receiver §3.7).
-fn max_time(s: &Session, item: &SendItem) -> Option<Duration> {
-    let (Some(percent), Rate::Fixed(rate)) = (s.config.max_time_percent, s.config.rate) else {
-        return None;
-    };
-    let seconds = u128::from(item.size) * u128::from(percent) / 100 / u128::from(rate.max(1));
-    // Beyond a century it is no limit.
-    let seconds = u64::try_from(seconds)
-        .ok()
-        .filter(|s| *s < 100 * 365 * 86400)?;
-    let time = Duration::from_secs(seconds).max(s.policy.shortest_max_time);
-    (!time.is_zero()).then_some(time)
 }

@@ -122,6 +122,7 @@ pub(crate) fn config(clients: Option<&[u32]>) -> SenderConfig {
         max_passes: u16::MAX,
         nak_limit: NakLimit::default(),
         max_time_percent: None,
+        shortest_max_time: None,
         quit_on_error: false,
         sync: SyncMode::Off,
         min_clients: None,
