@@ -55,7 +55,10 @@ pub(super) struct Course {
     attempt: u32,
     /// When the last repetition is judged; `None` while it goes out.
     timer: Option<Instant>,
-    /// When the message is given up, where times are fixed; else it is after so many repetitions.
+    /// How long it is repeated once its first repetition is out, where times are fixed; else it is so
+    /// many times.
+    time: Option<Duration>,
+    /// When the message is given up.
     end: Option<Instant>,
 }
 
@@ -66,7 +69,8 @@ impl Course {
             what,
             attempt: 0,
             timer: None,
-            end: s.fixed().map(|pace| s.now + what.time(pace)),
+            time: s.fixed().map(|pace| what.time(pace)),
+            end: None,
         }
     }
 
@@ -84,6 +88,9 @@ impl Course {
 
     /// A repetition, or what goes with it, is out: the time to wait for answers begins.
     pub(super) fn wait(&mut self, s: &Session, now: Instant) {
+        if let Some(time) = self.time {
+            self.end_by(now + time);
+        }
         let due = now + s.interval(self.what);
         self.timer = Some(self.end.map_or(due, |end| end.min(due)));
     }
@@ -100,9 +107,10 @@ impl Course {
 
     /// Whether there are no repetitions after this one.
     pub(super) fn is_last(&self, s: &Session, now: Instant) -> bool {
-        match self.end {
-            Some(end) => end <= now,
-            None => self.attempt >= s.robust(),
+        match (self.end, self.time) {
+            (Some(end), _) => end <= now,
+            (None, Some(_)) => false,
+            (None, None) => self.attempt >= s.robust(),
         }
     }
 

@@ -150,7 +150,14 @@ impl Transfer {
             Stage::Polling(ref course) => course.timer(),
         };
         let control = s.rate.tfmcc().map(Controller::deadline);
-        stage.into_iter().chain(self.limit).chain(control).min()
+        let limit = self.limit.filter(|_| self.is_timed());
+        stage.into_iter().chain(limit).chain(control).min()
+    }
+
+    /// Whether the time limit counts. In lock-step it is for those who make data be sent: before
+    /// there are more of them, those who are asked have their time to answer (wire-v3 §6.5).
+    fn is_timed(&self) -> bool {
+        !matches!(self.stage, Stage::Polling(_))
     }
 
     pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
@@ -210,7 +217,7 @@ impl Transfer {
         if self.broken {
             self.drop_all(s, "The file cannot be read");
         }
-        if until(self.limit, now) {
+        if until(self.limit, now) && self.is_timed() {
             self.drop_all(s, "Max file transfer time exceeded");
         }
         if s.control_congestion(now) {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use uftp_proto::wire::{CompleteStatus, FileType, Message, Pace};
+use uftp_proto::wire::{CompleteStatus, FileType, FixedPace, Message, Pace, Version};
 use uftp_proto::{FileId, Uid};
-use uftp_session::sender::{FileOutcome, Outcome, Rate, SenderEvent, SyncMode};
+use uftp_session::sender::{FileOutcome, Outcome, Rate, SenderConfig, SenderEvent, SyncMode};
 
 use crate::lab::*;
 
@@ -366,4 +366,23 @@ fn a_receiver_on_the_senders_own_host_has_its_id_and_is_served() {
         assert_eq!(lab.run(), Outcome::Success);
         assert_eq!(lab.peers[0].complete[&FileId(1)], noise(20_000));
     }
+}
+
+#[test]
+fn a_fixed_time_counts_from_the_first_announcement() {
+    let config = SenderConfig {
+        version: Version::V3,
+        fixed: FixedPace {
+            announce_time: 1,
+            announce_interval: 500,
+            ..FixedPace::default()
+        },
+        ..config(None)
+    };
+    let mut lab = Lab::new(config, Memory::default().file("f", noise(10)), Vec::new());
+    // Its program did something else first.
+    lab.now += Duration::from_millis(900);
+    assert_eq!(lab.run(), Outcome::NobodyRegistered);
+    assert_eq!(lab.of("ANNOUNCE").len(), 2);
+    assert_eq!(lab.now - lab.start, Duration::from_millis(1900));
 }
