@@ -9,6 +9,7 @@ mod lists;
 mod proxies;
 #[path = "../recorded/mod.rs"]
 mod recorded;
+mod replay;
 mod replay_three;
 mod stop;
 mod trouble;

@@ -1,0 +1,344 @@
+//! Encrypted sessions of protocol 5 as the deployed programs played them: our sender, with the
+//! secrets of theirs, hears what their receivers said, each word when it has said what that was an
+//! answer to. It must open all of it, say the same things, and be told that all is well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uftp_proto::crypto::v5::{GroupMaster, ServerContext};
+use uftp_proto::crypto::{BackendError, Curve, KeyError, Opener, PrivateKey, Suite};
+use uftp_proto::wire::{self, BlockRef, Function, Header, Message, Pace, Version};
+use uftp_proto::{Ecn, FileId, Uid};
+use uftp_session::files::SendItem;
+use uftp_session::security::{Secrets, SenderSecurity};
+use uftp_session::sender::{
+    ClientEntry, GrttBounds, Outcome, Rate, Sender, SenderConfig, SenderEvent,
+};
+use uftp_session::{Batch, Clock, Refusal};
+
+use super::lab::{self, Memory};
+use super::recorded::pcap::{self, Recorded};
+
+const SERVER: Uid = Uid(0xAA);
+
+/// The key the recorded sender proved itself with.
+const IDENTITY: &str = "3c17ecd65491093d593ca45ecd3120434f4c48842b5cf82aecea89eaa76704d1";
+
+/// A recorded session and the secrets of its sender.
+struct Case {
+    name: &'static str,
+    /// Of its ephemeral key.
+    scalar: &'static str,
+    master: &'static str,
+    /// Bytes a second.
+    rate: u64,
+    /// Who was invited, if not all.
+    clients: Option<&'static [u32]>,
+}
+
+struct Known {
+    random: [u8; 32],
+    scalar: Vec<u8>,
+    master: [u8; 32],
+}
+
+impl Secrets for Known {
+    fn random(&mut self) -> [u8; 32] {
+        self.random
+    }
+
+    fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError> {
+        Ok(PrivateKey::from_ec_scalar(curve, &self.scalar).unwrap())
+    }
+
+    fn master(&mut self) -> Result<GroupMaster, BackendError> {
+        Ok(GroupMaster::from_bytes(&self.master))
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+/// The message in a packet of the sender.
+fn open(opener: &mut Opener, packet: &[u8]) -> (Function, Vec<u8>) {
+    let header = wire::decode_header(packet).unwrap();
+    if header.function != Function::Encrypted {
+        return (header.function, packet[Header::LEN..].to_vec());
+    }
+    let mut copy = packet.to_vec();
+    let message = opener.open(&mut copy, None).unwrap().message.to_vec();
+    (
+        wire::inner_function(header.version, &message).unwrap(),
+        message,
+    )
+}
+
+/// What a message says but for times and signatures, lists of clients in order.
+fn word((function, message): &(Function, Vec<u8>)) -> String {
+    let ids = |ids: &[Uid]| {
+        let mut ids: Vec<_> = ids.iter().map(|uid| uid.0).collect();
+        ids.sort_unstable();
+        format!("{ids:x?}")
+    };
+    match wire::decode(Version::V5, *function, message).unwrap() {
+        Message::Announce(m) => format!("ANNOUNCE {:?} {}", m.pace, ids(&m.clients)),
+        Message::KeyInfo(mut m) => {
+            m.keys.sort_unstable();
+            format!("KEYINFO {} {:x?}", m.iv_counter, m.keys)
+        }
+        Message::FileInfo(m) => format!(
+            "FILEINFO {} {:?} {} {} {:?} {:?} {}",
+            m.file.0,
+            m.file_type,
+            m.size,
+            m.mtime,
+            m.name,
+            m.link,
+            ids(&m.clients)
+        ),
+        Message::FileSeg(m) => format!("FILESEG {} {:?} {}", m.file.0, m.at, m.data.len()),
+        Message::Done(m) => format!("DONE {} {} {}", m.file.0, m.section, ids(&m.clients)),
+        Message::DoneConf(m) => format!("DONE_CONF {}", ids(&m.clients)),
+        other => panic!("a sender does not say {other:?}"),
+    }
+}
+
+/// The kind of a word, and the file it is about.
+fn kind(word: &str) -> String {
+    let mut parts = word.split(' ');
+    let (what, file) = (parts.next().unwrap(), parts.next().unwrap());
+    match what {
+        "FILEINFO" | "FILESEG" | "DONE" => format!("{what} {file}"),
+        _ => what.to_owned(),
+    }
+}
+
+/// The recorded session, taken apart.
+struct Script {
+    /// What the sender said.
+    words: Vec<String>,
+    /// What receivers said: after how many words of which kind.
+    answers: Vec<(String, usize, Recorded)>,
+    items: Memory,
+}
+
+fn take_apart(recorded: Vec<Recorded>, block_size: usize, opener: &mut Opener) -> Script {
+    let mut script = Script {
+        words: Vec::new(),
+        answers: Vec::new(),
+        items: Memory::default(),
+    };
+    let mut said: BTreeMap<String, usize> = BTreeMap::new();
+    let mut last = String::new();
+    let mut items: BTreeMap<FileId, (SendItem, Vec<u8>)> = BTreeMap::new();
+    for packet in recorded {
+        if wire::decode_header(&packet.bytes).unwrap().src != SERVER {
+            script.answers.push((last.clone(), said[&last], packet));
+            continue;
+        }
+        let opened = open(opener, &packet.bytes);
+        match wire::decode(Version::V5, opened.0, &opened.1).unwrap() {
+            Message::FileInfo(m) => {
+                let item = SendItem {
+                    source: "source".into(),
+                    name: m.name,
+                    file_type: m.file_type,
+                    size: m.size,
+                    mtime: m.mtime,
+                    link: m.link,
+                };
+                items
+                    .entry(m.file)
+                    .or_insert((item, vec![0; m.size as usize]));
+            }
+            Message::FileSeg(m) => {
+                let BlockRef::InSection { section: 0, block } = m.at else {
+                    panic!("these files have one section");
+                };
+                let (_, data) = items.get_mut(&m.file).unwrap();
+                let at = usize::from(block) * block_size;
+                data[at..at + m.data.len()].copy_from_slice(m.data);
+            }
+            _ => {}
+        }
+        let word = word(&opened);
+        last = kind(&word);
+        *said.entry(last.clone()).or_default() += 1;
+        script.words.push(word);
+    }
+    script.items.items = items.into_values().collect();
+    script
+}
+
+/// What is said beyond this much is told in the same words again.
+fn once(words: &[String]) -> Vec<&String> {
+    let mut seen = BTreeSet::new();
+    words.iter().filter(|word| seen.insert(*word)).collect()
+}
+
+/// Plays the recorded receivers to our sender. Returns what it said, and what the recorded one did.
+fn play(case: &Case) -> (Vec<String>, Vec<String>) {
+    let recorded = pcap::read(&format!("{}.pcap", case.name));
+    let first = &recorded[0];
+    let header = wire::decode_header(&first.bytes).unwrap();
+    let body = &first.bytes[Header::LEN..];
+    let Ok(Message::Announce(announce)) = wire::decode(Version::V5, Function::Announce, body)
+    else {
+        panic!("no ANNOUNCE");
+    };
+    let Pace::Adaptive {
+        robust, block_size, ..
+    } = announce.pace
+    else {
+        panic!("a pace of another protocol");
+    };
+    let info = announce.encryption.clone().unwrap();
+    let suite = Suite::from_wire(Version::V5, &info).unwrap();
+    let identity = PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(IDENTITY)).unwrap();
+    let mut secrets = Known {
+        random: info.random,
+        scalar: unhex(case.scalar),
+        master: unhex(case.master).try_into().unwrap(),
+    };
+    let context = ServerContext::new(&header, &announce, body).unwrap();
+    let mut keys = || secrets.master().unwrap().server_keys(&suite, &context);
+    let (mut theirs, mut ours) = (keys().opener().unwrap(), keys().opener().unwrap());
+    let announced = first.to;
+    let stamp = announce.timestamp;
+    let private = SocketAddr::new(announce.private, announced.port());
+    let mut script = take_apart(recorded, block_size.into(), &mut theirs);
+
+    let entry = |&uid: &u32| ClientEntry {
+        uid: Uid(uid),
+        name: format!("{uid:x}"),
+        proxy: false,
+        fingerprint: None,
+    };
+    let ms = Duration::from_millis;
+    let config = SenderConfig {
+        version: Version::V5,
+        uid: SERVER,
+        group: header.group,
+        instance: header.instance,
+        public: announced,
+        private,
+        clients: case.clients.map(|list| list.iter().map(entry).collect()),
+        block_size,
+        robust,
+        grtt: GrttBounds {
+            initial: ms(50),
+            min: ms(20),
+            max: ms(500),
+        },
+        rate: Rate::Fixed(case.rate),
+        security: Some(
+            SenderSecurity::new(Version::V5, suite, Arc::new(identity), Curve::DEFAULT).unwrap(),
+        ),
+        ..lab::config(None)
+    };
+    let mut now = Instant::now();
+    let clock = Clock::new(now, stamp);
+    let items = std::mem::take(&mut script.items);
+    let mut sender = Sender::with_secrets(config, items, clock, &mut secrets, now);
+    let mut batch = Batch::new(20_000);
+    let mut words = Vec::new();
+    let mut said: BTreeMap<String, usize> = BTreeMap::new();
+    let mut answers = script.answers.into_iter().peekable();
+    let mut ended = None;
+    while ended.is_none() {
+        loop {
+            batch.clear();
+            sender.poll_transmit(now, &mut batch);
+            if batch.is_empty() {
+                break;
+            }
+            for (_, _, packet) in batch.datagrams() {
+                let word = word(&open(&mut ours, packet));
+                *said.entry(kind(&word)).or_default() += 1;
+                words.push(word);
+            }
+        }
+        while let Some(event) = sender.poll_event() {
+            if let SenderEvent::Finished(outcome) = event {
+                ended = Some(outcome);
+            }
+        }
+        let due = |(kind, count, _): &(String, usize, Recorded)| said.get(kind) >= Some(count);
+        if let Some((_, _, answer)) = answers.next_if(due) {
+            now += Duration::from_micros(100);
+            sender.handle_datagram(now, answer.from, Ecn::NotEct, &mut answer.bytes.clone());
+        } else if let Some(next) = sender.poll_timeout() {
+            now = now.max(next);
+            sender.handle_timeout(now);
+        }
+        assert!(words.len() < 1000, "{}: {words:?}", case.name);
+    }
+    assert_eq!(ended, Some(Outcome::Success), "{}", case.name);
+    assert_eq!(answers.count(), 0, "{}: all was heard", case.name);
+    for why in [Refusal::Unauthentic, Refusal::Malformed, Refusal::Uncovered] {
+        assert_eq!(sender.counters().refused(why), 0, "{}: {why}", case.name);
+    }
+    (words, script.words)
+}
+
+const OPEN: Case = Case {
+    name: "v5-enc-gcm",
+    scalar: "073c1fd817b7fcf3644d83979b2a414edc4e39dd4987890ac48ad600f6ce9b86",
+    master: "9f8e45e28cd7d8d15703569039ee8081085537404b58e6a5b982ecd834800c0d",
+    rate: 640_000,
+    clients: None,
+};
+
+#[test]
+fn an_open_group_is_sent_a_tree_in_the_same_words() {
+    let (ours, theirs) = play(&OPEN);
+    assert_eq!(once(&ours), once(&theirs));
+}
+
+#[test]
+fn a_closed_group_is_sent_a_file_in_the_same_words() {
+    let (ours, theirs) = play(&Case {
+        name: "v5-closed3-enc",
+        scalar: "e5a537a6961d623e286dcf27586be8b63f3db3a2438dc68eafdbe8751af3d05c",
+        master: "ffdd9d74c2f332e93532e98b03bba66897333fca2f3893504874d58347826b5f",
+        clients: Some(&[0x11, 0x12, 0x13]),
+        ..OPEN
+    });
+    assert_eq!(ours, theirs, "not a word more or less");
+}
+
+#[test]
+fn over_ipv6() {
+    let (ours, theirs) = play(&Case {
+        name: "v5-ipv6-enc",
+        scalar: "992776fc4ac61d69bd914dd1b90a2d8214266b4bcb7568053b9e1f65ff5d1951",
+        master: "2d6f03dc901c449dcf4acc71961441d55273679a6dc8674256c2b95d3a28bba2",
+        ..OPEN
+    });
+    assert_eq!(once(&ours), once(&theirs));
+}
+
+#[test]
+fn what_receivers_missed_is_sent_again() {
+    let (ours, theirs) = play(&Case {
+        name: "v5-loss-enc",
+        scalar: "c154b5665fc35334a118eae356307cf39ee1a9080e5670c3cf7cf50b033fc14f",
+        master: "2f944f236bc79b5f9b9aeab2df943ce5c6944d7039a8431c0d4becdb37cae51a",
+        rate: 1_024_000,
+        ..OPEN
+    });
+    let blocks = |words: &[String]| {
+        let mut blocks: Vec<_> = words
+            .iter()
+            .filter(|w| w.starts_with("FILESEG"))
+            .cloned()
+            .collect();
+        blocks.sort_unstable();
+        blocks
+    };
+    assert_eq!(blocks(&ours), blocks(&theirs));
+}
