@@ -215,7 +215,7 @@ const UFTPD: Table = &[
         "options_sender::help_version_and_completions",
     ),
     ("priority", "receiver_modes::priority"),
-    ("protocol", "options_receiver::any_protocol_is_heard"),
+    ("protocols", "protocol5::the_protocols_named_are_heard"),
     ("public-address", "options_receiver::groups_port_and_id"),
     ("refuse-weak", "protocol5::the_rules_for_senders_of_4"),
     (

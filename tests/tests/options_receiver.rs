@@ -424,17 +424,6 @@ fn system_keys_change_nothing() -> Result<()> {
     Ok(())
 }
 
-/// A receiver hears every protocol; the option decides nothing for it.
-#[test]
-fn any_protocol_is_heard() -> Result<()> {
-    let world = World::new("rprotocol", 2)?;
-    let file = one_file(&world, 5000)?;
-    let setup = world.receiver(Suite::Ours, 1).args(&["--protocol", "4"]);
-    let log = session_with(&world, setup, &file)?;
-    assert!(log.contains("File transfer complete"), "{log}");
-    Ok(())
-}
-
 /// Words that are no options mean nothing, wherever they stand.
 #[test]
 fn other_words_are_ignored() -> Result<()> {

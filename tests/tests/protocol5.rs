@@ -1,7 +1,13 @@
 //! Sessions of protocol 5 between our programs: there is no packaged program of another hand that
 //! speaks it. Where protocol 4 comes in, so does the reference.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use uftp_tests::{Failure, Family, Result, Suite, World, write_file};
 
@@ -276,6 +282,96 @@ fn plain_is_a_choice() -> Result<()> {
         .files_of(&content)?
         .run(BOUND)?;
     sent.ended_with(0)?;
+    receiver.holds(&content)?;
+    receiver.stop().map(drop)
+}
+
+/// `--protocols`: sessions of others are not heard. What a sender takes from the environment says
+/// nothing to a receiver.
+#[test]
+fn the_protocols_named_are_heard() -> Result<()> {
+    let world = World::new("rprotocol", 2)?;
+    let content = one_file(&world, 5000)?;
+    for (named, spoken) in [
+        (&["--protocols", "4,5"][..], &["4", "5"][..]),
+        (&["--protocols", "3", "--protocol", "5"], &["3", "5"]),
+        (&[], &["3", "4", "5"]),
+    ] {
+        let receiver = world.receiver(Suite::Ours, 1).args(named);
+        let receiver = receiver
+            .environment("UFTP_PROTOCOL", "3".as_ref())
+            .start()?;
+        for protocol in ["3", "4", "5"] {
+            let sent = world.sender(Suite::Ours, 0).protocol(protocol).invite(&[1]);
+            let sent = match protocol {
+                "3" => sent.default_timing().args(&["--announce-time", "2"]),
+                _ => sent,
+            };
+            let expected = if spoken.contains(&protocol) { 0 } else { 7 };
+            let ended = sent.files_of(&content)?.run(BOUND)?;
+            ended.ended_with(expected).map_err(|failure| {
+                Failure::new(format!("{named:?} hears {protocol}: {failure}"))
+            })?;
+        }
+        receiver.stop()?;
+    }
+    Ok(())
+}
+
+/// Groups made for that are joined for the listed senders only: always if the list is of the form of
+/// 4.x, with `-o` if it is of that of 5.x.
+#[test]
+fn source_specific_groups() -> Result<()> {
+    let world = World::new("rssm", 2)?;
+    let content = one_file(&world, 5000)?;
+    let group: IpAddr = Ipv4Addr::new(232, 4, 4, 1).into();
+    let here = world.address(0, Family::V4);
+    let elsewhere = Ipv4Addr::new(10, 77, 0, 99);
+    let list = world.dir().join("servers");
+    let listed = list.to_string_lossy().into_owned();
+    for (line, options, heard) in [
+        (format!("{here}"), &[][..], true),
+        (format!("{elsewhere}"), &[], false),
+        (format!("{elsewhere}|0"), &[], true),
+        (format!("{elsewhere}|0"), &["-o"], false),
+        (format!("{here}|0"), &["-o"], true),
+    ] {
+        fs::write(&list, format!("0x0A4D0001|{line}\n"))?;
+        let receiver = world.receiver(Suite::Ours, 1).group(group);
+        let receiver = receiver.args(&["-S", &listed]).args(options).start()?;
+        let sender = world.sender(Suite::Ours, 0).default_protocol().to(group);
+        let sender = sender.args(&["-P", "232.5.5.5"]).invite(&[1]);
+        let sent = sender.files_of(&content)?.run(BOUND)?;
+        sent.ended_with(if heard { 0 } else { 7 })
+            .map_err(|failure| Failure::new(format!("{line} {options:?}: {failure}")))?;
+        receiver.stop()?;
+    }
+    Ok(())
+}
+
+/// Messages of protocol 5 have no room for an RSA key of 4096 bits and its signature, which is said
+/// before anything is sent. Protocol 4 has, where nothing is signed.
+#[test]
+fn a_key_too_large_for_signed_messages() -> Result<()> {
+    let world = World::new("large", 2)?;
+    let content = one_file(&world, 5000)?;
+    let key = world.dir().join("key").to_string_lossy().into_owned();
+    let output = Command::new(Suite::Ours.program("uftp_keymgt")?)
+        .args(["-g", "rsa:4096", &key])
+        .output()?;
+    assert!(output.status.success(), "{output:?}");
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let start = |protocol, options: &[&str]| {
+        let sender = world.sender(Suite::Ours, 0).protocol(protocol).invite(&[1]);
+        let sender = sender.args(&["-Y", "aes256-gcm", "-k", &key]).args(options);
+        sender.files_of(&content)?.start()
+    };
+    let mut refused = start("5", &[])?;
+    let exit = refused.program().wait(BOUND)?;
+    let said = refused.program().output();
+    assert_eq!(exit.code, Some(3), "{said}");
+    assert!(said.contains("too large for the announcement"), "{said}");
+    start("4", &["-e", "rsa"])?.finish(BOUND)?.ended_with(0)?;
     receiver.holds(&content)?;
     receiver.stop().map(drop)
 }

@@ -20,12 +20,12 @@ fn sender(world: &World, suite: Suite, args: &[&str]) -> Result<Command> {
     command
         .current_dir(world.dir())
         .args(["-I", &world.address(0, Family::V4).to_string()])
-        .args(["-s", "10", "-r", "0.1:0.03:5"])
-        .args(args);
+        .args(["-s", "10", "-r", "0.1:0.03:5"]);
     if let Suite::Ours = suite {
         // What the reference speaks.
         command.args(["--protocol", "4"]);
     }
+    command.args(args);
     Ok(command)
 }
 
@@ -56,11 +56,13 @@ fn content(world: &World, size: u64) -> Result<PathBuf> {
     Ok(dir)
 }
 
-fn resumes_for_the_absent(first: Suite) -> Result<()> {
+/// `options` are the sender's.
+fn resumes_for_the_absent(first: Suite, options: &[&str]) -> Result<()> {
     let world = World::new("absent", 3)?;
     let content = content(&world, 300_000)?;
     let receiver = world.receiver(Suite::Ours, 1).start()?;
     let args = ["-R", "50000", "-H", "0x1,0x2", "-f", "content/file"];
+    let args = [&args, options].concat();
     let code = run(&world, "first", sender(&world, first, &args)?)?;
     assert_eq!(code, Some(0), "lost receivers do not change the exit code");
     let file = restart_file(&world)?;
@@ -76,6 +78,7 @@ fn resumes_for_the_absent(first: Suite) -> Result<()> {
     let receiver = world.receiver(Suite::Ours, 1).start()?;
     let late = world.receiver(Suite::Ours, 2).start()?;
     let resume = ["-R", "50000", "-F", &name, "-S", "status"];
+    let resume = [&resume, options].concat();
     let code = run(&world, "second", sender(&world, Suite::Ours, &resume)?)?;
     assert_eq!(code, Some(0));
     late.holds(&content)?;
@@ -95,29 +98,47 @@ fn resumes_for_the_absent(first: Suite) -> Result<()> {
 
 #[test]
 fn ours_resumes_for_the_absent() -> Result<()> {
-    resumes_for_the_absent(Suite::Ours)
+    resumes_for_the_absent(Suite::Ours, &[])
+}
+
+/// In protocol 5, whose every run has new keys.
+#[test]
+fn ours_resumes_encrypted_sessions() -> Result<()> {
+    resumes_for_the_absent(Suite::Ours, &["--protocol", "5", "-c"])
 }
 
 /// What 4.10.2 leaves, an administrator can finish with ours.
 #[test]
 fn ours_resumes_what_the_reference_left() -> Result<()> {
-    resumes_for_the_absent(Suite::Reference)
+    resumes_for_the_absent(Suite::Reference, &[])
 }
 
 /// Interrupted at half, the resumed run sends the other half only: the receiver keeps what it has
 /// in its temporary directory.
 #[test]
 fn only_what_is_missing_is_sent_again() -> Result<()> {
-    Parties::WITH_OURS.into_iter().try_for_each(sent_again)
+    let plain = |parties| sent_again(parties, 1332, &[]);
+    Parties::WITH_OURS.into_iter().try_for_each(plain)
 }
 
-fn sent_again(parties: Parties) -> Result<()> {
+/// The same in protocol 5.
+#[test]
+fn only_what_is_missing_is_sent_again_encrypted() -> Result<()> {
+    let ours = Parties {
+        sender: Suite::Ours,
+        receiver: Suite::Ours,
+    };
+    sent_again(ours, 1332 + 28, &["--protocol", "5", "-c"])
+}
+
+/// Datagrams with a whole block are `length` bytes long; `options` are the sender's.
+fn sent_again(parties: Parties, length: usize, options: &[&str]) -> Result<()> {
     const BLOCKS: u64 = 6000;
     const BLOCKS_AT_HALF: u64 = BLOCKS / 2;
     const SIZE: u64 = BLOCKS * 1300;
     let world = World::new("half", 2)?;
     // Packets with a whole block of data.
-    world.count_incoming(1, &["udp dport 1044 udp length 1332"])?;
+    world.count_incoming(1, &[&format!("udp dport 1044 udp length {length}")])?;
     let blocks = || world.counted(1).map(|counts| counts.iter().sum::<u64>());
     let content = content(&world, SIZE)?;
     let temp = world.make_dir("temp")?;
@@ -125,6 +146,7 @@ fn sent_again(parties: Parties) -> Result<()> {
     let receiver = world.receiver(parties.receiver, 1).args(&["-T", &temp]);
     let receiver = receiver.start()?;
     let args = ["-R", "24000", "-H", "0x1", "-f", "content/file"];
+    let args = [&args, options].concat();
     let log = world.log_path("first");
     let mut first = Program::start("first", sender(&world, parties.sender, &args)?, &log)?;
     eventually("half of the file", patience(), || match blocks() {
@@ -142,7 +164,7 @@ fn sent_again(parties: Parties) -> Result<()> {
     })?;
 
     let before = blocks()?;
-    let resume = ["-R", "24000", "-F", &name];
+    let resume = [&["-R", "24000", "-F", &*name], options].concat();
     let code = run(&world, "second", sender(&world, parties.sender, &resume)?)?;
     assert_eq!(code, Some(0), "{parties}");
     receiver.holds(&content)?;

@@ -111,7 +111,19 @@ fn introduce(job: &ProxyJob) {
     {
         say!(2, "Key agreement with receivers: {}", key.kind());
     }
-    let listed = config.security.servers.is_some() || config.clients.is_some();
+    let servers = &config.security.servers;
+    if servers
+        .iter()
+        .flatten()
+        .any(|server| server.proxy.is_some())
+    {
+        say!(
+            1,
+            "-S names proxies that senders are answered through: only receivers are, a proxy answers \
+             whoever it hears a session from"
+        );
+    }
+    let listed = servers.is_some() || config.clients.is_some();
     if listed && !config.strict {
         say!(
             1,

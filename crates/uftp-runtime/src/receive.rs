@@ -70,7 +70,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
         return common::in_order("uftpd");
     }
     let socket = common::bind(&job.socket)?;
-    let mut listener = Listener::new(job.interfaces.clone(), job.config.security.sources());
+    let mut listener = Listener::new(job.interfaces.clone(), job.config.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
     let ((status, events), _pid_file) = home.settle(&sink, || {

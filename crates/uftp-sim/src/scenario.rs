@@ -340,6 +340,7 @@ pub fn receiver_config(i: usize) -> ReceiverConfig {
         addresses: vec![Uid::from_addr(receiver_addr(i).ip())],
         cache_size: 16 * 1024,
         max_sessions: 100,
+        protocols: None,
         require_encryption: false,
         heartbeats: Heartbeats::default(),
         response_proxy: None,

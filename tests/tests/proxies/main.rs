@@ -11,3 +11,4 @@ mod nat;
 mod options;
 mod restart;
 mod stage;
+mod trust;

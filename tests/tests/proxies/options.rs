@@ -19,17 +19,17 @@ use uftp_tests::{
 use crate::{restart::begun, stage::BOUND};
 
 /// A sender and a server proxy on one network, a client proxy and two receivers on another.
-struct Tunnel {
-    world: World,
+pub(crate) struct Tunnel {
+    pub(crate) world: World,
 }
 
-const SERVER: HostId = 0;
-const NEAR: HostId = 1;
-const FAR: HostId = 2;
-const RECEIVERS: [HostId; 2] = [3, 4];
+pub(crate) const SERVER: HostId = 0;
+pub(crate) const NEAR: HostId = 1;
+pub(crate) const FAR: HostId = 2;
+pub(crate) const RECEIVERS: [HostId; 2] = [3, 4];
 
 impl Tunnel {
-    fn new(label: &str) -> Result<Self> {
+    pub(crate) fn new(label: &str) -> Result<Self> {
         let mut plan = Plan::default();
         plan.host(0);
         plan.host(0);
@@ -44,7 +44,7 @@ impl Tunnel {
     }
 
     /// Sends a small file to both receivers, who get it.
-    fn carries(
+    pub(crate) fn carries(
         &self,
         receivers: Vec<Receiver>,
         change: impl Fn(SenderSetup<'_>) -> SenderSetup<'_>,
@@ -59,14 +59,14 @@ impl Tunnel {
             .try_for_each(|receiver| receiver.holds(&content))
     }
 
-    fn sender(&self) -> Result<SenderSetup<'_>> {
+    pub(crate) fn sender(&self) -> Result<SenderSetup<'_>> {
         let list = self.world.dir().join("proxies");
         fs::write(&list, uid(FAR))?;
         let sender = self.world.sender(Suite::Ours, SERVER).invite(&RECEIVERS);
         Ok(sender.args(&["-j", &list.to_string_lossy()]))
     }
 
-    fn far(&self, family: Family) -> IpAddr {
+    pub(crate) fn far(&self, family: Family) -> IpAddr {
         self.world.address(FAR, family)
     }
 
@@ -352,6 +352,21 @@ fn heard(program: &Program, words: &str) -> Result<()> {
     })
 }
 
+/// A new key in a file of this name: the path to it, and its fingerprint.
+pub(crate) fn make_key(world: &World, name: &str, spec: &str) -> Result<(String, String)> {
+    let path = world.dir().join(name).to_string_lossy().into_owned();
+    let keymgt = Suite::Ours.program("uftp_keymgt")?;
+    let script = format!("{} -g {spec} {path} 2>&1", keymgt.display());
+    let told = run("sh", &["-c", &script], "")?;
+    let mut words = told.split_whitespace();
+    let print = words
+        .by_ref()
+        .skip_while(|word| *word != "fingerprint:")
+        .nth(1);
+    let print = print.ok_or_else(|| Failure::new(format!("uftp_keymgt said {told}")))?;
+    Ok((path, print.to_owned()))
+}
+
 /// `fp=`: the tunnel goes to whoever proves the key, and only there. `-H` with a port, `-h`.
 #[test]
 fn the_tunnel_moves_with_the_key() -> Result<()> {
@@ -364,17 +379,7 @@ fn the_tunnel_moves_with_the_key() -> Result<()> {
         world: World::planned("moves", plan)?,
     };
     let world = &tunnel.world;
-    let make = |name: &str| {
-        let path = world.dir().join(name).to_string_lossy().into_owned();
-        let keymgt = Suite::Ours.program("uftp_keymgt")?;
-        let script = format!("{} -g ec:prime256v1 {path} 2>&1", keymgt.display());
-        let told = run("sh", &["-c", &script], "")?;
-        let print = told
-            .split_whitespace()
-            .skip_while(|word| *word != "fingerprint:")
-            .nth(1);
-        Ok::<_, Failure>((path, print.unwrap_or_default().to_owned()))
-    };
+    let make = |name| make_key(world, name, "ec:prime256v1");
     let ((key, print), (other, _)) = (make("key")?, make("other")?);
     let near = world
         .proxy(Suite::Ours, NEAR, ProxyRole::Learned(print))

@@ -230,6 +230,7 @@ mod session {
             addresses: Vec::new(),
             cache_size: 1 << 20,
             max_sessions: 10,
+            protocols: None,
             require_encryption: false,
             heartbeats: Heartbeats::default(),
             response_proxy: None,

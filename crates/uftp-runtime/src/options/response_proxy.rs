@@ -74,6 +74,35 @@ async fn read(text: &str, port: u16) -> Result<ResponseProxy, String> {
 mod tests {
     use super::*;
 
+    /// What `-R` names is a list if it is a file, else a host; `-r` is always a host.
+    #[tokio::test]
+    async fn a_file_or_a_host() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        let args = |five: &str, four: Option<&str>| ResponseProxyArgs {
+            response_proxy: Some(five.to_owned()),
+            v4_response_proxy: four.map(str::to_owned),
+        };
+        let host = |last: u8| Some(SocketAddr::from(([10, 0, 0, last], 1044)));
+        for (args, list, proxy) in [
+            (args(&path, None), true, None),
+            (args(&path, Some("10.0.0.2")), true, host(2)),
+            (args("10.0.0.1", None), false, host(1)),
+            (args("10.0.0.1", Some("10.0.0.2")), false, host(2)),
+            (args("", None), false, None),
+        ] {
+            let meant = args.validate(1044).await.unwrap();
+            assert_eq!(args.list().is_some(), list, "{args:?}");
+            assert_eq!(meant.map(|proxy| proxy.addr), proxy, "{args:?}");
+        }
+        let failure = args("/no/such/list", None).validate(1044).await;
+        let told = failure.unwrap_err().message;
+        assert!(
+            told.starts_with("Invalid proxy address /no/such/list"),
+            "{told}"
+        );
+    }
+
     const PRINT: &str = "66:1E:C9:1D:FC:99:DB:60:B0:1A:F0:8F:CA:F4:28:27:A6:BE:94:BC";
 
     #[tokio::test]

@@ -47,9 +47,10 @@ pub struct Args {
     #[arg(short = 'E', long, help_heading = "Encryption")]
     pub require_encryption: bool,
 
-    /// Generation of the protocol; also from the environment variable UFTP_PROTOCOL
-    #[arg(long, value_name = "3|4|5", help_heading = "Sessions", value_parser = values::protocol)]
-    pub protocol: Option<Version>,
+    /// Protocols to hear, comma separated: 3, 4, 5 [default: all]
+    #[arg(long, visible_alias = "protocol", value_name = "PROTOCOLS", help_heading = "Sessions",
+          value_delimiter = ',', action = clap::ArgAction::Append, value_parser = values::protocol)]
+    pub protocols: Vec<Version>,
 
     /// Most sessions at once
     #[arg(long, value_name = "COUNT", default_value = "100", help_heading = "Sessions",
@@ -143,7 +144,6 @@ impl Args {
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
     pub async fn validate(self) -> Result<ReceiveJob, Failure> {
-        values::protocol_or_environment(self.protocol)?;
         let store = self.files.validate()?;
         let interfaces = addresses::listening(&self.interface)?;
         let groups = addresses::groups(&self.public_address).await?;
@@ -154,6 +154,7 @@ impl Args {
                 addresses: addresses::names(&interfaces),
                 cache_size: self.cache_size,
                 max_sessions: self.max_sessions,
+                protocols: heard(&self.protocols),
                 require_encryption: self.require_encryption,
                 security: self
                     .security
@@ -168,4 +169,13 @@ impl Args {
             store,
         })
     }
+}
+
+/// What of the protocols named is heard; `None` for all. Protocol 3 has two wire ids.
+fn heard(named: &[Version]) -> Option<Vec<Version>> {
+    let mut heard = named.to_vec();
+    if named.contains(&Version::V3) {
+        heard.push(Version::V3Sync);
+    }
+    (!heard.is_empty()).then_some(heard)
 }

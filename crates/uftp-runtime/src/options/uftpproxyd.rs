@@ -125,7 +125,7 @@ pub struct Args {
     pub ecdh_curve: Option<Curve>,
 
     /// File with the senders whose encrypted sessions are carried, one a line:
-    /// uid|address[|fingerprint]. If all groups of -M are source specific, they are joined for
+    /// uid|address[|fingerprint]; of the form that uftpd takes, too, without regard to the proxy. If all groups of -M are source specific, they are joined for
     /// these senders only
     #[arg(short = 'S', long, value_name = "FILE", help_heading = "Encryption",
           action = clap::ArgAction::Append)]
@@ -140,6 +140,11 @@ pub struct Args {
     /// The lists of -S and -C hold in sessions without encryption or client authentication, too
     #[arg(long, help_heading = "Encryption")]
     pub strict: bool,
+
+    /// Refuse encrypted sessions of protocols 3 and 4 that 5.x would refuse: all but those with
+    /// ECDH, a GCM or CCM cipher, SHA-2 and a curve of protocol 5
+    #[arg(long, help_heading = "Encryption")]
+    pub refuse_weak: bool,
 
     /// Join groups for the senders of -S only (source specific multicast)
     #[arg(short = 'o', long, help_heading = "Encryption")]
@@ -241,6 +246,7 @@ impl Args {
                     keys,
                     servers: listed,
                     source_specific,
+                    refuse_weak: self.refuse_weak,
                     ..ReceiverSecurity::default()
                 },
                 clients: admitted,

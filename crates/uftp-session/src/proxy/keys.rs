@@ -112,6 +112,10 @@ impl Keys {
             return Err(Objection::Abort("Failed to verify server key fingerprint"));
         }
         let suite = Suite::from_wire(header.version, info)
+            .and_then(|suite| match security.refuse_weak {
+                true => suite.check_modern().map(|()| suite),
+                false => Ok(suite),
+            })
             .map_err(|e| Objection::Abort(e.abort_reason()))?;
         let theirs = PublicKey::from_blob(&info.key)
             .map_err(|_| Objection::Abort("Failed to load server public key"))?;

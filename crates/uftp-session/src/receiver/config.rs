@@ -1,7 +1,8 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use uftp_proto::Uid;
 use uftp_proto::crypto::Fingerprint;
+use uftp_proto::wire::Version;
 
 use crate::heartbeat::Heartbeats;
 use crate::security::ReceiverSecurity;
@@ -17,6 +18,8 @@ pub struct ReceiverConfig {
     pub cache_size: usize,
     /// Most sessions at once; further announcements are refused and counted.
     pub max_sessions: usize,
+    /// The protocols it hears; `None` for all.
+    pub protocols: Option<Vec<Version>>,
     /// Refuse sessions that are not encrypted.
     pub require_encryption: bool,
     /// Its keys, and whom it trusts.
@@ -28,6 +31,20 @@ pub struct ReceiverConfig {
 }
 
 impl ReceiverConfig {
+    /// The addresses groups are joined for; `None` for any. A response proxy speaks to groups, too
+    /// (wire-v5 §11.5).
+    pub fn sources(&self) -> Option<Vec<IpAddr>> {
+        let mut sources = self.security.sources()?;
+        sources.extend(self.response_proxy.map(|proxy| proxy.addr.ip()));
+        Some(sources)
+    }
+
+    /// Whether sessions of this protocol are heard.
+    pub(super) fn hears(&self, version: Version) -> bool {
+        let listed = self.protocols.as_ref();
+        listed.is_none_or(|listed| listed.contains(&version))
+    }
+
     /// All that it may be called, its own id first.
     pub(super) fn names(&self) -> impl Iterator<Item = Uid> {
         let own = Some(self.uid).filter(|uid| !uid.is_none());

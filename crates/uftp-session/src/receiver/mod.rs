@@ -294,6 +294,9 @@ impl<F: FileStore> Receiver<F> {
         header: &Header,
         packet: &[u8],
     ) -> Result<(), Refusal> {
+        if !self.config.hears(header.version) {
+            return Err(Refusal::OtherVersion);
+        }
         let policy = Policy::of(header.version);
         let message = packet.get(Header::LEN..).unwrap_or_default();
         let considered = match wire::decode(header.version, header.function, message) {
@@ -391,7 +394,7 @@ impl<F: FileStore> Receiver<F> {
         if let Some(group) = private
             && self.groups.enter(group)
         {
-            let kind = match self.config.security.sources() {
+            let kind = match self.config.sources() {
                 None => ReceiverEventKind::Join(group),
                 Some(sources) => ReceiverEventKind::JoinFrom { group, sources },
             };

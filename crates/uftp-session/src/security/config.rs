@@ -20,6 +20,8 @@ use super::server::SessionName;
 
 /// Bits of the smallest RSA key of senders of protocol 5 (wire-v5 §3).
 const SMALLEST_RSA: usize = 1024;
+/// And of the largest, which is the largest that fits beside every ECDH key.
+const LARGEST_RSA: usize = 3072;
 
 /// Encryption of the sessions of a sender, checked: such a session can be set up here.
 #[derive(Clone)]
@@ -66,6 +68,10 @@ impl SenderSecurity {
         let small = matches!(identity.kind(), KeyKind::Rsa { bits } if bits < SMALLEST_RSA);
         if small && suite.key_exchange == KeyExchange::Ecdh {
             return Err(SecurityError::TooSmall(identity.kind()));
+        }
+        let large = matches!(identity.kind(), KeyKind::Rsa { bits } if bits > LARGEST_RSA);
+        if large && suite.key_exchange == KeyExchange::Ecdh {
+            return Err(SecurityError::TooLarge(identity.kind()));
         }
         let of_exchange = suite.key_exchange.is_ecdh().then_some(curve);
         let mut curves = of_identity.into_iter().chain(of_exchange);

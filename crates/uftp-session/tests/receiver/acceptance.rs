@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use uftp_proto::wire::{Announce, AnnounceFlags, EncInfo, Header, Message, Pace, Register};
+use uftp_proto::wire::{
+    Announce, AnnounceFlags, EncInfo, Header, Message, Pace, Register, Version,
+};
 use uftp_proto::{GroupId, Instance, Uid, WireTime};
 use uftp_session::Refusal;
-use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind as Kind};
+use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind as Kind, ResponseProxy};
+use uftp_session::security::{ProxyEntry, ReceiverSecurity, ServerEntry};
 
 use super::support::{Bench, ME, Script, config};
 
@@ -124,6 +127,55 @@ fn encryption_without_keys() {
         });
     });
     assert_eq!(encrypted, ["ABORT Keytype invalid or not supported here"]);
+}
+
+#[test]
+fn protocols_that_are_not_named_are_not_heard() {
+    let mut script = Script::default();
+    for (protocols, answers) in [
+        (vec![Version::V3, Version::V5], &[][..]),
+        (vec![Version::V4], &["REGISTER"]),
+    ] {
+        let mut bench = Bench::with(ReceiverConfig {
+            protocols: Some(protocols),
+            ..config()
+        });
+        bench.hear(&mut script, |s| s.announce(&[]));
+        assert_eq!(bench.said(), answers);
+    }
+}
+
+#[test]
+fn source_specific_groups_are_joined_for_the_response_proxy_too() {
+    let address = |last: u8| IpAddr::from([10, 0, 0, last]);
+    let config = ReceiverConfig {
+        security: ReceiverSecurity {
+            servers: Some(vec![ServerEntry {
+                uid: Uid(0xAA),
+                addresses: vec![address(1)],
+                proxy: None,
+                fingerprint: None,
+            }]),
+            proxies: vec![ProxyEntry {
+                uid: Uid(0xB2),
+                addresses: vec![address(2)],
+                fingerprint: None,
+            }],
+            source_specific: true,
+            ..ReceiverSecurity::default()
+        },
+        response_proxy: Some(ResponseProxy {
+            addr: (address(3), 1044).into(),
+            fingerprint: None,
+        }),
+        ..config()
+    };
+    assert_eq!(config.sources(), Some([1, 2, 3].map(address).to_vec()));
+    let any = ReceiverConfig {
+        security: ReceiverSecurity::default(),
+        ..config
+    };
+    assert_eq!(any.sources(), None);
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl Pair {
             addresses: Vec::new(),
             cache_size: 16 * 1024,
             max_sessions: 5,
+            protocols: None,
             require_encryption: true,
             heartbeats: Heartbeats::default(),
             response_proxy: None,

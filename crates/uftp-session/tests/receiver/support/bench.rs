@@ -35,6 +35,7 @@ pub(crate) fn config() -> ReceiverConfig {
         addresses: Vec::new(),
         cache_size: 65536,
         max_sessions: 3,
+        protocols: None,
         require_encryption: false,
         heartbeats: Heartbeats::default(),
         response_proxy: None,
