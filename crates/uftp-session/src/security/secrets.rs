@@ -7,8 +7,8 @@ use uftp_proto::crypto::{
 };
 use uftp_proto::wire::Version;
 
-/// What senders, receivers and proxies draw anew for every session. Programs use [`Fresh`]; a test that plays a
-/// recorded session again has the secrets of the record.
+/// What senders, receivers and proxies draw anew for every session. Programs use [`Fresh`]; a test
+/// that plays a recorded session again has the secrets of the record.
 pub trait Secrets: Send {
     /// The random number of an ANNOUNCE or a REGISTER.
     fn random(&mut self) -> [u8; 32];
