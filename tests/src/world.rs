@@ -425,7 +425,25 @@ impl World {
         format!("{}-{part}", self.name)
     }
 
-    fn print_logs(&self) {
+    /// Lines in which programs say that something went wrong, each with whose it is: short enough
+    /// for the end of a report.
+    pub fn troubles(&self) -> String {
+        let told = |line: &&str| {
+            let line = line.to_lowercase();
+            TROUBLES.iter().any(|word| line.contains(word))
+        };
+        let mut found = String::new();
+        for path in self.logs() {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let text = end_of(&path).unwrap_or_default();
+            for line in text.lines().filter(told).take(MOST_TROUBLES) {
+                found += &format!("{name}: {line}\n");
+            }
+        }
+        found
+    }
+
+    fn logs(&self) -> Vec<PathBuf> {
         let mut logs: Vec<PathBuf> = fs::read_dir(&self.dir)
             .map(|entries| {
                 entries
@@ -438,7 +456,11 @@ impl World {
                 .is_some_and(|kind| kind == "log" || kind == "status")
         });
         logs.sort();
-        for path in logs {
+        logs
+    }
+
+    fn print_logs(&self) {
+        for path in self.logs() {
             let name = path
                 .file_name()
                 .map(|name| name.to_string_lossy())
@@ -464,6 +486,22 @@ impl Drop for World {
         }
     }
 }
+
+/// What programs say, in small letters, when something goes wrong.
+const TROUBLES: [&str; 9] = [
+    "abort",
+    "not fully",
+    "lost",
+    "timed out",
+    "timeout",
+    "reject",
+    "unconfirmed",
+    "error",
+    "panic",
+];
+
+/// Most such lines of one program that are told.
+const MOST_TROUBLES: usize = 20;
 
 #[derive(Clone, Copy)]
 enum Part {

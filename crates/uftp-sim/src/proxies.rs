@@ -473,6 +473,23 @@ impl Networks {
         }
     }
 
+    /// Prints what happened at the sender, at the proxies and at receiver `i`.
+    fn tell(&self, i: usize) {
+        let start = self.sender().events.first().map(|(at, _)| *at);
+        let since = |at: &Instant| start.map_or(0.0, |s| at.duration_since(s).as_secs_f64());
+        for (at, event) in &self.sender().events {
+            eprintln!("{:8.3} sender: {event:?}", since(at));
+        }
+        for k in 0..self.proxies.len() {
+            for (at, event) in &self.proxy(k).events {
+                eprintln!("{:8.3} proxy {k}: {:?}", since(at), event.kind);
+            }
+        }
+        for (at, event) in &self.receiver(i).events {
+            eprintln!("{:8.3} receiver {i}: {:?}", since(at), event.kind);
+        }
+    }
+
     /// Whether every item is whole at receiver `i` and both ends say so.
     pub fn is_whole(&self, i: usize) -> bool {
         let ends = self.receiver(i).ends();
@@ -486,8 +503,13 @@ impl Networks {
             .verdict(FileId(number as u16), receiver_uid(i))
     }
 
-    /// Panics unless every item is whole everywhere and both ends say so.
+    /// Panics unless every item is whole everywhere and both ends say so; tells then what the
+    /// proxies and those concerned saw.
     pub fn assert_all_whole(&self) {
+        let unlucky = (0..self.receivers.len()).find(|&i| !self.is_whole(i));
+        if let Some(i) = unlucky {
+            self.tell(i);
+        }
         assert_eq!(self.sender().outcome(), Some(Outcome::Success));
         for i in 0..self.receivers.len() {
             let node = self.receiver(i);

@@ -146,8 +146,16 @@ impl Stage {
     }
 
     /// Sends a file from [`SENDER`] to all receivers, invites the proxies on the hosts `listed`,
-    /// and has everything checked: who got it, what arrived, and that all end well.
-    pub(crate) fn play(self, listed: &[HostId], args: &[&str]) -> Result<()> {
+    /// and has everything checked: who got it, what arrived, and that all end well. A failure tells
+    /// what every program said of things that go wrong.
+    pub(crate) fn play(mut self, listed: &[HostId], args: &[&str]) -> Result<()> {
+        self.perform(listed, args).map_err(|failure| {
+            let troubles = self.world.troubles();
+            Failure::new(format!("{failure}\n{troubles}"))
+        })
+    }
+
+    fn perform(&mut self, listed: &[HostId], args: &[&str]) -> Result<()> {
         let hosts: Vec<HostId> = self.receivers.iter().map(|(host, _)| *host).collect();
         let list = self.world.dir().join("proxies");
         let lines: String = listed.iter().map(|&host| uid(host) + "\n").collect();
@@ -163,7 +171,7 @@ impl Stage {
         let sent = sender.files_of(&self.content)?.run(BOUND)?;
         sent.ended_with(0)?;
         sent.resulted("copy", &hosts, 1)?;
-        for (host, receiver) in self.receivers {
+        for (host, receiver) in self.receivers.drain(..) {
             receiver.holds(&self.content)?;
             receiver.reported_copied(1)?;
             if self.condition.loss().is_some() && self.world.lost(host)? == 0 {
@@ -171,7 +179,7 @@ impl Stage {
             }
             receiver.stop()?;
         }
-        for (_, proof, proxy) in self.proxies {
+        for (_, proof, proxy) in self.proxies.drain(..) {
             proxy.says(proof)?;
             proxy.stop()?;
         }

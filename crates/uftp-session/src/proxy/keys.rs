@@ -47,6 +47,8 @@ pub(super) struct Keys {
     waiting: HashMap<Uid, Waiting>,
     /// When one of those waiting is due.
     due: Option<Instant>,
+    /// From one KEYINFO to a client to the next.
+    interval: Duration,
     /// Where our packets begin to count.
     counter: IvCounter,
     /// Packets to be looked into without harm.
@@ -161,6 +163,7 @@ impl Keys {
             identity,
             waiting: HashMap::new(),
             due: None,
+            interval: Duration::ZERO,
             scratch: Vec::new(),
         })
     }
@@ -367,6 +370,14 @@ impl Keys {
         }
     }
 
+    /// From one KEYINFO to a client to the next it shall be this long from now on, for those who
+    /// wait already, too.
+    pub(super) fn set_interval(&mut self, interval: Duration) {
+        if std::mem::replace(&mut self.interval, interval) != interval {
+            self.set_deadline();
+        }
+    }
+
     /// Whether this one is to be handed the keys now; counts as done.
     pub(super) fn is_due(&mut self, now: Instant, client: Uid) -> bool {
         let ready = self.own() == gate::Keys::Ready;
@@ -377,41 +388,44 @@ impl Keys {
             None => false,
             Some(waiting) => {
                 waiting.told = Some(now);
+                let again = waiting.until.min(now + self.interval);
+                self.due = self.due.into_iter().chain([again]).min();
                 true
             }
         }
     }
 
-    /// Those to be handed the keys now; again after each `interval`.
-    pub(super) fn due_clients(&mut self, now: Instant, interval: Duration) -> Vec<Uid> {
+    /// Those to be handed the keys now.
+    pub(super) fn due_clients(&mut self, now: Instant) -> Vec<Uid> {
         if self.own() != gate::Keys::Ready {
             return Vec::new();
         }
         let mut due = Vec::new();
         for (uid, waiting) in &mut self.waiting {
-            let again = waiting.told.is_none_or(|told| told + interval <= now);
+            let again = waiting.told.is_none_or(|told| told + self.interval <= now);
             let keyed = self.server.is_keyed(*uid);
             if waiting.confirmed && keyed && again {
                 waiting.told = Some(now);
                 due.push((waiting.place, *uid));
             }
         }
-        self.set_deadline(interval);
+        self.set_deadline();
         due.sort_unstable();
         due.into_iter().map(|(_, uid)| uid).collect()
     }
 
     /// Those whose time is up; they are waited for no longer.
-    pub(super) fn expired(&mut self, now: Instant, interval: Duration) -> Vec<Uid> {
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<Uid> {
         let gone = self.waiting.extract_if(|_, waiting| waiting.until <= now);
         let mut gone: Vec<_> = gone.map(|(uid, waiting)| (waiting.place, uid)).collect();
-        self.set_deadline(interval);
+        self.set_deadline();
         gone.sort_unstable();
         gone.into_iter().map(|(_, uid)| uid).collect()
     }
 
-    fn set_deadline(&mut self, interval: Duration) {
+    fn set_deadline(&mut self) {
         let keys = self.own() == gate::Keys::Ready;
+        let interval = self.interval;
         let due = |w: &Waiting| match w.told {
             Some(told) if keys && w.confirmed => w.until.min(told + interval),
             _ => w.until,
@@ -436,6 +450,16 @@ impl Keys {
         self.server.acknowledge(client, ack)?;
         self.waiting.remove(&client);
         Ok(())
+    }
+
+    /// A client has sealed something with the group's keys, so it has them: deployed receivers
+    /// acknowledge them no more once a file is announced. Returns whether that is news.
+    pub(super) fn prove_by_use(&mut self, client: Uid) -> bool {
+        let news = self.server.prove_by_use(client);
+        if news {
+            self.waiting.remove(&client);
+        }
+        news
     }
 
     /// Opens a packet of a client in place.

@@ -246,6 +246,19 @@ impl<S: Schedule> Registry<S> {
         Ok(())
     }
 
+    /// Whether what this receiver seals proves that it has the group's keys, which nobody told us
+    /// yet; counts as proved.
+    pub(super) fn prove_by_use(&mut self, uid: Uid) -> bool {
+        let peer = self.peers.get_mut(&uid);
+        let Some(peer) = peer.filter(|p| !p.proven && p.keyed.is_some() && p.pending.is_none())
+        else {
+            return false;
+        };
+        peer.proven = true;
+        peer.held = None;
+        true
+    }
+
     pub(super) fn open<'a>(
         &mut self,
         uid: Uid,

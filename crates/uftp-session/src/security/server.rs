@@ -220,6 +220,12 @@ impl Server {
         each!(&mut self.0, s => s.acknowledge(uid, ack))
     }
 
+    /// A packet of a receiver that has not acknowledged the group's keys has opened under them:
+    /// its KEYINFO_ACK was lost. Returns whether that is news.
+    pub fn prove_by_use(&mut self, uid: Uid) -> bool {
+        each!(&mut self.0, s => s.prove_by_use(uid))
+    }
+
     /// Opens a packet of a receiver in place. Returns its message.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod endings;
 mod protocol3;
 mod proxies;
 mod proxies_encrypted;
+mod proxies_lossy;
 mod proxies_three;
 mod rate;
 

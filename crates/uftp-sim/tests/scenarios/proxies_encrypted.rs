@@ -47,7 +47,7 @@ fn keys_for(exchange: KeyExchange) -> &'static Keys {
     }
 }
 
-fn suite(key_exchange: KeyExchange, signature: SignatureType) -> Suite {
+pub(super) fn suite(key_exchange: KeyExchange, signature: SignatureType) -> Suite {
     Suite {
         cipher: match signature {
             SignatureType::Aead => Cipher::Aes128Gcm,
@@ -61,7 +61,7 @@ fn suite(key_exchange: KeyExchange, signature: SignatureType) -> Suite {
 }
 
 /// Every way to encrypt that proxies tell apart.
-fn suites() -> [Suite; 6] {
+pub(super) fn suites() -> [Suite; 6] {
     let authenticated = suite(KeyExchange::Rsa, SignatureType::Hmac);
     [
         suite(KeyExchange::Rsa, SignatureType::Hmac),
@@ -77,7 +77,7 @@ fn suites() -> [Suite; 6] {
 }
 
 /// Encrypts a figure.
-fn encrypted(suite: Suite) -> impl FnOnce(&mut Figure) {
+pub(super) fn encrypted(suite: Suite) -> impl FnOnce(&mut Figure) {
     move |figure| {
         let keys = keys_for(suite.key_exchange);
         let version = match suite.key_exchange {
@@ -96,6 +96,23 @@ fn encrypted(suite: Suite) -> impl FnOnce(&mut Figure) {
         figure.dh_key = Some(EC.receiver.clone());
         // To fetch the keys of a response proxy, though the network loses a few requests.
         figure.head_start = secs(16);
+    }
+}
+
+/// Has all receivers of a figure know their proxy by its name, as protocol 5 wants it.
+pub(super) fn in_protocol_5(figure: &mut Figure) {
+    figure.config.version = Version::V5;
+    let sites = figure.remote.iter().enumerate();
+    let proxies = sites.flat_map(|(k, n)| std::iter::repeat_n(Some(proxy_uid(k)), *n));
+    let proxies = std::iter::repeat_n(None, figure.local).chain(proxies);
+    let server = figure.config.uid;
+    for (security, proxy) in figure.securities.iter_mut().zip(proxies) {
+        security.servers = Some(vec![ServerEntry {
+            uid: server,
+            addresses: Vec::new(),
+            proxy,
+            fingerprint: None,
+        }]);
     }
 }
 
@@ -135,19 +152,7 @@ fn figures_in_protocol_5() {
             f.closed = seed % 8 < 4;
             (f.up, f.down) = (lossy(0.03), lossy(0.03));
         });
-        let figure = figure.with(encrypted(suite)).with(|f| {
-            f.config.version = Version::V5;
-            let server = f.config.uid;
-            let before = |i: usize| proxy_uid(usize::from(i >= 3));
-            for (i, security) in f.securities.iter_mut().enumerate() {
-                security.servers = Some(vec![ServerEntry {
-                    uid: server,
-                    addresses: Vec::new(),
-                    proxy: Some(before(i)),
-                    fingerprint: None,
-                }]);
-            }
-        });
+        let figure = figure.with(encrypted(suite)).with(in_protocol_5);
         figure.stage().play(secs(600)).assert_all_whole();
     });
 }

@@ -44,7 +44,7 @@ impl Assembly {
             return Err(Refusal::OutOfPlace);
         }
         if keys == gate::Keys::None {
-            self.estimate = estimate(header);
+            self.heed(header);
             if header.function == Function::Announce {
                 if let Message::Announce(announce) = decode(header, packet)? {
                     self.learn_name(&announce, around.config);
@@ -61,9 +61,8 @@ impl Assembly {
                 if !keys.recognizes(&announce, packet) {
                     return Err(Refusal::Unauthentic);
                 }
-                self.estimate = estimate(header);
+                self.heed(header);
                 self.learn_name(&announce, around.config);
-                let keys = self.keys.as_ref().ok_or(Refusal::OutOfPlace)?;
                 if self.invited.len() < MOST_INVITED {
                     self.invited.extend(&announce.clients);
                 }
@@ -77,7 +76,8 @@ impl Assembly {
                     self.gather.introduce();
                     return around.relay.push(public, ecn, packet);
                 }
-                let ours = keys.announcement(header, &announce);
+                let ours = self.keys.as_ref();
+                let ours = ours.and_then(|keys| keys.announcement(header, &announce));
                 let ours = ours.ok_or(Refusal::Malformed)?;
                 around.relay.push(public, ecn, &ours)
             }
@@ -129,7 +129,7 @@ impl Assembly {
         around: &mut Surroundings<'_>,
     ) -> Handled {
         self.believe_while_joining(header);
-        let (repeat, until) = self.key_info_times(now);
+        let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let mut others = false;
         for client in &message.clients {
@@ -139,7 +139,7 @@ impl Assembly {
             others |= via.is_some();
             keys.confirm(via.unwrap_or(*client), until);
         }
-        self.gather.hand_out(&keys.due_clients(now, repeat));
+        self.gather.hand_out(&keys.due_clients(now));
         // A proxy below us waits for it in its turn.
         match others {
             true => self.pass(ecn, header, packet, around),
@@ -156,7 +156,7 @@ impl Assembly {
         message: &KeyInfo,
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let (repeat, until) = self.key_info_times(now);
+        let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let answer = keys.key_info(header.src, self.uid, message, packet, until)?;
         let Some(answer) = answer else {
@@ -167,11 +167,11 @@ impl Assembly {
             around.tell(ProxyEventKind::KeyInfoReceived);
         }
         self.gather.acknowledge(answer.proof);
-        self.gather.hand_out(&keys.due_clients(now, repeat));
+        self.gather.hand_out(&keys.due_clients(now));
         match message.signature.is_empty() {
             true => self.believe_while_joining(header),
             // The signature covers the header.
-            false => self.estimate = estimate(header),
+            false => self.heed(header),
         }
         Ok(())
     }
@@ -186,19 +186,20 @@ impl Assembly {
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let (repeat, until) = self.key_info_times(now);
+        let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let news = estimate(header) != self.estimate || !self.flowing;
         if news || packet.len() <= LONGEST_ABORT {
             let news = keys.look(header.version, packet, until)?;
-            self.estimate = estimate(header);
+            self.heed(header);
+            let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
             if let Some(sealer) = news.sealer {
                 self.up.secure(sealer, keys.counter());
             }
             if !self.flowing && news.abort.is_none() {
                 self.flowing = true;
                 keys.confirm_all(|client| invites(&self.invited, client));
-                self.gather.hand_out(&keys.due_clients(now, repeat));
+                self.gather.hand_out(&keys.due_clients(now));
             }
             if let Some(abort) = news.abort {
                 self.note_abort(abort, around);
@@ -217,7 +218,7 @@ impl Assembly {
     /// better.
     fn believe_while_joining(&mut self, header: &Header) {
         if self.keys.as_ref().is_none_or(|k| !k.are_proven()) {
-            self.estimate = estimate(header);
+            self.heed(header);
         }
     }
 

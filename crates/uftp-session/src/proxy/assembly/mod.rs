@@ -7,7 +7,7 @@ mod upstream;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use uftp_proto::Uid;
 use uftp_proto::wire::Header;
@@ -70,7 +70,7 @@ impl Assembly {
         header: &Header,
         terms: &Terms,
         config: &ProxyConfig,
-        keys: Option<Keys>,
+        mut keys: Option<Keys>,
     ) -> Option<Self> {
         let (forward, public, to_clients) = match &config.role {
             Role::Server { .. } => return None,
@@ -97,6 +97,10 @@ impl Assembly {
             up.secure_handshake(sealer, keys.counter());
         }
         let policy = terms.policy;
+        let repeat = terms.timing.key_info_repeat(estimate(header));
+        if let Some(keys) = &mut keys {
+            keys.set_interval(repeat);
+        }
         let introduces = policy.standing_proxy.is_none();
         let room = Room::new(policy, terms.block_size, &up, keys.as_ref());
         Some(Assembly {
@@ -157,16 +161,15 @@ impl Assembly {
             self.gather.flush();
             busy = true;
         }
-        let repeat = self.timing.key_info_repeat(self.estimate);
         let keys = self.keys.as_mut();
         if let Some(keys) = keys.filter(|k| k.deadline().is_some_and(|due| due <= now)) {
-            for client in keys.expired(now, repeat) {
+            for client in keys.expired(now) {
                 let words = "Client not fully registered at proxy".to_owned();
                 self.gather.expel(client, words.clone());
                 self.gather.left(client, words);
                 around.tell(ProxyEventKind::Unregistered { client });
             }
-            self.gather.hand_out(&keys.due_clients(now, repeat));
+            self.gather.hand_out(&keys.due_clients(now));
             busy = true;
         }
         busy
@@ -196,10 +199,18 @@ impl Assembly {
         self.gather.write(now, &mut pen);
     }
 
-    /// From one KEYINFO to a client to the next, and when one that registers now is given up.
-    fn key_info_times(&self, now: Instant) -> (Duration, Instant) {
-        let repeat = self.timing.key_info_repeat(self.estimate);
-        (repeat, now + self.timing.registration(self.estimate))
+    /// A header is to be believed.
+    fn heed(&mut self, header: &Header) {
+        self.estimate = estimate(header);
+        let interval = self.timing.key_info_repeat(self.estimate);
+        if let Some(keys) = &mut self.keys {
+            keys.set_interval(interval);
+        }
+    }
+
+    /// When a client that registers now is given up.
+    fn registration_ends(&self, now: Instant) -> Instant {
+        now + self.timing.registration(self.estimate)
     }
 }
 

@@ -51,6 +51,10 @@ impl Assembly {
                 let inner = wire::inner_function(header.version, body);
                 let function = inner.map_err(|_| Refusal::Malformed)?;
                 gate::upstream(Form::Sealed, function, keys_of_author, client_key)?;
+                let told = matches!(function, Function::ClientKey | Function::KeyInfoAck);
+                if !told && keys.prove_by_use(author) {
+                    around.tell(ProxyEventKind::KeyInfoAcked { client: author });
+                }
                 (function, &*body)
             }
             (_, function) => (function, packet.get(Header::LEN..).unwrap_or_default()),
@@ -126,7 +130,7 @@ impl Turn<'_, '_> {
     /// Registers the author, or if it is a proxy itself all it lists.
     fn register(&mut self, message: &Register) -> Handled {
         self.admit(self.author, None)?;
-        let (now, (_, until)) = (self.now, self.assembly.key_info_times(self.now));
+        let (now, until) = (self.now, self.assembly.registration_ends(self.now));
         let confirmed = self.assembly.flowing && invites(&self.assembly.invited, self.author);
         let said = match &mut self.assembly.keys {
             Some(keys) => keys.register(self.author, message, now, until, confirmed)?,

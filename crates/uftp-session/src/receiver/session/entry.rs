@@ -169,9 +169,9 @@ impl<S: SessionFiles> Session<S> {
                 around.tell(self.id, FileId::SESSION, heard);
                 self.alive = now;
             }
-            Phase::AwaitingProxy { .. } | Phase::Receiving(_) | Phase::Completing { .. } => {
-                return Ok(());
-            }
+            // Our answer was lost, and the sender went on with those whose answers were not.
+            Phase::Receiving(_) | Phase::Completing { .. } => {}
+            Phase::AwaitingProxy { .. } => return Ok(()),
         }
         self.outbox.push(Outgoing::KeyInfoAck(answer.proof));
         Ok(())
