@@ -84,7 +84,19 @@ pub fn write_tree(root: &Path, entries: &[Content<'_>]) -> Result<()> {
 /// # Errors
 /// Every difference, one a line.
 pub fn compare_trees(sent: &Path, received: &Path) -> std::result::Result<(), String> {
-    let (wanted, got) = match (walk(sent), walk(received)) {
+    compare(sent, received, true)
+}
+
+/// As [`compare_trees`], but for the times, which protocol 3 does not tell.
+///
+/// # Errors
+/// As [`compare_trees`].
+pub fn compare_undated_trees(sent: &Path, received: &Path) -> std::result::Result<(), String> {
+    compare(sent, received, false)
+}
+
+fn compare(sent: &Path, received: &Path, dated: bool) -> std::result::Result<(), String> {
+    let (wanted, got) = match (walk(sent, dated), walk(received, dated)) {
         (Ok(wanted), Ok(got)) => (wanted, got),
         (Err(failure), _) | (_, Err(failure)) => return Err(failure.to_string()),
     };
@@ -123,13 +135,14 @@ pub fn compare_trees(sent: &Path, received: &Path) -> std::result::Result<(), St
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    File { size: u64, modified: u64 },
+    File { size: u64, modified: Option<u64> },
     Directory,
     Link(PathBuf),
     Other,
 }
 
-fn walk(root: &Path) -> Result<BTreeMap<PathBuf, Kind>> {
+/// What is below `root`; times of files if `dated`.
+fn walk(root: &Path, dated: bool) -> Result<BTreeMap<PathBuf, Kind>> {
     let mut found = BTreeMap::new();
     let mut to_visit = vec![PathBuf::new()];
     while let Some(dir) = to_visit.pop() {
@@ -151,7 +164,7 @@ fn walk(root: &Path) -> Result<BTreeMap<PathBuf, Kind>> {
                     .unwrap_or_default();
                 Kind::File {
                     size: meta.len(),
-                    modified: modified.as_secs(),
+                    modified: dated.then_some(modified.as_secs()),
                 }
             } else {
                 Kind::Other

@@ -25,7 +25,9 @@ mod suite;
 mod world;
 
 pub use command::run;
-pub use content::{Content, compare_trees, first_difference, write_file, write_tree};
+pub use content::{
+    Content, compare_trees, compare_undated_trees, first_difference, write_file, write_tree,
+};
 pub use disk::{Disk, mount_privately, small_disk};
 pub use failure::{Failure, Result};
 pub use outcome::{Outcome, listing, masked_names, masked_status};

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Exit, Failure, Family, HostId, Program, Result, StatusLine, Suite, World, compare_trees,
-    eventually, patience, read_status,
+    compare_undated_trees, eventually, patience, read_status,
 };
 
 /// UDP port of every receiver in the tests, the protocol's own.
@@ -202,13 +202,27 @@ impl Receiver {
     /// # Errors
     /// The differences.
     pub fn holds(&self, sent: &Path) -> Result<()> {
+        self.compares(sent, compare_trees)
+    }
+
+    /// As [`holds`](Self::holds), but for the times of files, which protocol 3 does not tell.
+    ///
+    /// # Errors
+    /// The differences.
+    pub fn holds_undated(&self, sent: &Path) -> Result<()> {
+        self.compares(sent, compare_undated_trees)
+    }
+
+    fn compares(
+        &self,
+        sent: &Path,
+        compare: impl Fn(&Path, &Path) -> std::result::Result<(), String>,
+    ) -> Result<()> {
         let moment = match self.suite {
             Suite::Ours => Duration::ZERO,
             Suite::Reference => Duration::from_secs(5),
         };
-        eventually("the files to arrive", moment, || {
-            compare_trees(sent, &self.dest)
-        })
+        eventually("the files to arrive", moment, || compare(sent, &self.dest))
     }
 
     /// Waits until its destination directory has nothing in it.

@@ -9,9 +9,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use uftp_tests::{
-    Family, Program, Receiver, Result, Suite, World, eventually, patience, write_file,
-};
+use uftp_tests::{Family, Program, Result, Suite, World, eventually, patience, write_file};
 
 /// The longest a run may take; healthy ones take a few seconds.
 const BOUND: Duration = Duration::from_secs(120);
@@ -37,16 +35,6 @@ fn one_file(world: &World, size: u64) -> Result<PathBuf> {
     let content = world.make_dir("content")?;
     write_file(&content.join("file"), size)?;
     Ok(content)
-}
-
-/// The receiver has what was sent. Protocol 3 does not tell the times of files, so nothing is said
-/// of these.
-fn holds(receiver: &Receiver, content: &Path) -> Result<()> {
-    eventually("the file to arrive", patience(), || {
-        let read = |dir: &Path| fs::read(dir.join("file")).map_err(|error| error.to_string());
-        let same = read(receiver.dest())? == read(content)?;
-        same.then_some(()).ok_or("it differs".to_owned())
-    })
 }
 
 /// One session of so many bytes with these options to so many receivers, who lose `permille` of
@@ -81,7 +69,7 @@ fn session(
     sent.connected("success", &hosts)?;
     sent.resulted("copy", &hosts, 1)?;
     for receiver in running {
-        holds(&receiver, &content)?;
+        receiver.holds_undated(&content)?;
         receiver.reported_copied(1)?;
         receiver.stop()?;
     }
@@ -136,7 +124,7 @@ fn unicast() -> Result<()> {
         .files_of(&content)?
         .run(BOUND)?;
     sent.ended_with(0)?;
-    holds(&receiver, &content)?;
+    receiver.holds_undated(&content)?;
     receiver.stop().map(drop)
 }
 
@@ -157,7 +145,7 @@ fn what_is_there_already_is_skipped() -> Result<()> {
         sent.ended_with(0)?;
         sent.resulted(outcome, &[1], 1)?;
     }
-    holds(&receiver, &content)?;
+    receiver.holds_undated(&content)?;
     receiver.stop().map(drop)
 }
 
@@ -211,7 +199,7 @@ fn only_what_is_missing_is_sent_again() -> Result<()> {
     let second = sender(&world, &["-R", "24000", "-F", &restart])?;
     let mut second = Program::start("second", second, &world.log_path("second"))?;
     assert_eq!(second.wait(BOUND)?.code, Some(0), "{}", second.output());
-    holds(&receiver, &content)?;
+    receiver.holds_undated(&content)?;
     let again = world.received_bytes(1)? - before;
     assert!(
         again < SIZE * 6 / 10,

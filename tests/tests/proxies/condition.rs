@@ -30,10 +30,35 @@ pub(crate) enum Condition {
     FiveLoss,
     /// As [`FiveLoss`](Self::FiveLoss), with congestion control.
     FiveTfmcc,
+    /// Protocol 3 in the clear.
+    Three,
+    /// Protocol 3, encrypted, with one secret for all.
+    ThreeHmac,
+    /// Protocol 3, each packet signed, and every receiver and proxy proves itself.
+    ThreeRsa,
+    /// Protocol 3, encrypted, 4 % loss, and several sections.
+    ThreeLoss,
+}
+
+/// The shortest intervals of protocol 3, and patience for those who lose packets.
+macro_rules! three {
+    ($($more:literal),*) => {
+        &[
+            "--announce-interval",
+            "500",
+            "--register-interval",
+            "500",
+            "--status-interval",
+            "500",
+            "--done-interval",
+            "500",
+            $($more),*
+        ]
+    };
 }
 
 impl Condition {
-    pub(crate) const ALL: [Condition; 12] = [
+    pub(crate) const ALL: [Condition; 16] = [
         Condition::Plain,
         Condition::Rsa,
         Condition::Ecdsa,
@@ -46,15 +71,19 @@ impl Condition {
         Condition::Five,
         Condition::FiveLoss,
         Condition::FiveTfmcc,
+        Condition::Three,
+        Condition::ThreeHmac,
+        Condition::ThreeRsa,
+        Condition::ThreeLoss,
     ];
 
     /// What the sender speaks.
     pub(crate) fn protocol(self) -> &'static str {
-        use Condition::{Five, FiveLoss, FiveTfmcc};
-        if matches!(self, Five | FiveLoss | FiveTfmcc) {
-            "5"
-        } else {
-            "4"
+        use Condition::{Five, FiveLoss, FiveTfmcc, Three, ThreeHmac, ThreeLoss, ThreeRsa};
+        match self {
+            Five | FiveLoss | FiveTfmcc => "5",
+            Three | ThreeHmac | ThreeRsa | ThreeLoss => "3",
+            _ => "4",
         }
     }
 
@@ -66,7 +95,7 @@ impl Condition {
     /// Whether the reference can do it at all. Its proxies that gather answers never end a session
     /// with congestion control and loss; they pass on reports by which its sender crashes where
     /// there is encryption; and lost keys are not sent again (behaviour-proxies §8.5, §14). It
-    /// does not speak protocol 5.
+    /// does not speak protocols 3 and 5.
     pub(crate) fn is_possible_for(self, cast: &Cast) -> bool {
         match self {
             Condition::TfmccLoss | Condition::EncryptedLoss => !cast.reference_gathers(),
@@ -77,19 +106,20 @@ impl Condition {
 
     /// Datagrams of a thousand lost on the way down.
     pub(crate) fn loss(self) -> Option<u16> {
-        use Condition::{EncryptedLoss, FiveLoss, FiveTfmcc, Loss, TfmccLoss};
+        use Condition::{EncryptedLoss, FiveLoss, FiveTfmcc, Loss, TfmccLoss, ThreeLoss};
         let lossy = matches!(
             self,
-            Loss | EncryptedLoss | TfmccLoss | FiveLoss | FiveTfmcc
+            Loss | EncryptedLoss | TfmccLoss | FiveLoss | FiveTfmcc | ThreeLoss
         );
         lossy.then_some(40)
     }
 
     /// Bytes of the file sent.
     pub(crate) fn file_size(self) -> u64 {
-        match self.loss() {
-            Some(_) => 1_000_000,
-            None => 200_000,
+        match (self, self.loss()) {
+            (Condition::ThreeLoss, _) => 2_000_000,
+            (_, Some(_)) => 1_000_000,
+            (_, None) => 200_000,
         }
     }
 
@@ -131,6 +161,21 @@ impl Condition {
                 "-K",
                 "prime256v1",
             ],
+            Condition::Three => three!(),
+            Condition::ThreeHmac => three!("-Y", "aes256", "-h", "sha256", "-K", "1024"),
+            Condition::ThreeRsa => three!("-Y", "aes128", "-w", "rsa", "-K", "1024"),
+            Condition::ThreeLoss => three!(
+                "-Y",
+                "3des",
+                "-K",
+                "1024",
+                "--mtu",
+                "576",
+                "--announce-time",
+                "30",
+                "--status-time",
+                "30"
+            ),
             Condition::Tfmcc | Condition::TfmccLoss | Condition::FiveTfmcc => &["-C", "tfmcc"],
             Condition::EncryptedTfmcc => &[
                 "-C",
@@ -147,10 +192,21 @@ impl Condition {
         }
     }
 
+    /// How a sender repeats itself.
+    pub(crate) fn timing(self) -> &'static [&'static str] {
+        match self.protocol() {
+            // As it was told already.
+            "3" => &[],
+            _ => &["-s", "20"],
+        }
+    }
+
     /// Of receivers and of proxies.
     pub(crate) fn key_args(self) -> &'static [&'static str] {
         match self {
-            Condition::Rsa => &["-K", "rsa:1024"],
+            Condition::Rsa | Condition::ThreeHmac | Condition::ThreeRsa | Condition::ThreeLoss => {
+                &["-K", "rsa:1024"]
+            }
             Condition::Ecdsa
             | Condition::ClientAuth
             | Condition::EncryptedLoss

@@ -97,7 +97,7 @@ fn learned(
 /// A key for the proxy on a host, such as the sender's is, and its fingerprint.
 fn key(dir: &Path, host: HostId, condition: Condition) -> Result<(PathBuf, String)> {
     let spec = match condition {
-        Condition::Rsa => "rsa:1024",
+        _ if condition.key_args().contains(&"rsa:1024") => "rsa:1024",
         _ => "ec:prime256v1",
     };
     let path = dir.join(format!("key{host}"));

@@ -86,15 +86,15 @@ impl Stage {
     }
 
     /// Adds a receiver that the proxy on a host answers for. In protocol 5 it is told of the proxy
-    /// by name; `four` is how it is told in protocol 4.
+    /// by name; `standing` is how it is told in protocols 3 and 4.
     pub(crate) fn receiver_behind(
         &mut self,
         proxy: HostId,
         host: HostId,
-        four: &[&str],
+        standing: &[&str],
     ) -> Result<()> {
-        if self.condition.protocol() == "4" {
-            return self.receiver(host, four);
+        if self.condition.protocol() != "5" {
+            return self.receiver(host, standing);
         }
         let (sender, name) = (self.address(SENDER), uid(proxy));
         let IpAddr::V4(id) = sender else {
@@ -165,14 +165,22 @@ impl Stage {
             .sender(self.cast.sender, SENDER)
             .protocol(self.condition.protocol())
             .invite(&hosts)
-            .args(&["-j", &list.to_string_lossy(), "-s", "20"])
+            .args(&["-j", &list.to_string_lossy()])
+            .args(self.condition.timing())
             .args(self.condition.sender_args())
             .args(args);
+        let sender = match self.condition.protocol() {
+            "3" => sender.default_timing(),
+            _ => sender,
+        };
         let sent = sender.files_of(&self.content)?.run(BOUND)?;
         sent.ended_with(0)?;
         sent.resulted("copy", &hosts, 1)?;
         for (host, receiver) in self.receivers.drain(..) {
-            receiver.holds(&self.content)?;
+            match self.condition.protocol() {
+                "3" => receiver.holds_undated(&self.content)?,
+                _ => receiver.holds(&self.content)?,
+            }
             receiver.reported_copied(1)?;
             if self.condition.loss().is_some() && self.world.lost(host)? == 0 {
                 return Err(Failure::new(format!("host {host} lost nothing")));
