@@ -19,7 +19,7 @@ use nix::{
 };
 use wait4::Wait4;
 
-use crate::{Failure, Result};
+use crate::{Failure, Result, eventually, patience};
 
 /// How a program ended and what it used.
 #[derive(Clone, Debug)]
@@ -121,6 +121,21 @@ impl Program {
             |error| format!("(cannot read {}: {error})", self.log.display()),
             |bytes| String::from_utf8_lossy(&bytes).into_owned(),
         )
+    }
+
+    /// Waits until it has said something.
+    ///
+    /// # Errors
+    /// All it said instead.
+    pub fn says(&self, words: &str) -> Result<()> {
+        let name = self.name();
+        eventually(&format!("{name} to say {words:?}"), patience(), || {
+            let said = self.output();
+            match said.contains(words) {
+                true => Ok(()),
+                false => Err(format!("it said:\n{said}")),
+            }
+        })
     }
 
     /// How it ended, if it has.

@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 use nix::sys::signal::Signal;
 
 use crate::{
-    Exit, Failure, Family, HostId, Program, Result, Suite, World, eventually, patience,
+    Exit, Failure, Family, HostId, Program, Result, Suite, World, patience,
     scenario::{PORT, group_or_public, uid, wait_until_bound, wait_until_listening},
 };
 
@@ -156,14 +156,7 @@ impl Proxy {
     /// # Errors
     /// What it has said instead.
     pub fn says(&self, words: &str) -> Result<()> {
-        let name = self.program.name();
-        eventually(&format!("{name} to say {words:?}"), patience(), || {
-            let said = self.program.output();
-            match said.contains(words) {
-                true => Ok(()),
-                false => Err(format!("it said:\n{said}")),
-            }
-        })
+        self.program.says(words)
     }
 
     /// Tells it to stop, as a service manager would, and expects exit code 6 of it.

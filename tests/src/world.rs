@@ -176,6 +176,22 @@ impl World {
         self.lose(host, INTERFACE, &data, permille)
     }
 
+    /// Makes `host` hear only UDP datagrams for `port` that begin with this byte.
+    ///
+    /// # Errors
+    /// When `nft` is missing or refuses.
+    pub fn hear_only(&self, host: HostId, port: u16, first: u8) -> Result<()> {
+        self.one_by_one()?;
+        let rules = format!(
+            "table inet hear {{\n\
+             chain incoming {{\n\
+             type filter hook prerouting priority -300; policy accept;\n\
+             udp dport {port} @th,64,8 != {first} counter drop\n\
+             }}\n}}\n"
+        );
+        self.nft(host, &rules)
+    }
+
     /// Lets nothing out of `host` any more that comes from UDP `port`: it still hears, unheard.
     ///
     /// # Errors

@@ -11,4 +11,5 @@ mod nat;
 mod options;
 mod restart;
 mod stage;
+mod three;
 mod trust;

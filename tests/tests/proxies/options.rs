@@ -330,26 +330,12 @@ fn a_proxy_that_is_stopped_ends_its_session() -> Result<()> {
     far.stop()?;
     let words = "Proxy shutting down";
     for receiver in &mut receivers {
-        heard(
-            receiver.program(),
-            &format!("Transfer aborted by server: {words}"),
-        )?;
+        let told = format!("Transfer aborted by server: {words}");
+        receiver.program().says(&told)?;
     }
     let sent = sending.finish(BOUND)?;
     sent.ended_with(9)?;
     sent.resulted("aborted", &RECEIVERS, 1)
-}
-
-/// Waits until a program has said something.
-fn heard(program: &Program, words: &str) -> Result<()> {
-    eventually(words, patience(), || {
-        let said = program.output();
-        if said.contains(words) {
-            Ok(())
-        } else {
-            Err(said)
-        }
-    })
 }
 
 /// A new key in a file of this name: the path to it, and its fingerprint.

@@ -96,11 +96,8 @@ impl Stage {
         if self.condition.protocol() != "5" {
             return self.receiver(host, standing);
         }
-        let (sender, name) = (self.address(SENDER), uid(proxy));
-        let IpAddr::V4(id) = sender else {
-            return Err(Failure::new(format!("{sender} makes no id")));
-        };
-        let servers = format!("0x{:08X}|{sender}|{name}\n", u32::from(id));
+        let name = uid(proxy);
+        let servers = server_line(&self.world, SENDER, proxy)?;
         let proxies = format!("{name}|{}\n", self.address(proxy));
         let path = |kind: &str| self.world.dir().join(format!("{kind}{host}"));
         let lists = [("servers", servers), ("proxies", proxies)];
@@ -198,6 +195,16 @@ impl Stage {
     pub(crate) fn address(&self, host: HostId) -> IpAddr {
         self.world.address(host, Family::V4)
     }
+}
+
+/// A line of a receiver's list of servers: the sender on a host, and the proxy it stands behind.
+pub(crate) fn server_line(world: &World, sender: HostId, proxy: HostId) -> Result<String> {
+    let address = world.address(sender, Family::V4);
+    let IpAddr::V4(id) = address else {
+        return Err(Failure::new(format!("{address} makes no id")));
+    };
+    let id = u32::from(id);
+    Ok(format!("0x{id:08X}|{address}|{}\n", uid(proxy)))
 }
 
 /// Plays all cases, some at the same time; tells of all that fail.
