@@ -174,7 +174,9 @@ impl Condition {
                 "--announce-time",
                 "30",
                 "--status-time",
-                "30"
+                "30",
+                "--least-time",
+                "60"
             ),
             Condition::Tfmcc | Condition::TfmccLoss | Condition::FiveTfmcc => &["-C", "tfmcc"],
             Condition::EncryptedTfmcc => &[

@@ -125,6 +125,7 @@ fn losses_over_several_sections_and_passes() {
         let figure = figure(seed, reach, 1, &[4, 3], items).with(|f| {
             f.closed = seed.is_multiple_of(3);
             f.config.fixed.mtu = 300;
+            f.config.shortest_max_time = Some(secs(1000));
             // Three questions in a row may be lost; ten are not.
             (f.config.fixed.announce_time, f.config.fixed.status_time) = (25, 40);
             (f.up, f.down) = (lossy(0.03), lossy(0.04));
