@@ -1,6 +1,6 @@
 //! Answers of many clients made into few (behaviour-proxies §14).
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use uftp_proto::wire::{
@@ -78,6 +78,11 @@ pub(super) struct Gather {
     /// First stamp of the server and when it came: no honest echo is older or, time having
     /// passed, newer.
     first: (WireTime, Instant),
+    /// The latest stamp each client has echoed. One that comes again says nothing of a round trip:
+    /// the network, or somebody who means to slow us down, has held it up.
+    echoed: HashMap<Uid, WireTime>,
+    /// The latest stamp echoed to the server.
+    told: WireTime,
     lists: Vec<List>,
     /// Blocks missing somewhere, by file and section.
     maps: BTreeMap<Asked, Vec<u8>>,
@@ -95,8 +100,10 @@ pub(super) struct List {
     pub(super) members: Vec<Uid>,
     /// To find them.
     seen: HashSet<Uid>,
-    /// The oldest stamp echoed and when it came.
-    pub(super) oldest: (WireTime, Instant),
+    /// The oldest stamp echoed and when it came; `None` if all were echoed before.
+    oldest: Option<(WireTime, Instant)>,
+    /// What the server is echoed for them.
+    pub(super) echo: WireTime,
     /// All of them said that part of the file is there.
     pub(super) partial: bool,
     /// Blocks missing at any of them.
@@ -113,6 +120,13 @@ pub(super) enum Kind {
     Complete(FileId, CompleteStatus),
     /// What they miss, where the server wants to know of whom.
     Status(Asked),
+}
+
+impl Kind {
+    /// Whether the message has a stamp of the server.
+    fn echoes(self) -> bool {
+        matches!(self, Kind::Register | Kind::FileInfoAck(_))
+    }
 }
 
 /// What of a file the server has asked about.
@@ -172,6 +186,8 @@ impl Gather {
         Gather {
             room,
             first: (first, now),
+            echoed: HashMap::new(),
+            told: first,
             lists: Vec::new(),
             maps: BTreeMap::new(),
             due: None,
@@ -192,7 +208,8 @@ impl Gather {
 
     /// A client answers. The first answer waits for `hold`, and with it all that follow.
     pub(super) fn answer(&mut self, now: Instant, hold: Duration, client: Uid, answer: Answer<'_>) {
-        let oldest = (self.plausible(now, answer.echo), now);
+        let news = answer.echo.is_none_or(|echo| self.is_news(client, echo));
+        let stamp = news.then(|| (self.plausible(now, answer.echo), now));
         let at = self.lists.iter().position(|l| l.kind == answer.kind);
         let at = at.unwrap_or_else(|| {
             if self.lists.len() >= MOST_LISTS {
@@ -202,7 +219,8 @@ impl Gather {
                 kind: answer.kind,
                 members: Vec::new(),
                 seen: HashSet::new(),
-                oldest,
+                oldest: None,
+                echo: WireTime(0),
                 partial: true,
                 naks: Vec::new(),
                 number: 0,
@@ -213,7 +231,7 @@ impl Gather {
         let Some(list) = self.lists.get_mut(at) else {
             return;
         };
-        list.add(client, oldest, answer.partial);
+        list.add(client, stamp, answer.partial);
         merge(&mut list.naks, answer.naks);
         if list.members.len() >= most {
             let full = self.lists.remove(at);
@@ -313,8 +331,15 @@ impl Gather {
 
     /// Writes what is ready as far as the batch has room.
     pub(super) fn write(&mut self, now: Instant, pen: &mut Pen<'_, '_>) {
-        while let Some(ready) = self.ready.front() {
-            match pen.write(now, ready) {
+        while let Some(ready) = self.ready.front_mut() {
+            if let Ready::List(list) = ready {
+                let (stamp, at) = list.oldest.unwrap_or((self.told, now));
+                list.echo = stamp.plus(now.saturating_duration_since(at));
+                if list.kind.echoes() {
+                    self.told = self.told.max(list.echo);
+                }
+            }
+            match pen.write(ready) {
                 Written::Sent => {}
                 Written::SentWithKey => {
                     self.ready.push_front(Ready::ClientKey);
@@ -324,6 +349,14 @@ impl Gather {
             }
             self.ready.pop_front();
         }
+    }
+
+    /// Whether a client has not echoed this stamp, or a later one, before.
+    fn is_news(&mut self, client: Uid, echo: WireTime) -> bool {
+        let latest = self.echoed.entry(client).or_default();
+        let news = echo > *latest;
+        *latest = echo.max(*latest);
+        news
     }
 
     /// An echo as far as it can be true: one client must not spoil the round trip time of all.
@@ -345,15 +378,19 @@ fn merge(map: &mut Vec<u8>, naks: &[u8]) {
 }
 
 impl List {
-    fn add(&mut self, client: Uid, stamp: (WireTime, Instant), partial: bool) {
+    fn add(&mut self, client: Uid, stamp: Option<(WireTime, Instant)>, partial: bool) {
         if !self.seen.insert(client) {
             return;
         }
         self.members.push(client);
         self.partial &= partial;
-        let (echo, at) = self.oldest;
-        if stamp.0 < echo.plus(stamp.1.saturating_duration_since(at)) {
-            self.oldest = stamp;
+        let Some((stamp, now)) = stamp else {
+            return;
+        };
+        let older =
+            |(echo, at): (WireTime, Instant)| stamp < echo.plus(now.saturating_duration_since(at));
+        if self.oldest.is_none_or(older) {
+            self.oldest = Some((stamp, now));
             let last = self.members.len() - 1;
             self.members.swap(0, last);
         }

@@ -2,7 +2,6 @@
 //! server.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use uftp_proto::wire::{
     Abort, CcAck, Complete, FileInfoAck, KeyInfo, KeyInfoAck, Message, PrStatus, ProxyKey,
@@ -66,9 +65,9 @@ pub(super) struct Pen<'a, 'e> {
 
 impl Pen<'_, '_> {
     /// Writes one message.
-    pub(super) fn write(&mut self, now: Instant, ready: &Ready) -> Written {
+    pub(super) fn write(&mut self, ready: &Ready) -> Written {
         match ready {
-            Ready::List(list) => self.list(now, list),
+            Ready::List(list) => self.list(list),
             Ready::Map(asked, number, map) => {
                 let message = Message::Status(Status {
                     file: asked.file,
@@ -152,9 +151,8 @@ impl Pen<'_, '_> {
         self.send(Way::Public, Cover::Clear, &message, Some(sent))
     }
 
-    fn list(&mut self, now: Instant, list: &List) -> Written {
-        let (stamp, at) = list.oldest;
-        let echo = stamp.plus(now.saturating_duration_since(at));
+    fn list(&mut self, list: &List) -> Written {
+        let echo = list.echo;
         let members = list.members.clone();
         let clients = members.len();
         let (message, sent) = match list.kind {

@@ -52,6 +52,32 @@ fn listed(message: &Message<'_>) -> Vec<u32> {
     uids.iter().map(|u| u.0).collect()
 }
 
+/// What somebody has kept and sends again must not pass for a long way to the client.
+#[test]
+fn an_answer_that_comes_again_says_nothing_of_round_trips() {
+    let mut bench = Bench::announced(client_role());
+    let after = |time: Duration| WireTime(STAMP.0 + time.as_micros() as u64);
+    let mut echoed = |pause: Duration, echo| {
+        bench.pass(pause);
+        bench.client_says(1, &register(echo));
+        let out = bench.pass(HOLD);
+        let Message::Register(sent) = out[0].message() else {
+            panic!("{out:?}");
+        };
+        sent.echo
+    };
+    let ms = Duration::from_millis;
+    let first = echoed(ms(5), after(ms(1)));
+    assert_eq!(echoed(ms(500), after(ms(1))), first);
+    assert_eq!(
+        echoed(ms(500), after(ms(1))),
+        first,
+        "nothing newer than before"
+    );
+    let again = echoed(ms(500), after(ms(1500)));
+    assert!(again >= after(ms(1500)), "it has registered once more");
+}
+
 #[test]
 fn registrations_are_held_and_said_once_with_the_slowest_first() {
     let mut bench = Bench::announced(client_role());

@@ -16,6 +16,7 @@ mod acceptance;
 mod course;
 mod endings;
 mod loss;
+mod refusals_five;
 mod replay;
 mod replay_five;
 mod replay_three;

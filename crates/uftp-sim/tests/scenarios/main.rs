@@ -9,6 +9,7 @@ mod crowd;
 mod death;
 mod delivery;
 mod endings;
+mod forgeries;
 mod protocol3;
 mod proxies;
 mod proxies_encrypted;

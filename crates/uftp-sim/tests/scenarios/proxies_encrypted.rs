@@ -139,20 +139,28 @@ fn every_figure_with_every_way_to_encrypt() {
     }
 }
 
+/// Encrypts a figure in protocol 5.
+pub(super) fn five(client_auth: bool) -> impl FnOnce(&mut Figure) {
+    move |figure| {
+        let suite = Suite {
+            client_auth,
+            ..suite(KeyExchange::Ecdh, SignatureType::Aead)
+        };
+        encrypted(suite)(figure);
+        in_protocol_5(figure);
+    }
+}
+
 /// In protocol 5 receivers know the proxy by its name, and it introduces itself.
 #[test]
 fn figures_in_protocol_5() {
     seeds::each(16, |seed| {
         let reach = [Reach::Tunnel, Reach::Response][seed as usize % 2];
-        let suite = Suite {
-            client_auth: seed % 4 < 2,
-            ..suite(KeyExchange::Ecdh, SignatureType::Aead)
-        };
         let figure = Figure::new(seed, reach, 0, &[3, 2], two_files(100_000)).with(|f| {
             f.closed = seed % 8 < 4;
             (f.up, f.down) = (lossy(0.03), lossy(0.03));
         });
-        let figure = figure.with(encrypted(suite)).with(in_protocol_5);
+        let figure = figure.with(five(seed % 4 < 2));
         figure.stage().play(secs(600)).assert_all_whole();
     });
 }

@@ -1,0 +1,208 @@
+//! Announcements of protocol 5 that are refused, and in which words: one of a deployed sender, changed
+//! and signed again with its key.
+
+use std::time::Duration;
+
+use uftp_proto::Uid;
+use uftp_proto::crypto::{self, Curve, Fingerprint, Hash, PrivateKey};
+use uftp_proto::wire::{self, Abort, Announce, EncInfo, Function, Header, Message, Version};
+use uftp_session::receiver::ReceiverConfig;
+use uftp_session::security::{ReceiverSecurity, ServerEntry};
+
+use super::recorded::pcap;
+use super::support::{Bench, config};
+
+const SERVER: Uid = Uid(0xAA);
+/// The key of the recorded sender.
+const IDENTITY: &str = "3c17ecd65491093d593ca45ecd3120434f4c48842b5cf82aecea89eaa76704d1";
+
+fn identity() -> PrivateKey {
+    let byte = |at| u8::from_str_radix(&IDENTITY[at..at + 2], 16).unwrap();
+    let scalar: Vec<u8> = (0..IDENTITY.len()).step_by(2).map(byte).collect();
+    PrivateKey::from_ec_scalar(Curve::DEFAULT, &scalar).unwrap()
+}
+
+/// A bench that wants encryption and knows these senders, and the first packet of a recorded session.
+fn bench(servers: Option<Vec<ServerEntry>>) -> (Bench, pcap::Recorded) {
+    let bench = Bench::with(ReceiverConfig {
+        uid: Uid(0x11),
+        // Else an attacker could take the part about encryption away.
+        require_encryption: true,
+        security: ReceiverSecurity {
+            servers,
+            ..ReceiverSecurity::default()
+        },
+        ..config()
+    });
+    let first = pcap::read("v5-enc-gcm.pcap").into_iter().next().unwrap();
+    (bench, first)
+}
+
+fn entry(
+    uid: Uid,
+    proxy: Option<Uid>,
+    fingerprint: Option<Fingerprint>,
+) -> Option<Vec<ServerEntry>> {
+    Some(vec![ServerEntry {
+        uid,
+        addresses: Vec::new(),
+        proxy,
+        fingerprint,
+    }])
+}
+
+/// The recorded ANNOUNCE with another part about encryption, signed anew.
+fn changed(packet: &[u8], change: impl FnOnce(&mut EncInfo)) -> Vec<u8> {
+    let header = wire::decode_header(packet).unwrap();
+    let message = wire::decode(Version::V5, Function::Announce, &packet[Header::LEN..]);
+    let Ok(Message::Announce(announce)) = message else {
+        panic!("no ANNOUNCE");
+    };
+    let mut info = announce.encryption.clone().unwrap();
+    change(&mut info);
+    let message = Message::Announce(Announce {
+        encryption: Some(info),
+        ..announce
+    });
+    let mut bytes = vec![0; 2000];
+    let len = wire::encode(&header, &message, &mut bytes).unwrap();
+    bytes.truncate(len);
+    crypto::sign_packet(
+        &identity(),
+        Hash::Sha256,
+        Version::V5,
+        &message,
+        &[],
+        &mut bytes,
+    )
+    .unwrap();
+    bytes
+}
+
+/// What is said to it: the reason of an ABORT in the clear, or `None` if the session is joined.
+fn told(bench: &mut Bench, from: std::net::SocketAddr, mut packet: Vec<u8>) -> Option<String> {
+    bench.feed(from, &mut packet);
+    let (_, to, said) = bench.sent.first().expect("an answer").clone();
+    assert_eq!(to, from);
+    let header = wire::decode_header(&said).unwrap();
+    assert_eq!((header.version, header.src), (Version::V5, Uid(0x11)));
+    match wire::decode(Version::V5, header.function, &said[Header::LEN..]).unwrap() {
+        Message::Abort(Abort { reason, host, .. }) => {
+            assert_eq!((host, said.len()), (Uid::NONE, 324));
+            assert!(bench.receiver.is_idle());
+            Some(reason)
+        }
+        Message::Register(_) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_an_announcement_says_of_encryption_is_refused_in_the_words_of_deployed_receivers() {
+    type Change = fn(&mut EncInfo);
+    const KEYTYPE: Option<&str> = Some("Keytype invalid or not supported here");
+    const HASHTYPE: Option<&str> = Some("Hashtype invalid or not supported here");
+    const KEY: Option<&str> = Some("Failed to load server public key");
+    const DH_KEY: Option<&str> = Some("Failed to load server public ECDH key");
+    let cases: [(Change, Option<&str>); 14] = [
+        (|_| {}, None),
+        (|info| info.cipher = 8, None),
+        (|info| info.hash = 5, Some("Signature verification failed")),
+        // CBC is not in protocol 5, though its numbers are.
+        (|info| info.cipher = 3, KEYTYPE),
+        (|info| info.cipher = 4, KEYTYPE),
+        (|info| info.cipher = 0, KEYTYPE),
+        (|info| info.cipher = 9, KEYTYPE),
+        (|info| info.hash = 2, HASHTYPE),
+        (|info| info.hash = 6, HASHTYPE),
+        (|info| info.key[1] = 22, KEY),
+        (|info| info.key[5] ^= 1, KEY),
+        (|info| info.dh_key[1] = 22, DH_KEY),
+        (|info| info.dh_key[9] ^= 1, DH_KEY),
+        (|info| info.dh_key.clear(), DH_KEY),
+    ];
+    for (case, (change, expected)) in cases.into_iter().enumerate() {
+        let (mut bench, first) = bench(None);
+        let packet = changed(&first.bytes, change);
+        let told = told(&mut bench, first.from, packet);
+        assert_eq!(told.as_deref(), expected, "case {case}");
+    }
+}
+
+#[test]
+fn nothing_under_the_signature_can_be_changed() {
+    let (_, first) = bench(None);
+    for at in 1..first.bytes.len() {
+        let (mut bench, _) = bench(None);
+        let mut packet = first.bytes.clone();
+        packet[at] ^= 1 << (at % 8);
+        bench.feed(first.from, &mut packet);
+        let registers = bench.sent.iter().filter(|(.., said)| said[1] == 2);
+        assert_eq!(registers.count(), 0, "byte {at}");
+    }
+}
+
+#[test]
+fn lengths_that_do_not_add_up() {
+    let (_, first) = bench(None);
+    let size = |at: usize, value: u8| {
+        let mut packet = first.bytes.clone();
+        packet[at] = value;
+        packet
+    };
+    let info = Header::LEN + 24;
+    for (packet, words) in [
+        (size(info + 1, 61), "Invalid extension size"),
+        (size(info + 1, 63), "Invalid extension size"),
+        (size(info + 7, 72), "Invalid extension size"),
+        (
+            size(Header::LEN + 1, 5)[..Header::LEN + 20].to_vec(),
+            "Invalid header size",
+        ),
+    ] {
+        let (mut bench, _) = bench(None);
+        let told = told(&mut bench, first.from, packet);
+        assert_eq!(told.as_deref(), Some(words));
+    }
+}
+
+#[test]
+fn senders_are_known_by_name_and_key() {
+    let print = |key: &PrivateKey| Some(key.public().fingerprint());
+    let (right, wrong) = (print(&identity()), Some(Fingerprint::of(b"another")));
+    for (servers, expected) in [
+        (entry(SERVER, None, right), None),
+        (entry(SERVER, None, None), None),
+        (
+            entry(SERVER, None, wrong),
+            Some("Failed to verify server key fingerprint"),
+        ),
+        (
+            entry(Uid(0xAB), None, right),
+            Some("Server not in server list"),
+        ),
+    ] {
+        let (mut bench, first) = bench(servers);
+        let told = told(&mut bench, first.from, first.bytes.clone());
+        assert_eq!(told.as_deref(), expected);
+    }
+}
+
+/// As long as registering may take: five round trips for each repetition (wire-v5 §10.1).
+#[test]
+fn a_proxy_that_never_says_its_key() {
+    let (mut bench, first) = bench(entry(SERVER, Some(Uid(0xB2)), None));
+    bench.feed(first.from, &mut first.bytes.clone());
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.sent.len(), 0, "nobody is there to register with");
+    bench.pass(Duration::from_secs(1));
+    let (at, to, said) = &bench.sent[0];
+    assert_eq!((*to, said[1]), (first.from, 19));
+    assert!(said[Header::LEN + 8..].starts_with(b"PROXY_KEY not received\0"));
+    let registration = Duration::from_millis(50) * 5 * 10;
+    assert!(
+        at.abs_diff(registration) < Duration::from_millis(200),
+        "{at:?}"
+    );
+    assert!(bench.receiver.is_idle());
+}

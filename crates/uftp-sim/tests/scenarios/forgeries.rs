@@ -1,0 +1,207 @@
+//! Encrypted sessions of protocol 5 in which every receiver proves itself, with an attacker on the
+//! network who bends, cuts, repeats and mixes what it sees. It costs time, and nothing else.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, RngExt};
+use uftp_proto::Ecn;
+use uftp_proto::wire::{self, Encrypted, Function, Header};
+use uftp_session::Refusal;
+use uftp_session::sender::SenderEvent;
+use uftp_sim::proxies::Reach;
+use uftp_sim::{Figure, Networks, NodeId, SenderNode, Verdict, World, seeds};
+
+use super::proxies_encrypted::five;
+use super::{lossy, ms, secs, two_files};
+
+/// A datagram that was on the network.
+#[derive(Clone)]
+struct Seen {
+    from: NodeId,
+    to: NodeId,
+    bytes: Vec<u8>,
+}
+
+impl Seen {
+    fn is(&self, function: Function) -> bool {
+        wire::decode_header(&self.bytes).is_ok_and(|header| header.function == function)
+    }
+}
+
+type Tape = Rc<RefCell<Vec<Seen>>>;
+
+/// Makes a forgery of two datagrams that were on the network.
+type Forge = fn(&Seen, &Seen, &mut StdRng) -> Vec<u8>;
+
+/// Receivers beside the sender and behind two proxies, all of whom prove themselves.
+fn figure(seed: u64) -> Figure {
+    let reach = [Reach::Tunnel, Reach::Response][seed as usize % 2];
+    let figure = Figure::new(seed, reach, 1, &[2, 1], two_files(60_000));
+    figure.with(five(true)).with(|f| {
+        f.closed = true;
+        (f.up, f.down) = (lossy(0.05), lossy(0.05));
+    })
+}
+
+/// The network of a figure, whose datagrams are kept.
+fn watched(figure: Figure) -> (Networks, Tape) {
+    let mut networks = figure.stage();
+    let tape = Tape::default();
+    let writer = Rc::clone(&tape);
+    networks.world.set_filter(move |p| {
+        writer.borrow_mut().push(Seen {
+            from: p.from,
+            to: p.to,
+            bytes: p.datagram.to_vec(),
+        });
+        Verdict::Pass
+    });
+    (networks, tape)
+}
+
+/// Until the sender closes the session, throws forgeries at whoever got one of the originals.
+fn storm(world: &mut World, sender: NodeId, tape: Tape, mut rng: StdRng, forge: Forge) {
+    let closing = |e: &SenderEvent| matches!(e, SenderEvent::Finishing | SenderEvent::Finished(_));
+    if world.get::<SenderNode>(sender).events().any(closing) {
+        return;
+    }
+    for _ in 0..rng.random_range(0..6) {
+        let (one, other) = {
+            let seen = tape.borrow();
+            (
+                seen.choose(&mut rng).cloned(),
+                seen.choose(&mut rng).cloned(),
+            )
+        };
+        let (Some(one), Some(other)) = (one, other) else {
+            continue;
+        };
+        let bytes = forge(&one, &other, &mut rng);
+        let from = world.addr(one.from);
+        world.inject(one.to, from, Ecn::NotEct, &bytes);
+    }
+    let pause = Duration::from_micros(rng.random_range(0..2000));
+    world.after(pause, move |world| storm(world, sender, tape, rng, forge));
+}
+
+fn stormy(seed: u64, forge: Forge) -> Networks {
+    let (mut networks, tape) = watched(figure(seed));
+    let (sender, rng) = (networks.sender, networks.world.rng(9));
+    networks
+        .world
+        .after(ms(0), move |world| storm(world, sender, tape, rng, forge));
+    networks.play(secs(600))
+}
+
+/// Whether forgeries of it are an attack on the session, and not on the words before it: whoever has
+/// not joined a session refuses a forged ANNOUNCE aloud, and the sender believes it.
+fn covered(seen: &Seen) -> bool {
+    !seen.is(Function::Announce)
+}
+
+/// One to three bits are not what they were.
+fn bent(seen: &Seen, _: &Seen, rng: &mut StdRng) -> Vec<u8> {
+    let mut bytes = seen.bytes.clone();
+    if !covered(seen) {
+        return bytes;
+    }
+    for _ in 0..rng.random_range(1..4) {
+        let at = rng.random_range(0..bytes.len());
+        bytes[at] ^= 1 << rng.random_range(0..8);
+    }
+    bytes
+}
+
+/// Something is missing at the end, or too much.
+fn cut(seen: &Seen, _: &Seen, rng: &mut StdRng) -> Vec<u8> {
+    let mut bytes = seen.bytes.clone();
+    if covered(seen) {
+        bytes.resize(rng.random_range(0..bytes.len() + 20), rng.random());
+    }
+    bytes
+}
+
+/// The same once more, much later perhaps.
+fn repeated(seen: &Seen, _: &Seen, _: &mut StdRng) -> Vec<u8> {
+    seen.bytes.clone()
+}
+
+/// The header of one with the rest of another, or with its counter, or its author's name.
+fn mixed(one: &Seen, other: &Seen, rng: &mut StdRng) -> Vec<u8> {
+    let mut bytes = other.bytes.clone();
+    if !covered(one) || !covered(other) {
+        return one.bytes.clone();
+    }
+    let taken = match rng.random_range(0..4) {
+        0 => 0..Header::LEN,
+        1 => 0..Encrypted::HEAD_LEN,
+        2 => Header::LEN..Header::LEN + 8,
+        _ => 4..8,
+    };
+    match (bytes.get_mut(taken.clone()), one.bytes.get(taken)) {
+        (Some(to), Some(from)) => to.copy_from_slice(from),
+        _ => return one.bytes.clone(),
+    }
+    bytes
+}
+
+/// A packet that claims to be encrypted by somebody, under keys of nothing.
+fn forged(seen: &Seen, _: &Seen, rng: &mut StdRng) -> Vec<u8> {
+    let mut bytes = seen.bytes.clone();
+    if !covered(seen) || bytes.len() < Encrypted::HEAD_LEN + 16 {
+        return bytes;
+    }
+    bytes[1] = 18;
+    rng.fill_bytes(&mut bytes[Header::LEN..Header::LEN + 8]);
+    let payload = (bytes.len() - Encrypted::HEAD_LEN) as u16;
+    bytes[Header::LEN + 8..Header::LEN + 10].fill(0);
+    bytes[Header::LEN + 10..Encrypted::HEAD_LEN].copy_from_slice(&payload.to_be_bytes());
+    rng.fill_bytes(&mut bytes[Encrypted::HEAD_LEN..]);
+    bytes
+}
+
+fn changes_nothing(forge: Forge) {
+    seeds::each(12, |seed| {
+        let networks = stormy(seed, forge);
+        networks.assert_all_whole();
+    });
+}
+
+#[test]
+fn bent_packets_change_nothing() {
+    changes_nothing(bent);
+}
+
+#[test]
+fn packets_that_are_cut_or_lengthened_change_nothing() {
+    changes_nothing(cut);
+}
+
+#[test]
+fn packets_that_are_mixed_change_nothing() {
+    changes_nothing(mixed);
+}
+
+#[test]
+fn packets_without_keys_change_nothing() {
+    changes_nothing(forged);
+}
+
+/// Everything encrypted counts once, at sender, proxies and receivers.
+#[test]
+fn repeated_packets_change_nothing_and_are_told_apart() {
+    seeds::each(12, |seed| {
+        let networks = stormy(seed, repeated);
+        networks.assert_all_whole();
+        for i in 0..networks.receivers.len() {
+            let counters = networks.receiver(i).machine.counters();
+            assert!(counters.refused(Refusal::Replayed) > 0, "receiver {i}");
+        }
+        let took = networks.world.elapsed();
+        assert!(took < secs(60), "slowed down: {took:?}");
+    });
+}
