@@ -309,10 +309,12 @@ impl Lens {
         ))
     }
 
-    /// Positions of the blocks that the receiver asked for again.
+    /// Positions of the blocks that the receiver asked for again, and of questions that it did not
+    /// answer before they were repeated.
     fn missed(&mut self, recorded: &[Recorded]) -> BTreeSet<usize> {
         let mut sent = BTreeMap::new();
         let mut missed = BTreeSet::new();
+        let mut unanswered = None;
         for (position, packet) in recorded.iter().enumerate() {
             let Some((function, message)) = self.look(&packet.bytes) else {
                 continue;
@@ -328,7 +330,12 @@ impl Lens {
                     let set = |bit: &usize| status.naks[bit / 8] & 1 << (bit % 8) != 0;
                     let lacks = (0..status.naks.len() * 8).filter(set);
                     missed.extend(lacks.map(|bit| sent[&(status.section, bit)]));
+                    unanswered = None;
                 }
+                Message::Done(done) if done.clients.contains(&CLIENT) => {
+                    missed.extend(unanswered.replace(position));
+                }
+                Message::Complete(_) => unanswered = None,
                 _ => {}
             }
         }
