@@ -119,6 +119,7 @@ impl ProxyStory {
                 format_args!("Rejecting ANNOUNCE from {from}: a loop, or a second server"),
             ),
             K::ShutDown => say(1, format_args!("Proxy shutting down")),
+            K::Superseded => say(1, format_args!("Group is resumed by a new run")),
             K::TimedOut => say(1, format_args!("Group timed out")),
             K::Refused { from, reason } => {
                 say(1, format_args!("Rejecting session from {from}: {reason}"));

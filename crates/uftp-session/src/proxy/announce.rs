@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use uftp_proto::wire::{Announce, Header};
+use uftp_proto::wire::{Announce, AnnounceFlags, Header};
 use uftp_proto::{Uid, WireTime};
 
 use super::config::{ProxyConfig, Role};
@@ -22,6 +22,10 @@ pub(super) struct Terms {
     pub(super) block_size: u16,
     /// What we are called in it.
     pub(super) uid: Uid,
+    /// It goes on with an earlier run, and tells so by a flag alone.
+    pub(super) resumed: bool,
+    /// What is said in it is encrypted.
+    pub(super) encrypted: bool,
     /// Group it is announced on; unspecified if there is none.
     pub(super) public: IpAddr,
     /// The group that carries the session; `None` if there is none.
@@ -69,6 +73,8 @@ pub(super) fn consider(
         policy,
         timing: Timing::new(&announce.pace),
         block_size: 0,
+        resumed: announce.flags.contains(AnnounceFlags::RESTART),
+        encrypted: announce.encryption.is_some(),
         uid: called(config, policy, announce).unwrap_or(config.uid),
         public,
         private,

@@ -125,6 +125,8 @@ pub enum ProxyEventKind {
     SecondSource(SocketAddr),
     /// The proxy ends, and the session with it.
     ShutDown,
+    /// The next run of the session is announced: this one is over.
+    Superseded,
     /// Nothing was heard for long; the session is forgotten.
     TimedOut,
     /// A session was announced to us, and the server told that it cannot be: our words.

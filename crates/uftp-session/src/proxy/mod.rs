@@ -331,6 +331,10 @@ impl Proxy {
             instance: header.instance,
         };
         let position = match self.sessions.find(id) {
+            Some(position) if self.is_next_run(now, position, from, &header, packet) => {
+                self.close(position, None, ProxyEventKind::Superseded);
+                self.announced(now, from, id, &header, packet)?
+            }
             Some(position) => position,
             None if header.function == Function::Announce => {
                 self.announced(now, from, id, &header, packet)?

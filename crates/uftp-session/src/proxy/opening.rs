@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use uftp_proto::wire::{self, Abort, Announce, Header, Message};
+use uftp_proto::wire::{self, Abort, Announce, Function, Header, Message};
 use uftp_proto::{Ecn, Uid};
 
 use super::announce::{self, Objection, Terms};
 use super::keys::{Keys, Means};
-use super::session::Session;
+use super::session::{Session, decode};
 use super::{Proxy, ProxyEventKind, Role};
 use crate::batch::Batch;
 use crate::counters::Refusal;
@@ -94,6 +94,27 @@ impl Proxy {
             self.tell(Some(id), join);
         }
         Ok(position)
+    }
+
+    /// Whether a packet announces the next run of an open session.
+    pub(super) fn is_next_run(
+        &mut self,
+        now: Instant,
+        position: usize,
+        from: SocketAddr,
+        header: &Header,
+        packet: &[u8],
+    ) -> bool {
+        if header.function != Function::Announce {
+            return false;
+        }
+        let (Some(session), Ok(Message::Announce(announce))) =
+            (self.sessions.get_mut(position), decode(header, packet))
+        else {
+            return false;
+        };
+        let terms = announce::consider(&self.config, header, &announce);
+        terms.is_ok_and(|terms| session.is_outlived(now, from, header, &terms))
     }
 
     /// Our ends of the handshakes, where we take part in them.

@@ -18,7 +18,7 @@ use crate::batch::Batch;
 use crate::counters::{Counters, Refusal};
 use crate::limit::Limit;
 use crate::link::{Dest, GroupEstimate, Link};
-use crate::policy::Policy;
+use crate::policy::{Policy, Runs};
 use crate::receiver::SessionId;
 
 /// What the machine lends its sessions.
@@ -52,8 +52,11 @@ pub(super) struct Session {
     /// As the last packet from upstream says.
     estimate: GroupEstimate,
     private: Option<IpAddr>,
-    /// When anything was last heard, from either side.
+    server: Uid,
+    encrypted: bool,
+    /// When anything was last heard, from either side, and from the server.
     heard: Instant,
+    led: Instant,
     /// The operator was told of a second source.
     doubled: bool,
     /// A server proxy has none.
@@ -76,7 +79,10 @@ impl Session {
             timing: terms.timing,
             estimate: estimate(header),
             private: terms.private,
+            server: header.src,
+            encrypted: terms.encrypted,
             heard: now,
+            led: now,
             doubled: false,
             assembly: Assembly::new(now, header, terms, config, keys),
         }
@@ -90,6 +96,27 @@ impl Session {
     /// Where it was announced from.
     pub(super) fn upstream_addr(&self) -> SocketAddr {
         self.upstream
+    }
+
+    /// Whether an ANNOUNCE of `header` on `terms`, from `from`, is that of a later run of the session
+    /// where runs have no numbers: whoever led this one has ended it or fallen silent. What was
+    /// encrypted does not go on in the clear.
+    pub(super) fn is_outlived(
+        &self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        terms: &Terms,
+    ) -> bool {
+        let over = self.assembly.as_ref().is_some_and(Assembly::is_over);
+        let silent = now.saturating_duration_since(self.led) > self.timing.lull(self.estimate);
+        let same = (header.version, header.src) == (self.version, self.server);
+        let flagged = terms.resumed && terms.policy.runs == Runs::Flagged;
+        flagged
+            && same
+            && from != self.upstream
+            && (over || silent)
+            && terms.encrypted >= self.encrypted
     }
 
     /// Numbers and seals what the proxy says upstream: for its last words.
@@ -146,12 +173,12 @@ impl Session {
         let Some(assembly) = &mut self.assembly else {
             let to = around.downstream.ok_or(Refusal::OutOfPlace)?;
             self.estimate = estimate(header);
-            self.heard = now;
+            (self.heard, self.led) = (now, now);
             return around.relay.push(to, ecn, packet);
         };
         assembly.downstream(now, ecn, header, packet, around)?;
         self.estimate = assembly.estimate();
-        self.heard = now;
+        (self.heard, self.led) = (now, now);
         Ok(())
     }
 

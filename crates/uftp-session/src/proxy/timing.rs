@@ -77,6 +77,17 @@ impl Timing {
         limit.max(SHORTEST_REGISTRATION)
     }
 
+    /// A server that takes part is not silent for longer.
+    pub(super) fn lull(&self, group: GroupEstimate) -> Duration {
+        match self {
+            Timing::RoundTrips { .. } => self.silence(group) / 2,
+            Timing::Fixed(pace) => {
+                let longest = pace.announce_interval.max(pace.status_interval);
+                Duration::from_millis(longest.into())
+            }
+        }
+    }
+
     /// Silence after which the session is forgotten. Deployed proxies of protocol 3 do not wait
     /// for as long as a server may be busy with receivers elsewhere (wire-v3 §11).
     pub(super) fn silence(&self, group: GroupEstimate) -> Duration {

@@ -10,3 +10,4 @@ mod passing;
 mod pcap;
 mod replay;
 mod replay_three;
+mod three;

@@ -7,10 +7,11 @@ use uftp_proto::crypto::{
 };
 use uftp_proto::wire::{Function, Version};
 use uftp_session::files::SendItem;
+use uftp_session::proxy::ProxyEventKind;
 use uftp_session::security::{ReceiverSecurity, SenderSecurity};
-use uftp_session::sender::SenderEvent;
+use uftp_session::sender::{FileOutcome, SenderEvent, SyncMode};
 use uftp_sim::proxies::{Networks, Reach};
-use uftp_sim::{Figure, seeds, source};
+use uftp_sim::{Figure, Verdict, seeds, source};
 
 use super::{lossy, ms, secs, two_files};
 
@@ -146,4 +147,44 @@ fn losses_over_several_sections_and_passes() {
             );
         }
     });
+}
+
+#[test]
+fn synchronized_through_proxies_with_wire_id_31() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        let figure = figure(seeds::one(1), reach, 0, &[2, 1], two_files(60_000)).with(|f| {
+            f.config.version = Version::V3Sync;
+            f.config.sync = SyncMode::Sync;
+        });
+        let figure = figure.with(encrypted(suites()[0]));
+        figure.stage().play(secs(100)).assert_all_whole();
+    }
+}
+
+/// The file is given up for the one who never gets it, and nobody else.
+#[test]
+fn who_is_too_slow_loses_a_file_and_the_others_go_on() {
+    for (reach, suite) in [(Reach::Tunnel, None), (Reach::Response, Some(suites()[2]))] {
+        let items = [source::file("f", 200_000), source::file("g", 1000)];
+        let figure = figure(seeds::one(1), reach, 0, &[3], items);
+        let figure = match suite {
+            Some(suite) => figure.with(encrypted(suite)),
+            None => figure,
+        };
+        let mut networks = figure.stage();
+        let slow = networks.receivers[2];
+        networks.world.set_filter(move |passing| {
+            let lost = passing.to == slow && passing.datagram.len() > 1000;
+            if lost { Verdict::Drop } else { Verdict::Pass }
+        });
+        let networks = networks.play(secs(300));
+        for i in 0..2 {
+            assert!(networks.is_whole(i), "{:?}", networks.receiver(i).ends());
+        }
+        let told = networks.verdict(1, 2);
+        assert_eq!(told, Some(FileOutcome::Aborted));
+        let aborts = networks.proxy(0).kinds();
+        let aborts = aborts.filter(|k| matches!(k, ProxyEventKind::AbortedByServer { .. }));
+        assert_eq!(aborts.count(), 1, "one for all");
+    }
 }

@@ -127,6 +127,11 @@ impl Assembly {
         })
     }
 
+    /// Whether the server has ended the session.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// What the server says about the group.
     pub(super) fn estimate(&self) -> GroupEstimate {
         self.estimate
