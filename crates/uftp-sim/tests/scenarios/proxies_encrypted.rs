@@ -15,7 +15,7 @@ use uftp_proto::{Ecn, Uid};
 use uftp_session::congestion::Limits;
 use uftp_session::security::{ReceiverSecurity, SenderSecurity, ServerEntry};
 use uftp_session::sender::{FileOutcome, Rate, SenderEvent};
-use uftp_sim::proxies::{ProxyNode, Reach, proxy_addr, uid};
+use uftp_sim::proxies::{Networks, ProxyNode, Reach, proxy_addr, uid};
 use uftp_sim::scenario::PUBLIC;
 use uftp_sim::{Figure, NodeId, Verdict, seeds, source};
 
@@ -348,36 +348,43 @@ fn bent_datagrams_break_no_proxy_with_keys() {
         let suite = suites()[seed as usize / 2 % 6];
         let figure = Figure::new(seed, reach, 0, &[2, 1], two_files(60_000));
         let figure = figure.with(|f| (f.up, f.down) = (lossy(0.05), lossy(0.05)));
-        let mut networks = figure.with(encrypted(suite)).stage();
-        let tape: Rc<RefCell<Vec<Seen>>> = Rc::default();
-        let writer = Rc::clone(&tape);
-        networks.world.set_filter(move |p| {
-            writer
-                .borrow_mut()
-                .push((p.from, p.to, p.datagram.to_vec()));
-            Verdict::Pass
-        });
-        let mut rng = networks.world.rng(77);
-        for _ in 0..600 {
-            networks
-                .world
-                .run_for(Duration::from_micros(rng.random_range(0..4000)));
-            let seen = tape.borrow().choose(&mut rng).cloned();
-            let Some((from, to, mut bytes)) = seen else {
-                continue;
-            };
-            if rng.random_bool(0.7) {
-                let at = rng.random_range(0..bytes.len());
-                bytes[at] ^= 1 << rng.random_range(0..8);
-            }
-            if rng.random_bool(0.1) {
-                bytes.truncate(rng.random_range(0..bytes.len()));
-            }
-            let from = networks.world.addr(from);
-            networks.world.inject(to, from, Ecn::NotEct, &bytes);
-        }
-        let _ = networks.play(secs(2_000_000));
+        bend(
+            figure.with(encrypted(suite)).stage(),
+            Duration::from_millis(4),
+        );
     });
+}
+
+/// Plays, while datagrams that went by come again at most so long one after the other, most of them
+/// bent.
+pub(super) fn bend(mut networks: Networks, pause: Duration) {
+    let tape: Rc<RefCell<Vec<Seen>>> = Rc::default();
+    let writer = Rc::clone(&tape);
+    networks.world.set_filter(move |p| {
+        writer
+            .borrow_mut()
+            .push((p.from, p.to, p.datagram.to_vec()));
+        Verdict::Pass
+    });
+    let mut rng = networks.world.rng(77);
+    for _ in 0..600 {
+        let wait = rng.random_range(Duration::ZERO..pause);
+        networks.world.run_for(wait);
+        let seen = tape.borrow().choose(&mut rng).cloned();
+        let Some((from, to, mut bytes)) = seen else {
+            continue;
+        };
+        if rng.random_bool(0.7) {
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] ^= 1 << rng.random_range(0..8);
+        }
+        if rng.random_bool(0.1) {
+            bytes.truncate(rng.random_range(0..bytes.len()));
+        }
+        let from = networks.world.addr(from);
+        networks.world.inject(to, from, Ecn::NotEct, &bytes);
+    }
+    let _ = networks.play(secs(2_000_000));
 }
 
 /// Clients behind 20 response proxies in an encrypted session; `UFTP_SIM_CROWD` says how many.

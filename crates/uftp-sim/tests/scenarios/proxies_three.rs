@@ -13,6 +13,7 @@ use uftp_session::sender::{FileOutcome, SenderEvent, SyncMode};
 use uftp_sim::proxies::{Networks, Reach};
 use uftp_sim::{Figure, Verdict, seeds, source};
 
+use super::proxies_encrypted::bend;
 use super::{lossy, ms, secs, two_files};
 
 const REACHES: [Reach; 4] = [
@@ -187,4 +188,20 @@ fn who_is_too_slow_loses_a_file_and_the_others_go_on() {
         let aborts = aborts.filter(|k| matches!(k, ProxyEventKind::AbortedByServer { .. }));
         assert_eq!(aborts.count(), 1, "one for all");
     }
+}
+
+/// Whatever somebody on the network repeats, in the clear and encrypted, breaks no machine and keeps
+/// none busy.
+#[test]
+fn bent_datagrams_break_no_proxy() {
+    seeds::each(12, |seed| {
+        let reach = [Reach::Tunnel, Reach::Response][seed as usize % 2];
+        let figure = figure(seed, reach, 0, &[2, 1], two_files(60_000));
+        let figure = figure.with(|f| (f.up, f.down) = (lossy(0.05), lossy(0.05)));
+        let figure = match seed as usize / 2 % 3 {
+            0 => figure,
+            n => figure.with(encrypted(suites()[n])),
+        };
+        bend(figure.stage(), ms(60));
+    });
 }
