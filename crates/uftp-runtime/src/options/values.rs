@@ -130,12 +130,15 @@ pub fn rate(text: &str) -> Result<Rate, String> {
 /// Greatest send rate, Kbps.
 pub const MAX_KBPS: i64 = 1_073_741_824;
 
-/// `-U`: hexadecimal; 0 or nothing is "none given".
+/// `-U`: hexadecimal, or with dots like an address, as those of protocol 3 are written too (wire-v3
+/// §11); 0 or nothing is "none given".
 pub fn uid(text: &str) -> Result<Uid, String> {
     if text.is_empty() {
         return Ok(Uid::NONE);
     }
-    hex_uid(text).ok_or_else(|| format!("Invalid UID: {text}: expected 1 to 8 hexadecimal digits"))
+    let dotted = || Some(Uid::from_addr(text.parse::<Ipv4Addr>().ok()?.into()));
+    let uid = hex_uid(text).or_else(dotted);
+    uid.ok_or_else(|| format!("Invalid UID: {text}: expected 1 to 8 hexadecimal digits"))
 }
 
 /// Up to 32 bits in hexadecimal, `0x` optional.

@@ -240,9 +240,13 @@ impl<F: FileStore> Receiver<F> {
                 _ => Err(Refusal::OtherSession),
             };
         };
-        if header.function == Function::Announce && self.is_next_run(now, position, from, datagram)
-        {
-            return self.announced(now, from, &header, datagram);
+        if header.function == Function::Announce && self.is_of_other_run(position, from, datagram) {
+            let session = self.sessions.get_mut(position);
+            return match session.is_some_and(|s| s.is_outlived(now)) {
+                true => self.announced(now, from, &header, datagram),
+                // It must not keep what it is to follow from going silent.
+                false => Err(Refusal::OtherSession),
+            };
         }
         let Some(session) = self.sessions.get_mut(position) else {
             return Err(Refusal::OtherSession);
@@ -403,17 +407,11 @@ impl<F: FileStore> Receiver<F> {
         Ok(())
     }
 
-    /// Whether an ANNOUNCE of an open session is that of its next run, in a protocol that does not
-    /// number runs, and there is something to go on from.
-    fn is_next_run(
-        &mut self,
-        now: Instant,
-        position: usize,
-        from: SocketAddr,
-        packet: &[u8],
-    ) -> bool {
+    /// Whether an ANNOUNCE of an open session may be that of its next run, in a protocol that does
+    /// not number runs, and there is something to go on from.
+    fn is_of_other_run(&mut self, position: usize, from: SocketAddr, packet: &[u8]) -> bool {
         let session = self.sessions.get_mut(position);
-        if !self.store.resumes() || !session.is_some_and(|s| s.is_outlived(now, from)) {
+        if !self.store.resumes() || session.is_none_or(|s| s.is_announced_from(from)) {
             return false;
         }
         let announce = wire::decode_header(packet).and_then(|header| {

@@ -403,6 +403,39 @@ fn restarted_after_it_was_cut_off() {
     assert_eq!(bench.store.look().ended, [false, true]);
 }
 
+/// The second run falls silent; the announcements of a third must not hide that.
+#[test]
+fn a_third_run_follows_a_second_that_is_gone() {
+    let case = Case::read("v3-restart");
+    let client = case.clients().pop_first().unwrap();
+    let mut bench = case.bench(client, config());
+    bench.store.change(|store| store.resumes = true);
+    let announces = |p: &Recorded| decode(p).0.function == Function::Announce;
+    let resumed = case.recorded.iter().rposition(announces).unwrap();
+    let announce = case.recorded[resumed].bytes.clone();
+    let second = &case.recorded[resumed..];
+    for packet in second.iter().filter(|p| p.from != client).take(3) {
+        bench.feed(packet.from, &mut packet.bytes.clone());
+    }
+    let functions = |bench: &mut Bench| -> Vec<(SocketAddr, Function)> {
+        let sent = std::mem::take(&mut bench.sent).into_iter();
+        sent.map(|(_, to, packet)| (to, three::decode(&packet).0.function))
+            .collect()
+    };
+    let gone = second[0].from;
+    let said = [(gone, Function::Register), (gone, Function::FileInfoAck)];
+    assert_eq!(functions(&mut bench), said);
+    let third = SocketAddr::new(gone.ip(), gone.port() + 1);
+    for cycle in 0..4 {
+        assert_eq!(functions(&mut bench), [], "cycle {cycle}");
+        bench.feed(third, &mut announce.clone());
+        if cycle < 3 {
+            bench.pass(std::time::Duration::from_millis(600));
+        }
+    }
+    assert_eq!(functions(&mut bench), [(third, Function::Register)]);
+}
+
 #[test]
 fn every_recorded_session_is_played() {
     // Those of a response proxy, and one behind a proxy that passed nothing on.

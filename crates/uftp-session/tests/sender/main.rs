@@ -11,5 +11,6 @@ mod proxies;
 mod recorded;
 mod replay;
 mod replay_three;
+mod rounds;
 mod stop;
 mod trouble;

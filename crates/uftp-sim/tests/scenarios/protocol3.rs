@@ -98,6 +98,23 @@ fn open_group_waits_its_full_time() {
     assert!(elapsed > secs(16) && elapsed < ms(16_500), "{elapsed:?}");
 }
 
+/// Registrations as often as announcements keep nothing from going out on time.
+#[test]
+fn timers_do_not_wait_for_silence() {
+    let mut stage = scenario(20, two_files(1000))
+        .open()
+        .configure(|c| {
+            c.fixed.announce_interval = 500;
+            c.fixed.register_interval = 500;
+        })
+        .stage();
+    stage.world.run_for(ms(600));
+    let confirmations = stage.world.sent(stage.sender).of(Function::RegConf);
+    assert_eq!(confirmations.datagrams, 1);
+    let stage = stage.play(secs(60));
+    stage.assert_all_whole();
+}
+
 #[test]
 fn a_closed_group_knows_receivers_by_their_addresses_too() {
     let addresses = [0, 1].map(|i| Uid::from_addr(receiver_addr(i).ip()));

@@ -211,12 +211,16 @@ impl<S: SessionFiles> Session<S> {
         true
     }
 
-    /// Whether an ANNOUNCE that resumes the session, from `from`, is that of another run, where
-    /// runs have no numbers: this one was not resumed itself, or has gone silent.
-    pub(super) fn is_outlived(&self, now: Instant, from: SocketAddr) -> bool {
+    /// Whether the ANNOUNCE that began the session came from there.
+    pub(super) fn is_announced_from(&self, from: SocketAddr) -> bool {
+        from == self.announcer
+    }
+
+    /// Whether another run that resumes the session takes its place, where runs have no numbers:
+    /// this one was not resumed itself, or has gone silent.
+    pub(super) fn is_outlived(&self, now: Instant) -> bool {
         let silence = now.saturating_duration_since(self.accepted);
-        let silent = silence > self.timing.silence() / 2;
-        from != self.announcer && (!self.resumed || silent)
+        !self.resumed || silence > self.timing.silence() / 2
     }
 
     /// We register with the proxy of this entry, once it has said its key for the session.
