@@ -569,6 +569,11 @@ impl Sent {
         self.expect_clients(&format!("RESULT;…;{outcome}"), found, &hosts)
     }
 
+    /// How each file ended at each receiver, in order, as the status file has it.
+    pub fn results(&self) -> Vec<String> {
+        self.clients(|line| line.kind() == "RESULT", 4)
+    }
+
     fn clients(&self, which: impl Fn(&StatusLine) -> bool, field: usize) -> Vec<String> {
         self.status
             .iter()

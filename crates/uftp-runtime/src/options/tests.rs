@@ -52,6 +52,20 @@ fn the_definitions_are_sound() {
 }
 
 #[test]
+fn ids_with_dots() {
+    for (text, uid) in [
+        ("0x001234", 0x1234),
+        ("001234", 0x1234),
+        ("0.0.18.52", 0x1234),
+        ("0A", 10),
+    ] {
+        let args = uftpd(&format!("uftpd -U {text}"));
+        assert_eq!(args.uid, Some(Uid(uid)), "{text}");
+    }
+    assert!(complaint_about("uftpd -U 0.0.18").contains("Invalid UID"));
+}
+
+#[test]
 fn words_are_read_as_getopt_reads_them() {
     let args = uftp("uftp -Tqx1 f1 -R -1 -R-1 f2 -x 4 -x3 --rate=7 -- -q");
     assert!(args.timestamps && args.quit_on_error);
