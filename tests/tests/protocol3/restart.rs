@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::Signal;
 use uftp_tests::{Failure, Family, Program, Result, Suite, World, eventually, patience};
 
-use super::{BOUND, ONE, QUICK, TWO, holds, one_file};
+use super::{BOUND, ONE, QUICK, TWO, one_file};
 
 const SIZE: u64 = 8_000_000;
 
@@ -48,7 +48,7 @@ fn only_what_is_missing_is_sent_again() -> Result<()> {
     let second = sender(&world, &["-R", "24000", "-F", &restart])?;
     let mut second = Program::start("second", second, &world.log_path("second"))?;
     assert_eq!(second.wait(BOUND)?.code, Some(0), "{}", second.output());
-    holds(&receiver, &content)?;
+    receiver.holds_undated(&content)?;
     let again = world.received_bytes(1)? - before;
     assert!(
         again < SIZE * 6 / 10,
@@ -102,14 +102,14 @@ fn a_killed_receiver_is_served_by_the_next_run() -> Result<()> {
     victim.program().signal(Signal::SIGKILL);
     victim.program().wait(BOUND)?;
     assert_eq!(first.wait(BOUND)?.code, Some(0), "{}", first.output());
-    holds(&survivor, &content)?;
+    survivor.holds_undated(&content)?;
     let status = survivor.status()?;
     let again = world.receiver(Suite::Ours, 2).start()?;
     let second = ["-R", "24000", "-F", &restart_file(&world)?];
     let second = sender(&world, &second)?;
     let mut second = Program::start("second", second, &world.log_path("second"))?;
     assert_eq!(second.wait(BOUND)?.code, Some(0), "{}", second.output());
-    holds(&again, &content)?;
+    again.holds_undated(&content)?;
     assert_eq!(survivor.status()?, status, "who had finished is not asked");
     survivor.stop()?;
     again.stop().map(drop)
@@ -143,7 +143,7 @@ fn a_killed_sender_is_followed_by_the_next_run() -> Result<()> {
     let before = world.received_bytes(1)?;
     let mut third = run("third", &["-F", &restart])?;
     assert_eq!(third.wait(BOUND)?.code, Some(0), "{}", third.output());
-    holds(&receiver, &content)?;
+    receiver.holds_undated(&content)?;
     let again = world.received_bytes(1)? - before;
     assert!(
         again < SIZE * 7 / 10,
