@@ -133,6 +133,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_known_by_its_name_in_either_protocol() {
+        let key = Arc::new(PrivateKey::generate(KeySpec::Rsa(1024)).unwrap());
+        let (now, from) = (Instant::now(), SocketAddr::from(FROM));
+        for named in [Version::V3, Version::V4] {
+            for spoken in [Version::V3, Version::V4] {
+                let mut rng = StdRng::seed_from_u64(1);
+                let print = Fingerprint::of_key(named, key.public().blob());
+                let mut door = Door::new(print, &mut rng);
+                let proof = proof(Some(&key), spoken, door.nonce).unwrap();
+                let verdict = door.judge(now, from, &proof, &mut rng).unwrap();
+                assert_eq!(verdict.code, HbCode::OK, "{named:?} {spoken:?}");
+            }
+        }
+    }
+
+    #[test]
     fn guesses_are_not_all_checked() {
         let mut rng = StdRng::seed_from_u64(1);
         let now = Instant::now();
