@@ -108,6 +108,7 @@ impl ProxySetup<'_> {
         let address = world.address(host, self.family).to_string();
         let group = group_or_public(self.group, self.family);
         let mut command = world.command(host, &program);
+        command.args(self.suite.standing_args());
         command.args([
             "-d",
             "-x",

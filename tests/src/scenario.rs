@@ -159,6 +159,7 @@ impl ReceiverSetup<'_> {
             .map_or_else(|| self.suite.program("uftpd"), Ok)?;
         let mut command = world.command(host, &program);
         command
+            .args(self.suite.standing_args())
             .args(["-d", "-q", "-x", "3"])
             .args(["-M", &group, "-p", &self.port.to_string()])
             .arg("-D")
@@ -461,6 +462,7 @@ impl SenderSetup<'_> {
             .map_or_else(|| self.suite.program("uftp"), Ok)?;
         let mut command = world.command(host, &program);
         command
+            .args(self.suite.standing_args())
             .args(["-x", "3", "-R", &self.rate])
             .arg("-S")
             .arg(&status);

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -35,6 +36,16 @@ impl Suite {
                 "there is no {program} in {} ({self:?})",
                 dir.display()
             )))
+        }
+    }
+
+    /// What every program of this suite is told: `--offload` with the value of
+    /// `UFTP_TEST_OFFLOAD`, if that is set, so that any test can be run with and without the
+    /// kernel's short cuts.
+    pub(crate) fn standing_args(self) -> Vec<OsString> {
+        match (self, env::var_os("UFTP_TEST_OFFLOAD")) {
+            (Self::Ours, Some(how)) => vec!["--offload".into(), how],
+            _ => Vec::new(),
         }
     }
 

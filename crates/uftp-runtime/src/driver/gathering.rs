@@ -40,7 +40,7 @@ impl Gathering {
         }
     }
 
-    /// A look at `now` found `datagrams`, `bytes` in all.
+    /// A look at `now` found `datagrams`, `bytes` in all, and then nothing more.
     pub(super) fn note(&mut self, now: Instant, datagrams: usize, bytes: usize) {
         let before = self.looked.replace(now).unwrap_or(now);
         let time = now.saturating_duration_since(before);
@@ -50,6 +50,11 @@ impl Gathering {
             false => 0,
         };
         self.rate = bytes as f64 / time.as_secs_f64().max(1e-6);
+    }
+
+    /// There may be more than was looked at.
+    pub(super) fn note_more(&mut self) {
+        self.dense = 0;
     }
 
     /// How long to let datagrams gather before the next look, if at all.
@@ -95,6 +100,18 @@ mod tests {
         }
         gathering.note(start + MICROS(2000), 1, 1300);
         assert_eq!(gathering.pause(), None, "it is over");
+    }
+
+    #[test]
+    fn what_has_gathered_is_fetched_first() {
+        let mut gathering = Gathering::new(16 << 20);
+        let start = Instant::now();
+        for look in 0..100 {
+            gathering.note(start + MICROS(10) * look, 1, 1300);
+        }
+        assert!(gathering.pause().is_some());
+        gathering.note_more();
+        assert_eq!(gathering.pause(), None);
     }
 
     #[test]

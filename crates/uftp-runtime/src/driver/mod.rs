@@ -195,7 +195,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         let (mut datagrams, mut bytes) = (0, 0);
         for batch in 0..BATCHES_IN_A_ROW {
             if batch > 0 && self.machine.is_full() {
-                return Ok(());
+                break;
             }
             let now = Instant::now();
             match self.socket.recv(&mut self.inbox) {
@@ -230,9 +230,10 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             self.tell(now);
             if !self.inbox.is_full() {
                 self.nothing_more(now, datagrams, bytes);
-                break;
+                return Ok(());
             }
         }
+        self.gathering.note_more();
         Ok(())
     }
 
