@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 /// repetitions than anybody waits for, and the places for sessions are few.
 pub(crate) const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
 
+/// Messages of the handshake looked into in a second. Who is refused comes again.
+pub(crate) const HANDSHAKES_PER_SECOND: u32 = 1000;
+
 /// So many a second, and no more.
 #[derive(Debug)]
 pub(crate) struct Limit {

@@ -16,8 +16,8 @@ use crate::policy::{Policy, ProxyLists};
 /// Most kinds of answers held at once; one more sends all that are held.
 const MOST_LISTS: usize = 16;
 
-/// Most sections whose losses are held at once; one more sends all that is held.
-const MOST_MAPS: usize = 4096;
+/// Most bytes of losses held at once; more sends all that is held.
+const MOST_MAP_BYTES: usize = 4 << 20;
 
 /// Bytes of the entry of one client in a KEYINFO.
 const KEY_ENTRY: u16 = 52;
@@ -86,6 +86,8 @@ pub(super) struct Gather {
     lists: Vec<List>,
     /// Blocks missing somewhere, by file and section.
     maps: BTreeMap<Asked, Vec<u8>>,
+    /// Bytes of them.
+    mapped: usize,
     /// When all that is held goes.
     due: Option<Instant>,
     ready: VecDeque<Ready>,
@@ -190,6 +192,7 @@ impl Gather {
             told: first,
             lists: Vec::new(),
             maps: BTreeMap::new(),
+            mapped: 0,
             due: None,
             ready: VecDeque::new(),
             number: 0,
@@ -247,10 +250,17 @@ impl Gather {
         // No section has more blocks than this has bits.
         let most = usize::from(self.room.block_size) + 1;
         let naks = naks.get(..most).unwrap_or(naks);
-        if self.maps.len() >= MOST_MAPS && !self.maps.contains_key(&place) {
+        // What the tree needs for an entry counts, too.
+        let more = naks.len() + size_of::<(Asked, Vec<u8>)>();
+        if self.mapped + more > MOST_MAP_BYTES {
             self.flush();
         }
-        merge(self.maps.entry(place).or_default(), naks);
+        let map = self.maps.entry(place).or_default();
+        self.mapped += match map.is_empty() {
+            true => more,
+            false => naks.len().saturating_sub(map.len()),
+        };
+        merge(map, naks);
         self.due.get_or_insert(now + hold);
     }
 
@@ -298,6 +308,7 @@ impl Gather {
     pub(super) fn forget(&mut self) {
         self.lists.clear();
         self.maps.clear();
+        self.mapped = 0;
         self.due = None;
         self.ready.retain(|r| matches!(r, Ready::Expelled(..)));
     }
@@ -308,6 +319,7 @@ impl Gather {
         for list in std::mem::take(&mut self.lists) {
             self.release(list);
         }
+        self.mapped = 0;
         let maps = std::mem::take(&mut self.maps).into_iter();
         self.ready
             .extend(maps.map(|(asked, map)| Ready::Map(asked, 0, map)));

@@ -14,7 +14,7 @@ use super::session::Session;
 use super::{DROPPED_OUT, Next, until};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
-use crate::limit::Limit;
+use crate::limit::{HANDSHAKES_PER_SECOND, Limit};
 use crate::security::Admission;
 use crate::security::gate::Keys;
 
@@ -33,9 +33,6 @@ pub(super) struct Announcing {
     /// Messages that cost public key operations.
     handshakes: Limit,
 }
-
-/// Messages of the handshake looked into in a second. Who is refused comes again.
-const HANDSHAKES_PER_SECOND: u32 = 1000;
 
 #[derive(Debug)]
 enum Stage {
@@ -188,6 +185,10 @@ impl Announcing {
             return;
         }
         let uid = s.clients.uid(at);
+        if s.is_spoken_for(uid) {
+            s.counters.refuse(Refusal::OutOfPlace);
+            return;
+        }
         let admitted = match &mut s.security {
             None => Ok(State::Active),
             Some(security) if !self.handshakes_left(security.keys(uid), now) => Err(Refusal::Limit),
@@ -208,18 +209,19 @@ impl Announcing {
             true => State::Active,
             false => State::Registered,
         };
-        for &uid in &register.clients {
-            // Who has proved itself is not spoken for by others.
-            let own_voice = s.keys(uid) == Keys::Ready;
-            match find_or_add(s, uid) {
-                Some(client)
-                    if client != at && !own_voice && self.registrable(&s.clients, client) =>
-                {
-                    s.measure(client, now, register.echo);
-                    self.admit(s, client, Some(at), behind);
+        let ready = s.keys(uid) == Keys::Ready;
+        for &client in &register.clients {
+            // Who has proved itself is not spoken for by others, nor is who is behind a proxy that
+            // has by one that has not.
+            let elsewhere = s.is_spoken_for(client) && s.proxy_of(client) != Some(uid);
+            let taken = s.keys(client) == Keys::Ready || (elsewhere && !ready);
+            match find_or_add(s, client) {
+                Some(place) if place != at && !taken && self.registrable(&s.clients, place) => {
+                    s.measure(place, now, register.echo);
+                    self.admit(s, place, Some(at), behind);
                 }
                 Some(_) => s.counters.refuse(Refusal::OutOfPlace),
-                None => s.refuse(now, from, uid, "Not in host list"),
+                None => s.refuse(now, from, client, "Not in host list"),
             }
         }
         // Who is handed keys needs no other confirmation, so that nobody waits for one.

@@ -303,7 +303,8 @@ impl<S: FileSource> Sender<S> {
             return Err(Refusal::UnknownSource);
         }
         let keys = match (&self.phase, s.keys(author)) {
-            (Phase::Announcing(_), keys) | (_, keys @ Keys::None) => keys,
+            (Phase::Announcing(_), keys) if !s.is_spoken_for(author) => keys,
+            (_, keys @ Keys::None) => keys,
             // Whoever has none by now is not taken at its word any more.
             _ => Keys::Ready,
         };

@@ -274,6 +274,13 @@ impl Session {
         Some(self.clients.uid(client.via?))
     }
 
+    /// Whether a client is behind a proxy that has proved itself: what is said in its own name
+    /// without proof is not its own.
+    pub(super) fn is_spoken_for(&self, client: Uid) -> bool {
+        let proxy = self.proxy_of(client);
+        proxy.is_some_and(|proxy| self.keys(proxy) == Keys::Ready)
+    }
+
     /// Notes where a destination speaks from; two addresses taking turns are two hosts.
     pub(super) fn note_address(&mut self, at: usize, from: SocketAddr) {
         let Some(client) = self.clients.get_mut(at) else {

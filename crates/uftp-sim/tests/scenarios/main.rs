@@ -13,6 +13,7 @@ mod forgeries;
 mod protocol3;
 mod proxies;
 mod proxies_encrypted;
+mod proxies_forged;
 mod proxies_lossy;
 mod proxies_three;
 mod rate;

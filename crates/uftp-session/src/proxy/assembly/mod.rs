@@ -22,8 +22,10 @@ use super::session::{Surroundings, estimate};
 use super::timing::Timing;
 use crate::batch::Batch;
 use crate::halves::Halves;
+use crate::limit::{HANDSHAKES_PER_SECOND, Limit};
 use crate::link::{Dest, GroupEstimate, Link};
 use crate::policy::Policy;
+use crate::security::gate;
 
 /// Clients of a session, what they say, and the keys they are handed.
 pub(super) struct Assembly {
@@ -47,6 +49,9 @@ pub(super) struct Assembly {
     /// The server has done with announcing. It repeats no REG_CONF then that was lost: whoever was
     /// invited and has registered is as good as confirmed.
     flowing: bool,
+    /// Messages of the handshake looked into; those of clients that have proved themselves cost
+    /// nothing.
+    handshakes: Limit,
     gather: Gather,
     /// What proxies below us report.
     halves: Halves<(Uid, Asked), Uid>,
@@ -116,6 +121,7 @@ impl Assembly {
             registered: HashSet::new(),
             invited: HashSet::new(),
             flowing: false,
+            handshakes: Limit::per_second(HANDSHAKES_PER_SECOND),
             gather: Gather::new(room, terms.stamp, now),
             halves: Halves::default(),
             up,
@@ -130,6 +136,19 @@ impl Assembly {
     /// Whether the server has ended the session.
     pub(super) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// How far the keys of a client are, or where it is behind a proxy below us that has proved
+    /// itself those of that: what is said in its own name without proof is not its own.
+    fn keys_of(&self, client: Uid) -> gate::Keys {
+        let Some(keys) = &self.keys else {
+            return gate::Keys::None;
+        };
+        let via = self.clients.get(&client).copied().flatten();
+        match via.map(|via| keys.of(via)) {
+            Some(ready @ gate::Keys::Ready) => ready,
+            _ => keys.of(client),
+        }
     }
 
     /// What the server says about the group.

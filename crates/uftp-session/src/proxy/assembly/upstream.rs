@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{self, ClientKey, Function, Header, Message, PrStatus, Register, Status};
 use uftp_proto::{Ecn, FileId, Uid, WireTime};
 
@@ -30,8 +31,7 @@ impl Assembly {
         around: &mut Surroundings<'_>,
     ) -> Handled {
         let author = header.src;
-        let keys = self.keys.as_ref();
-        let keys_of_author = keys.map_or(gate::Keys::None, |k| k.of(author));
+        let keys_of_author = self.keys_of(author);
         let client_key = self.policy.client_key;
         gate::upstream(Form::Clear, header.function, keys_of_author, client_key)?;
         if self.over {
@@ -129,6 +129,8 @@ struct Turn<'a, 'e> {
 impl Turn<'_, '_> {
     /// Registers the author, or if it is a proxy itself all it lists.
     fn register(&mut self, message: &Register) -> Handled {
+        self.listed()?;
+        self.handshake()?;
         self.admit(self.author, None)?;
         let (now, until) = (self.now, self.assembly.registration_ends(self.now));
         let confirmed = self.assembly.flowing && invites(&self.assembly.invited, self.author);
@@ -145,34 +147,53 @@ impl Turn<'_, '_> {
 
     /// The author says who it is.
     fn client_key(&mut self, message: &ClientKey, bytes: &[u8]) -> Handled {
+        let expected = self.listed()?;
+        self.handshake()?;
         self.admit(self.author, None)?;
         let keys = self.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let client = self.author;
-        let listed = match &self.around.config.clients {
-            None => Some(None),
-            Some(list) => list.get(&client).copied(),
-        };
         let again = keys.of(client) == gate::Keys::Ready;
-        let told = match listed {
-            None => Err(Rejection::Fingerprint),
-            Some(expected) => keys.client_key(client, message, bytes, expected),
-        };
-        match told {
+        match keys.client_key(client, message, bytes, expected) {
             Ok(said) => {
                 self.around
                     .tell(ProxyEventKind::ClientKeyReceived { client, again });
                 said.map_or(Ok(()), |said| self.registered(&said))
             }
             Err(Rejection::Refused(refusal)) => Err(refusal),
-            Err(Rejection::Fingerprint) => {
-                if self.around.strangers.allow(self.now) {
-                    let words = "Failed to verify client key fingerprint".to_owned();
-                    self.assembly.gather.expel(client, words);
-                    self.around
-                        .tell(ProxyEventKind::ClientKeyRejected { client });
-                }
-                Err(Refusal::Unauthentic)
-            }
+            Err(Rejection::Fingerprint) => Err(self.unproved()),
+        }
+    }
+
+    /// The key that the author must have, where clients must prove themselves and we were told
+    /// who may come. Whoever is not among them takes no place.
+    fn listed(&mut self) -> Result<Option<Fingerprint>, Refusal> {
+        let keys = self.assembly.keys.as_ref();
+        let proves = keys.is_some_and(|keys| keys.suite().client_auth);
+        match self.around.config.clients.as_ref().filter(|_| proves) {
+            None => Ok(None),
+            Some(list) => match list.get(&self.author) {
+                Some(expected) => Ok(*expected),
+                None => Err(self.unproved()),
+            },
+        }
+    }
+
+    /// The author is not who may come.
+    fn unproved(&mut self) -> Refusal {
+        if self.around.strangers.allow(self.now) {
+            let (client, words) = (self.author, "Failed to verify client key fingerprint");
+            self.assembly.gather.expel(client, words.to_owned());
+            self.around
+                .tell(ProxyEventKind::ClientKeyRejected { client });
+        }
+        Refusal::Unauthentic
+    }
+
+    /// A message of the handshake is to be looked into.
+    fn handshake(&mut self) -> Handled {
+        match self.assembly.keys_of(self.author) {
+            gate::Keys::Pending if !self.assembly.handshakes.allow(self.now) => Err(Refusal::Limit),
+            _ => Ok(()),
         }
     }
 

@@ -1,0 +1,166 @@
+//! Somebody without keys speaks in the names of clients that are behind proxies.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use uftp_proto::crypto::{Curve, KeySpec, PrivateKey};
+use uftp_proto::wire::{self, Abort, Function, Header, Message, Register};
+use uftp_proto::{Ecn, Uid, WireTime};
+use uftp_session::counters::Refusal;
+use uftp_session::proxy::ProxyEventKind;
+use uftp_session::sender::SenderEvent;
+use uftp_sim::proxies::{Networks, ProxyNode, Reach, proxy_addr, uid};
+use uftp_sim::scenario::{receiver_addr, receiver_uid};
+use uftp_sim::{Figure, NodeId, Verdict, seeds};
+
+use super::proxies_encrypted::{encrypted, suites};
+use super::{delayed, ms, secs, two_files};
+
+/// A figure with somebody on its networks who heard the first ANNOUNCE.
+struct Forger {
+    networks: Networks,
+    heard: Rc<Cell<Option<Header>>>,
+}
+
+impl Forger {
+    fn new(figure: Figure) -> Self {
+        let mut networks = figure.stage();
+        let heard = Rc::new(Cell::new(None));
+        let first = Rc::clone(&heard);
+        networks.world.set_filter(move |passing| {
+            if passing.is(Function::Announce) {
+                let header = wire::decode_header(passing.datagram).unwrap();
+                first.set(first.get().or(Some(header)));
+            }
+            Verdict::Pass
+        });
+        Forger { networks, heard }
+    }
+
+    /// Has `to` hear something in the clear, as if `src` had said it.
+    fn say(&mut self, to: NodeId, src: Uid, message: &Message<'_>) {
+        let header = Header {
+            function: message.function(),
+            src,
+            ..self.heard.get().unwrap()
+        };
+        let mut packet = [0; 1500];
+        let len = wire::encode(&header, message, &mut packet).unwrap();
+        let from = receiver_addr(77);
+        let world = &mut self.networks.world;
+        world.inject(to, from, Ecn::NotEct, &packet[..len]);
+    }
+
+    fn run_until(&mut self, mut over: impl FnMut(&Networks) -> bool) {
+        for _ in 0..20_000 {
+            if over(&self.networks) {
+                return;
+            }
+            self.networks.world.run_for(ms(1));
+        }
+        panic!("it never comes to that");
+    }
+}
+
+fn register(random: u16, clients: Vec<Uid>) -> Message<'static> {
+    let key = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    let [high, low] = random.to_be_bytes();
+    Message::Register(Register {
+        echo: WireTime(1),
+        random: [[high, low]; 16].concat().try_into().unwrap(),
+        key: key.public().blob().to_vec(),
+        clients,
+    })
+}
+
+fn abort() -> Message<'static> {
+    Message::Abort(Abort {
+        current_file: false,
+        host: Uid::NONE,
+        reason: "forged".to_owned(),
+    })
+}
+
+/// Nobody is taken off a proxy that has proved itself but by one that has, too, and nobody leaves
+/// on a stranger's word.
+#[test]
+fn who_is_behind_a_proven_proxy_stays_there() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        // Two are missing, so that it is announced for long.
+        let figure = Figure::new(seeds::one(1), reach, 1, &[2, 0], two_files(100_000));
+        let mut forger = Forger::new(figure.with(encrypted(suites()[1])));
+        let networks = &mut forger.networks;
+        let (sender, client) = (networks.sender, receiver_uid(1));
+        networks.world.kill(networks.receivers[0]);
+        networks.world.kill(networks.proxies[1]);
+        let proxy = uid(proxy_addr(0));
+        forger.run_until(|networks| {
+            let acked = |e: &SenderEvent| *e == SenderEvent::KeyInfoAcked { client: proxy };
+            networks.sender().events().any(acked)
+        });
+        for n in 0..20 {
+            forger.say(sender, client, &register(n, Vec::new()));
+            let absent = uid(proxy_addr(1));
+            forger.say(sender, absent, &register(n, vec![client]));
+            forger.say(sender, client, &abort());
+            forger.networks.world.run_for(ms(5));
+        }
+        let refused = |why| {
+            let sender = forger.networks.sender();
+            sender.machine.counters().refused(why)
+        };
+        assert_eq!(refused(Refusal::OutOfPlace), 40, "{reach:?}");
+        assert_eq!(refused(Refusal::Uncovered), 20, "{reach:?}");
+        let networks = forger.networks.play(secs(600));
+        assert!(networks.is_whole(1) && networks.is_whole(2), "{reach:?}");
+    }
+}
+
+#[test]
+fn registrations_at_proxies_are_looked_into_within_limits() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        let figure = Figure::new(seeds::one(1), reach, 0, &[2], two_files(100_000));
+        let figure = figure.with(|f| f.up = delayed(ms(20)));
+        let mut forger = Forger::new(figure.with(encrypted(suites()[1])));
+        let proxy = forger.networks.proxies[0];
+        forger.run_until(is_announced);
+        for n in 0..1100 {
+            forger.say(proxy, receiver_uid(1), &register(n, Vec::new()));
+        }
+        let counters = forger.networks.proxy(0).machine.counters();
+        assert_eq!(counters.refused(Refusal::Limit), 100, "{reach:?}");
+        forger.networks.play(secs(600)).assert_all_whole();
+    }
+}
+
+/// They are not what a proxy's operator wants, so they take nobody's place.
+#[test]
+fn unlisted_clients_take_no_places() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        let figure = Figure::new(seeds::one(1), reach, 0, &[2], two_files(100_000));
+        let figure = figure.with(|f| {
+            f.up = delayed(ms(20));
+            f.max_clients = 2;
+        });
+        let mut forger = Forger::new(figure.with(encrypted(suites()[3])));
+        let proxy = forger.networks.proxies[0];
+        let listed = [0, 1].map(|i| (receiver_uid(i), None)).into();
+        let name = |node: &mut ProxyNode, _| node.machine.set_clients(Some(listed));
+        forger.networks.world.with(proxy, name);
+        forger.run_until(is_announced);
+        for n in 0..10 {
+            let stranger = receiver_uid(50 + usize::from(n));
+            forger.say(proxy, stranger, &register(n, Vec::new()));
+        }
+        let rejected =
+            |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::ClientKeyRejected { .. });
+        let count = forger.networks.proxy(0).kinds().filter(rejected).count();
+        assert_eq!(count, 10, "{reach:?}");
+        forger.networks.play(secs(600)).assert_all_whole();
+    }
+}
+
+fn is_announced(networks: &Networks) -> bool {
+    let announced = |kind: &ProxyEventKind| matches!(kind, ProxyEventKind::Announced { .. });
+    networks.proxy(0).kinds().any(announced)
+}
