@@ -323,6 +323,8 @@ impl Keys {
         let place = self.waiting.len();
         let waiting = self.waiting.entry(client);
         let waiting = waiting.or_insert_with(|| Waiting::new(until, place));
+        // It gives up by itself; as long as it asks, the server may still confirm it.
+        waiting.until = waiting.until.max(until);
         self.due = self.due.into_iter().chain([waiting.until]).min();
         match admission {
             Admission::AwaitsKey => {
