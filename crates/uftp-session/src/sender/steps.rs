@@ -18,7 +18,7 @@ const LEAST_RATE: u64 = 1024 / 8;
 pub struct RateTable {
     /// Up to this percentage of loss the rate is multiplied by this factor; rising.
     pub steps: Vec<(f64, f64)>,
-    /// Least rate, bytes per second, never below [`LEAST_RATE`].
+    /// Least rate, bytes per second; what is below 1 Kbps counts as that.
     pub min: u64,
     /// Greatest rate, bytes per second; `None` is the one that was asked for.
     pub max: Option<u64>,
