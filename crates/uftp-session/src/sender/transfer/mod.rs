@@ -1,0 +1,337 @@
+//! The transfer phase: passes over a file until nobody misses a block
+//! (behaviour-sender-receiver §3.5 to §3.8).
+
+mod data;
+mod reports;
+
+use std::time::Instant;
+
+use uftp_proto::wire::Message;
+use uftp_proto::{BlockMap, FileId, Geometry};
+
+use super::clients::State;
+use super::course::Course;
+use super::event::{Outcome, SenderEvent};
+use super::list::ListMessage;
+use super::rounds::Rounds;
+use super::session::Session;
+use super::{DROPPED_OUT, Next, until};
+use crate::congestion::Controller;
+use crate::counters::Refusal;
+use crate::files::SendItem;
+use crate::policy::PassStyle;
+
+/// The transfer phase of one item.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub(super) file: FileId,
+    item: SendItem,
+    pub(super) geometry: Geometry,
+    /// Blocks to be sent. Those behind the position wait for the next pass.
+    pub(super) wanted: BlockMap,
+    pub(super) stage: Stage,
+    /// From 1.
+    pub(super) pass: u32,
+    /// NAKs were accepted since the pass began.
+    pub(super) naks: bool,
+    /// Where a pass in lock-step stands.
+    pub(super) rounds: Option<Rounds>,
+    started: Instant,
+    /// Receivers that are not through by then are given up.
+    limit: Option<Instant>,
+    /// The section last announced in an event.
+    section: Option<u16>,
+    /// Bytes sent in the first pass and in later ones.
+    sent: u64,
+    repaired: u64,
+    /// The file cannot be read.
+    broken: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Sending wanted blocks from this one on.
+    Sending(u32),
+    /// The pass is over: asking for reports.
+    Asking {
+        /// DONE messages since the last data, from 1.
+        attempt: u32,
+        /// When the next DONE is due, or its silence is judged; `None` while DONE goes out.
+        again: Option<Instant>,
+        /// When the next pass begins.
+        rewind: Option<Instant>,
+    },
+    /// In lock-step: a section is sent, asking for reports on it.
+    Polling(Course),
+}
+
+impl Transfer {
+    /// Begins to send a file; `partial` if every receiver has part of it and shall say what it
+    /// misses before anything is sent.
+    pub(super) fn start(
+        s: &mut Session,
+        now: Instant,
+        file: FileId,
+        item: SendItem,
+        geometry: Geometry,
+        partial: bool,
+    ) -> Self {
+        let max_time = s.max_time(item.size);
+        s.events
+            .push_back(SenderEvent::TransferStarted { max_time });
+        s.start_congestion_control(now);
+        let mut phase = Transfer {
+            file,
+            item,
+            geometry,
+            wanted: if partial {
+                BlockMap::none_missing(geometry.blocks())
+            } else {
+                BlockMap::all_missing(geometry.blocks())
+            },
+            stage: Stage::Sending(0),
+            pass: 0,
+            naks: false,
+            rounds: match s.policy.passes {
+                PassStyle::Streaming => None,
+                PassStyle::LockStep => Some(Rounds::default()),
+            },
+            started: now,
+            limit: max_time.map(|time| now + time),
+            section: None,
+            sent: 0,
+            repaired: 0,
+            broken: false,
+        };
+        phase.begin_pass(s);
+        phase
+    }
+
+    pub(super) fn file(&self) -> FileId {
+        self.file
+    }
+
+    pub(super) fn item(&self) -> &SendItem {
+        &self.item
+    }
+
+    pub(super) fn pass(&self) -> u32 {
+        self.pass
+    }
+
+    /// Bytes sent in the first pass, and in later ones.
+    pub(super) fn bytes_sent(&self) -> (u64, u64) {
+        (self.sent, self.repaired)
+    }
+
+    pub(super) fn timer(&self, s: &Session) -> Option<Instant> {
+        let stage = match self.stage {
+            Stage::Sending(_) => None,
+            Stage::Asking { again, rewind, .. } => again.into_iter().chain(rewind).min(),
+            Stage::Polling(ref course) => course.timer(),
+        };
+        let control = s.rate.tfmcc().map(Controller::deadline);
+        let limit = self.limit.filter(|_| self.is_timed());
+        stage.into_iter().chain(limit).chain(control).min()
+    }
+
+    /// Whether the time limit counts. In lock-step it is for those who make data be sent: before
+    /// there are more of them, those who are asked have their time to answer (wire-v3 §6.5).
+    fn is_timed(&self) -> bool {
+        !matches!(self.stage, Stage::Polling(_))
+    }
+
+    pub(super) fn lists_sent(&mut self, s: &Session, now: Instant) {
+        match &mut self.stage {
+            Stage::Sending(_) => {}
+            Stage::Asking { again, .. } => *again = Some(now + s.cycle()),
+            Stage::Polling(course) => course.wait(s, now),
+        }
+    }
+
+    pub(super) fn handle(
+        &mut self,
+        s: &mut Session,
+        now: Instant,
+        at: usize,
+        message: &Message<'_>,
+    ) {
+        match message {
+            Message::Status(status) => {
+                if let Some(info) = &status.tfmcc {
+                    s.congestion_report(now, at, info);
+                }
+                if let Err(why) = self.status(s, now, at, status) {
+                    s.counters.refuse(why);
+                }
+            }
+            Message::PrStatus(names) => {
+                if let Err(why) = self.answerers(s, at, names) {
+                    s.counters.refuse(why);
+                }
+            }
+            Message::CcAck(ack) if s.rate.tfmcc().is_some() => {
+                s.congestion_report(now, at, &ack.info);
+            }
+            Message::Complete(complete) if complete.file == self.file => {
+                let Some(speakers) = s.speakers(at, &complete.clients) else {
+                    s.counters.refuse(Refusal::OutOfPlace);
+                    return;
+                };
+                for at in speakers {
+                    if s.clients.state(at).is_some_and(State::is_receiving) {
+                        s.complete(at, now, self.file, complete.status, complete.free_space);
+                    }
+                }
+            }
+            // Answers to FILEINFO or REG_CONF that crossed our data.
+            Message::FileInfoAck(_) | Message::Register(_) => {}
+            Message::Complete(_) => s.counters.refuse(Refusal::OutOfRange),
+            _ => s.counters.refuse(Refusal::OutOfPlace),
+        }
+    }
+
+    pub(super) fn advance(&mut self, s: &mut Session, now: Instant) -> Next {
+        if s.config.quit_on_error && s.lost_one {
+            return self.quit(s);
+        }
+        if self.broken {
+            self.drop_all(s, "The file cannot be read");
+        }
+        if until(self.limit, now) && self.is_timed() {
+            self.drop_all(s, "Max file transfer time exceeded");
+        }
+        if s.control_congestion(now) {
+            for at in s.clients.places(|c| !c.proxy && c.state().is_receiving()) {
+                s.lose(at, "CONG_CTRL");
+            }
+        }
+        if s.clients.any_receiving() {
+            self.advance_stage(s, now);
+            self.advance_round(s, now);
+        }
+        if s.clients.any_receiving() {
+            Next::Stay
+        } else {
+            self.end(s)
+        }
+    }
+
+    fn advance_stage(&mut self, s: &mut Session, now: Instant) {
+        let cycle = s.cycle();
+        let Stage::Asking {
+            attempt,
+            again,
+            rewind,
+        } = &mut self.stage
+        else {
+            return;
+        };
+        if self.naks && rewind.is_none() {
+            *rewind = Some(now + cycle);
+        }
+        if until(*rewind, now) {
+            self.rewind(s);
+        } else if until(*again, now) {
+            if *attempt < s.robust() {
+                *attempt += 1;
+                *again = None;
+                let attempt = *attempt;
+                self.ask(s, attempt);
+            } else if rewind.is_none() {
+                for at in s.clients.places(|c| !c.proxy && c.state().is_receiving()) {
+                    s.lose(at, "DONE");
+                }
+            } else {
+                // Judged after the next pass.
+                *again = None;
+            }
+        }
+    }
+
+    pub(super) fn begin_pass(&mut self, s: &mut Session) {
+        self.pass += 1;
+        self.naks = false;
+        self.section = None;
+        self.stage = Stage::Sending(0);
+        s.rate.begin_pass(self.pass == 1);
+        let wanted = self.wanted.missing() > 0;
+        if let Some(rounds) = &mut self.rounds {
+            rounds.begin_pass(self.pass == 1, wanted);
+        }
+        if !wanted {
+            self.end_run(s);
+        } else {
+            let pass = self.pass;
+            s.events.push_back(SenderEvent::PassStarted { pass });
+        }
+    }
+
+    /// What may be sent for now is sent.
+    fn end_run(&mut self, s: &mut Session) {
+        match &self.rounds {
+            None => self.end_pass(s),
+            Some(_) => self.end_section(s),
+        }
+    }
+
+    /// Nothing is wanted ahead. The position is gone before DONE is sent, so that the answers
+    /// to it are never taken for reports on a section being sent.
+    fn end_pass(&mut self, s: &mut Session) {
+        s.data_flows(false);
+        s.rate.end_pass(s.now);
+        self.stage = Stage::Asking {
+            attempt: 1,
+            again: None,
+            rewind: None,
+        };
+        self.ask(s, 1);
+    }
+
+    fn ask(&self, s: &mut Session, attempt: u32) {
+        let done = ListMessage::Done {
+            file: self.file,
+            pass: 0,
+            section: self.geometry.last_section(),
+        };
+        s.send_list(done, attempt);
+    }
+
+    fn rewind(&mut self, s: &mut Session) {
+        if self.pass >= u32::from(s.config.max_passes) {
+            self.drop_all(s, "Max passes exceeded");
+            return;
+        }
+        s.clients
+            .set_states(|c| (c.state() == State::ActiveNak).then_some(State::Active));
+        s.lists.clear();
+        self.begin_pass(s);
+    }
+
+    /// Gives up all who have not finished.
+    pub(super) fn drop_all(&self, s: &mut Session, reason: &'static str) {
+        s.abort_unfinished(reason);
+    }
+
+    fn quit(&mut self, s: &mut Session) -> Next {
+        s.abort_all(DROPPED_OUT);
+        s.finish_item(self.file, self.item.clone(), Some(self.started));
+        Next::Over(Outcome::AllDropped)
+    }
+
+    fn end(&mut self, s: &mut Session) -> Next {
+        if s.config.quit_on_error && s.lost_one {
+            return self.quit(s);
+        }
+        s.lists.clear();
+        if s.rate.finish_file(s.now, self.pass == 1 && !self.naks) {
+            s.pacer.set_rate(s.rate.bytes_per_second());
+        }
+        s.end_congestion_control();
+        s.finish_item(self.file, self.item.clone(), Some(self.started));
+        if s.clients.receivers_in(&[State::Done]) == 0 {
+            return Next::Over(Outcome::AllDropped);
+        }
+        Next::Item
+    }
+}
