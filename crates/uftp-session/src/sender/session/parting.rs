@@ -1,0 +1,245 @@
+//! Giving up receivers, and turning strangers away.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use uftp_proto::Uid;
+
+use super::Session;
+use crate::counters::Refusal;
+use crate::link::Cover;
+use crate::policy::Farewell;
+use crate::security::gate::Keys;
+use crate::sender::clients::{Client, State};
+use crate::sender::course::Repeated;
+use crate::sender::event::SenderEvent;
+
+/// Most hosts told of as having declined the announcement of an open group.
+const MOST_DECLINED: usize = 16;
+
+/// An ABORT on its way out.
+pub(super) struct OutgoingAbort {
+    pub(super) to: SocketAddr,
+    pub(super) host: Uid,
+    pub(super) reason: Cow<'static, str>,
+    pub(super) cover: Cover,
+    /// Goes out whatever the rate says.
+    pub(super) at_once: bool,
+    /// Spares those who have finished the file.
+    pub(super) current_file: bool,
+}
+
+impl Session {
+    /// Gives up a destination that does not answer. It is told, so that it does not take the end
+    /// of the session for the end of its file (behaviour-sender-receiver §5.7).
+    pub(in crate::sender) fn lose(&mut self, at: usize, waiting_for: &'static str) {
+        self.tell_off(at, "Lost connection");
+        self.forget(at, waiting_for);
+    }
+
+    /// Gives up a destination that does not answer, without a word.
+    pub(in crate::sender) fn forget(&mut self, at: usize, waiting_for: &'static str) {
+        self.clients.set_state(at, State::Lost);
+        if let Some(client) = self.clients.get(at) {
+            self.lost_one |= !client.proxy;
+            let client = client.uid;
+            self.events.push_back(SenderEvent::ClientLost {
+                client,
+                waiting_for,
+            });
+        }
+    }
+
+    /// Ends the part of one destination and tells it why.
+    pub(in crate::sender) fn abort_client(&mut self, at: usize, reason: &'static str) {
+        self.tell_off(at, reason);
+        self.note_abort(at, reason.to_owned(), false);
+    }
+
+    /// Gives up all receivers that have not finished the current file.
+    pub(in crate::sender) fn abort_unfinished(&mut self, reason: &'static str) {
+        let unfinished = self
+            .clients
+            .places(|c| !c.proxy && c.state().is_receiving());
+        if let Farewell::ToEach = self.policy.farewell {
+            for at in unfinished {
+                self.abort_client(at, reason);
+            }
+            return;
+        }
+        self.aborts.push_back(OutgoingAbort {
+            to: self.config.private,
+            host: Uid::NONE,
+            reason: reason.into(),
+            cover: Cover::Session,
+            at_once: false,
+            current_file: true,
+        });
+        for at in unfinished {
+            self.note_abort(at, reason.to_owned(), false);
+        }
+    }
+
+    /// Marks a destination as out of the session.
+    pub(in crate::sender) fn note_abort(&mut self, at: usize, reason: String, by_client: bool) {
+        self.clients.set_state(at, State::Aborted);
+        let now = self.now;
+        if let Some(client) = self.clients.get_mut(at) {
+            self.lost_one |= !client.proxy;
+            // What it sent before it knew is no reason to tell it.
+            client.told_off = Some(now);
+            let client = client.uid;
+            self.events.push_back(SenderEvent::ClientAborted {
+                client,
+                reason,
+                by_client,
+            });
+        }
+    }
+
+    /// Notes that a host would not even register; the first few times, for anybody can say so.
+    pub(in crate::sender) fn note_declined(&mut self, client: Uid, reason: &str) {
+        if self.declined.len() < MOST_DECLINED && !self.declined.contains(&client) {
+            self.declined.push(client);
+            self.events.push_back(SenderEvent::Declined {
+                client,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// Tells a destination that has been given up, but talks on, once more: the first ABORT may
+    /// have been lost.
+    pub(in crate::sender) fn remind(&mut self, at: usize, now: Instant) {
+        let pause = self.linger(Repeated::Done);
+        let told = self.clients.get(at).and_then(|c| c.told_off);
+        if told.is_none_or(|then| now.saturating_duration_since(then) >= pause) {
+            self.tell_off(at, "No longer part of the session");
+        }
+    }
+
+    /// Sends everybody away; nothing else goes out any more.
+    pub(in crate::sender) fn abort_all(&mut self, reason: &'static str) {
+        self.lists.clear();
+        self.aborts.clear();
+        let keyless = |s: &Session| {
+            let keys = |c: &Client| s.keys(c.uid);
+            s.clients.iter().any(|c| keys(c) == Keys::Pending)
+        };
+        let both = self.security.is_some() && (self.is_open() || keyless(self));
+        self.push_abort(Uid::NONE, reason, Cover::Session, true);
+        if both {
+            self.push_abort(Uid::NONE, reason, Cover::Clear, true);
+        }
+    }
+
+    /// Tells a host that has no part in the session so, within a limit.
+    pub(in crate::sender) fn refuse(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        host: Uid,
+        reason: &'static str,
+    ) {
+        let gap = self.pacer.cost(self.rate.charged());
+        if self.refusals.allow(now, gap) {
+            self.aborts.push_back(OutgoingAbort {
+                to,
+                host,
+                reason: reason.into(),
+                cover: Cover::Clear,
+                at_once: false,
+                current_file: false,
+            });
+        } else {
+            self.counters.refuse(Refusal::Limit);
+        }
+    }
+
+    fn tell_off(&mut self, at: usize, reason: &'static str) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(at) else {
+            return;
+        };
+        client.told_off = Some(now);
+        let uid = client.uid;
+        self.push_abort(uid, reason, Cover::Session, false);
+        if self.keys(uid) == Keys::Pending {
+            // It may have no keys to read that with.
+            self.push_abort(uid, reason, Cover::Clear, false);
+        }
+    }
+
+    fn push_abort(&mut self, host: Uid, reason: &'static str, cover: Cover, at_once: bool) {
+        self.aborts.push_back(OutgoingAbort {
+            to: self.config.private,
+            host,
+            reason: reason.into(),
+            cover,
+            at_once,
+            current_file: false,
+        });
+    }
+}
+
+/// Bounds the answers to strangers, and with that what forged datagrams can make us send and how
+/// much they can take from the session.
+pub(super) struct RefusalLimit {
+    left: u32,
+    refilled: Instant,
+}
+
+impl RefusalLimit {
+    /// Answers after a long silence.
+    const BURST: u32 = 8;
+    /// Shortest time between answers, and the number of data packets there must be for each.
+    const INTERVAL: Duration = Duration::from_millis(20);
+    const PACKETS: u32 = 20;
+
+    pub(super) fn new(now: Instant) -> Self {
+        RefusalLimit {
+            left: Self::BURST,
+            refilled: now,
+        }
+    }
+
+    /// Whether one more is allowed; `gap` is the time between data packets.
+    fn allow(&mut self, now: Instant, gap: Duration) -> bool {
+        let interval = Self::INTERVAL.max(gap * Self::PACKETS);
+        let passed = now.saturating_duration_since(self.refilled);
+        let fresh = passed.as_nanos() / interval.as_nanos();
+        if fresh > 0 {
+            let fresh = u32::try_from(fresh).unwrap_or(u32::MAX);
+            self.left = self.left.saturating_add(fresh).min(Self::BURST);
+            self.refilled = now;
+        }
+        let allowed = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_answered_at_times() {
+        let start = Instant::now();
+        let mut limit = RefusalLimit::new(start);
+        let mut answered = |from: u64, to: u64, gap: u64| {
+            let at = |ms| start + Duration::from_millis(ms);
+            let gap = Duration::from_millis(gap);
+            (from..to).filter(|ms| limit.allow(at(*ms), gap)).count()
+        };
+        assert_eq!(answered(0, 1000, 0), 8 + 49);
+        assert_eq!(answered(1000, 2000, 10), 5, "one in twenty packets at most");
+        assert_eq!(answered(600_000, 600_001, 10), 1);
+        assert_eq!(
+            answered(600_001, 600_020, 10),
+            7,
+            "no more than a burst is saved"
+        );
+    }
+}
