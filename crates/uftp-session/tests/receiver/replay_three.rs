@@ -11,12 +11,15 @@ use uftp_proto::wire::{
 };
 use uftp_proto::{BlockMap, FileId, Geometry, Uid};
 use uftp_session::files::Offer;
-use uftp_session::receiver::ReceiverConfig;
+use uftp_session::receiver::{ReceiverConfig, ResponseProxy};
 use uftp_session::security::Secrets;
 
 use super::recorded::pcap::{self, Recorded};
 use super::recorded::three::{self, Keyed, announced, none_is_forgotten, open};
 use super::support::{Bench, config};
+
+/// The response proxy of all sessions that have one.
+const RESPONSE_PROXY: &str = "10.66.0.20:1044";
 
 fn decode(packet: &Recorded) -> (Header, Message<'_>) {
     three::decode(&packet.bytes)
@@ -29,8 +32,8 @@ struct Case {
     recorded: Vec<Recorded>,
     clear: Vec<Recorded>,
     keyed: Option<Keyed>,
-    /// Who speaks to the receivers: the sender, in each run from another port, or the proxy before
-    /// them.
+    /// Who speaks to the receivers: the sender, in each run from another port, and the response
+    /// proxy beside it, or the proxy before them.
     speakers: Vec<SocketAddr>,
     block_size: u16,
 }
@@ -67,19 +70,33 @@ impl Case {
         }
     }
 
+    /// The session of receivers that answer a response proxy.
+    fn beside(name: &'static str) -> Case {
+        let mut case = Case::read(name);
+        case.speakers.push(RESPONSE_PROXY.parse().unwrap());
+        case
+    }
+
     /// Those who answer.
     fn clients(&self) -> BTreeSet<SocketAddr> {
-        let to_speaker = self
-            .recorded
+        let speaks = |addr: &SocketAddr| self.speakers.contains(addr);
+        let answers = |p: &&Recorded| speaks(&p.to) && !speaks(&p.from);
+        self.recorded
             .iter()
-            .filter(|p| self.speakers.contains(&p.to));
-        to_speaker.map(|p| p.from).collect()
+            .filter(answers)
+            .map(|p| p.from)
+            .collect()
+    }
+
+    /// A client's first word in the session; before that it may have asked a proxy for its key.
+    fn first(&self, client: SocketAddr) -> &Recorded {
+        let own = |p: &&Recorded| p.from == client && decode(p).0.function != Function::KeyReq;
+        self.recorded.iter().find(own).unwrap()
     }
 
     /// What a client is called in lists.
     fn uid(&self, client: SocketAddr) -> Uid {
-        let said = self.recorded.iter().find(|p| p.from == client).unwrap();
-        match wire::decode_header(&said.bytes).unwrap().src {
+        match decode(self.first(client)).0.src {
             Uid::NONE => Uid::from_addr(client.ip()),
             uid => uid,
         }
@@ -189,8 +206,7 @@ impl Case {
     }
 
     fn bench(&self, client: SocketAddr, config: ReceiverConfig) -> Bench {
-        let said = self.recorded.iter().find(|p| p.from == client).unwrap();
-        let (header, message) = decode(said);
+        let (header, message) = decode(self.first(client));
         let mut bench = Bench::with(ReceiverConfig {
             // Nobody in an open group, before it is told.
             uid: header.src,
@@ -229,6 +245,11 @@ impl Case {
         let ours = std::mem::take(&mut bench.sent);
         let ours: Vec<_> = ours
             .into_iter()
+            // A response proxy is asked for its keys in protocol 4, too.
+            .filter(|(_, _, packet)| {
+                let header = wire::decode_header(packet).unwrap();
+                (header.version, header.function) != (Version::V4, Function::KeyReq)
+            })
             .map(|(_, to, packet)| {
                 let clear = open(&mut self.keyed, &packet);
                 (to, drawn(&self.keyed, &clear))
@@ -285,11 +306,16 @@ impl Secrets for Known {
 }
 
 /// Plays a capture to one receiver for each of its clients.
-fn play(mut case: Case) {
+fn play(case: Case) {
+    play_to(case, &config());
+}
+
+/// The same, to receivers that are set up in a certain way.
+fn play_to(mut case: Case, config: &ReceiverConfig) {
     let clients = case.clients();
     assert!(!clients.is_empty());
     for client in clients {
-        let mut bench = case.bench(client, config());
+        let mut bench = case.bench(client, config.clone());
         let missed = case.missed(client);
         case.play(client, &mut bench, &missed);
         assert!(bench.receiver.is_idle(), "{}, {client}", case.name);
@@ -354,6 +380,22 @@ fn encrypted_with_losses() {
 fn behind_a_client_proxy() {
     play(Case::behind("v3-proxy", "10.66.2.2:1044"));
     play(Case::behind("v3-proxy-loss", "10.66.2.2:1044"));
+}
+
+/// They ask it for its key, and answer it alone.
+#[test]
+fn beside_a_response_proxy() {
+    for (name, encrypted) in [("v3-resp-proxy", false), ("v3-resp-proxy-enc", true)] {
+        let case = Case::beside(name);
+        assert_eq!(case.keyed.is_some(), encrypted, "{name}");
+        assert_eq!(case.clients().len(), 2, "{name}");
+        let mut config = config();
+        config.response_proxy = Some(ResponseProxy {
+            addr: RESPONSE_PROXY.parse().unwrap(),
+            fingerprint: None,
+        });
+        play_to(case, &config);
+    }
 }
 
 /// It declines whatever is not encrypted.
@@ -438,7 +480,7 @@ fn a_third_run_follows_a_second_that_is_gone() {
 
 #[test]
 fn every_recorded_session_is_played() {
-    // Those of a response proxy, and one behind a proxy that passed nothing on.
-    let others = ["v3-resp-proxy", "v3-resp-proxy-enc", "v3-heartbeat-fail"];
+    // One behind a proxy that passed nothing on.
+    let others = ["v3-heartbeat-fail"];
     none_is_forgotten(include_str!("replay_three.rs"), &others);
 }

@@ -21,6 +21,9 @@ const PRIVATE: &str = "7a85078efd7530b6dc3416d9a0d5c12583ce3ca62f2d43685feefd13c
                        d57a278937aa4f93fb7105919eec1d708a40cb2030c51b5dac5d50e91cc05a1d\
                        1e90e74be08507dedae575056dd5717faeda022010db96202d465d2d346b3081";
 
+/// The key of all recorded response proxies that have one of 1024 bits.
+const PROXY: &[u8] = include_bytes!("../vectors/rsa1024b.pem");
+
 /// A packet in the clear.
 pub(crate) fn decode(packet: &[u8]) -> (Header, Message<'_>) {
     let header = wire::decode_header(packet).unwrap();
@@ -45,7 +48,7 @@ pub(crate) struct Keyed {
     suite: Suite,
     info: EncInfo,
     key: Arc<PrivateKey>,
-    /// What those who registered with the sender made.
+    /// What those who registered made, with the sender or with a response proxy.
     handshakes: Vec<Handshake>,
     master: GroupMaster,
     opener: Opener,
@@ -72,6 +75,8 @@ impl Secrets for SenderSecrets {
 }
 
 struct Handshake {
+    /// Whose the premaster was encrypted for.
+    key: Arc<PrivateKey>,
     random: [u8; 32],
     premaster: Premaster,
     keys: ClientKeys,
@@ -85,13 +90,14 @@ impl Keyed {
         let suite = Suite::from_wire(header.version, &info).unwrap();
         let key = PrivateKey::from_rsa_numbers(&unhex(MODULUS), 65537, &unhex(PRIVATE)).unwrap();
         assert_eq!(key.public().blob(), info.key);
+        let key = Arc::new(key);
+        let proxy = Arc::new(PrivateKey::from_pem(PROXY).unwrap());
         let mut handshakes = Vec::new();
         let mut master = None;
         for packet in recorded {
             let own = wire::decode_header(&packet.bytes).unwrap();
             match own.function {
-                // What goes to a proxy is under the proxy's key.
-                Function::Register if packet.to.ip() == std::net::Ipv4Addr::from(header.src.0) => {
+                Function::Register => {
                     let (_, Message::Register(register)) = decode(&packet.bytes) else {
                         unreachable!()
                     };
@@ -103,9 +109,13 @@ impl Keyed {
                         server_random: info.random,
                         client_random: register.random,
                     };
-                    let premaster = Premaster::decrypt(&key, &register.key).unwrap();
+                    // What goes to a proxy is under the proxy's key.
+                    let to_sender = packet.to.ip() == std::net::Ipv4Addr::from(header.src.0);
+                    let key = if to_sender { &key } else { &proxy };
+                    let premaster = Premaster::decrypt(key, &register.key).unwrap();
                     let keys = premaster.master_secret(&binding).unwrap();
                     handshakes.push(Handshake {
+                        key: key.clone(),
                         random: register.random,
                         premaster,
                         keys: keys.client_keys(&binding).unwrap(),
@@ -131,7 +141,7 @@ impl Keyed {
         Some(Keyed {
             suite,
             info,
-            key: Arc::new(key),
+            key,
             handshakes,
             master,
             opener: keys.unwrap().opener().unwrap(),
@@ -152,16 +162,22 @@ impl Keyed {
         }
     }
 
-    /// The premaster secret that was registered with this random number.
-    pub(crate) fn premaster(&self, random: &[u8; 32]) -> &Premaster {
+    fn handshake(&self, random: &[u8; 32]) -> &Handshake {
         let same = |h: &&Handshake| h.random == *random;
-        &self.handshakes.iter().find(same).unwrap().premaster
+        self.handshakes.iter().find(same).unwrap()
     }
 
-    /// Whether a REGISTER has the premaster secret that was recorded with its random number.
+    /// The premaster secret that was registered with this random number.
+    pub(crate) fn premaster(&self, random: &[u8; 32]) -> &Premaster {
+        &self.handshake(random).premaster
+    }
+
+    /// Whether a REGISTER has the premaster secret that was recorded with its random number, for
+    /// the same reader.
     pub(crate) fn is_right(&self, register: &Register) -> bool {
-        let premaster = Premaster::decrypt(&self.key, &register.key).unwrap();
-        premaster.is(self.premaster(&register.random))
+        let recorded = self.handshake(&register.random);
+        let premaster = Premaster::decrypt(&recorded.key, &register.key).unwrap();
+        premaster.is(&recorded.premaster)
     }
 
     /// Bytes of a packet's signature.
