@@ -10,18 +10,20 @@ use uftp_proto::Ecn;
 #[test]
 fn a_second_socket_on_a_port_is_refused_with_address_and_port() {
     in_namespace(|| {
-        for (addr, first, second) in [
-            ("127.0.0.1", "127.0.0.1:1044", "127.0.0.1:1044"),
-            ("0.0.0.0", "0.0.0.0:1044", "0.0.0.0:1044"),
-            ("::", "[::]:1044", "[::]:1044"),
-            ("0.0.0.0", "[::]:1044", "0.0.0.0:1044"),
+        // Each on a port of its own: a program that another test is starting may hold what was
+        // closed here until it is running.
+        for (addr, port, first, second) in [
+            ("127.0.0.1", 1044, "127.0.0.1:1044", "127.0.0.1:1044"),
+            ("0.0.0.0", 1045, "0.0.0.0:1045", "0.0.0.0:1045"),
+            ("::", 1046, "[::]:1046", "[::]:1046"),
+            ("0.0.0.0", 1047, "[::]:1047", "0.0.0.0:1047"),
         ] {
             let _first = Socket::bind(&SocketConfig::new(first.parse().unwrap())).unwrap();
             let error = Socket::bind(&SocketConfig::new(second.parse().unwrap())).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "cannot bind UDP address {addr} port 1044: Address already in use (os error 98)"
+                    "cannot bind UDP address {addr} port {port}: Address already in use (os error 98)"
                 )
             );
         }
