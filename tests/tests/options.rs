@@ -14,30 +14,40 @@ type Table = &'static [(&'static str, &'static str)];
 const UFTP: Table = &[
     (
         "announce-interval",
-        "protocol3::announcements_say_what_the_options_say",
+        "protocol3/main::announcements_say_what_the_options_say",
     ),
     (
         "announce-time",
-        "protocol3::announcements_say_what_the_options_say",
+        "protocol3/main::announcements_say_what_the_options_say",
+    ),
+    (
+        "least-time",
+        "protocol3/main::small_files_have_the_least_time",
     ),
     (
         "register-interval",
-        "protocol3::announcements_say_what_the_options_say",
+        "protocol3/main::announcements_say_what_the_options_say",
     ),
     (
         "status-time",
-        "protocol3::announcements_say_what_the_options_say",
+        "protocol3/main::announcements_say_what_the_options_say",
     ),
     (
         "status-interval",
-        "protocol3::announcements_say_what_the_options_say",
+        "protocol3/main::announcements_say_what_the_options_say",
     ),
     (
         "done-interval",
-        "protocol3::announcements_say_what_the_options_say",
+        "protocol3/main::announcements_say_what_the_options_say",
     ),
-    ("mtu", "protocol3::announcements_say_what_the_options_say"),
-    ("rate-steps", "protocol3::the_rate_answers_to_loss_in_steps"),
+    (
+        "mtu",
+        "protocol3/main::announcements_say_what_the_options_say",
+    ),
+    (
+        "rate-steps",
+        "protocol3/main::the_rate_answers_to_loss_in_steps",
+    ),
     (
         "announce-timeout",
         "modern_options::the_time_of_announcing_is_bounded",

@@ -275,6 +275,32 @@ fn announcements_say_what_the_options_say() -> Result<()> {
     Ok(())
 }
 
+/// What `-W` makes of a small file is less than a second; such a file has the least time.
+#[test]
+fn small_files_have_the_least_time() -> Result<()> {
+    for (options, seconds) in [(&[][..], 10), (&["--least-time", "2"], 2)] {
+        let world = World::new("least", 2)?;
+        let content = one_file(&world, 1_000)?;
+        let receiver = world.receiver(Suite::Ours, 1).start()?;
+        let sent = world
+            .sender(Suite::Ours, 0)
+            .protocol("3")
+            .default_timing()
+            .args(&QUICK)
+            .args(&["-H", ONE])
+            .args(options)
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(0)?;
+        receiver.holds_undated(&content)?;
+        receiver.stop()?;
+        let log = fs::read_to_string(world.log_path("sender0"))?;
+        let line = format!("Maximum file transfer time: {seconds} seconds\n");
+        assert!(log.contains(&line), "{options:?}: no {line:?} in\n{log}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_rate_answers_to_loss_in_steps() -> Result<()> {
     let world = World::new("steps", 2)?;
