@@ -125,8 +125,8 @@ pub struct Args {
     pub ecdh_curve: Option<Curve>,
 
     /// File with the senders whose encrypted sessions are carried, one a line:
-    /// uid|address[|fingerprint]; of the form that uftpd takes, too, without regard to the proxy. If all groups of -M are source specific, they are joined for
-    /// these senders only
+    /// uid|address[|fingerprint]; of the form that uftpd takes, too, without regard to the proxy.
+    /// If all groups of -M are source specific, they are joined for these senders only
     #[arg(short = 'S', long, value_name = "FILE", help_heading = "Encryption",
           action = clap::ArgAction::Append)]
     pub server_list: Vec<PathBuf>,
