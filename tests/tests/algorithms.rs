@@ -1,0 +1,191 @@
+//! Every combination of algorithms that a session can have, between our programs: one world, one
+//! receiver, and a session for each.
+
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+use uftp_tests::{Failure, Receiver, Result, Suite, World, write_file};
+
+/// The longest a session may take; healthy ones take a tenth of a second.
+const BOUND: Duration = Duration::from_secs(60);
+
+const AEAD: [&str; 4] = ["aes128-gcm", "aes256-gcm", "aes128-ccm", "aes256-ccm"];
+const CBC: [&str; 4] = ["des", "3des", "aes128-cbc", "aes256-cbc"];
+const SHA_2: [&str; 3] = ["sha256", "sha384", "sha512"];
+const CURVES_OF_5: [&str; 3] = ["secp256r1", "secp384r1", "secp521r1"];
+const CURVES_OF_4: [&str; 25] = [
+    "sect163k1",
+    "sect163r1",
+    "sect163r2",
+    "sect193r1",
+    "sect193r2",
+    "sect233k1",
+    "sect233r1",
+    "sect239k1",
+    "sect283k1",
+    "sect283r1",
+    "sect409k1",
+    "sect409r1",
+    "sect571k1",
+    "sect571r1",
+    "secp160k1",
+    "secp160r1",
+    "secp160r2",
+    "secp192k1",
+    "prime192v1",
+    "secp224k1",
+    "secp224r1",
+    "secp256k1",
+    "prime256v1",
+    "secp384r1",
+    "secp521r1",
+];
+
+/// A receiver that refuses what is plain, to whom sessions are sent one after the other.
+struct Series<'w> {
+    world: &'w World,
+    content: PathBuf,
+    receiver: Receiver,
+    /// A configuration of OpenSSL that has DES.
+    legacy: PathBuf,
+    done: u64,
+}
+
+impl<'w> Series<'w> {
+    fn new(world: &'w World) -> Result<Self> {
+        let legacy = world.dir().join("openssl.cnf");
+        let text = "openssl_conf = init\n[init]\nproviders = providers\n\
+                    [providers]\ndefault = on\nlegacy = on\n[on]\nactivate = 1\n";
+        fs::write(&legacy, text)?;
+        let receiver = world.receiver(Suite::Ours, 1).args(&["-E"]);
+        Ok(Self {
+            world,
+            content: world.make_dir("content")?,
+            receiver: receiver.environment("OPENSSL_CONF", &legacy).start()?,
+            legacy,
+            done: 0,
+        })
+    }
+
+    /// A key on a file, so that not every session makes one.
+    fn key(&self, spec: &str) -> Result<String> {
+        let path = self.world.dir().join(spec.replace(':', "-"));
+        let keymgt = Suite::Ours.program("uftp_keymgt")?;
+        let output = Command::new(keymgt)
+            .args(["-g", spec])
+            .arg(&path)
+            .output()?;
+        match output.status.success() {
+            true => Ok(path.to_string_lossy().into_owned()),
+            false => Err(Failure::new(format!("{spec}: {output:?}"))),
+        }
+    }
+
+    /// One session with these options, which replaces the file by another.
+    fn carries(&mut self, protocol: &'static str, options: &[&str]) -> Result<()> {
+        self.done += 1;
+        write_file(&self.content.join("file"), 5000 + self.done)?;
+        let sent = self
+            .world
+            .sender(Suite::Ours, 0)
+            .protocol(protocol)
+            .environment("OPENSSL_CONF", &self.legacy)
+            .invite(&[1])
+            .args(options)
+            .files_of(&self.content)?
+            .run(BOUND)?;
+        sent.ended_with(0)
+            .and_then(|()| self.receiver.holds(&self.content))
+            .map_err(|failure| Failure::new(format!("{options:?}: {failure}")))
+    }
+
+    /// Goes on with a receiver that has this key.
+    fn towards(mut self, key: &str) -> Result<Self> {
+        self.receiver.stop()?;
+        let receiver = self.world.receiver(Suite::Ours, 1).args(&["-E", "-k", key]);
+        self.receiver = receiver.start()?;
+        Ok(self)
+    }
+
+    fn over(self, sessions: usize) -> Result<()> {
+        self.receiver.reported_copied(sessions)?;
+        self.receiver.stop().map(drop)
+    }
+}
+
+#[test]
+fn protocol_5() -> Result<()> {
+    let world = World::new("product5", 2)?;
+    let mut series = Series::new(&world)?;
+    let key = series.key("ec:secp256r1")?;
+    for cipher in AEAD {
+        for hash in SHA_2 {
+            for curve in CURVES_OF_5 {
+                let suite = ["-Y", cipher, "-h", hash, "-e", curve, "-k", &key];
+                series.carries("5", &suite)?;
+            }
+        }
+    }
+    series.over(4 * 3 * 3)
+}
+
+/// Whatever kind of key the sender has, and whatever kind the receiver's.
+#[test]
+fn identities_of_protocol_5() -> Result<()> {
+    let kinds = [
+        "rsa:1024",
+        "rsa:2048",
+        "rsa:3072",
+        "ec:secp256r1",
+        "ec:secp384r1",
+        "ec:secp521r1",
+    ];
+    let world = World::new("identities5", 2)?;
+    let mut series = Series::new(&world)?;
+    let keys: Vec<_> = kinds
+        .iter()
+        .map(|kind| series.key(kind))
+        .collect::<Result<_>>()?;
+    for theirs in &keys {
+        series = series.towards(theirs)?;
+        for ours in &keys {
+            series.carries("5", &["-c", "-k", ours])?;
+        }
+    }
+    series.over(6 * 6)
+}
+
+/// With a MAC for each packet, or a seal; and the other ciphers with a signature for each.
+#[test]
+fn protocol_4() -> Result<()> {
+    let world = World::new("product4", 2)?;
+    let mut series = Series::new(&world)?;
+    let rsa = series.key("rsa:2048")?;
+    let ec = series.key("ec:prime256v1")?;
+    for cipher in [&AEAD[..], &CBC].concat() {
+        for hash in [&["sha1"][..], &SHA_2].concat() {
+            for (exchange, key) in [("rsa", &rsa), ("ecdh_rsa", &rsa), ("ecdh_ecdsa", &ec)] {
+                let suite = ["-Y", cipher, "-h", hash, "-e", exchange, "-k", key];
+                series.carries("4", &suite)?;
+                if CBC.contains(&cipher) {
+                    series.carries("4", &[&suite[..], &["-w", "keyex"]].concat())?;
+                }
+            }
+        }
+    }
+    series.over(8 * 4 * 3 + 4 * 4 * 3)
+}
+
+#[test]
+fn curves_of_protocol_4() -> Result<()> {
+    let world = World::new("curves4", 2)?;
+    let mut series = Series::new(&world)?;
+    let rsa = series.key("rsa:2048")?;
+    for curve in CURVES_OF_4 {
+        let ec = series.key(&format!("ec:{curve}"))?;
+        for (exchange, key) in [("ecdh_rsa", &rsa), ("ecdh_ecdsa", &ec)] {
+            let exchange = format!("{exchange}:{curve}");
+            series.carries("4", &["-Y", "aes256-gcm", "-e", &exchange, "-k", key, "-c"])?;
+        }
+    }
+    series.over(25 * 2)
+}
