@@ -70,13 +70,8 @@ impl Tunnel {
         self.world.address(FAR, family)
     }
 
-    fn receivers(&self, family: Family) -> Result<Vec<Receiver>> {
-        let start = |host| {
-            self.world
-                .receiver(Suite::Ours, host)
-                .family(family)
-                .start()
-        };
+    fn receivers(&self) -> Result<Vec<Receiver>> {
+        let start = |host| self.world.receiver(Suite::Ours, host).start();
         RECEIVERS.into_iter().map(start).collect()
     }
 }
@@ -135,7 +130,7 @@ fn time_to_live_and_code_point() -> Result<()> {
             .args(&["-t", "9", "-Q", "0x2e"])
             .start()?,
     ];
-    tunnel.carries(tunnel.receivers(Family::V4)?, |sender| sender)?;
+    tunnel.carries(tunnel.receivers()?, |sender| sender)?;
     for host in [receiver, FAR] {
         match world.counted(host)?[..] {
             [marked, all] if marked == all && all > 50 => {}
@@ -145,10 +140,16 @@ fn time_to_live_and_code_point() -> Result<()> {
     Ok(())
 }
 
-/// All of it over IPv6, and IPv4 multicast through an IPv6 tunnel.
+/// All of it over IPv6, and IPv4 multicast through an IPv6 tunnel; in protocol 5 encrypted, with
+/// receivers that know sender and proxy by their names.
 #[test]
 fn over_ipv6() -> Result<()> {
-    for (label, groups) in [("ipv6", Family::V6), ("mixed", Family::V4)] {
+    for (label, groups, protocol) in [
+        ("ipv6", Family::V6, "4"),
+        ("mixed", Family::V4, "4"),
+        ("ipv6five", Family::V6, "5"),
+        ("mixedfive", Family::V4, "5"),
+    ] {
         let tunnel = Tunnel::new(label)?;
         let world = &tunnel.world;
         let role = ProxyRole::Server(tunnel.far(Family::V6));
@@ -161,8 +162,23 @@ fn over_ipv6() -> Result<()> {
             .proxy(Suite::Ours, FAR, ProxyRole::Client)
             .args(&["-O", "eth0"])
             .start()?;
-        let receivers = tunnel.receivers(groups)?;
-        tunnel.carries(receivers, |sender| sender.family(groups))?;
+        let list = world.dir().join("servers");
+        let here = world.address(SERVER, groups);
+        fs::write(&list, format!("0xA1|{here}|{}\n", uid(FAR)))?;
+        let list = list.to_string_lossy();
+        let args: &[&str] = match protocol {
+            "5" => &["-E", "-S", &list],
+            _ => &[],
+        };
+        let start = |host| {
+            let receiver = world.receiver(Suite::Ours, host).family(groups);
+            receiver.args(args).start()
+        };
+        let receivers = RECEIVERS.into_iter().map(start).collect::<Result<_>>()?;
+        tunnel.carries(receivers, |sender| {
+            let sender = sender.family(groups).protocol(protocol);
+            sender.args(&["-U", "0xA1"])
+        })?;
         far.says("fd77::")?;
         near.stop()?;
         far.stop()?;
@@ -218,7 +234,7 @@ fn more_clients_than_it_may_have() -> Result<()> {
         .proxy(Suite::Ours, FAR, ProxyRole::Client)
         .args(&["--max-clients", "1"])
         .start()?;
-    let mut receivers = tunnel.receivers(Family::V4)?;
+    let mut receivers = tunnel.receivers()?;
     let file = world.dir().join("file");
     write_file(&file, 100_000)?;
     let sent = tunnel.sender()?.file(&file).run(BOUND)?;
@@ -295,7 +311,7 @@ fn senders_that_are_not_listed() -> Result<()> {
         let far = world.proxy(Suite::Ours, FAR, ProxyRole::Client);
         let far = far.args(&["-S", &list.to_string_lossy()]).args(strict);
         let far = far.start()?;
-        let receivers = tunnel.receivers(Family::V4)?;
+        let receivers = tunnel.receivers()?;
         if strict.is_empty() {
             tunnel.carries(receivers, |sender| sender)?;
             continue;
@@ -320,7 +336,7 @@ fn a_proxy_that_is_stopped_ends_its_session() -> Result<()> {
     let role = ProxyRole::Server(tunnel.far(Family::V4));
     let _near = world.proxy(Suite::Ours, NEAR, role).start()?;
     let far = world.proxy(Suite::Ours, FAR, ProxyRole::Client).start()?;
-    let mut receivers = tunnel.receivers(Family::V4)?;
+    let mut receivers = tunnel.receivers()?;
     let file = world.dir().join("file");
     write_file(&file, 10_000_000)?;
     let sending = tunnel.sender()?.rate("8000").file(&file).start()?;
@@ -393,9 +409,7 @@ fn the_tunnel_moves_with_the_key() -> Result<()> {
     let second = client(5, &key)?;
     let address = world.address(5, Family::V4);
     near.says(&format!("Using {address}:1044 as downstream"))?;
-    tunnel.carries(tunnel.receivers(Family::V4)?, |sender| {
-        sender.args(&["-p", "4000"])
-    })?;
+    tunnel.carries(tunnel.receivers()?, |sender| sender.args(&["-p", "4000"]))?;
     second.says("Sent COMPLETE")?;
     second.stop().map(drop)
 }
