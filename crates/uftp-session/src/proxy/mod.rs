@@ -29,6 +29,7 @@ mod relay;
 mod session;
 mod standing;
 mod timing;
+mod traffic;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -43,6 +44,7 @@ use uftp_proto::{Ecn, GroupId, Uid};
 pub use crate::heartbeat::Heartbeats;
 pub use config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, ProxyConfig, Role};
 pub use event::{ProxyEvent, ProxyEventKind};
+pub use traffic::{Flow, Traffic};
 
 use door::Door;
 use opening::Parting;
@@ -89,6 +91,7 @@ pub struct Proxy {
     keyring: Keyring,
     events: VecDeque<ProxyEvent>,
     counters: Counters,
+    traffic: Traffic,
     /// Time of the last call.
     now: Instant,
     clock: Clock,
@@ -123,6 +126,7 @@ impl Proxy {
             keyring: Keyring::new(config.security.keys.clone()),
             events: VecDeque::new(),
             counters: Counters::default(),
+            traffic: Traffic::default(),
             now,
             clock,
             rng,
@@ -184,6 +188,7 @@ impl Proxy {
                 relay: &mut self.relay,
                 events: &mut self.events,
                 counters: &mut self.counters,
+                traffic: &mut self.traffic,
                 strangers: &mut self.strangers,
             };
             if session.handle_timeout(now, &mut around) {
@@ -216,6 +221,7 @@ impl Proxy {
                 relay: &mut self.relay,
                 events: &mut self.events,
                 counters: &mut self.counters,
+                traffic: &mut self.traffic,
                 strangers: &mut self.strangers,
             };
             session.poll_transmit(now, batch, &mut around);
@@ -293,6 +299,11 @@ impl Proxy {
         &self.counters
     }
 
+    /// What went through, each way.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     // ----- in ---------------------------------------------------------------------------------
 
     fn receive(
@@ -350,6 +361,7 @@ impl Proxy {
             relay: &mut self.relay,
             events: &mut self.events,
             counters: &mut self.counters,
+            traffic: &mut self.traffic,
             strangers: &mut self.strangers,
         };
         match session {

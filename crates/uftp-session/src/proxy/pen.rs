@@ -255,8 +255,14 @@ impl Pen<'_, '_> {
             }),
         };
         match written {
-            Ok(_) => {
+            Ok(len) => {
                 self.around.counters.sent += 1;
+                match way {
+                    Way::Up => self.around.traffic.said_up(message, len),
+                    Way::Down | Way::Introduced | Way::Public => {
+                        self.around.traffic.down.count(len);
+                    }
+                }
                 if let Some(sent) = sent {
                     self.around.tell(sent);
                 }

@@ -14,6 +14,7 @@ use super::event::{ProxyEvent, ProxyEventKind};
 use super::keys::Keys;
 use super::relay::Relay;
 use super::timing::Timing;
+use super::traffic::Traffic;
 use crate::batch::Batch;
 use crate::counters::{Counters, Refusal};
 use crate::limit::Limit;
@@ -30,6 +31,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) relay: &'a mut Relay,
     pub(super) events: &'a mut VecDeque<ProxyEvent>,
     pub(super) counters: &'a mut Counters,
+    pub(super) traffic: &'a mut Traffic,
     /// Words to those who have no part in a session.
     pub(super) strangers: &'a mut Limit,
 }
@@ -38,6 +40,20 @@ impl Surroundings<'_> {
     pub(super) fn tell(&mut self, kind: ProxyEventKind) {
         let session = Some(self.id);
         self.events.push_back(ProxyEvent { session, kind });
+    }
+
+    /// Passes a packet on towards clients.
+    pub(super) fn pass_down(&mut self, to: SocketAddr, ecn: Ecn, packet: &[u8]) -> Handled {
+        self.relay.push(to, ecn, packet)?;
+        self.traffic.down.count(packet.len());
+        Ok(())
+    }
+
+    /// Passes a packet on towards the server.
+    pub(super) fn pass_up(&mut self, to: SocketAddr, ecn: Ecn, packet: &[u8]) -> Handled {
+        self.relay.push(to, ecn, packet)?;
+        self.traffic.up.count(packet.len());
+        Ok(())
     }
 }
 
@@ -174,7 +190,7 @@ impl Session {
             let to = around.downstream.ok_or(Refusal::OutOfPlace)?;
             self.estimate = estimate(header);
             (self.heard, self.led) = (now, now);
-            return around.relay.push(to, ecn, packet);
+            return around.pass_down(to, ecn, packet);
         };
         assembly.downstream(now, ecn, header, packet, around)?;
         self.estimate = assembly.estimate();
@@ -197,7 +213,7 @@ impl Session {
                 return Err(Refusal::UnknownSource);
             }
             self.heard = now;
-            return around.relay.push(self.upstream, ecn, packet);
+            return around.pass_up(self.upstream, ecn, packet);
         };
         let author = Policy::of(self.version).names.author(header.src, from);
         let header = Header {

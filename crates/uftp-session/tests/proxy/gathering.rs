@@ -155,6 +155,12 @@ fn kinds_go_together_and_leave_nothing_behind() {
             (Function::Complete, vec![2]),
         ]
     );
+    let traffic = bench.proxy.traffic();
+    assert_eq!(
+        (traffic.gathered, traffic.gatherings, traffic.up.datagrams),
+        (5, 4, 4),
+        "two registrations made one, and what is above"
+    );
     assert_eq!(bench.pass(Duration::from_secs(3)), []);
     assert!(bench.proxy.is_idle());
 }
@@ -254,6 +260,7 @@ fn a_full_table_still_knows_those_in_it() {
     assert_eq!(listed(&bench.pass(HOLD)[0].message()), [1]);
     assert_eq!(bench.client_says(3, &file_info_ack(1, false)), []);
     assert_eq!(bench.refused(Refusal::UnknownSource), 1);
+    assert_eq!(bench.proxy.traffic().gathered, 3, "not of who is sent away");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use uftp_proto::wire::{
 };
 use uftp_proto::{Ecn, Uid};
 use uftp_session::Refusal;
-use uftp_session::proxy::{Downstream, ProxyEventKind};
+use uftp_session::proxy::{Downstream, Flow, ProxyEventKind, Traffic};
 
 use crate::bench::*;
 
@@ -38,6 +38,7 @@ fn a_server_proxy_changes_no_byte_in_either_direction() {
     // Encrypted or not, it does not look.
     let mut sealed = bench.packet(SERVER, &confirmation());
     sealed[1] = 18;
+    let down = (packet.len() + sealed.len()) as u64;
     let out = bench.hand(server(), Ecn::Ce, &sealed);
     assert_eq!((out[0].to, out[0].ecn), (below, Ecn::Ce));
     assert_eq!(out[0].bytes, sealed);
@@ -48,6 +49,13 @@ fn a_server_proxy_changes_no_byte_in_either_direction() {
     // The server is not to be reached by everybody.
     assert_eq!(bench.hand(client(1), Ecn::NotEct, &packet), []);
     assert_eq!(bench.refused(Refusal::UnknownSource), 1);
+    let flow = |datagrams, bytes| Flow { datagrams, bytes };
+    let passed = Traffic {
+        down: flow(2, down),
+        up: flow(1, packet.len() as u64),
+        ..Traffic::default()
+    };
+    assert_eq!(bench.proxy.traffic(), &passed, "what is refused is not in it");
 }
 
 #[test]

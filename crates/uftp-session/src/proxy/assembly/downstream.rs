@@ -74,12 +74,12 @@ impl Assembly {
                 };
                 if self.public.is_some() {
                     self.gather.introduce();
-                    return around.relay.push(public, ecn, packet);
+                    return around.pass_down(public, ecn, packet);
                 }
                 let ours = self.keys.as_ref();
                 let ours = ours.and_then(|keys| keys.announcement(header, &announce));
                 let ours = ours.ok_or(Refusal::Malformed)?;
-                around.relay.push(public, ecn, &ours)
+                around.pass_down(public, ecn, &ours)
             }
             Some(Message::RegConf(message)) => {
                 self.confirmed(now, ecn, header, packet, &message, around)
@@ -113,8 +113,8 @@ impl Assembly {
     ) -> Handled {
         match (self.forward, header.function) {
             (None, _) => Ok(()),
-            (Some((public, _)), Function::Announce) => around.relay.push(public, ecn, packet),
-            (Some((_, private)), _) => around.relay.push(private, ecn, packet),
+            (Some((public, _)), Function::Announce) => around.pass_down(public, ecn, packet),
+            (Some((_, private)), _) => around.pass_down(private, ecn, packet),
         }
     }
 
@@ -211,7 +211,7 @@ impl Assembly {
         if let Some(keys) = &self.keys {
             keys.pass_on(packet)?;
         }
-        around.relay.push(private, ecn, packet)
+        around.pass_down(private, ecn, packet)
     }
 
     /// Takes the header of a message in the clear at its word as long as there is nothing
@@ -242,7 +242,7 @@ impl Assembly {
             _ => {}
         }
         if let (false, Some((_, private))) = (for_us, self.forward) {
-            around.relay.push(private, ecn, packet)?;
+            around.pass_down(private, ecn, packet)?;
         }
         if believed.is_ok() {
             self.note_abort(abort, around);

@@ -89,7 +89,7 @@ impl Assembly {
             }
             // Its number would be lost in a list.
             Message::Complete(m) if m.free_space.is_some() && turn.assembly.keys.is_none() => {
-                around.relay.push(upstream, ecn, packet)
+                around.pass_up(upstream, ecn, packet)
             }
             Message::Complete(m) => {
                 let answer = Answer {
@@ -111,7 +111,7 @@ impl Assembly {
                 self.gather.report(m.info);
                 Ok(())
             }
-            Message::CcAck(_) => around.relay.push(upstream, ecn, packet),
+            Message::CcAck(_) => around.pass_up(upstream, ecn, packet),
             Message::Abort(m) => turn.left(known, m.host, m.reason),
             _ => Err(Refusal::OutOfPlace),
         }
@@ -279,6 +279,7 @@ impl Turn<'_, '_> {
         if let PassStyle::Streaming = assembly.policy.passes {
             let hold = assembly.timing.hold(assembly.estimate, Kind::Status(asked));
             assembly.gather.naks(self.now, hold, asked, message.naks);
+            self.around.traffic.gathered += 1;
             return Ok(());
         }
         let whole = usize::from(assembly.block_size);
@@ -352,6 +353,7 @@ impl Turn<'_, '_> {
         } = &mut *self.assembly;
         let hold = timing.hold(*estimate, answer.kind);
         gather.answer(self.now, hold, client, answer);
+        self.around.traffic.gathered += 1;
     }
 
     /// Whether the author may speak for a client.
