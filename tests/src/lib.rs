@@ -20,6 +20,7 @@ mod program;
 mod proxy;
 mod reference;
 mod scenario;
+mod service;
 mod status;
 mod suite;
 mod world;
@@ -40,6 +41,7 @@ pub use reference::{reference_dir, reference_package};
 pub use scenario::{
     Receiver, ReceiverSetup, Sender, SenderSetup, Sent, uid, wait_until_bound, wait_until_listening,
 };
+pub use service::{ServiceManager, runs_as};
 pub use status::{StatusLine, read_status};
 pub use suite::Suite;
 pub use world::{Family, World};

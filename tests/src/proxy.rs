@@ -33,6 +33,7 @@ pub struct ProxySetup<'w> {
     port: u16,
     program: Option<PathBuf>,
     args: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 /// A running proxy. Its UID is the number of its host.
@@ -54,6 +55,7 @@ impl World {
             port: PORT,
             program: None,
             args: Vec::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -95,6 +97,13 @@ impl ProxySetup<'_> {
         self
     }
 
+    /// Adds a variable to the environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: impl Into<PathBuf>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// Starts it and waits until it listens.
     ///
     /// # Errors
@@ -128,7 +137,8 @@ impl ProxySetup<'_> {
         };
         command
             .args(["-p", &self.port.to_string()])
-            .args(&self.args);
+            .args(&self.args)
+            .envs(self.environment);
         let mut program = Program::start(&name, command, &world.log_path(&name))?;
         match self.role {
             ProxyRole::Client => wait_until_bound(&mut program, "uftpproxyd", self.port)?,

@@ -3,16 +3,17 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::net::UnixDatagram,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::User};
 use serde_json::Value;
 use uftp_tests::{
-    Failure, Program, Receiver, Result, Suite, World, eventually, patience, write_file,
+    Failure, Program, Receiver, Result, ServiceManager, Suite, World, eventually, patience,
+    write_file,
 };
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -464,31 +465,70 @@ fn metrics_are_served() -> Result<()> {
     receiver.stop().map(drop)
 }
 
-/// A service manager is told when the daemon serves, reads its files anew, and stops.
+/// A service manager is told when the daemon serves, reads its files anew, and stops; what it does
+/// meanwhile; and, if there is a watchdog, that it lives.
 #[test]
 fn the_service_manager_is_told() -> Result<()> {
     let stage = Stage::new("notify", 2)?;
-    let path = stage.path("notify");
-    let manager = UnixDatagram::bind(&path)?;
-    manager.set_read_timeout(Some(patience()))?;
-    let hears = |words: &str| -> Result<()> {
-        let mut buffer = [0; 4096];
-        let length = manager.recv(&mut buffer)?;
-        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        assert!(text.contains(words), "{words}: {text}");
-        Ok(())
-    };
+    let manager = ServiceManager::new(&stage.path("notify"))?;
     let mut receiver = stage
         .world
         .receiver(Suite::Ours, 1)
-        .environment("NOTIFY_SOCKET", &path)
+        .environment("NOTIFY_SOCKET", manager.path())
+        .environment("WATCHDOG_USEC", Path::new("200000"))
         .start()?;
-    hears("READY=1")?;
+    manager.hears("READY=1")?;
+    manager.hears("WATCHDOG=1")?;
     // It was true: the receiver serves at once.
     assert_eq!(stage.send(&["-H", "1"])?.code, Some(0));
+    manager.hears("STATUS=Sessions: 0 under way, 1 over")?;
     receiver.program().signal(Signal::SIGHUP);
-    hears("RELOADING=1")?;
-    hears("READY=1")?;
+    manager.hears("RELOADING=1")?;
+    let ready = manager.hears("READY=1")?;
+    assert!(ready.contains("1 over"), "{ready}");
+    // It goes on saying so.
+    manager.hears("WATCHDOG=1")?;
+    manager.hears("WATCHDOG=1")?;
     receiver.stop()?;
-    hears("STOPPING=1")
+    manager.hears("STOPPING=1")?;
+    // What another process is to be watched for is not said for it.
+    let receiver = stage
+        .world
+        .receiver(Suite::Ours, 1)
+        .environment("NOTIFY_SOCKET", manager.path())
+        .environment("WATCHDOG_USEC", Path::new("2000"))
+        .environment("WATCHDOG_PID", Path::new("1"))
+        .start()?;
+    manager.hears("READY=1")?;
+    assert_eq!(stage.send(&["-H", "1"])?.code, Some(0));
+    receiver.stop()?;
+    let heard = manager.all_until("STOPPING=1")?;
+    assert!(!heard.iter().any(|h| h.contains("WATCHDOG")), "{heard:?}");
+    Ok(())
+}
+
+/// A daemon started by root goes on as somebody else.
+#[test]
+fn privileges_are_given_up() -> Result<()> {
+    let stage = Stage::new("user", 2)?;
+    let unknown = stage.run(1, "uftpd", &["--check", "--user", "no-such-user"])?;
+    assert_eq!(unknown.code, Some(1), "{}", unknown.err);
+    assert!(unknown.err.contains("there is no user no-such-user"));
+
+    let owner = User::from_name("nobody")
+        .map_err(std::io::Error::from)?
+        .ok_or_else(|| Failure::new("there is no user nobody"))?;
+    let mut receiver = stage
+        .world
+        .receiver(Suite::Ours, 1)
+        .args(&["--user", "nobody"])
+        .start()?;
+    let dest = receiver.dest().to_owned();
+    std::os::unix::fs::chown(&dest, Some(owner.uid.as_raw()), None)?;
+    uftp_tests::runs_as(receiver.program(), &owner)?;
+    assert_eq!(stage.send(&["-H", "1"])?.code, Some(0));
+    stage.holds(&receiver)?;
+    let file = fs::metadata(dest.join("file"))?;
+    assert_eq!(file.uid(), owner.uid.as_raw());
+    receiver.stop().map(drop)
 }

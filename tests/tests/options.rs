@@ -1,11 +1,11 @@
 //! No option without a test that sees what it does.
 //!
-//! The tables name one for each option of `uftp`, `uftpd` and `uftp_keymgt`. An option that is missing
+//! The tables name one for each option of the four programs. An option that is missing
 //! here, one that is no more, and a test that does not exist fail this test.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use uftp_runtime::options::{Program, command, uftp, uftp_keymgt, uftpd};
+use uftp_runtime::options::{Program, command, uftp, uftp_keymgt, uftpd, uftpproxyd};
 use uftp_tests::{Failure, Result};
 
 /// Options by their long names (or what clap calls them), and a test as `file::function`.
@@ -250,6 +250,104 @@ const UFTPD: Table = &[
     ("temp-file", "receiver_modes::temp_file"),
     ("uid", "options_receiver::groups_port_and_id"),
     ("v4-response-proxy", "options_receiver::response_proxy"),
+    ("user", "modern_options::privileges_are_given_up"),
+    ("version", "options_sender::help_version_and_completions"),
+];
+
+const UFTPPROXYD: Table = &[
+    (
+        "admit-anybody",
+        "proxies/modern::answers_of_another_address",
+    ),
+    ("buffer-size", "proxies/modern::what_all_daemons_have"),
+    ("check", "modern_options::a_check_starts_nothing"),
+    (
+        "client-list",
+        "proxies/options::clients_that_are_not_listed",
+    ),
+    ("client-proxy", "proxies/options::ports_may_all_differ"),
+    ("color", "proxies/modern::what_all_daemons_have"),
+    ("config", "proxies/modern::what_all_daemons_have"),
+    ("dest-port", "proxies/options::ports_may_all_differ"),
+    (
+        "detached-child",
+        "proxies/options::a_daemon_and_its_exit_codes",
+    ),
+    ("dscp", "proxies/options::time_to_live_and_code_point"),
+    ("ecdh-curve", "proxies/figures::figure_2"),
+    (
+        "events",
+        "proxies/modern::programs_monitors_and_managers_are_told",
+    ),
+    ("foreground", "proxies/options::a_daemon_and_its_exit_codes"),
+    (
+        "heartbeat-host",
+        "proxies/options::the_tunnel_moves_with_the_key",
+    ),
+    (
+        "heartbeat-interval",
+        "proxies/options::the_tunnel_moves_with_the_key",
+    ),
+    ("help", "options_sender::help_version_and_completions"),
+    ("ignored", "proxies/modern::what_all_daemons_have"),
+    ("interface", "proxies/options::a_daemon_and_its_exit_codes"),
+    ("key-file", "proxies/options::the_tunnel_moves_with_the_key"),
+    ("log-file", "proxies/options::a_daemon_and_its_exit_codes"),
+    ("log-format", "proxies/modern::what_all_daemons_have"),
+    ("log-level", "proxies/modern::what_all_daemons_have"),
+    (
+        "max-clients",
+        "proxies/options::more_clients_than_it_may_have",
+    ),
+    (
+        "max-log-count",
+        "proxies/options::a_daemon_and_its_exit_codes",
+    ),
+    (
+        "max-log-size",
+        "proxies/options::a_daemon_and_its_exit_codes",
+    ),
+    (
+        "max-sessions",
+        "proxies/modern::more_sessions_than_it_may_have",
+    ),
+    (
+        "metrics",
+        "proxies/modern::programs_monitors_and_managers_are_told",
+    ),
+    ("new-key", "proxies/options::clients_that_are_not_listed"),
+    ("offload", "proxies/modern::what_all_daemons_have"),
+    ("out-interface", "proxies/options::over_ipv6"),
+    ("pid-file", "proxies/options::a_daemon_and_its_exit_codes"),
+    ("port", "proxies/options::ports_may_all_differ"),
+    (
+        "print-completions",
+        "options_sender::help_version_and_completions",
+    ),
+    ("priority", "proxies/modern::what_all_daemons_have"),
+    (
+        "public-address",
+        "proxies/options::source_specific_multicast",
+    ),
+    (
+        "refuse-weak",
+        "proxies/trust::weak_algorithms_may_be_refused",
+    ),
+    ("response-proxy", "proxies/figures::figure_2"),
+    (
+        "server-list",
+        "proxies/options::senders_that_are_not_listed",
+    ),
+    (
+        "server-proxy",
+        "proxies/options::the_tunnel_moves_with_the_key",
+    ),
+    ("ssm", "proxies/options::source_specific_multicast"),
+    ("strict", "proxies/options::senders_that_are_not_listed"),
+    ("system-keys", "proxies/modern::what_all_daemons_have"),
+    ("ttl", "proxies/options::time_to_live_and_code_point"),
+    ("uid", "proxies/options::the_tunnel_moves_with_the_key"),
+    ("user", "proxies/modern::privileges_are_given_up"),
     ("version", "options_sender::help_version_and_completions"),
 ];
 
@@ -277,6 +375,7 @@ fn every_option_has_a_test_of_its_effect() -> Result<()> {
     let mut sources = Sources::default();
     compare::<uftp::Args>(UFTP, &mut sources, &mut wrong)?;
     compare::<uftpd::Args>(UFTPD, &mut sources, &mut wrong)?;
+    compare::<uftpproxyd::Args>(UFTPPROXYD, &mut sources, &mut wrong)?;
     compare::<uftp_keymgt::Args>(UFTP_KEYMGT, &mut sources, &mut wrong)?;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())

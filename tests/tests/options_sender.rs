@@ -479,7 +479,7 @@ fn many_passes() -> Result<()> {
 #[test]
 fn help_version_and_completions() -> Result<()> {
     let world = World::new("asking", 1)?;
-    for program in ["uftp", "uftpd", "uftp_keymgt"] {
+    for program in ["uftp", "uftpd", "uftpproxyd", "uftp_keymgt"] {
         for (question, answer) in [
             (&["--help"][..], "Usage: "),
             (&["--version"], program),

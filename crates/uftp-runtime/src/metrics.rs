@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use uftp_session::proxy::{Flow, ProxyEvent, ProxyEventKind, Traffic};
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 use uftp_session::{Counters, Refusal};
 
 use crate::exit::Failure;
+use crate::ledger::{Closed, Ledger};
 use crate::status::receiver_word;
 
 /// Serves them over HTTP at `addr` from now on.
@@ -61,21 +63,38 @@ impl MachineMeters {
     }
 }
 
+/// Sessions as every daemon counts them.
+struct SessionMeters {
+    under_way: Gauge,
+}
+
+impl SessionMeters {
+    fn new() -> Self {
+        describe_gauge!("uftp_sessions", "Sessions under way");
+        describe_counter!(
+            "uftp_sessions_finished_total",
+            "Sessions that ended, by outcome"
+        );
+        SessionMeters {
+            under_way: gauge!("uftp_sessions"),
+        }
+    }
+
+    fn ended(&self, outcome: &'static str) {
+        counter!("uftp_sessions_finished_total", "outcome" => outcome).increment(1);
+    }
+}
+
 /// What a receiver does.
 pub(crate) struct ReceiverMeters {
     machine: MachineMeters,
-    sessions: Gauge,
+    sessions: SessionMeters,
     bytes: Counter,
     naks: Counter,
 }
 
 impl ReceiverMeters {
     pub(crate) fn new() -> Self {
-        describe_gauge!("uftp_sessions", "Sessions under way");
-        describe_counter!(
-            "uftp_sessions_finished_total",
-            "Sessions that ended, by outcome"
-        );
         describe_counter!("uftp_files_total", "Items offered that ended, by status");
         describe_counter!("uftp_file_bytes_total", "Bytes of files received whole");
         describe_counter!(
@@ -84,7 +103,7 @@ impl ReceiverMeters {
         );
         ReceiverMeters {
             machine: MachineMeters::new(),
-            sessions: gauge!("uftp_sessions"),
+            sessions: SessionMeters::new(),
             bytes: counter!("uftp_file_bytes_total"),
             naks: counter!("uftp_blocks_asked_again_total"),
         }
@@ -98,7 +117,7 @@ impl ReceiverMeters {
         use ReceiverEventKind as K;
         let file = |status: &'static str| counter!("uftp_files_total", "status" => status);
         match &event.kind {
-            K::Announced { .. } => self.sessions.increment(1),
+            K::Announced { .. } => self.sessions.under_way.increment(1),
             K::NaksSent { count, .. } => self.naks.increment(u64::from(*count)),
             K::FileFinished { size, status, .. } => {
                 let word = receiver_word(*status);
@@ -109,7 +128,7 @@ impl ReceiverMeters {
             }
             K::FileFailed { .. } => file("failed").increment(1),
             K::Ended(reason) => {
-                self.sessions.decrement(1);
+                self.sessions.under_way.decrement(1);
                 let outcome = match reason {
                     EndReason::Confirmed => "confirmed",
                     EndReason::Unconfirmed => "unconfirmed",
@@ -117,9 +136,98 @@ impl ReceiverMeters {
                     EndReason::Aborted(_) => "aborted",
                     EndReason::Superseded(_) => "superseded",
                 };
-                counter!("uftp_sessions_finished_total", "outcome" => outcome).increment(1);
+                self.sessions.ended(outcome);
             }
             _ => {}
+        }
+    }
+}
+
+/// What a proxy does.
+pub(crate) struct ProxyMeters {
+    machine: MachineMeters,
+    sessions: SessionMeters,
+    refused: Counter,
+    clients: Gauge,
+    down: FlowMeters,
+    up: FlowMeters,
+    gathered: Counter,
+    gatherings: Counter,
+}
+
+/// What goes one way.
+struct FlowMeters {
+    datagrams: Counter,
+    bytes: Counter,
+}
+
+impl FlowMeters {
+    fn new(way: &'static str) -> Self {
+        FlowMeters {
+            datagrams: counter!("uftp_proxied_datagrams_total", "direction" => way),
+            bytes: counter!("uftp_proxied_bytes_total", "direction" => way),
+        }
+    }
+
+    fn read(&self, flow: Flow) {
+        self.datagrams.absolute(flow.datagrams);
+        self.bytes.absolute(flow.bytes);
+    }
+}
+
+impl ProxyMeters {
+    pub(crate) fn new() -> Self {
+        describe_counter!(
+            "uftp_sessions_refused_total",
+            "Sessions that were not taken on"
+        );
+        describe_gauge!(
+            "uftp_clients",
+            "Receivers behind this proxy in the sessions under way"
+        );
+        describe_counter!(
+            "uftp_proxied_datagrams_total",
+            "Datagrams passed on or said in sessions: down to receivers, up to senders"
+        );
+        describe_counter!("uftp_proxied_bytes_total", "Bytes of these datagrams");
+        describe_counter!(
+            "uftp_answers_gathered_total",
+            "Answers of receivers that were gathered"
+        );
+        describe_counter!(
+            "uftp_answers_sent_total",
+            "Messages that the gathered answers became"
+        );
+        ProxyMeters {
+            machine: MachineMeters::new(),
+            sessions: SessionMeters::new(),
+            refused: counter!("uftp_sessions_refused_total"),
+            clients: gauge!("uftp_clients"),
+            down: FlowMeters::new("down"),
+            up: FlowMeters::new("up"),
+            gathered: counter!("uftp_answers_gathered_total"),
+            gatherings: counter!("uftp_answers_sent_total"),
+        }
+    }
+
+    pub(crate) fn read(&self, counters: &Counters, traffic: &Traffic) {
+        self.machine.read(counters);
+        self.down.read(traffic.down);
+        self.up.read(traffic.up);
+        self.gathered.absolute(traffic.gathered);
+        self.gatherings.absolute(traffic.gatherings);
+    }
+
+    /// Something has happened, and stands in `ledger`; `closed` is the session that is over by it.
+    pub(crate) fn event(&self, event: &ProxyEvent, ledger: &Ledger, closed: Option<&Closed>) {
+        self.sessions.under_way.set(ledger.sessions() as f64);
+        self.clients.set(ledger.clients() as f64);
+        match closed {
+            Some(closed) => self.sessions.ended(closed.outcome),
+            None if matches!(event.kind, ProxyEventKind::Refused { .. }) => {
+                self.refused.increment(1);
+            }
+            None => {}
         }
     }
 }

@@ -11,11 +11,13 @@ use uftp_session::security::ServerEntry;
 
 use crate::common;
 use crate::driver::{Control, Driver, Relay, Watcher};
+use crate::events::{EventOut, ProxyEvents};
 use crate::exit::{Exit, Failure};
 use crate::keys;
+use crate::ledger::Ledger;
 use crate::listener::Listener;
 use crate::log::Sink;
-use crate::metrics::MachineMeters;
+use crate::metrics::ProxyMeters;
 use crate::options::clients::Clients;
 use crate::options::common::{GeneralArgs, LogArgs};
 use crate::options::process::ProcessArgs;
@@ -24,6 +26,7 @@ use crate::relist::{ClientLists, Fresh, ServerLists};
 use crate::say;
 use crate::service::{self, Home, Service};
 use crate::story::ProxyStory;
+use crate::vitals::{Vitals, vitals};
 
 /// Runs `uftpproxyd` with these words, the program's name first.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
@@ -51,7 +54,8 @@ impl Service for Args {
 }
 
 async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
-    let home = Home::of(&args);
+    let home = Home::of(&args)?;
+    let events = args.events.events.clone();
     let named = args.interface.clone();
     let check = args.general.check;
     let metered = args.process.metrics.is_some();
@@ -66,24 +70,30 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let mut listener = Listener::new(job.interfaces.clone(), security.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
-    let ((), _pid_file) = home.settle(&sink, || Ok(()))?;
+    let (events, _pid_file) = home.settle(&sink, || EventOut::open(events.as_deref()))?;
     introduce(&job);
 
     let now = Instant::now();
     let clock = Clock::new(now, common::wall_clock());
+    let gathers = !matches!(job.config.role, Role::Server { .. });
+    let ledger = Ledger::new(job.config.uid, gathers);
     let proxy = Proxy::new(job.config, clock, common::seeded()?, now);
     let control = Control::new()?;
     listener.follow(named, control.clone());
+    let (vitals, monitor) = vitals();
     let watcher = ProxyWatcher {
+        vitals,
         story: ProxyStory,
+        events: ProxyEvents::new(events),
+        ledger,
         listener,
-        meters: metered.then(MachineMeters::new),
+        meters: metered.then(ProxyMeters::new),
         servers: servers.fresh(),
         clients: clients.fresh(),
     };
     let driver = Driver::new(socket, control.clone(), Relay::new(proxy), watcher);
     let tally = common::spawn(move || driver.run())?;
-    service::watch(tally, &mut signals, &control, &sink, async || {
+    service::watch(tally, &mut signals, &control, &sink, monitor, async || {
         servers.read().await;
         clients.read().await;
     })
@@ -159,9 +169,12 @@ fn join(list: &[impl ToString]) -> String {
 
 /// Has the events of a proxy told and minds its groups.
 struct ProxyWatcher {
+    vitals: Vitals,
     story: ProxyStory,
+    events: ProxyEvents,
+    ledger: Ledger,
     listener: Listener,
-    meters: Option<MachineMeters>,
+    meters: Option<ProxyMeters>,
     servers: Fresh<Vec<ServerEntry>>,
     clients: Fresh<Clients>,
 }
@@ -169,6 +182,11 @@ struct ProxyWatcher {
 impl Watcher<Relay> for ProxyWatcher {
     fn event(&mut self, now: Instant, machine: &mut Relay, socket: &Socket, event: ProxyEvent) {
         self.story.event(&event);
+        let closed = self.ledger.note(&event);
+        self.events.event(&event, closed.as_ref());
+        if let Some(meters) = &self.meters {
+            meters.event(&event, &self.ledger, closed.as_ref());
+        }
         match event.kind {
             ProxyEventKind::Join(group) | ProxyEventKind::JoinFrom { group, .. } => {
                 self.join(now, machine, socket, group)
@@ -180,8 +198,9 @@ impl Watcher<Relay> for ProxyWatcher {
 
     fn turn(&mut self, _now: Instant, machine: &Relay) {
         if let Some(meters) = &self.meters {
-            meters.read(machine.proxy.counters());
+            meters.read(machine.proxy.counters(), machine.proxy.traffic());
         }
+        self.vitals.turn(self.ledger.standing());
     }
 
     fn renew_groups(&mut self, socket: &Socket) {
@@ -189,6 +208,7 @@ impl Watcher<Relay> for ProxyWatcher {
     }
 
     fn reload(&mut self, machine: &mut Relay) {
+        self.events.reopen();
         if let Some(list) = self.servers.take() {
             machine.proxy.set_servers(Some(list));
         }

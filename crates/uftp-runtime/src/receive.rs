@@ -26,6 +26,7 @@ use crate::say;
 use crate::service::{self, Home, Service};
 use crate::status::StatusOut;
 use crate::store::DiskStore;
+use crate::vitals::{Standing, Vitals, vitals};
 
 /// Runs `uftpd` with these words, the program's name first.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
@@ -53,7 +54,7 @@ impl Service for Args {
 }
 
 async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
-    let home = Home::of(&args);
+    let home = Home::of(&args)?;
     let (status, events) = (args.status_file.clone(), args.events.events.clone());
     let check = args.general.check;
     let metered = args.process.metrics.is_some();
@@ -94,7 +95,10 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
             names
         }
     };
+    let (vitals, monitor) = vitals();
     let watcher = ReceiveWatcher {
+        vitals,
+        standing: Standing::default(),
         herald: Herald::new(status, events, names),
         listener,
         meters: metered.then(ReceiverMeters::new),
@@ -102,7 +106,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     };
     let driver = Driver::new(socket, control.clone(), daemon, watcher);
     let tally = common::spawn(move || driver.run())?;
-    service::watch(tally, &mut signals, &control, &sink, async || {
+    service::watch(tally, &mut signals, &control, &sink, monitor, async || {
         servers.read().await
     })
     .await
@@ -128,6 +132,8 @@ fn introduce(job: &ReceiveJob) {
 
 /// Has the events of a receiver told and minds its groups.
 struct ReceiveWatcher {
+    vitals: Vitals,
+    standing: Standing,
     herald: Herald,
     listener: Listener,
     meters: Option<ReceiverMeters>,
@@ -148,6 +154,11 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         }
         self.herald.event(event);
         match kind {
+            ReceiverEventKind::Announced { .. } => self.standing.open += 1,
+            ReceiverEventKind::Ended(_) => {
+                self.standing.open = self.standing.open.saturating_sub(1);
+                self.standing.over += 1;
+            }
             ReceiverEventKind::Join(group) | ReceiverEventKind::JoinFrom { group, .. } => {
                 if let Err(reason) = self.listener.join(socket, group) {
                     machine.receiver.join_failed(now, group, &reason);
@@ -163,6 +174,7 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         if let Some(meters) = &self.meters {
             meters.read(machine.receiver.counters());
         }
+        self.vitals.turn(self.standing);
     }
 
     fn renew_groups(&mut self, socket: &Socket) {

@@ -15,9 +15,11 @@ use crate::notify;
 use crate::options::common::{GeneralArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::{Parsed, Program};
+use crate::privileges::Identity;
 use crate::say;
 use crate::script;
 use crate::signals::{Asked, Signals};
+use crate::vitals::Monitor;
 
 /// The command line of a daemon.
 pub(crate) trait Service: Program {
@@ -77,21 +79,28 @@ pub(crate) struct Home {
     log: LogArgs,
     default_log: &'static str,
     pid_file: Option<OsString>,
+    user: Option<Identity>,
 }
 
 impl Home {
     /// As the command line says.
-    pub(crate) fn of<T: Service>(args: &T) -> Home {
-        Home {
+    ///
+    /// # Errors
+    /// It names a user there is none of.
+    pub(crate) fn of<T: Service>(args: &T) -> Result<Home, Failure> {
+        let user = args.process().user.as_deref();
+        Ok(Home {
+            user: user.map(Identity::of).transpose()?,
             in_background: !args.process().foreground,
             log: args.log().clone(),
             default_log: T::DEFAULT_LOG,
             pid_file: args.process().pid_file.clone(),
-        }
+        })
     }
 
     /// Into the background if it is to be so, where paths of log, pid file and what `also` opens
-    /// are meant from `/`.
+    /// are meant from `/`; then without privileges if that is wanted. Whatever needs them is done
+    /// before.
     ///
     /// # Errors
     /// A file cannot be opened, or the system refuses.
@@ -100,8 +109,11 @@ impl Home {
         sink: &Sink,
         also: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<(T, Option<PidFile>), Failure> {
+        let resign = || self.user.as_ref().map_or(Ok(()), Identity::assume);
         if !self.in_background {
-            return Ok((also()?, None));
+            let opened = also()?;
+            resign()?;
+            return Ok((opened, None));
         }
         daemon::detach()?;
         let option = self.log.file();
@@ -109,19 +121,18 @@ impl Home {
         let opened = also()?;
         let pid_file = self
             .pid_file
+            .as_ref()
             .filter(|path| !path.is_empty())
             .map(|path| PidFile::write(Path::new(&path)))
             .transpose()?;
+        resign()?;
         daemon::report_ready(log, sink)?;
         Ok((opened, pid_file))
     }
 }
 
-/// What a daemon tells the service manager that it does.
-const LISTENING: &str = "Listening for sessions";
-
 /// Waits for the end of the driver, which only a signal or a broken socket brings; `reload` reads
-/// the lists again.
+/// the lists again. What `monitor` hears goes to the service manager.
 ///
 /// # Errors
 /// The driver's.
@@ -130,9 +141,13 @@ pub(crate) async fn watch(
     signals: &mut Signals,
     control: &Control,
     sink: &Sink,
+    monitor: Monitor,
     reload: impl AsyncFn(),
 ) -> Result<Exit, Failure> {
-    notify::ready(LISTENING);
+    notify::ready(&monitor.status());
+    if notify::is_wanted() {
+        tokio::spawn(monitor.clone().run(control.clone()));
+    }
     let mut stopping = false;
     loop {
         tokio::select! {
@@ -157,7 +172,7 @@ pub(crate) async fn watch(
                     }
                     reload().await;
                     control.reload();
-                    notify::ready(LISTENING);
+                    notify::ready(&monitor.status());
                 }
                 Asked::Counters => control.tell_counters(),
             }

@@ -7,6 +7,7 @@
 mod cast;
 mod condition;
 mod figures;
+mod modern;
 mod nat;
 mod options;
 mod restart;

@@ -70,7 +70,7 @@ impl Tunnel {
         self.world.address(FAR, family)
     }
 
-    fn receivers(&self) -> Result<Vec<Receiver>> {
+    pub(crate) fn receivers(&self) -> Result<Vec<Receiver>> {
         let start = |host| self.world.receiver(Suite::Ours, host).start();
         RECEIVERS.into_iter().map(start).collect()
     }
@@ -493,7 +493,7 @@ impl Drop for Daemon {
 }
 
 /// Runs `uftpproxyd` with these words until the process that was started ends.
-fn ends(world: &World, line: &[&str], code: i32, says: &str) -> Result<()> {
+pub(crate) fn ends(world: &World, line: &[&str], code: i32, says: &str) -> Result<()> {
     let mut command = world.command(1, &Suite::Ours.program("uftpproxyd")?);
     command.args(line);
     let mut program = Program::start("uftpproxyd", command, &world.log_path("started"))?;

@@ -1,10 +1,11 @@
 //! What happens in sessions, for programs: one JSON object a line (`--events`).
 //!
 //! Each object has `version` (of this format, 1), `time` (RFC 3339), `event`, `group` (eight
-//! hexadecimal digits) and `instance`; docs/operations.md lists the events and their other
-//! members. Members and events may be added within a version, none is taken away or changes its
-//! meaning. Names that are not UTF-8 have a `name_hex` beside the readable `name`.
+//! hexadecimal digits) and `instance`, both null where no session is meant; docs/operations.md
+//! lists the events and their other members. Members and events may be added within a version,
+//! none is taken away or changes its meaning. Names that are not UTF-8 have a `name_hex` beside the readable `name`.
 
+mod proxy;
 mod receiver;
 mod sender;
 
@@ -16,6 +17,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use serde_json::{Map, Value};
 use uftp_proto::{GroupId, Instance, Uid};
 
+pub(crate) use proxy::ProxyEvents;
 pub use receiver::ReceiverEvents;
 pub use sender::SenderEvents;
 
@@ -105,15 +107,15 @@ fn open(path: &OsStr) -> io::Result<File> {
         .open(path)
 }
 
-/// The members of every event, and those of `more`.
-fn object(event: &str, group: GroupId, instance: Instance, more: Value) -> Map<String, Value> {
+/// The members of every event, and those of `more`. What belongs to no session is of none.
+fn object(event: &str, session: Option<(GroupId, Instance)>, more: Value) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
     put("version", VERSION.into());
     put("time", time::event_stamp().into());
     put("event", event.into());
-    put("group", group.to_string().into());
-    put("instance", instance.0.into());
+    put("group", session.map(|(group, _)| group.to_string()).into());
+    put("instance", session.map(|(_, instance)| instance.0).into());
     if let Value::Object(more) = more {
         object.extend(more);
     }

@@ -101,7 +101,8 @@ impl ReceiverEvents {
             members.insert("file".to_owned(), event.file.0.into());
         }
         let SessionId { group, instance } = event.session;
-        self.out.write(object(word, group, instance, members));
+        self.out
+            .write(object(word, Some((group, instance)), members));
     }
 }
 

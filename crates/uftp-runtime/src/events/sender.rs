@@ -148,7 +148,8 @@ impl SenderEvents {
 
     fn write(&mut self, word: &str, members: Value) {
         if !self.out.is_none() {
-            let object = object(word, self.group, self.instance, members);
+            let session = Some((self.group, self.instance));
+            let object = object(word, session, members);
             self.out.write(object);
         }
     }

@@ -28,6 +28,11 @@ pub struct ProcessArgs {
           value_parser = values::number::<i32>("Invalid priority value", -20..=19))]
     pub priority: i32,
 
+    /// Go on as this user, without privileges, when sockets are bound, groups joined, keys read and
+    /// files of log and events opened
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<OsString>,
+
     /// Serve counters to Prometheus over HTTP at this port of the loopback interface, or at this
     /// address
     #[arg(long, value_name = "PORT|ADDRESS:PORT", value_parser = values::listening_address)]

@@ -14,7 +14,7 @@ use uftp_session::proxy::{
 };
 use uftp_session::security::ReceiverSecurity;
 
-use super::common::{GeneralArgs, LogArgs, SocketArgs, socket_config};
+use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, socket_config};
 use super::heartbeats::HeartbeatArgs;
 use super::process::ProcessArgs;
 use super::security::{KeyArgs, is_ssm};
@@ -157,6 +157,10 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogArgs,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub events: EventArgs,
 
     #[command(flatten)]
     #[allow(missing_docs)]

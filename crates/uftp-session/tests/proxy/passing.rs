@@ -55,7 +55,11 @@ fn a_server_proxy_changes_no_byte_in_either_direction() {
         up: flow(1, packet.len() as u64),
         ..Traffic::default()
     };
-    assert_eq!(bench.proxy.traffic(), &passed, "what is refused is not in it");
+    assert_eq!(
+        bench.proxy.traffic(),
+        &passed,
+        "what is refused is not in it"
+    );
 }
 
 #[test]

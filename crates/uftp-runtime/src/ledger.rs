@@ -1,0 +1,258 @@
+//! The sessions of a proxy as its events tell of them: who is behind it, and how they end.
+
+use std::collections::{HashMap, HashSet};
+
+use uftp_proto::{FileId, Uid};
+use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
+use uftp_session::receiver::SessionId;
+
+use crate::vitals::Standing;
+
+/// The sessions that are open. There are no more than the proxy has.
+pub(crate) struct Ledger {
+    /// What the proxy is called.
+    own: Uid,
+    gathers: bool,
+    open: HashMap<SessionId, Page>,
+    clients: usize,
+    over: u64,
+}
+
+/// One session.
+#[derive(Default)]
+struct Page {
+    clients: HashSet<Uid>,
+    /// Somebody behind us was told to have all, and the sender hears it.
+    completed: bool,
+    /// Why the sender gave up.
+    aborted: Option<String>,
+}
+
+/// A session that is over.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct Closed {
+    /// How it ended, a word for programs.
+    pub(crate) outcome: &'static str,
+    /// In the words of whoever ended it.
+    pub(crate) reason: Option<String>,
+    /// Those who were behind us to the end.
+    pub(crate) clients: usize,
+}
+
+impl Ledger {
+    /// Of a proxy that is called `own` and `gathers` the answers of its clients, or knows of none.
+    pub(crate) fn new(own: Uid, gathers: bool) -> Self {
+        Ledger {
+            own,
+            gathers,
+            open: HashMap::new(),
+            clients: 0,
+            over: 0,
+        }
+    }
+
+    /// Sessions under way.
+    pub(crate) fn sessions(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Receivers that have registered in them; one that is in two counts twice. A server proxy
+    /// knows of none.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// All of it in numbers.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            open: self.open.len() as u64,
+            clients: self.gathers.then_some(self.clients as u64),
+            over: self.over,
+        }
+    }
+
+    /// Enters what has happened. The session that is over by it, if one is.
+    pub(crate) fn note(&mut self, event: &ProxyEvent) -> Option<Closed> {
+        use ProxyEventKind as K;
+        let id = event.session?;
+        match &event.kind {
+            K::Announced { .. } => {
+                self.open.entry(id).or_default();
+            }
+            K::Registered { client, .. } => {
+                if let Some(page) = self.open.get_mut(&id) {
+                    self.clients += usize::from(page.clients.insert(*client));
+                }
+            }
+            K::AbortedByClient { client, .. } | K::Unregistered { client } => {
+                self.leaves(id, *client);
+            }
+            K::AbortedByServer { host, reason } => {
+                if host.is_none() || *host == self.own {
+                    let page = self.open.get_mut(&id)?;
+                    page.aborted.get_or_insert_with(|| reason.clone());
+                } else {
+                    self.leaves(id, *host);
+                }
+            }
+            K::CompleteSent {
+                file: FileId::SESSION,
+                ..
+            } => self.open.get_mut(&id)?.completed = true,
+            K::TimedOut => return self.close(id, "silent", None),
+            K::Superseded => return self.close(id, "superseded", None),
+            K::ShutDown => return self.close(id, "stopped", None),
+            K::Refused { reason, .. } => return self.close(id, "refused", Some(reason)),
+            _ => {}
+        }
+        None
+    }
+
+    fn leaves(&mut self, id: SessionId, client: Uid) {
+        if let Some(page) = self.open.get_mut(&id) {
+            self.clients -= usize::from(page.clients.remove(&client));
+        }
+    }
+
+    /// A session whose sender has ended it falls silent like any other.
+    fn close(&mut self, id: SessionId, how: &'static str, words: Option<&str>) -> Option<Closed> {
+        let page = self.open.remove(&id)?;
+        let clients = page.clients.len();
+        self.clients -= clients;
+        self.over += 1;
+        let (outcome, reason) = match (how, page.aborted) {
+            ("silent", _) if page.completed => ("completed", None),
+            ("silent", Some(why)) => ("aborted_by_sender", Some(why)),
+            _ => (how, words.map(str::to_owned)),
+        };
+        Some(Closed {
+            outcome,
+            reason,
+            clients,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uftp_proto::wire::CompleteStatus;
+    use uftp_proto::{GroupId, Instance};
+
+    use super::*;
+
+    const OWN: Uid = Uid(100);
+
+    /// What is entered of one session, and what comes out.
+    fn entered(ledger: &mut Ledger, group: u32, kinds: &[ProxyEventKind]) -> Vec<Closed> {
+        let session = SessionId {
+            group: GroupId(group),
+            instance: Instance(0),
+        };
+        let note = |kind: &ProxyEventKind| {
+            let (session, kind) = (Some(session), kind.clone());
+            ledger.note(&ProxyEvent { session, kind })
+        };
+        kinds.iter().filter_map(note).collect()
+    }
+
+    fn announced() -> ProxyEventKind {
+        ProxyEventKind::Announced {
+            server: Uid(1),
+            from: "10.0.0.1:9".parse().unwrap(),
+            public: "230.4.4.1".parse().unwrap(),
+            private: None,
+        }
+    }
+
+    fn registered(client: u32, again: bool) -> ProxyEventKind {
+        let client = Uid(client);
+        ProxyEventKind::Registered { client, again }
+    }
+
+    fn aborted(host: Uid) -> ProxyEventKind {
+        let reason = "enough".to_owned();
+        ProxyEventKind::AbortedByServer { host, reason }
+    }
+
+    fn refused() -> ProxyEventKind {
+        let from = "10.0.0.1:9".parse().unwrap();
+        let reason = "no group";
+        ProxyEventKind::Refused { from, reason }
+    }
+
+    #[test]
+    fn sessions_end_in_many_ways() {
+        use ProxyEventKind as K;
+        let complete = |file| K::CompleteSent {
+            file,
+            status: CompleteStatus::NORMAL,
+            clients: 1,
+        };
+        let closed = |outcome, reason: Option<&str>, clients| Closed {
+            outcome,
+            reason: reason.map(str::to_owned),
+            clients,
+        };
+        for (middle, end, expected) in [
+            (complete(FileId(1)), K::TimedOut, closed("silent", None, 1)),
+            (
+                complete(FileId::SESSION),
+                K::TimedOut,
+                closed("completed", None, 1),
+            ),
+            (
+                aborted(Uid::NONE),
+                K::TimedOut,
+                closed("aborted_by_sender", Some("enough"), 1),
+            ),
+            (
+                aborted(OWN),
+                K::TimedOut,
+                closed("aborted_by_sender", Some("enough"), 1),
+            ),
+            (aborted(Uid(7)), K::TimedOut, closed("silent", None, 0)),
+            (K::KeyInfoReceived, K::ShutDown, closed("stopped", None, 1)),
+            (
+                aborted(Uid::NONE),
+                K::Superseded,
+                closed("superseded", None, 1),
+            ),
+            (
+                K::KeyInfoReceived,
+                refused(),
+                closed("refused", Some("no group"), 1),
+            ),
+        ] {
+            let mut ledger = Ledger::new(OWN, true);
+            let kinds = [announced(), registered(7, false), middle, end];
+            assert_eq!(entered(&mut ledger, 1, &kinds), [expected]);
+            let standing = Standing {
+                open: 0,
+                clients: Some(0),
+                over: 1,
+            };
+            assert_eq!(ledger.standing(), standing);
+        }
+    }
+
+    #[test]
+    fn clients_are_those_of_all_sessions_that_have_not_left() {
+        let mut ledger = Ledger::new(OWN, true);
+        // What is not taken on is no session that ends.
+        assert_eq!(entered(&mut ledger, 3, &[refused()]), []);
+        let come = [announced(), registered(7, false), registered(8, false)];
+        entered(&mut ledger, 1, &come);
+        entered(&mut ledger, 2, &come);
+        entered(&mut ledger, 2, &[registered(7, true), announced()]);
+        assert_eq!((ledger.sessions(), ledger.clients()), (2, 4));
+        let gone = ProxyEventKind::AbortedByClient {
+            client: Uid(7),
+            reason: String::new(),
+        };
+        let unproved = ProxyEventKind::Unregistered { client: Uid(8) };
+        entered(&mut ledger, 1, &[gone.clone(), gone, unproved]);
+        assert_eq!((ledger.sessions(), ledger.clients()), (2, 2));
+        let standing = Ledger::new(OWN, false).standing();
+        assert_eq!(standing.clients, None, "of a server proxy");
+    }
+}

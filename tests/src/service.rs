@@ -1,0 +1,95 @@
+//! What a daemon is to the system: a service that tells its manager how it does, and a user's
+//! process.
+
+use std::{
+    fs,
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::User;
+
+use crate::{Failure, Program, Result, patience};
+
+/// Listens where a service manager does (`NOTIFY_SOCKET`).
+pub struct ServiceManager {
+    path: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl ServiceManager {
+    /// Listens at this path.
+    ///
+    /// # Errors
+    /// When that is not to be had.
+    pub fn new(path: &Path) -> Result<Self> {
+        let socket = UnixDatagram::bind(path)?;
+        socket.set_read_timeout(Some(patience()))?;
+        let path = path.to_owned();
+        Ok(Self { path, socket })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for a message with these words, past all others. The whole message.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub fn hears(&self, words: &str) -> Result<String> {
+        let mut heard = self.all_until(words)?;
+        Ok(heard.pop().unwrap_or_default())
+    }
+
+    /// All messages to the one with these words.
+    ///
+    /// # Errors
+    /// When that does not come.
+    pub fn all_until(&self, words: &str) -> Result<Vec<String>> {
+        let mut heard = Vec::new();
+        let mut buffer = [0; 4096];
+        // A watchdog's word comes a few times a second.
+        while heard.len() < 10_000 {
+            let length = self.socket.recv(&mut buffer).map_err(|error| {
+                Failure::io(format!("waiting for {words:?} after {heard:?}"), error)
+            })?;
+            let text = buffer.get(..length).unwrap_or_default();
+            let text = String::from_utf8_lossy(text).into_owned();
+            let found = text.contains(words);
+            heard.push(text);
+            if found {
+                return Ok(heard);
+            }
+        }
+        Err(Failure::new(format!("never heard {words:?}")))
+    }
+}
+
+/// Whether all threads of a program run as this user, with no way back and no other groups than the
+/// user's.
+///
+/// # Errors
+/// What is otherwise.
+pub fn runs_as(program: &Program, user: &User) -> Result<()> {
+    let tasks = format!("/proc/{}/task", program.pid());
+    for task in fs::read_dir(tasks)? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        let field = |name: &str| -> Vec<u32> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let numbers = line.unwrap_or_default().split_whitespace();
+            numbers.filter_map(|number| number.parse().ok()).collect()
+        };
+        let capable = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+        let well = field("Uid:") == [uid; 4]
+            && field("Gid:") == [gid; 4]
+            && !field("Groups:").contains(&0)
+            && capable.is_some_and(|set| set.trim().trim_matches('0').is_empty());
+        if !well {
+            return Err(Failure::new(format!("not all as {}: {status}", user.name)));
+        }
+    }
+    Ok(())
+}
