@@ -283,6 +283,9 @@ impl<F: FileStore> Receiver<F> {
                 self.proxies
                     .answered(now, from, header.version, &answer, key)?
             }
+            Message::ProxyKey(_) if !self.config.hears(header.version) => {
+                return Err(Refusal::OtherVersion);
+            }
             Message::ProxyKey(keys) => self.proxies.proxy_key(now, from, header.version, &keys)?,
             _ => return Err(Refusal::OutOfPlace),
         };

@@ -45,7 +45,8 @@ pub(super) struct Proxies {
 /// The response proxy, and its keys as far as they are here.
 struct Response {
     proxy: ResponseProxy,
-    standings: [Standing; 2],
+    /// One for each protocol that is heard.
+    standings: Vec<Standing>,
     checks: Limit,
 }
 
@@ -59,15 +60,17 @@ struct Standing {
 }
 
 impl Response {
-    fn new(proxy: ResponseProxy, now: Instant) -> Self {
+    fn new(proxy: ResponseProxy, heard: impl Fn(Version) -> bool, now: Instant) -> Self {
+        let standing = |version| Standing {
+            version,
+            keys: None,
+            ask: now,
+            asked: 0,
+        };
+        let heard = STANDING.into_iter().filter(|version| heard(*version));
         Response {
             proxy,
-            standings: STANDING.map(|version| Standing {
-                version,
-                keys: None,
-                ask: now,
-                asked: 0,
-            }),
+            standings: heard.map(standing).collect(),
             checks: Limit::per_second(CHECKS_PER_SECOND),
         }
     }
@@ -96,11 +99,14 @@ impl Standing {
 }
 
 impl Proxies {
-    /// Heartbeats and requests begin at once.
+    /// Heartbeats and requests begin at once, requests in protocols that are heard. A heartbeat is
+    /// said in all: which one a proxy answers in has nothing to do with its sessions (wire-v5 §10.4).
     pub(super) fn new(config: &ReceiverConfig, now: Instant) -> Self {
+        let heard = |version| config.hears(version);
+        let response = |proxy| Response::new(proxy, heard, now);
         Proxies {
             beats: Beats::new(&config.heartbeats, now),
-            response: config.response_proxy.map(|proxy| Response::new(proxy, now)),
+            response: config.response_proxy.map(response),
             letters: Letters::default(),
         }
     }

@@ -21,3 +21,4 @@ mod replay;
 mod replay_five;
 mod replay_three;
 mod several;
+mod standing_proxy;

@@ -1,0 +1,113 @@
+//! A response proxy with one key for all sessions, at a receiver that hears some protocols only.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use uftp_proto::crypto::{Hash, PrivateKey, SignatureForm};
+use uftp_proto::quant::{GroupSizeCode, RttCode};
+use uftp_proto::wire::{self, Function, Header, Message, ProxyKey, Version};
+use uftp_proto::{GroupId, Instance, Seq, Uid};
+use uftp_session::Refusal;
+use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind, ResponseProxy};
+
+use super::support::{Bench, config};
+
+/// A receiver that hears these, and its proxy.
+fn bench(protocols: Option<&[Version]>) -> (Bench, SocketAddr) {
+    let addr = SocketAddr::from(([10, 66, 0, 20], 1044));
+    let bench = Bench::with(ReceiverConfig {
+        protocols: protocols.map(<[_]>::to_vec),
+        response_proxy: Some(ResponseProxy {
+            addr,
+            fingerprint: None,
+        }),
+        ..config()
+    });
+    (bench, addr)
+}
+
+/// In which protocols the proxy is asked for its keys in a minute.
+fn asked(bench: &mut Bench, proxy: SocketAddr) -> BTreeSet<u8> {
+    bench.pass(Duration::from_secs(60));
+    let sent = std::mem::take(&mut bench.sent);
+    let asked = |(_, to, packet): (_, _, Vec<u8>)| {
+        let header = wire::decode_header(&packet).unwrap();
+        assert_eq!((header.function, to), (Function::KeyReq, proxy));
+        header.version.wire_id()
+    };
+    sent.into_iter().map(asked).collect()
+}
+
+/// The proxy's keys, with the proof that they are its own.
+fn proxy_key(key: &PrivateKey, version: Version) -> Vec<u8> {
+    let header = Header {
+        version,
+        function: Function::ProxyKey,
+        seq: Seq(0),
+        src: Uid(0xB3),
+        group: GroupId(0),
+        instance: Instance(0),
+        grtt: RttCode::default(),
+        group_size: GroupSizeCode::default(),
+        dest: Uid::NONE,
+    };
+    let (nonce, form) = (7u32, SignatureForm::of(version));
+    let signature = key.sign(Hash::Sha1, form, &[&nonce.to_be_bytes()]);
+    let message = Message::ProxyKey(ProxyKey {
+        nonce,
+        key: key.public().blob().to_vec(),
+        dh_key: Vec::new(),
+        signature: signature.unwrap(),
+    });
+    let mut bytes = vec![0; 2000];
+    let len = wire::encode(&header, &message, &mut bytes).unwrap();
+    bytes.truncate(len);
+    bytes
+}
+
+#[test]
+fn is_asked_for_its_keys_in_protocols_that_are_heard() {
+    let (three, four) = (Version::V3.wire_id(), Version::V4.wire_id());
+    let cases: [(Option<&[Version]>, &[u8]); 5] = [
+        (None, &[three, four]),
+        (Some(&[Version::V4]), &[four]),
+        (Some(&[Version::V3, Version::V3Sync]), &[three]),
+        (Some(&[Version::V4, Version::V5]), &[four]),
+        (Some(&[Version::V5]), &[]),
+    ];
+    for (heard, expected) in cases {
+        let (mut bench, proxy) = bench(heard);
+        let asked = asked(&mut bench, proxy);
+        assert_eq!(Vec::from_iter(asked), expected, "{heard:?}");
+    }
+}
+
+#[test]
+fn is_believed_in_protocols_that_are_heard() {
+    let key = PrivateKey::from_pem(include_bytes!("../vectors/rsa1024b.pem")).unwrap();
+    let cases = [
+        (Version::V4, Version::V4),
+        (Version::V3, Version::V3),
+        (Version::V4, Version::V3),
+        (Version::V3, Version::V4),
+        (Version::V5, Version::V4),
+    ];
+    for (heard, said) in cases {
+        let (mut bench, proxy) = bench(Some(&[heard]));
+        bench.feed(proxy, &mut proxy_key(&key, said));
+        let received = ReceiverEventKind::ProxyKeyReceived(key.public().fingerprint());
+        let believed = bench.happened().contains(&received);
+        assert_eq!(believed, heard == said, "{heard:?} {said:?}");
+        assert_eq!(
+            bench.refused_only(Refusal::OtherVersion),
+            u64::from(heard != said),
+            "{heard:?} {said:?}"
+        );
+        // Who has answered is not asked any more.
+        assert_eq!(
+            asked(&mut bench, proxy).is_empty(),
+            believed || heard == Version::V5
+        );
+    }
+}
