@@ -1,14 +1,15 @@
 //! The receiving side: any number of sessions at once.
 //!
 //! [`Receiver`] reads packet headers and finds the session a packet belongs to, opens sessions
-//! when they are announced and clears away what is left when they end. All the rest is one
-//! session's own business: `session` has its phases, `transfer` the file it receives.
+//! when they are announced (`opening`) and clears away what is left when they end. All the rest is
+//! one session's own business: `session` has its phases, `transfer` the file it receives.
 
 mod announce;
 mod cache;
 mod config;
 mod event;
 mod nak;
+mod opening;
 mod outbox;
 mod proxies;
 mod reports;
@@ -21,28 +22,25 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::{self, Abort, Announce, AnnounceFlags, Function, Header, Message, Version};
-use uftp_proto::{Ecn, FileId, GroupId, Instance, Uid};
+use uftp_proto::wire::{self, Abort, Function, Header, Message, Version};
+use uftp_proto::{Ecn, FileId, GroupId, Uid};
 
 pub use config::{ReceiverConfig, ResponseProxy};
 pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
-use announce::{Objection, Terms};
 use proxies::Proxies;
-use session::{Joining, NamedProxy, Parting, Session, Stop, Surroundings};
+use session::{Parting, Session, Stop, Surroundings};
 use table::{Groups, Table};
 
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
-use crate::files::{FileStore, SessionInfo};
+use crate::files::FileStore;
 use crate::limit::Limit;
-use crate::link::{Cover, Dest, GroupEstimate, Link};
-use crate::policy::Policy;
-use crate::security::{Client, Declined, Fresh, Invitation, Keyring, Own, Secrets, ServerEntry};
+use crate::link::{Cover, GroupEstimate};
+use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
 /// turns us on a third party with forged announcements. So many are looked into as well.
@@ -290,246 +288,6 @@ impl<F: FileStore> Receiver<F> {
             _ => return Err(Refusal::OutOfPlace),
         };
         self.events.extend(told.map(outside));
-        Ok(())
-    }
-
-    /// An ANNOUNCE of a session that is not open.
-    fn announced(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        packet: &[u8],
-    ) -> Result<(), Refusal> {
-        if !self.config.hears(header.version) {
-            return Err(Refusal::OtherVersion);
-        }
-        let policy = Policy::of(header.version);
-        let message = packet.get(Header::LEN..).unwrap_or_default();
-        let considered = match wire::decode(header.version, header.function, message) {
-            Ok(Message::Announce(announce)) => {
-                announce::consider(&self.config, policy, header.src, &announce)
-                    .map(|terms| (announce, terms))
-            }
-            Ok(_) => Err(Objection::Ignore(Refusal::Malformed)),
-            Err(error) => {
-                let uid = self.config.uid;
-                Err(announce::object(header.version, message, uid, &error))
-            }
-        };
-        let (announce, terms) = match considered {
-            Ok(accepted) => accepted,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
-        };
-        let sync = announce.flags.contains(AnnounceFlags::SYNC);
-        let resumed = header.instance.0 > 0 || announce.flags.contains(AnnounceFlags::RESTART);
-        if sync && self.store.resumes() && resumed {
-            // What an earlier run left is no state of the destination to compare with.
-            let words = "Sync mode and restart mode incompatible";
-            return self.refuse(now, from, header, words);
-        }
-        if self.sessions.len() >= self.config.max_sessions {
-            tracing::debug!(group = %header.group, "too many sessions, announcement ignored");
-            return Err(Refusal::Limit);
-        }
-        let security = match self.secure(now, header, &announce, packet) {
-            Ok(security) => security,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
-        };
-        let signature = security.as_ref().map(|s| s.client.signature_len());
-        let Some(block_size) = wire::block_size(&announce.pace, signature) else {
-            return self.refuse(now, from, header, "Invalid block size");
-        };
-        if self.store.resumes() {
-            self.supersede(header, security.is_some());
-        }
-        let id = SessionId {
-            group: header.group,
-            instance: header.instance,
-        };
-        if let Some(position) = self.sessions.find(id) {
-            let earlier = self.sessions.get_mut(position);
-            if !earlier.is_some_and(|e| e.can_give_way_to(header.src, security.is_some())) {
-                return Err(Refusal::OtherSession);
-            }
-            self.close(position, EndReason::Superseded(header.instance));
-        }
-        let info = SessionInfo {
-            group: header.group,
-            instance: header.instance,
-            resumed,
-            server: header.src,
-            server_addr: from,
-            sync,
-            preview: announce.flags.contains(AnnounceFlags::SYNC_PREVIEW),
-        };
-        let suite = security.as_ref().map(|s| *s.client.suite());
-        let files = self.store.open_session(&info);
-        let terms = Terms {
-            policy,
-            block_size,
-            ..terms
-        };
-        let mut session = Session::open(now, &info, header, &announce, &terms, security, files);
-        if terms.uid.is_none() {
-            session.learn_name_from(self.config.names().collect());
-        }
-        if terms.controlled {
-            session.report_rates(self.rng.next_u64());
-        }
-        if let Some(proxy) = self.proxies.response_addr(header.version) {
-            session.answer_through(proxy);
-        }
-        if let Some((uid, fingerprint)) = self.named_proxy(header) {
-            session.wait_for(NamedProxy::new(uid, fingerprint));
-        }
-        self.sessions.insert(id, session);
-        let private = terms.private;
-        self.tell(
-            id,
-            ReceiverEventKind::Announced {
-                server: header.src,
-                from,
-                private,
-            },
-        );
-        if let Some(suite) = suite {
-            self.tell(id, ReceiverEventKind::Secured(suite));
-        }
-        if let Some(group) = private
-            && self.groups.enter(group)
-        {
-            let kind = match self.config.sources() {
-                None => ReceiverEventKind::Join(group),
-                Some(sources) => ReceiverEventKind::JoinFrom { group, sources },
-            };
-            self.tell(id, kind);
-        }
-        Ok(())
-    }
-
-    /// Whether an ANNOUNCE of an open session may be that of its next run, in a protocol that does
-    /// not number runs, and there is something to go on from.
-    fn is_of_other_run(&mut self, position: usize, from: SocketAddr, packet: &[u8]) -> bool {
-        let session = self.sessions.get_mut(position);
-        if !self.store.resumes() || session.is_none_or(|s| s.is_announced_from(from)) {
-            return false;
-        }
-        let announce = wire::decode_header(packet).and_then(|header| {
-            let message = packet.get(Header::LEN..).unwrap_or_default();
-            wire::decode(header.version, header.function, message)
-        });
-        matches!(announce, Ok(Message::Announce(announce))
-            if announce.flags.contains(AnnounceFlags::RESTART))
-    }
-
-    /// Our end of the handshake, if the announced session is encrypted.
-    fn secure(
-        &mut self,
-        now: Instant,
-        header: &Header,
-        announce: &Announce,
-        packet: &[u8],
-    ) -> Result<Option<Joining>, Objection> {
-        let Some(info) = &announce.encryption else {
-            return Ok(None);
-        };
-        if self.proxies.awaits_keys(header.version) {
-            // It will be announced again.
-            return Err(Objection::Ignore(Refusal::Limit));
-        }
-        if self.proxies.response_addr(header.version).is_some()
-            && self.proxies.response_keys(header.version).is_none()
-        {
-            return Err(Objection::Abort(
-                "Response proxy set but haven't gotten key yet",
-            ));
-        }
-        if !self.judged.allow(now) {
-            return Err(Objection::Ignore(Refusal::Limit));
-        }
-        let expected = self.config.security.server(header.src);
-        let proxy = self.named_proxy(header);
-        let invitation = Invitation {
-            header,
-            announce,
-            info,
-            packet,
-            expected: expected.and_then(|entry| entry.fingerprint),
-            proxy: proxy.map(|(uid, _)| uid),
-            refuse_weak: self.config.security.refuse_weak,
-            through: self.proxies.response_keys(header.version),
-        };
-        let own = Own {
-            uid: self.config.uid,
-            keyring: &mut self.keyring,
-            secrets: &mut *self.secrets,
-        };
-        let client = Client::accept(&invitation, own, now).map_err(|declined| match declined {
-            Declined::Refused(words) => Objection::Abort(words),
-            Declined::Later => Objection::Ignore(Refusal::Limit),
-        })?;
-        Ok(Some(Joining {
-            counter: client.counter(self.clock.stamp(now)),
-            client: Box::new(client),
-            doubt: None,
-        }))
-    }
-
-    /// The proxy that the operator named for the sender of `header`, and the key it is known by.
-    /// Where proxies have one key for all sessions none is named for a sender.
-    fn named_proxy(&self, header: &Header) -> Option<(Uid, Option<Fingerprint>)> {
-        if Policy::of(header.version).standing_proxy.is_some() {
-            return None;
-        }
-        let security = &self.config.security;
-        let uid = security.server(header.src)?.proxy?;
-        let known = security.proxies.iter().find(|entry| entry.uid == uid);
-        Some((uid, known.and_then(|entry| entry.fingerprint)))
-    }
-
-    /// Ends the earlier runs of a session whose next run is announced: whoever led them is gone.
-    fn supersede(&mut self, header: &Header, encrypted: bool) {
-        for instance in 0..header.instance.0 {
-            let id = SessionId {
-                group: header.group,
-                instance: Instance(instance),
-            };
-            let Some(position) = self.sessions.find(id) else {
-                continue;
-            };
-            let earlier = self.sessions.get_mut(position);
-            if earlier.is_some_and(|e| e.can_give_way_to(header.src, encrypted)) {
-                self.close(position, EndReason::Superseded(header.instance));
-            }
-        }
-    }
-
-    /// Tells a sender why its session is not received here.
-    fn refuse(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        words: &str,
-    ) -> Result<(), Refusal> {
-        if !self.strangers.allow(now) {
-            return Err(Refusal::Limit);
-        }
-        tracing::info!(group = %header.group, %from, "announcement refused: {words}");
-        self.partings.push_back(Parting {
-            link: Link::new(
-                header.version,
-                self.config.uid,
-                header.group,
-                header.instance,
-            )
-            .towards(Dest::Host(header.src)),
-            to: self.proxies.response_addr(header.version).unwrap_or(from),
-            reason: words.to_owned(),
-        });
         Ok(())
     }
 
