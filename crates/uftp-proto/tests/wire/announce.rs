@@ -74,6 +74,71 @@ fn enc_info_must_have_the_length_of_its_parts() {
 }
 
 #[test]
+fn no_wrong_bit_takes_encryption_away() {
+    let vectors = codec_vectors();
+    let announces = vectors.iter().filter(|v| v.kind == "ANNOUNCE");
+    let mut tried = Vec::new();
+    for vector in announces {
+        let version = vector.version();
+        let good = &vector.bytes()[Header::LEN..];
+        let encryption = |bytes: &[u8]| match wire::decode(version, Function::Announce, bytes) {
+            Ok(Message::Announce(m)) => Some((m.encryption.is_some(), m.clients)),
+            _ => None,
+        };
+        let (encrypted, clients) = encryption(good).unwrap();
+        if !encrypted {
+            continue;
+        }
+        tried.push((version, good[2] & 4 != 0));
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let read = encryption(&bytes);
+            // What names nobody that was named joins nobody.
+            let invites =
+                |list: &[Uid]| list.is_empty() || list.iter().any(|c| clients.contains(c));
+            let plain = read.is_some_and(|(encrypted, list)| !encrypted && invites(&list));
+            assert!(!plain, "{} bit {bit}", vector.id);
+        }
+    }
+    for expected in [Version::V3, Version::V4, Version::V5] {
+        assert!(tried.iter().any(|(v, _)| *v == expected), "{expected:?}");
+    }
+    assert!(tried.contains(&(Version::V5, true)), "IPv6");
+}
+
+#[test]
+fn extensions_nobody_knows_leave_a_session_in_the_clear() {
+    let mut plain = recorded("v4-ANNOUNCE-1");
+    let list = plain.split_off(24);
+    let with = |extensions: &[u8]| {
+        let mut bytes = [&plain, extensions, &list].concat();
+        bytes[1] = ((24 + extensions.len()) / 4) as u8;
+        match wire::decode(Version::V4, Function::Announce, &bytes) {
+            Ok(Message::Announce(m)) => Ok(m.encryption.is_some()),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.field),
+        }
+    };
+    assert_eq!(with(&[]), Ok(false));
+    assert_eq!(with(&[9, 1, 1, 2]), Ok(false));
+    assert_eq!(with(&[9, 2, 1, 2, 3, 4, 5, 6, 200, 1, 0, 0]), Ok(false));
+    let long = [&[9, 11][..], &[1; 42]].concat();
+    assert_eq!(with(&long), Ok(false));
+    for size in [0, 2, 255] {
+        assert_eq!(with(&[9, size, 1, 2]), Err("extension size"), "{size}");
+    }
+    // 44 bytes whose parts are empty: an ENC_INFO but for its type, first or not.
+    let mut shaped = [0; 44];
+    (shaped[0], shaped[1]) = (9, 11);
+    assert_eq!(with(&shaped), Err("extension type"));
+    assert_eq!(
+        with(&[&[9, 1, 1, 2], &shaped[..]].concat()),
+        Err("extension type")
+    );
+}
+
+#[test]
 fn the_list_is_readable_where_the_rest_is_not() {
     let mut bytes = recorded("v4-ANNOUNCE-1"); // invites 0x13
     assert!(wire::announce_invites(Version::V4, &bytes, Uid(0x13)).unwrap());

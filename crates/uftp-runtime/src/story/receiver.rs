@@ -43,6 +43,13 @@ impl ReceiverStory {
                     say(1, format_args!("Weak algorithms in use: {weak}"));
                 }
             }
+            K::Unproved => say(
+                1,
+                format_args!(
+                    "Not encrypted, though -S has the sender's key: nothing proves whose session \
+                     this is; -E refuses such sessions"
+                ),
+            ),
             K::JoinFrom { group, sources } => {
                 say(3, format_args!("Joining {group} from {sources:?}"));
             }

@@ -46,6 +46,9 @@ pub enum ReceiverEventKind {
     },
     /// The session is encrypted, with these algorithms.
     Secured(Suite),
+    /// The session is not encrypted, though the operator has said what the sender's key is: nothing
+    /// proves whose it is.
+    Unproved,
     /// The driver must join this group, before it next polls for transmits, and on failure call
     /// [`Receiver::join_failed`](super::Receiver::join_failed).
     Join(IpAddr),

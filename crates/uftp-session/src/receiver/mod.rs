@@ -246,6 +246,11 @@ impl<F: FileStore> Receiver<F> {
                 false => Err(Refusal::OtherSession),
             };
         }
+        if header.function == Function::Announce
+            && self.is_encrypted_after_all(position, &header, datagram)
+        {
+            return self.announced_encrypted(now, from, &header, datagram);
+        }
         let Some(session) = self.sessions.get_mut(position) else {
             return Err(Refusal::OtherSession);
         };

@@ -19,7 +19,7 @@ use crate::policy::Policy;
 use crate::security::{Client, Declined, Invitation, Own};
 
 impl<F: FileStore> Receiver<F> {
-    /// An ANNOUNCE of a session that is not open.
+    /// An ANNOUNCE of a session that is not open. Whoever is refused is told why.
     pub(super) fn announced(
         &mut self,
         now: Instant,
@@ -27,58 +27,94 @@ impl<F: FileStore> Receiver<F> {
         header: &Header,
         packet: &[u8],
     ) -> Result<(), Refusal> {
+        self.try_open(now, from, header, packet)
+            .or_else(|objection| match objection {
+                Objection::Ignore(refusal) => Err(refusal),
+                Objection::Abort(words) => self.refuse(now, from, header, words),
+            })
+    }
+
+    /// An ANNOUNCE of an encrypted session, which has the place of one in the clear. That its
+    /// sender announces the same session both ways somebody must have made up; the signature says
+    /// what. Whatever is wrong with it, the sender of what we are in is not told.
+    pub(super) fn announced_encrypted(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        packet: &[u8],
+    ) -> Result<(), Refusal> {
+        self.try_open(now, from, header, packet)
+            .map_err(|objection| match objection {
+                Objection::Ignore(refusal) => refusal,
+                Objection::Abort(_) => Refusal::Unauthentic,
+            })
+    }
+
+    /// Whether an ANNOUNCE of an open session in the clear says that it is encrypted.
+    pub(super) fn is_encrypted_after_all(
+        &mut self,
+        position: usize,
+        header: &Header,
+        packet: &[u8],
+    ) -> bool {
+        let session = self.sessions.get_mut(position);
+        if !session.is_some_and(|s| s.can_give_way_to(header.src, true) && !s.is_encrypted()) {
+            return false;
+        }
+        let message = packet.get(Header::LEN..).unwrap_or_default();
+        let announce = wire::decode(header.version, header.function, message);
+        matches!(announce, Ok(Message::Announce(announce)) if announce.encryption.is_some())
+    }
+
+    /// Opens the session of an ANNOUNCE, unless there is something against it.
+    fn try_open(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        packet: &[u8],
+    ) -> Result<(), Objection> {
         if !self.config.hears(header.version) {
-            return Err(Refusal::OtherVersion);
+            return Err(Objection::Ignore(Refusal::OtherVersion));
         }
         let policy = Policy::of(header.version);
         let message = packet.get(Header::LEN..).unwrap_or_default();
-        let considered = match wire::decode(header.version, header.function, message) {
-            Ok(Message::Announce(announce)) => {
-                announce::consider(&self.config, policy, header.src, &announce)
-                    .map(|terms| (announce, terms))
-            }
-            Ok(_) => Err(Objection::Ignore(Refusal::Malformed)),
+        let announce = match wire::decode(header.version, header.function, message) {
+            Ok(Message::Announce(announce)) => announce,
+            Ok(_) => return Err(Objection::Ignore(Refusal::Malformed)),
             Err(error) => {
                 let uid = self.config.uid;
-                Err(announce::object(header.version, message, uid, &error))
+                return Err(announce::object(header.version, message, uid, &error));
             }
         };
-        let (announce, terms) = match considered {
-            Ok(accepted) => accepted,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
-        };
+        let terms = announce::consider(&self.config, policy, header.src, &announce)?;
         let sync = announce.flags.contains(AnnounceFlags::SYNC);
         let resumed = header.instance.0 > 0 || announce.flags.contains(AnnounceFlags::RESTART);
         if sync && self.store.resumes() && resumed {
             // What an earlier run left is no state of the destination to compare with.
             let words = "Sync mode and restart mode incompatible";
-            return self.refuse(now, from, header, words);
-        }
-        if self.sessions.len() >= self.config.max_sessions {
-            tracing::debug!(group = %header.group, "too many sessions, announcement ignored");
-            return Err(Refusal::Limit);
-        }
-        let security = match self.secure(now, header, &announce, packet) {
-            Ok(security) => security,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return self.refuse(now, from, header, words),
-        };
-        let signature = security.as_ref().map(|s| s.client.signature_len());
-        let Some(block_size) = wire::block_size(&announce.pace, signature) else {
-            return self.refuse(now, from, header, "Invalid block size");
-        };
-        if self.store.resumes() {
-            self.supersede(header, security.is_some());
+            return Err(Objection::Abort(words));
         }
         let id = SessionId {
             group: header.group,
             instance: header.instance,
         };
+        if self.sessions.len() >= self.config.max_sessions && self.sessions.find(id).is_none() {
+            tracing::debug!(group = %header.group, "too many sessions, announcement ignored");
+            return Err(Objection::Ignore(Refusal::Limit));
+        }
+        let security = self.secure(now, header, &announce, packet)?;
+        let signature = security.as_ref().map(|s| s.client.signature_len());
+        let block_size = wire::block_size(&announce.pace, signature);
+        let block_size = block_size.ok_or(Objection::Abort("Invalid block size"))?;
+        if self.store.resumes() {
+            self.supersede(header, security.is_some());
+        }
         if let Some(position) = self.sessions.find(id) {
             let earlier = self.sessions.get_mut(position);
             if !earlier.is_some_and(|e| e.can_give_way_to(header.src, security.is_some())) {
-                return Err(Refusal::OtherSession);
+                return Err(Objection::Ignore(Refusal::OtherSession));
             }
             self.close(position, EndReason::Superseded(header.instance));
         }
@@ -121,8 +157,12 @@ impl<F: FileStore> Receiver<F> {
                 private,
             },
         );
-        if let Some(suite) = suite {
-            self.tell(id, ReceiverEventKind::Secured(suite));
+        match suite {
+            Some(suite) => self.tell(id, ReceiverEventKind::Secured(suite)),
+            None if self.config.security.knows_key_of(header.src) => {
+                self.tell(id, ReceiverEventKind::Unproved);
+            }
+            None => {}
         }
         if let Some(group) = private
             && self.groups.enter(group)

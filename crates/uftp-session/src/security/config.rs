@@ -233,6 +233,11 @@ impl ReceiverSecurity {
         self.servers.is_none() || self.server(uid).is_some()
     }
 
+    /// Whether the operator has said what the key of a sender is.
+    pub fn knows_key_of(&self, uid: Uid) -> bool {
+        self.server(uid).is_some_and(|s| s.fingerprint.is_some())
+    }
+
     /// The addresses groups are joined for; `None` for any.
     pub fn sources(&self) -> Option<Vec<IpAddr>> {
         let servers = self.servers.iter().flatten().map(|entry| &entry.addresses);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use uftp_proto::Uid;
 use uftp_proto::crypto::{self, Curve, Fingerprint, Hash, PrivateKey};
 use uftp_proto::wire::{self, Abort, Announce, EncInfo, Function, Header, Message, Version};
-use uftp_session::receiver::ReceiverConfig;
+use uftp_session::Refusal;
+use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind};
 use uftp_session::security::{ReceiverSecurity, ServerEntry};
 
 use super::recorded::pcap;
@@ -26,7 +27,6 @@ fn identity() -> PrivateKey {
 fn bench(servers: Option<Vec<ServerEntry>>) -> (Bench, pcap::Recorded) {
     let bench = Bench::with(ReceiverConfig {
         uid: Uid(0x11),
-        // Else an attacker could take the part about encryption away.
         require_encryption: true,
         security: ReceiverSecurity {
             servers,
@@ -129,16 +129,82 @@ fn what_an_announcement_says_of_encryption_is_refused_in_the_words_of_deployed_r
     }
 }
 
+/// Not even where sessions in the clear are welcome.
 #[test]
 fn nothing_under_the_signature_can_be_changed() {
-    let (_, first) = bench(None);
-    for at in 1..first.bytes.len() {
-        let (mut bench, _) = bench(None);
+    let first = pcap::read("v5-enc-gcm.pcap").into_iter().next().unwrap();
+    for bit in 0..first.bytes.len() * 8 {
+        let mut bench = Bench::new();
         let mut packet = first.bytes.clone();
-        packet[at] ^= 1 << (at % 8);
+        packet[bit / 8] ^= 1 << (bit % 8);
         bench.feed(first.from, &mut packet);
         let registers = bench.sent.iter().filter(|(.., said)| said[1] == 2);
-        assert_eq!(registers.count(), 0, "byte {at}");
+        assert_eq!(registers.count(), 0, "bit {bit}");
+    }
+}
+
+/// The recorded ANNOUNCE without its part about encryption.
+fn stripped(packet: &[u8]) -> Vec<u8> {
+    let mut plain = packet[..Header::LEN + 24].to_vec();
+    plain[Header::LEN + 1] = 6;
+    plain
+}
+
+/// Length of a REGISTER with its ECDH key, and of one in the clear.
+const REGISTER: [usize; 2] = [Header::LEN + 44 + 68, Header::LEN + 44];
+
+fn registers(bench: &mut Bench) -> Vec<usize> {
+    let sent = std::mem::take(&mut bench.sent).into_iter();
+    let register = |packet: &Vec<u8>| packet[1] == 2;
+    let lens = sent.map(|(.., packet)| packet).filter(register);
+    lens.map(|packet| packet.len()).collect()
+}
+
+#[test]
+fn a_session_forged_in_the_clear_gives_way_to_the_encrypted_one() {
+    let first = pcap::read("v5-enc-gcm.pcap").into_iter().next().unwrap();
+    let mut bench = Bench::with(ReceiverConfig {
+        uid: Uid(0x11),
+        max_sessions: 1,
+        ..config()
+    });
+    bench.feed(first.from, &mut stripped(&first.bytes));
+    assert_eq!(registers(&mut bench), REGISTER[1..]);
+    // Nor does a damaged one end it, or make us say a word to its sender.
+    let mut damaged = first.bytes.clone();
+    damaged[Header::LEN + 100] ^= 1;
+    bench.feed(first.from, &mut damaged);
+    assert_eq!(bench.sent.len(), 0);
+    assert_eq!(bench.receiver.counters().refused(Refusal::Unauthentic), 1);
+    bench.feed(first.from, &mut first.bytes.clone());
+    assert_eq!(registers(&mut bench), REGISTER[..1]);
+    // And it does not come back.
+    bench.feed(first.from, &mut stripped(&first.bytes));
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(registers(&mut bench), []);
+}
+
+#[test]
+fn whose_key_is_known_but_does_not_encrypt_is_told_of() {
+    let first = pcap::read("v5-enc-gcm.pcap").into_iter().next().unwrap();
+    let print = identity().public().fingerprint();
+    for (listed, packet, told) in [
+        (Some(print), stripped(&first.bytes), true),
+        (Some(print), first.bytes.clone(), false),
+        (None, stripped(&first.bytes), false),
+    ] {
+        let mut bench = Bench::with(ReceiverConfig {
+            uid: Uid(0x11),
+            security: ReceiverSecurity {
+                servers: entry(SERVER, None, listed),
+                ..ReceiverSecurity::default()
+            },
+            ..config()
+        });
+        bench.feed(first.from, &mut packet.clone());
+        assert_eq!(registers(&mut bench).len(), 1, "received all the same");
+        let happened = bench.happened();
+        assert_eq!(happened.contains(&ReceiverEventKind::Unproved), told);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::time::WireTime;
 use crate::wire::fields::{read_invited, write_ids};
 use crate::wire::header::{Function, Version};
 use crate::wire::message::{Announce, AnnounceFlags, EncInfo, FixedPace, Pace};
-use crate::wire::reader::{DecodeError, Reader};
+use crate::wire::reader::{DecodeError, Problem, Reader};
 use crate::wire::writer::{EncodeError, Writer};
 
 const RESTART: u8 = 0x01;
@@ -69,6 +69,10 @@ pub(super) fn read(version: Version, mut r: Reader<'_>) -> Result<Announce, Deco
     let random = r.array("server random number")?;
     let key = rsa::read(&mut r, exponent, key_len)?;
     ends_after(&r, "destination count", count * 4)?;
+    if cipher == NO_CIPHER && key_len > 0 {
+        // One wrong bit must not take the encryption away.
+        return Err(r.error("key type", Problem::Value(cipher.into())));
+    }
     Ok(Announce {
         flags: read_flags(version, bits),
         pace: Pace::Fixed(pace),

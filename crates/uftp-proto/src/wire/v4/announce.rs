@@ -142,7 +142,7 @@ fn write_addr(w: &mut Writer<'_>, addr: IpAddr) {
 
 fn read_enc_info(dialect: Dialect, rest: Reader<'_>) -> Result<Option<EncInfo>, DecodeError> {
     let Some(mut r) = extension::first(rest, Kind::Encryption, ENC_INFO_FIXED)? else {
-        return Ok(None);
+        return check_plain(rest).map(|()| None);
     };
     let says = r.left() + 2;
     let flags = r.u8("flags")?;
@@ -173,6 +173,33 @@ fn read_enc_info(dialect: Dialect, rest: Reader<'_>) -> Result<Option<EncInfo>, 
         dh_key: r.bytes("dh key", dh_len)?.to_vec(),
         signature: r.bytes("signature", sig_len)?.to_vec(),
     }))
+}
+
+/// Whether what is behind the fixed fields leaves a session in the clear. Only extensions that
+/// nobody knows do, one behind the other to the end of the header, and none that is an ENC_INFO but
+/// for its type: one wrong bit, in a type or in the flags, must not take the encryption away.
+fn check_plain(mut rest: Reader<'_>) -> Result<(), DecodeError> {
+    while rest.left() > 0 {
+        let whole = rest;
+        let kind = rest.u8("extension type")?;
+        let says = usize::from(rest.u8("extension size")?) * 4;
+        if says == 0 || says > whole.left() {
+            let expected = whole.left();
+            return Err(whole.error("extension size", Problem::ExtensionSize { says, expected }));
+        }
+        let mut parts = rest.sub("extension", says.saturating_sub(2))?;
+        if says >= ENC_INFO_FIXED {
+            parts.array::<4>("flags, types")?;
+            let mut lengths = [0; 3];
+            for len in &mut lengths {
+                *len = usize::from(parts.u16("length")?);
+            }
+            if says == ENC_INFO_FIXED + lengths.iter().sum::<usize>() {
+                return Err(whole.error("extension type", Problem::Value(kind.into())));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn enc_info_len(info: &EncInfo) -> usize {

@@ -193,6 +193,11 @@ impl<S: SessionFiles> Session<S> {
         self.server == server && (encrypted || self.security.is_none())
     }
 
+    /// Whether it has keys, or is to have some.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.security.is_some()
+    }
+
     /// We do not know what we are called: by the first of these that a list of the sender holds.
     pub(super) fn learn_name_from(&mut self, names: Vec<Uid>) {
         self.unnamed = names;
