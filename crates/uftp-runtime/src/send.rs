@@ -1,5 +1,6 @@
 //! The program `uftp`: from command line to exit code.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::future::pending;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use uftp_net::Socket;
+use uftp_proto::Uid;
 use uftp_proto::wire::CompleteStatus;
 use uftp_session::Clock;
 use uftp_session::files::FileSource;
@@ -275,10 +277,12 @@ fn exit(outcome: Outcome, tally: &Tally) -> Exit {
 }
 
 /// What `--strict` counts as a failure though others fared well.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Losses {
     /// A receiver never came, was lost or aborted.
     client: bool,
+    /// Those who would not come, and have not come since.
+    declined: HashSet<Uid>,
     /// An item could not be sent, or was rejected.
     item: bool,
 }
@@ -292,8 +296,13 @@ impl Losses {
             }
             | E::ClientLost { .. }
             | E::ClientAborted { .. }
-            | E::Declined { .. }
             | E::ClientKeyRejected { .. } => self.client = true,
+            E::Declined { client, .. } => {
+                self.declined.insert(*client);
+            }
+            E::Registered { client, .. } => {
+                self.declined.remove(client);
+            }
             E::FileSkipped { .. } => self.item = true,
             E::FileFinished { results, .. } => {
                 for report in results {
@@ -310,8 +319,8 @@ impl Losses {
 
     /// The exit code of a session that went well for some, `skipped` items of which were never
     /// offered.
-    fn exit(self, skipped: &Skipped) -> Exit {
-        if self.client {
+    fn exit(&self, skipped: &Skipped) -> Exit {
+        if self.client || !self.declined.is_empty() {
             Exit::AllDropped
         } else if self.item || skipped.count() > 0 {
             Exit::NothingAccepted
@@ -361,7 +370,7 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
             let _ = waiting.send(End {
                 outcome,
                 unfinished: machine.unfinished(),
-                losses: self.losses,
+                losses: std::mem::take(&mut self.losses),
             });
         }
     }

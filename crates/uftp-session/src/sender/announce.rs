@@ -18,6 +18,9 @@ use crate::limit::{HANDSHAKES_PER_SECOND, Limit};
 use crate::security::Admission;
 use crate::security::gate::Keys;
 
+/// What everybody is told when one will not take part and the operator wants all or nothing.
+const ABORTED: &str = "A client aborted, aborting all";
+
 /// The announce phase.
 #[derive(Debug)]
 pub(super) struct Announcing {
@@ -100,7 +103,7 @@ impl Announcing {
 
     pub(super) fn advance(&mut self, s: &mut Session, now: Instant) -> Next {
         if s.config.quit_on_error && s.lost_one {
-            return self.fail(s, "A client aborted, aborting all");
+            return self.fail(s, ABORTED);
         }
         match self.stage {
             Stage::Calling if everybody_is_in(s) => {
@@ -253,6 +256,7 @@ impl Announcing {
         let direct = via.is_none() && s.security.is_some();
         let proxy = via.and_then(|via| s.clients.get(via)).map(|c| c.uid);
         if let Some(client) = s.clients.get_mut(at) {
+            client.declined = false;
             // Whoever has the keys needs no other confirmation.
             client.confirmed = direct;
             client.via = via;
@@ -324,6 +328,9 @@ impl Announcing {
     fn end(&mut self, s: &mut Session) -> Next {
         s.update_grtt(Decay::Gradual);
         s.clients.clear_measured();
+        if s.part_with_declined() && s.config.quit_on_error {
+            return self.fail(s, ABORTED);
+        }
         for at in s.clients.places(|c| c.state() == State::Registered) {
             s.lose(at, "ANNOUNCE");
         }

@@ -62,6 +62,8 @@ pub(super) struct Client {
     /// The proxy it is behind.
     pub(super) via: Option<usize>,
     state: State,
+    /// It said that it would not come, but proved nothing: anybody may have said so.
+    pub(super) declined: bool,
     /// It was told that its registration (or, at the end, its completion) arrived.
     pub(super) confirmed: bool,
     /// Where it last spoke from.
@@ -111,6 +113,7 @@ impl Clients {
             proxy,
             via: None,
             state: State::Mute,
+            declined: false,
             confirmed: false,
             addr: None,
             shared: false,

@@ -186,7 +186,7 @@ pub enum SenderEvent {
         /// Whether the receiver said so, rather than we.
         by_client: bool,
     },
-    /// A host that is not in the session would not register when it was announced.
+    /// A host that has proved nothing would not register when it was announced. It still may.
     Declined {
         /// Who.
         client: Uid,

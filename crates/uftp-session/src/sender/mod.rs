@@ -39,7 +39,7 @@ use uftp_proto::wire::{self, Abort, Function, Header, Message};
 use uftp_proto::{Ecn, FileId, Uid};
 
 use self::announce::Announcing;
-use self::clients::State;
+use self::clients::{Client, Clients, State};
 use self::completion::Closing;
 use self::fileinfo::Informing;
 use self::session::Session;
@@ -333,7 +333,19 @@ impl<S: FileSource> Sender<S> {
         let at = self.author(now, from, author, &message)?;
         let s = &mut self.session;
         if let Message::Abort(abort) = &message {
-            return aborted(s, at, abort);
+            let announcing = matches!(self.phase, Phase::Announcing(_));
+            // Where there are keys, what is said without them, or for somebody who has not registered,
+            // need not be true.
+            let doubtful = |state| {
+                let clear = header.function != Function::Encrypted;
+                announcing && s.security.is_some() && (clear || state == State::Mute)
+            };
+            let (leaver, state) = leaver(&s.clients, at, abort)?;
+            match doubtful(state) {
+                true => s.note_doubtful_abort(leaver, &abort.reason),
+                false => aborted(s, leaver, abort),
+            }
+            return Ok(());
         }
         if s.clients
             .state(at)
@@ -444,31 +456,33 @@ impl<S: FileSource> Sender<S> {
     }
 }
 
-/// A destination leaves, or a proxy says that one of its clients does.
-fn aborted(s: &mut Session, at: usize, abort: &Abort) -> Result<(), Refusal> {
-    let author = s.clients.get(at).ok_or(Refusal::UnknownSource)?;
+/// Who leaves by an ABORT of the destination `at`, if it may: itself, or if it is a proxy one of its
+/// clients; and how far that has come.
+fn leaver(clients: &Clients, at: usize, abort: &Abort) -> Result<(usize, State), Refusal> {
+    let author = clients.get(at).ok_or(Refusal::UnknownSource)?;
     let leaver = if abort.host.is_none() || abort.host == author.uid {
         at
     } else {
-        let client = s.clients.find(abort.host).ok_or(Refusal::OutOfRange)?;
-        let via = s.clients.get(client).and_then(|c| c.via);
-        let unheard = s.clients.state(client) == Some(State::Mute);
+        let client = clients.find(abort.host).ok_or(Refusal::OutOfRange)?;
+        let via = clients.get(client).and_then(|c| c.via);
+        let unheard = clients.state(client) == Some(State::Mute);
         if !(author.proxy && (via == Some(at) || unheard)) {
             return Err(Refusal::OutOfPlace);
         }
         client
     };
-    match s.clients.state(leaver) {
+    match clients.state(leaver) {
         Some(State::Lost | State::Aborted) | None => Err(Refusal::OutOfPlace),
-        Some(_) => {
-            s.note_abort(leaver, abort.reason.clone(), true);
-            // Nobody else speaks for those behind it.
-            let behind = |c: &clients::Client| c.via == Some(leaver) && !c.state().is_error();
-            for client in s.clients.places(behind) {
-                s.note_abort(client, abort.reason.clone(), true);
-            }
-            Ok(())
-        }
+        Some(state) => Ok((leaver, state)),
+    }
+}
+
+/// A destination leaves, and with it those for whom nobody else speaks.
+fn aborted(s: &mut Session, leaver: usize, abort: &Abort) {
+    s.note_abort(leaver, abort.reason.clone(), true);
+    let behind = |c: &Client| c.via == Some(leaver) && !c.state().is_error();
+    for client in s.clients.places(behind) {
+        s.note_abort(client, abort.reason.clone(), true);
     }
 }
 

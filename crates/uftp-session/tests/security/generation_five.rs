@@ -120,7 +120,7 @@ fn a_key_too_large_for_its_messages_is_refused_before_the_session() {
     stage.assert_whole(1);
     assert!(stage.sender().events().any(|e| matches!(
         e,
-        E::ClientAborted { reason, by_client: true, .. }
+        E::Declined { reason, .. }
             if reason == "No client key compatible with server key"
     )));
 }

@@ -10,7 +10,7 @@ use uftp_proto::crypto::{
 use uftp_proto::wire::{Function, KeyInfo, Message, Version};
 use uftp_proto::{Seq, Uid};
 use uftp_session::Refusal;
-use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind as K};
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind as K};
 use uftp_session::security::{ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry};
 use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, SenderEvent as E};
 use uftp_sim::scenario::{receiver_uid, sender_config};
@@ -44,17 +44,15 @@ fn prints(exchange: KeyExchange) -> Vec<Fingerprint> {
     keys.map(|k| k.public().fingerprint()).collect()
 }
 
-/// The reasons of the ABORTs the sender got.
+/// Why receivers would not come, as the sender was told.
 fn aborts(stage: &Stage) -> Vec<&str> {
-    let abort = |e| match e {
-        &E::ClientAborted {
-            ref reason,
-            by_client: true,
-            ..
-        } => Some(reason.as_str()),
-        _ => None,
-    };
-    stage.sender().events().filter_map(abort).collect()
+    fn declined(event: &E) -> Option<&str> {
+        match event {
+            E::Declined { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+    stage.sender().events().filter_map(declined).collect()
 }
 
 #[test]
@@ -126,6 +124,51 @@ fn a_server_with_another_key_than_expected_is_refused() {
             "Server not in server list"
         ]
     );
+}
+
+/// It refuses each time it is called, and is told of once. The session goes on without it, or not at
+/// all if the operator wants all or nothing.
+#[test]
+fn who_refuses_to_the_end_has_aborted() {
+    let suite = suite(Cipher::Aes128Gcm, Hash::Sha256, KeyExchange::EcdhEcdsa);
+    for (quit, receivers, outcome) in [
+        (false, 2, Outcome::Success),
+        (true, 2, Outcome::NobodyRegistered),
+        (false, 1, Outcome::NobodyRegistered),
+    ] {
+        let all: Vec<_> = EC
+            .clients
+            .iter()
+            .map(|k| k.public().fingerprint())
+            .collect();
+        let scenario = known_by(scene(1, receivers, suite), &all[..receivers]);
+        let mut scenario = scenario.configure(move |c| c.quit_on_error = quit);
+        scenario.securities[0].servers = Some(Vec::new());
+        let stage = scenario.stage().play(LIMIT);
+        assert_eq!(stage.sender().outcome(), Some(outcome));
+        assert_eq!(aborts(&stage), ["Server not in server list"]);
+        let refusals = stage.world.sent(stage.receivers[0]).of(Function::Abort);
+        assert!(refusals.datagrams > 10, "it was called to the end");
+        let verdict = |i| {
+            let file = uftp_proto::FileId(1);
+            stage.sender().verdict(file, receiver_uid(i))
+        };
+        match outcome {
+            Outcome::Success => {
+                stage.assert_whole(1);
+                assert_eq!(verdict(0), Some(FileOutcome::Aborted));
+            }
+            _ if quit => {
+                let words = "A client aborted, aborting all".to_owned();
+                let ends = stage.receiver(1).ends();
+                assert!(
+                    ends.contains(&EndReason::AbortedByServer(words)),
+                    "{ends:?}"
+                );
+            }
+            _ => assert_eq!(verdict(0), None),
+        }
+    }
 }
 
 #[test]

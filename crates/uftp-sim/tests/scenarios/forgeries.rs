@@ -2,6 +2,7 @@
 //! network who bends, cuts, repeats and mixes what it sees. It costs time, and nothing else.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -98,7 +99,7 @@ fn stormy(seed: u64, forge: Forge) -> Networks {
 }
 
 /// Whether forgeries of it are an attack on the session, and not on the words before it: whoever has
-/// not joined a session refuses a forged ANNOUNCE aloud, and the sender believes it.
+/// not joined a session refuses a forged ANNOUNCE aloud (see below), and looks into so many only.
 fn covered(seen: &Seen) -> bool {
     !seen.is(Function::Announce)
 }
@@ -204,4 +205,56 @@ fn repeated_packets_change_nothing_and_are_told_apart() {
         let took = networks.world.elapsed();
         assert!(took < secs(60), "slowed down: {took:?}");
     });
+}
+
+/// Whoever hears a forged ANNOUNCE first refuses it aloud, and nobody can tell such words from those
+/// of an honest refusal. It may still come, and does when it hears the right one.
+#[test]
+fn forged_announcements_turn_nobody_away() {
+    const FORGED: u32 = 3;
+    seeds::each(12, |seed| {
+        let mut networks = figure(seed).stage();
+        let mut rng = networks.world.rng(9);
+        let mut heard: HashMap<NodeId, u32> = HashMap::new();
+        let forged = Tape::default();
+        let queue = Rc::clone(&forged);
+        networks.world.set_filter(move |p| {
+            let seen = Seen {
+                from: p.from,
+                to: p.to,
+                bytes: p.datagram.to_vec(),
+            };
+            let count = heard.entry(p.to).or_default();
+            if !seen.is(Function::Announce) || *count == FORGED {
+                return Verdict::Pass;
+            }
+            *count += 1;
+            let mut bytes = seen.bytes.clone();
+            // Behind the header, so that it is of this session.
+            let at = rng.random_range(Header::LEN + 2..bytes.len());
+            bytes[at] ^= 1 << rng.random_range(0..8);
+            queue.borrow_mut().push(Seen { bytes, ..seen });
+            Verdict::Drop
+        });
+        networks
+            .world
+            .after(ms(1), move |world| deliver(world, forged));
+        let networks = networks.play(secs(600));
+        networks.assert_all_whole();
+        let declined = |e: &&SenderEvent| matches!(e, SenderEvent::Declined { .. });
+        assert!(networks.sender().events().filter(declined).count() > 0);
+        let aborted = |e: &&SenderEvent| matches!(e, SenderEvent::ClientAborted { .. });
+        assert_eq!(networks.sender().events().filter(aborted).count(), 0);
+    });
+}
+
+/// Hands over what was forged, again and again while something is.
+fn deliver(world: &mut World, forged: Tape) {
+    for seen in forged.take() {
+        let from = world.addr(seen.from);
+        world.inject(seen.to, from, Ecn::NotEct, &seen.bytes);
+    }
+    if world.elapsed() < secs(10) {
+        world.after(ms(1), move |world| deliver(world, forged));
+    }
 }

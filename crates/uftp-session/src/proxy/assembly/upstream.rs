@@ -362,8 +362,14 @@ impl Turn<'_, '_> {
         via.is_some_and(|via| client == self.author || *via == Some(self.author))
     }
 
-    /// The author leaves, or somebody it speaks for does. One who never came may say why.
+    /// The author leaves, or somebody it speaks for does. One who never came may say why; that one
+    /// who came leaves before it had keys, anybody may say, and it is not passed on in our name.
     fn left(&mut self, known: bool, host: Uid, reason: String) -> Handled {
+        if self.assembly.keys_of(self.author) == gate::Keys::Pending
+            && self.assembly.registered.contains(&self.author)
+        {
+            return Err(Refusal::Uncovered);
+        }
         if !known && !self.around.strangers.allow(self.now) {
             return Err(Refusal::Limit);
         }

@@ -81,6 +81,37 @@ impl Session {
         }
     }
 
+    /// Notes that a destination says that it will not come, on the word of somebody without keys. As
+    /// a forged ANNOUNCE makes an honest receiver say so it is called as before, and out of the
+    /// session only if it stays away ([`part_with_declined`](Self::part_with_declined)).
+    pub(in crate::sender) fn note_doubtful_abort(&mut self, at: usize, reason: &str) {
+        if let Some(client) = self.clients.get_mut(at)
+            && !std::mem::replace(&mut client.declined, true)
+        {
+            let client = client.uid;
+            self.events.push_back(SenderEvent::Declined {
+                client,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// Those who have declined and never came are out of the session. Whether there are any.
+    pub(in crate::sender) fn part_with_declined(&mut self) -> bool {
+        let away = [State::Mute, State::Registered];
+        let gone = |c: &Client| c.declined && away.contains(&c.state());
+        let gone = self.clients.places(gone);
+        let now = self.now;
+        for &at in &gone {
+            self.clients.set_state(at, State::Aborted);
+            if let Some(client) = self.clients.get_mut(at) {
+                self.lost_one |= !client.proxy;
+                client.told_off = Some(now);
+            }
+        }
+        !gone.is_empty()
+    }
+
     /// Marks a destination as out of the session.
     pub(in crate::sender) fn note_abort(&mut self, at: usize, reason: String, by_client: bool) {
         self.clients.set_state(at, State::Aborted);
