@@ -346,6 +346,9 @@ impl Proxy {
                 self.close(position, None, ProxyEventKind::Superseded);
                 self.announced(now, from, id, &header, packet)?
             }
+            Some(position) if self.is_encrypted_after_all(position, &header, packet) => {
+                self.announced_encrypted(now, from, id, &header, packet)?
+            }
             Some(position) => position,
             None if header.function == Function::Announce => {
                 self.announced(now, from, id, &header, packet)?

@@ -42,30 +42,73 @@ impl Proxy {
             }
             return Err(Refusal::OutOfPlace);
         }
-        let body = packet.get(Header::LEN..).unwrap_or_default();
-        let message = wire::decode(header.version, header.function, body);
-        let Ok(Message::Announce(announce)) = message else {
-            return Err(Refusal::Malformed);
-        };
-        let terms = match announce::consider(&self.config, header, &announce) {
-            Ok(terms) => terms,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
-        };
-        if self.sessions.len() >= self.config.max_sessions {
-            let words = "Too many sessions at proxy";
-            self.refuse(now, from, header, words);
-            return Err(Refusal::Limit);
+        self.try_open(now, from, id, header, packet)
+            .map_err(|objection| match objection {
+                Objection::Ignore(refusal) => refusal,
+                Objection::Abort(words) => self.refuse(now, from, header, words),
+            })
+    }
+
+    /// An ANNOUNCE of an encrypted session, which has the place of one in the clear. That its server
+    /// announces the same session both ways somebody must have made up; the signature says what.
+    /// Whatever is wrong with it, the server of what we carry is not told.
+    pub(super) fn announced_encrypted(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        id: SessionId,
+        header: &Header,
+        packet: &[u8],
+    ) -> Result<usize, Refusal> {
+        self.try_open(now, from, id, header, packet)
+            .map_err(|objection| match objection {
+                Objection::Ignore(refusal) => refusal,
+                Objection::Abort(_) => Refusal::Unauthentic,
+            })
+    }
+
+    /// Whether a packet announces as encrypted an open session in the clear of the same server.
+    pub(super) fn is_encrypted_after_all(
+        &mut self,
+        position: usize,
+        header: &Header,
+        packet: &[u8],
+    ) -> bool {
+        let speaks = !matches!(self.config.role, Role::Server { .. });
+        if header.function != Function::Announce || !speaks {
+            return false;
         }
-        let keys = match self.secure(now, header, &announce, packet) {
-            Ok(keys) => keys,
-            Err(Objection::Ignore(refusal)) => return Err(refusal),
-            Err(Objection::Abort(words)) => return Err(self.refuse(now, from, header, words)),
+        let session = self.sessions.get_mut(position);
+        session.is_some_and(|s| s.is_in_the_clear_of(header.src))
+            && matches!(decode(header, packet), Ok(Message::Announce(a)) if a.encryption.is_some())
+    }
+
+    /// Opens the session of an ANNOUNCE, in place of the one of this name, unless there is something
+    /// against it.
+    fn try_open(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        id: SessionId,
+        header: &Header,
+        packet: &[u8],
+    ) -> Result<usize, Objection> {
+        let Ok(Message::Announce(announce)) = decode(header, packet) else {
+            return Err(Objection::Ignore(Refusal::Malformed));
         };
+        let terms = announce::consider(&self.config, header, &announce)?;
+        let earlier = self.sessions.find(id);
+        if self.sessions.len() >= self.config.max_sessions && earlier.is_none() {
+            self.refuse(now, from, header, "Too many sessions at proxy");
+            return Err(Objection::Ignore(Refusal::Limit));
+        }
+        let keys = self.secure(now, header, &announce, packet)?;
         let signature = keys.as_ref().map(|keys| keys.client().signature_len());
-        let Some(block_size) = wire::block_size(&announce.pace, signature) else {
-            return Err(self.refuse(now, from, header, "Invalid block size"));
-        };
+        let block_size = wire::block_size(&announce.pace, signature);
+        let block_size = block_size.ok_or(Objection::Abort("Invalid block size"))?;
+        if let Some(position) = earlier {
+            self.close(position, None, ProxyEventKind::Superseded);
+        }
         let terms = Terms {
             block_size,
             ..terms

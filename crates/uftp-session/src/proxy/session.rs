@@ -135,6 +135,11 @@ impl Session {
             && terms.encrypted >= self.encrypted
     }
 
+    /// Whether this session of `server` is not encrypted.
+    pub(super) fn is_in_the_clear_of(&self, server: Uid) -> bool {
+        self.server == server && !self.encrypted
+    }
+
     /// Numbers and seals what the proxy says upstream: for its last words.
     pub(super) fn into_link(self, id: SessionId, uid: Uid) -> Link {
         let fresh = || Link::new(self.version, uid, id.group, id.instance);

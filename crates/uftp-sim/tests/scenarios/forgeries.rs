@@ -10,9 +10,11 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 use uftp_proto::Ecn;
-use uftp_proto::wire::{self, Encrypted, Function, Header};
+use uftp_proto::wire::{self, Encrypted, Function, Header, Message};
 use uftp_session::Refusal;
-use uftp_session::sender::SenderEvent;
+use uftp_session::proxy::ProxyEventKind;
+use uftp_session::receiver::EndReason;
+use uftp_session::sender::{Outcome, SenderEvent};
 use uftp_sim::proxies::Reach;
 use uftp_sim::{Figure, Networks, NodeId, SenderNode, Verdict, World, seeds};
 
@@ -207,48 +209,37 @@ fn repeated_packets_change_nothing_and_are_told_apart() {
     });
 }
 
-/// Whoever hears a forged ANNOUNCE first refuses it aloud, and nobody can tell such words from those
-/// of an honest refusal. It may still come, and does when it hears the right one.
-#[test]
-fn forged_announcements_turn_nobody_away() {
+/// Plays a session in which everybody hears forgeries in the place of the first announcements.
+fn misled(seed: u64, forge: fn(&[u8], &mut StdRng) -> Vec<u8>) -> Networks {
     const FORGED: u32 = 3;
-    seeds::each(12, |seed| {
-        let mut networks = figure(seed).stage();
-        let mut rng = networks.world.rng(9);
-        let mut heard: HashMap<NodeId, u32> = HashMap::new();
-        let forged = Tape::default();
-        let queue = Rc::clone(&forged);
-        networks.world.set_filter(move |p| {
-            let seen = Seen {
-                from: p.from,
-                to: p.to,
-                bytes: p.datagram.to_vec(),
-            };
-            let count = heard.entry(p.to).or_default();
-            if !seen.is(Function::Announce) || *count == FORGED {
-                return Verdict::Pass;
-            }
-            *count += 1;
-            let mut bytes = seen.bytes.clone();
-            // Behind the header, so that it is of this session.
-            let at = rng.random_range(Header::LEN + 2..bytes.len());
-            bytes[at] ^= 1 << rng.random_range(0..8);
-            queue.borrow_mut().push(Seen { bytes, ..seen });
-            Verdict::Drop
+    let mut networks = figure(seed).stage();
+    let mut rng = networks.world.rng(9);
+    let mut heard: HashMap<NodeId, u32> = HashMap::new();
+    let forged = Tape::default();
+    let queue = Rc::clone(&forged);
+    networks.world.set_filter(move |p| {
+        let count = heard.entry(p.to).or_default();
+        if !p.is(Function::Announce) || *count == FORGED {
+            return Verdict::Pass;
+        }
+        *count += 1;
+        queue.borrow_mut().push(Seen {
+            from: p.from,
+            to: p.to,
+            bytes: forge(p.datagram, &mut rng),
         });
-        networks
-            .world
-            .after(ms(1), move |world| deliver(world, forged));
-        let networks = networks.play(secs(600));
-        networks.assert_all_whole();
-        let declined = |e: &&SenderEvent| matches!(e, SenderEvent::Declined { .. });
-        assert!(networks.sender().events().filter(declined).count() > 0);
-        let aborted = |e: &&SenderEvent| matches!(e, SenderEvent::ClientAborted { .. });
-        assert_eq!(networks.sender().events().filter(aborted).count(), 0);
+        Verdict::Drop
     });
+    networks
+        .world
+        .after(ms(1), move |world| deliver(world, forged));
+    let networks = networks.play(secs(600));
+    let aborted = |e: &&SenderEvent| matches!(e, SenderEvent::ClientAborted { .. });
+    assert_eq!(networks.sender().events().filter(aborted).count(), 0);
+    networks
 }
 
-/// Hands over what was forged, again and again while something is.
+/// Hands over what was forged, as long as anything may be.
 fn deliver(world: &mut World, forged: Tape) {
     for seen in forged.take() {
         let from = world.addr(seen.from);
@@ -257,4 +248,62 @@ fn deliver(world: &mut World, forged: Tape) {
     if world.elapsed() < secs(10) {
         world.after(ms(1), move |world| deliver(world, forged));
     }
+}
+
+/// Whoever hears a forged ANNOUNCE first refuses it aloud, and nobody can tell such words from those
+/// of an honest refusal. It may still come, and does when it hears the right one.
+#[test]
+fn forged_announcements_turn_nobody_away() {
+    seeds::each(12, |seed| {
+        let networks = misled(seed, |packet, rng| {
+            let mut bytes = packet.to_vec();
+            // Behind the header, so that it is of this session.
+            let at = rng.random_range(Header::LEN + 2..bytes.len());
+            bytes[at] ^= 1 << rng.random_range(0..8);
+            bytes
+        });
+        networks.assert_all_whole();
+        let declined = |e: &&SenderEvent| matches!(e, SenderEvent::Declined { .. });
+        assert!(networks.sender().events().filter(declined).count() > 0);
+    });
+}
+
+/// Nobody here insists on encryption. Receivers join, and proxies carry, what is announced in the clear
+/// in the sender's name; the sender has nobody in it, and takes them all in when they hear itself.
+#[test]
+fn who_was_announced_a_session_in_the_clear_joins_the_encrypted_one() {
+    seeds::each(12, |seed| {
+        let networks = misled(seed, |packet, _| {
+            let header = wire::decode_header(packet).unwrap();
+            let body = &packet[Header::LEN..];
+            let message = wire::decode(header.version, Function::Announce, body);
+            let Message::Announce(mut announce) = message.unwrap() else {
+                panic!("another message");
+            };
+            announce.encryption = None;
+            let mut bytes = vec![0; 2000];
+            let plain = Message::Announce(announce);
+            let len = wire::encode(&header, &plain, &mut bytes).unwrap();
+            bytes.truncate(len);
+            bytes
+        });
+        let mut tricked = 0;
+        for i in 0..networks.receivers.len() {
+            let node = networks.receiver(i);
+            node.store.assert_holds(&two_files(60_000));
+            let ends = node.ends();
+            let changed_over = |reason: &EndReason| matches!(reason, EndReason::Superseded(_));
+            let (last, before) = ends.split_last().unwrap();
+            let whole = matches!(last, EndReason::Confirmed | EndReason::Unconfirmed);
+            assert!(whole, "receiver {i}: {ends:?}");
+            assert!(before.iter().all(changed_over), "receiver {i}: {ends:?}");
+            tricked += before.len();
+        }
+        assert!(tricked > 0);
+        // Beside a response proxy nothing stands between it and the sender.
+        let changed = |kind: &ProxyEventKind| *kind == ProxyEventKind::Superseded;
+        let proxies = (0..2).filter(|k| networks.proxy(*k).kinds().any(changed));
+        assert_eq!(proxies.count(), [0, 2][seed as usize % 2]);
+        assert_eq!(networks.sender().outcome(), Some(Outcome::Success));
+    });
 }
