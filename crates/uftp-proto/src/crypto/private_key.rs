@@ -64,6 +64,10 @@ impl KeySpec {
                 "an RSA key of {bits} bits is weak; make 2048 bits or more unless an old peer \
                  needs this size"
             )),
+            KeySpec::Rsa(bits) if bits > 3072 => Some(format!(
+                "an RSA key of {bits} bits is more than the messages of protocol 5 have room for \
+                 (3072), and more than UFTP 4.x peers take (2048)"
+            )),
             KeySpec::Rsa(bits) if bits > 2048 => Some(format!(
                 "an RSA key of {bits} bits is more than UFTP 4.x peers take (2048); use it \
                  between newer programs only"

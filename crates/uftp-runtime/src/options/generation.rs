@@ -1,6 +1,6 @@
 //! Which generation of the protocol a sender speaks (cli §7).
 
-use uftp_proto::crypto::{Hash, KeySpec};
+use uftp_proto::crypto::{Curve, Hash};
 use uftp_proto::wire::Version;
 
 use super::security::SenderArgs;
@@ -16,56 +16,64 @@ const DEFAULT: Version = Version::V5;
 /// # Errors
 /// Protocol 5 was chosen, and an option has a value that it does not know.
 pub fn choose(chosen: Option<Version>, security: &SenderArgs) -> Result<Version, Failure> {
-    let Some(alien) = alien_to_5(security) else {
+    let Some(Alien { words, expected }) = alien_to_5(security) else {
         return Ok(chosen.unwrap_or(DEFAULT));
     };
     match chosen {
         None => {
+            let plain = match security.cipher {
+                None => ". Nothing is encrypted there without -Y",
+                Some(_) => "",
+            };
             say!(
                 1,
-                "Speaking protocol 4, for {alien} does not exist in protocol 5"
+                "Speaking protocol 4, for {words} does not exist in protocol 5{plain}"
             );
             Ok(Version::V4)
         }
         Some(Version::V5) => Err(Failure::command_line(format!(
-            "{alien} does not exist in protocol 5, which was chosen (option --protocol): {}",
-            "expected a GCM or CCM cipher for -Y, sha256, sha384 or sha512 for -h, prime256v1, \
-             secp384r1 or secp521r1 for -e, rsa:BITS or ec:CURVE for -K, and no -w"
+            "{words} does not exist in protocol 5, which was chosen (option --protocol): {expected}"
         ))),
         Some(version) => Ok(version),
     }
 }
 
-/// The first option that protocol 5 does not know, or not with this value.
-fn alien_to_5(args: &SenderArgs) -> Option<String> {
+/// What protocol 5 does not know.
+#[derive(PartialEq, Debug)]
+struct Alien {
+    /// Option and value.
+    words: String,
+    /// What the programs of 5.x say to it, and what it could be.
+    expected: &'static str,
+}
+
+/// The first option with a value that only the programs of 4.x have. Spellings of 5.x that are out
+/// of its bounds are not among them: they must not turn encryption off.
+fn alien_to_5(args: &SenderArgs) -> Option<Alien> {
+    let alien = |words, expected| Some(Alien { words, expected });
     let cipher = args.cipher.and_then(|choice| choice.0);
     if let Some(cipher) = cipher.filter(|cipher| !cipher.is_aead()) {
-        return Some(format!("-Y {cipher}"));
+        let expected = "Invalid keytype: expected a GCM or CCM cipher, or none";
+        return alien(format!("-Y {cipher}"), expected);
     }
     if args.hash == Some(Hash::Sha1) {
-        return Some("-h sha1".to_owned());
+        let expected = "Invalid hashtype: expected sha256, sha384 or sha512";
+        return alien("-h sha1".to_owned(), expected);
     }
     if let Some(signature) = args.signature {
-        return Some(format!("-w {signature}"));
+        let expected = "packets carry the seal of their cipher";
+        return alien(format!("-w {signature}"), expected);
     }
-    if let Some(exchange) = args.key_exchange {
-        match exchange.kind {
-            Some(kind) => return Some(format!("-e {kind}")),
-            None if !exchange.curve.is_in(Version::V5) => {
-                return Some(format!("-e {}", exchange.curve));
-            }
-            None => {}
-        }
+    if let Some(kind) = args.key_exchange.and_then(|exchange| exchange.kind) {
+        let expected = "Invalid curve: expected prime256v1, secp384r1 or secp521r1";
+        return alien(format!("-e {kind}"), expected);
     }
     let key = args.new_key.as_deref()?;
-    let known = match key.parse() {
-        // A key of this size does not fit the messages, or is one nobody should use any more.
-        Ok(KeySpec::Rsa(bits)) => (1024..=3072).contains(&bits),
-        Ok(KeySpec::Ec(curve)) => curve.is_in(Version::V5),
-        // What is no key at all is refused for that.
-        Err(_) => key.contains(':'),
-    };
-    (!known).then(|| format!("-K {key}"))
+    let of_4 = key.parse::<u32>().is_ok() || key.parse::<Curve>().is_ok();
+    match of_4 {
+        true => alien(format!("-K {key}"), "expected rsa:BITS or ec:CURVE"),
+        false => None,
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +91,7 @@ mod tests {
     }
 
     fn alien(words: &str) -> Option<String> {
-        alien_to_5(&args(words))
+        alien_to_5(&args(words)).map(|alien| alien.words)
     }
 
     #[test]
@@ -95,12 +103,8 @@ mod tests {
             ("-w keyex", "-w keyex"),
             ("-e rsa", "-e rsa"),
             ("-e ecdh_ecdsa:secp384r1", "-e ecdh_ecdsa"),
-            ("-e secp256k1", "-e secp256k1"),
             ("-K 2048", "-K 2048"),
             ("-K secp384r1", "-K secp384r1"),
-            ("-K rsa:512", "-K rsa:512"),
-            ("-K rsa:4096", "-K rsa:4096"),
-            ("-K ec:secp256k1", "-K ec:secp256k1"),
         ] {
             assert_eq!(alien(words).as_deref(), Some(named), "{words}");
         }
@@ -110,6 +114,13 @@ mod tests {
             "-Y aes128-ccm -h sha512 -e secp521r1 -c -K rsa:3072",
             "-e prime256v1 -K ec:secp384r1",
             "-K rsa:x",
+            // Of 5.x, or of nobody.
+            "-e secp256k1",
+            "-K rsa:512",
+            "-K rsa:4096",
+            "-K ec:secp256k1",
+            "-K rsa",
+            "-K junk",
         ] {
             assert_eq!(alien(words), None, "{words}");
         }

@@ -14,8 +14,9 @@ use crate::exit::Failure;
 #[command(next_help_heading = "Network")]
 pub struct ResponseProxyArgs {
     /// A file: the proxies that -S names, one a line: uid|address[|fingerprint]. A host: as -r
-    #[arg(short = 'R', long, value_name = "FILE|HOST[/FINGERPRINT]")]
-    pub response_proxy: Option<String>,
+    #[arg(short = 'R', long, value_name = "FILE|HOST[/FINGERPRINT]",
+          action = clap::ArgAction::Append)]
+    pub response_proxy: Vec<String>,
 
     /// In protocols 3 and 4, send all answers to the response proxy on this host, which listens
     /// on our port; its key must have the fingerprint if one is given
@@ -24,10 +25,10 @@ pub struct ResponseProxyArgs {
 }
 
 impl ResponseProxyArgs {
-    /// The list of proxies of senders of protocol 5: what `-R` names is a file.
-    pub fn list(&self) -> Option<&Path> {
-        let named = self.response_proxy.as_deref();
-        named.filter(|text| is_file(text)).map(Path::new)
+    /// The lists of proxies of senders of protocol 5: what `-R` names is a file.
+    pub fn lists(&self) -> Vec<&Path> {
+        let named = self.response_proxy.iter();
+        named.filter(|text| is_file(text)).map(Path::new).collect()
     }
 
     /// What is meant; the proxy has our `port`. Asks the resolver.
@@ -35,16 +36,16 @@ impl ResponseProxyArgs {
     /// # Errors
     /// A host that cannot be found, or no fingerprint behind a slash.
     pub async fn validate(&self, port: u16) -> Result<Option<ResponseProxy>, Failure> {
-        let given = self
-            .v4_response_proxy
-            .as_deref()
-            .or(self.response_proxy.as_deref().filter(|text| !is_file(text)));
-        let Some(text) = given.filter(|text| !text.is_empty()) else {
+        let mut hosts = self.response_proxy.iter().filter(|text| !is_file(text));
+        let four = self.v4_response_proxy.as_ref().map(|text| ("-r", text));
+        // The last one wins, as ever.
+        let given = four.or_else(|| hosts.next_back().map(|text| ("-R", text)));
+        let Some((option, text)) = given.filter(|(_, text)| !text.is_empty()) else {
             return Ok(None);
         };
         let read = read(text, port).await;
         read.map(Some).map_err(|why| {
-            Failure::command_line(format!("Invalid proxy address {text}: {why} (option -R)"))
+            Failure::command_line(format!("Invalid proxy address {text}: {why}")).about(option)
         })
     }
 }
@@ -80,19 +81,20 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap().to_owned();
         let args = |five: &str, four: Option<&str>| ResponseProxyArgs {
-            response_proxy: Some(five.to_owned()),
+            response_proxy: five.split(' ').map(str::to_owned).collect(),
             v4_response_proxy: four.map(str::to_owned),
         };
         let host = |last: u8| Some(SocketAddr::from(([10, 0, 0, last], 1044)));
-        for (args, list, proxy) in [
-            (args(&path, None), true, None),
-            (args(&path, Some("10.0.0.2")), true, host(2)),
-            (args("10.0.0.1", None), false, host(1)),
-            (args("10.0.0.1", Some("10.0.0.2")), false, host(2)),
-            (args("", None), false, None),
+        for (args, lists, proxy) in [
+            (args(&path, None), 1, None),
+            (args(&path, Some("10.0.0.2")), 1, host(2)),
+            (args(&format!("{path} 10.0.0.1 {path}"), None), 2, host(1)),
+            (args("10.0.0.3 10.0.0.1", None), 0, host(1)),
+            (args("10.0.0.1", Some("10.0.0.2")), 0, host(2)),
+            (args("10.0.0.1 ", None), 0, None),
         ] {
             let meant = args.validate(1044).await.unwrap();
-            assert_eq!(args.list().is_some(), list, "{args:?}");
+            assert_eq!(args.lists().len(), lists, "{args:?}");
             assert_eq!(meant.map(|proxy| proxy.addr), proxy, "{args:?}");
         }
         let failure = args("/no/such/list", None).validate(1044).await;

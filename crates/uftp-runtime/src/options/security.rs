@@ -13,7 +13,7 @@ use uftp_proto::crypto::{
     Suite,
 };
 use uftp_proto::wire::Version;
-use uftp_session::security::{ReceiverSecurity, SenderSecurity, is_source_specific};
+use uftp_session::security::{RSA_BITS, ReceiverSecurity, SenderSecurity, is_source_specific};
 
 use super::servers;
 use crate::exit::{Exit, Failure};
@@ -79,6 +79,9 @@ impl SenderArgs {
     /// A key or an algorithm that cannot be had, or that do not go together.
     pub fn validate(&self, version: Version) -> Result<Option<SenderSecurity>, Failure> {
         let secure = version == Version::V5;
+        if secure {
+            self.check_curve()?;
+        }
         let choice = self.cipher.unwrap_or(match secure {
             true => CipherChoice(Some(Cipher::Aes256Gcm)),
             false => CipherChoice(None),
@@ -90,6 +93,9 @@ impl SenderArgs {
         cipher.ensure_available().map_err(|why| {
             Failure::command_line(format!("Keytype not supported: {why} (option -Y)"))
         })?;
+        if secure {
+            self.check_new_key()?;
+        }
         let asked = self.key_exchange.and_then(|e| e.kind);
         let key = self.key(asked, default_key(version, asked))?;
         let suite = Suite {
@@ -118,6 +124,29 @@ impl SenderArgs {
             })
     }
 
+    /// Protocol 5 has three curves.
+    fn check_curve(&self) -> Result<(), Failure> {
+        let curve = self.key_exchange.map(|exchange| exchange.curve);
+        match curve.filter(|curve| !curve.is_in(Version::V5)) {
+            None => Ok(()),
+            Some(curve) => Err(out_of_bounds(&foreign(curve)).about("-e")),
+        }
+    }
+
+    /// And bounds for keys.
+    fn check_new_key(&self) -> Result<(), Failure> {
+        let spec = self.new_key.as_deref().and_then(|text| text.parse().ok());
+        let why = match spec {
+            Some(KeySpec::Rsa(bits)) if !RSA_BITS.contains(&bits) => {
+                let (least, most) = (RSA_BITS.start(), RSA_BITS.end());
+                format!("Invalid new key length: {bits}: expected {least} to {most} bits")
+            }
+            Some(KeySpec::Ec(curve)) if !curve.is_in(Version::V5) => foreign(curve),
+            _ => return Ok(()),
+        };
+        Err(out_of_bounds(&why).about("-K"))
+    }
+
     fn key(
         &self,
         asked: Option<KeyExchange>,
@@ -131,6 +160,16 @@ impl SenderArgs {
             (None, None) => keys::make(default, None),
         }
     }
+}
+
+fn foreign(curve: Curve) -> String {
+    format!("Invalid curve: {curve}: expected prime256v1, secp384r1 or secp521r1")
+}
+
+fn out_of_bounds(why: &str) -> Failure {
+    Failure::command_line(format!(
+        "{why} in protocol 5 (--protocol 4 has others, and encrypts with -Y only)"
+    ))
 }
 
 /// The key that is made when none is given.
@@ -198,7 +237,7 @@ pub struct ReceiverArgs {
 }
 
 impl ReceiverArgs {
-    /// Keys and trust; `groups` are those announcements come to, `proxies` is the list of them.
+    /// Keys and trust; `groups` are those announcements come to, `proxies` are lists of them.
     /// Reads and makes keys, reads the lists, asks the resolver.
     ///
     /// # Errors
@@ -207,16 +246,13 @@ impl ReceiverArgs {
     pub async fn validate(
         &self,
         groups: &[IpAddr],
-        proxies: Option<&Path>,
+        proxies: &[&Path],
     ) -> Result<ReceiverSecurity, Failure> {
         let senders = match self.server_list.is_empty() {
             true => None,
             false => Some(servers::read(&self.server_list).await?),
         };
-        let proxies = match proxies {
-            None => Vec::new(),
-            Some(path) => servers::read_proxies(path).await?,
-        };
+        let proxies = servers::read_proxies(proxies).await?;
         let four = senders.as_ref().is_some_and(|list| !list.five);
         let listed = if self.ssm { senders.is_some() } else { four };
         let source_specific = is_ssm(listed, self.ssm, groups)?;

@@ -45,15 +45,18 @@ pub async fn read(paths: &[PathBuf]) -> Result<Senders, Failure> {
     Ok(senders)
 }
 
-/// Reads a list of proxies: lines `uid|address[|fingerprint]`.
+/// Reads lists of proxies: lines `uid|address[|fingerprint]`.
 ///
 /// # Errors
 /// As [`read`].
-pub async fn read_proxies(path: &Path) -> Result<Vec<ProxyEntry>, Failure> {
+pub async fn read_proxies(paths: &[&Path]) -> Result<Vec<ProxyEntry>, Failure> {
     let mut entries = Vec::new();
-    for line in lists::lines(path, "proxy list")? {
-        let read = proxy(&line.text).await;
-        entries.push(read.map_err(|why| line.wrong("-R", &why))?);
+    for path in paths {
+        let lines = lists::lines(path, "proxy list");
+        for line in lines.map_err(|failure| failure.about("-R"))? {
+            let read = proxy(&line.text).await;
+            entries.push(read.map_err(|why| line.wrong("-R", &why))?);
+        }
     }
     Ok(entries)
 }

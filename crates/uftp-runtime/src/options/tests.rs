@@ -385,10 +385,11 @@ async fn what_is_meant_is_checked_as_a_whole() {
         ("uftp f --protocol 5 -w hmac", 1, "-w hmac does not exist"),
         ("uftp f --protocol 5 -e rsa", 1, "-e rsa does not exist"),
         (
-            "uftp f --protocol 5 -K rsa:4096",
+            "uftp f -K rsa:4096",
             1,
-            "-K rsa:4096 does not exist in protocol 5",
+            "Invalid new key length: 4096: expected 1024 to 3072 bits in protocol 5",
         ),
+        ("uftp f -e secp256k1", 1, "Invalid curve: secp256k1"),
         ("uftp @DELETE:", 1, "@DELETE: would delete everything"),
         ("uftp @DELETE:.", 1, "@DELETE:. would delete everything"),
         ("uftp f -I nosuch0", 1, "Invalid name/address nosuch0"),

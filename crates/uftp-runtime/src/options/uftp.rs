@@ -296,9 +296,8 @@ impl Args {
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
     pub async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
-        let chosen = values::protocol_or_environment(self.protocol)?;
         let sync = self.sync || self.sync_preview;
-        let version = match generation::choose(chosen, &self.security)? {
+        let version = match generation::choose(self.protocol, &self.security)? {
             // Only this wire id carries the times of files (wire-v3 §1).
             Version::V3 if sync => Version::V3Sync,
             version => version,

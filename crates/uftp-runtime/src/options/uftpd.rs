@@ -158,7 +158,7 @@ impl Args {
                 require_encryption: self.require_encryption,
                 security: self
                     .security
-                    .validate(&groups, self.response_proxy.list())
+                    .validate(&groups, &self.response_proxy.lists())
                     .await?,
                 heartbeats: self.heartbeats.validate().await?,
                 response_proxy: self.response_proxy.validate(self.port).await?,

@@ -200,19 +200,3 @@ pub fn protocol(text: &str) -> Result<Version, String> {
         _ => Err("Invalid protocol: expected 3, 4 or 5".to_owned()),
     }
 }
-
-/// The protocol that was chosen: by the option, else by `UFTP_PROTOCOL`.
-///
-/// # Errors
-/// The environment names none.
-pub fn protocol_or_environment(
-    option: Option<Version>,
-) -> Result<Option<Version>, crate::exit::Failure> {
-    match (option, std::env::var("UFTP_PROTOCOL")) {
-        (Some(version), _) => Ok(Some(version)),
-        (None, Ok(text)) if !text.is_empty() => protocol(&text).map(Some).map_err(|why| {
-            crate::exit::Failure::command_line(format!("environment UFTP_PROTOCOL={text}: {why}"))
-        }),
-        _ => Ok(None),
-    }
-}

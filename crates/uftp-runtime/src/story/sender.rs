@@ -312,7 +312,7 @@ impl SenderStory {
             }
             Outcome::NobodyRegistered => {
                 self.say(0, format_args!("Announce timed out"));
-                let deaf = only_spoken_lately(self.version);
+                let deaf = deaf_to(self.version);
                 self.say(0, format_args!("{NOBODY_REGISTERED}{deaf}"));
             }
             Outcome::NobodyReady | Outcome::AllDropped => {
@@ -345,13 +345,18 @@ const NOBODY_REGISTERED: &str = "Nobody registered. Usual causes: no uftpd runs 
      interface is meant (-I); another port or group (-p, -M); a firewall drops UDP or IGMP; a \
      router lies between and the TTL is 1 (-t); the receivers are not in the host list (-H)";
 
-/// The cause that lies in the protocol, if there is one.
-fn only_spoken_lately(version: Version) -> &'static str {
+/// The cause that lies in the protocol, if there is one: who does not hear it.
+fn deaf_to(version: Version) -> &'static str {
     match version {
-        Version::V5 => {
-            "; the receivers are of 4.x or older and do not hear protocol 5 (send with --protocol 4)"
+        Version::V3 | Version::V3Sync => {
+            "; the receivers, or proxies on the way, are of UFTP 4.x or 5.x and do not hear protocol \
+             3 (send with --protocol 4 or 5)"
         }
-        _ => "",
+        Version::V4 => "",
+        Version::V5 => {
+            "; the receivers, or proxies on the way, are of 4.x or older and do not hear protocol 5 \
+             (send with --protocol 4)"
+        }
     }
 }
 

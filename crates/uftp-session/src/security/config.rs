@@ -18,10 +18,9 @@ use uftp_proto::{Seq, Uid, WireTime};
 
 use super::server::SessionName;
 
-/// Bits of the smallest RSA key of senders of protocol 5 (wire-v5 §3).
-const SMALLEST_RSA: usize = 1024;
-/// And of the largest, which is the largest that fits beside every ECDH key.
-const LARGEST_RSA: usize = 3072;
+/// Bits of the RSA keys of protocol 5 (wire-v5 §3): the largest is the largest that fits beside every
+/// ECDH key.
+pub const RSA_BITS: std::ops::RangeInclusive<u32> = 1024..=3072;
 
 /// Encryption of the sessions of a sender, checked: such a session can be set up here.
 #[derive(Clone)]
@@ -65,13 +64,15 @@ impl SenderSecurity {
             KeyKind::Ec(curve) => Some(curve),
             KeyKind::Rsa { .. } => None,
         };
-        let small = matches!(identity.kind(), KeyKind::Rsa { bits } if bits < SMALLEST_RSA);
-        if small && suite.key_exchange == KeyExchange::Ecdh {
-            return Err(SecurityError::TooSmall(identity.kind()));
-        }
-        let large = matches!(identity.kind(), KeyKind::Rsa { bits } if bits > LARGEST_RSA);
-        if large && suite.key_exchange == KeyExchange::Ecdh {
-            return Err(SecurityError::TooLarge(identity.kind()));
+        if let (KeyKind::Rsa { bits }, KeyExchange::Ecdh) = (identity.kind(), suite.key_exchange) {
+            let bits = u32::try_from(bits).unwrap_or(u32::MAX);
+            if bits < *RSA_BITS.start() {
+                let kind = identity.kind();
+                return Err(SecurityError::TooSmall { kind });
+            }
+            if bits > *RSA_BITS.end() {
+                return Err(SecurityError::TooLarge(identity.kind()));
+            }
         }
         let of_exchange = suite.key_exchange.is_ecdh().then_some(curve);
         let mut curves = of_identity.into_iter().chain(of_exchange);
@@ -316,8 +317,11 @@ pub enum SecurityError {
     )]
     Curve(Curve),
     /// The key is weaker than the protocol wants it.
-    #[error("the key ({0}) is too small: protocol 5 wants {SMALLEST_RSA} bits at least")]
-    TooSmall(KeyKind),
+    #[error("the key ({kind}) is too small: protocol 5 wants {} bits at least", RSA_BITS.start())]
+    TooSmall {
+        /// What it is.
+        kind: KeyKind,
+    },
     /// The key does not fit an ANNOUNCE.
     #[error("the key ({0}) is too large for the announcement of a session; use a smaller one")]
     TooLarge(KeyKind),

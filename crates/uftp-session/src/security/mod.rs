@@ -34,7 +34,8 @@ mod server;
 
 pub use client::{Answer, Client, Declined, Invitation, Own};
 pub use config::{
-    ProxyEntry, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
+    ProxyEntry, RSA_BITS, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry,
+    is_source_specific,
 };
 pub use keyring::{Keyring, NoKey, same_type};
 pub use proxy_keys::ProxyKeys;
