@@ -944,6 +944,7 @@ fn lists(world: &World) -> Result<()> {
 fn output(
     world: &World,
     suite: Suite,
+    protocol: Option<&str>,
     program: &str,
     before: &[&str],
     line: &str,
@@ -956,7 +957,8 @@ fn output(
         word => word,
     });
     let mut command = world.command(0, &suite.program(program)?);
-    command.current_dir(world.dir()).env("UFTP_PROTOCOL", "4");
+    command.current_dir(world.dir()).env_remove("UFTP_PROTOCOL");
+    command.envs(protocol.map(|protocol| ("UFTP_PROTOCOL", protocol)));
     command.args(words);
     match program {
         "uftp" if !line.starts_with("-i") && !line.contains("@DELETE") => command.arg("file"),
@@ -993,8 +995,8 @@ fn refused(program: &str, before: &[&str], table: &[Bad]) -> Result<()> {
     let world = World::new("badvalues", 1)?;
     lists(&world)?;
     let mut wrong = Vec::new();
-    let mut check = |suite: Suite, line: &str, code: i32, words: &[&str]| {
-        let told = match output(&world, suite, program, before, line) {
+    let mut check = |suite, protocol, line: &str, code: i32, words: &[&str]| {
+        let told = match output(&world, suite, protocol, program, before, line) {
             Err(failure) => failure.to_string(),
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -1006,18 +1008,22 @@ fn refused(program: &str, before: &[&str], table: &[Bad]) -> Result<()> {
                 format!("{}, without {missing:?}: {said}", output.status)
             }
         };
-        wrong.push(format!("{suite:?} {program} {line}: {told}"));
+        let protocol = protocol.unwrap_or("by itself");
+        wrong.push(format!("{suite:?} {program} {line} ({protocol}): {told}"));
     };
     for (line, code, words, theirs) in table {
         let phrase = match theirs {
             Says(phrase) => phrase,
             Ends(_) | Takes => "",
         };
-        check(Suite::Ours, line, *code, &[words, &[phrase][..]].concat());
+        let all = [words, &[phrase][..]].concat();
+        for protocol in [Some("4"), None] {
+            check(Suite::Ours, protocol, line, *code, &all);
+        }
         match theirs {
             Takes => {}
-            Says(phrase) => check(Suite::Reference, line, *code, &[phrase]),
-            Ends(code) => check(Suite::Reference, line, *code, &[]),
+            Says(phrase) => check(Suite::Reference, None, line, *code, &[phrase]),
+            Ends(code) => check(Suite::Reference, None, line, *code, &[]),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
