@@ -207,6 +207,22 @@ impl World {
         self.nft(host, &rules)
     }
 
+    /// Rewrites packets that `host` sends and for which `which` is true, as `change` says: both in
+    /// the words of nftables.
+    ///
+    /// # Errors
+    /// When `nft` is missing or refuses.
+    pub fn rewrite_outgoing(&self, host: HostId, which: &str, change: &str) -> Result<()> {
+        let rules = format!(
+            "table inet rewrite {{\n\
+             chain outgoing {{\n\
+             type filter hook output priority 0; policy accept;\n\
+             {which} counter {change}\n\
+             }}\n}}\n"
+        );
+        self.nft(host, &rules)
+    }
+
     fn nft(&self, host: HostId, rules: &str) -> Result<()> {
         let namespace = self.namespace(Part::Host(host));
         run(

@@ -131,3 +131,46 @@ fn sessions_without_receivers() -> Result<()> {
     }
     Ok(())
 }
+
+/// A receiver answers with a status that senders do not know: COMPLETE of the first file has a 9 in
+/// place of it, under way.
+fn strange(sender: Suite, receiver: Suite) -> Result<Lines> {
+    let world = World::new("statusstrange", 2)?;
+    let content = world.make_dir("content")?;
+    for name in ["first", "second"] {
+        write_file(&content.join(name), 2050)?;
+    }
+    let mut running = world.receiver(receiver, 1).start()?;
+    // Behind the UDP header: version, function, and behind the packet header of 16 bytes file id and
+    // status of COMPLETE.
+    let complete = "udp sport 1044 @th,64,8 0x40 @th,72,8 12 @th,208,16 1";
+    world.rewrite_outgoing(1, complete, "@th,224,8 set 9")?;
+    let setup = world.sender(sender, 0).invite(&[1]).files_of(&content)?;
+    setup.run(BOUND)?.ended_with(0)?;
+    let log = fs::read(world.log_path("sender0"))?;
+    let log = String::from_utf8_lossy(&log);
+    let told = "Status: Unknown completion status: 9";
+    assert!(log.contains(told), "{sender:?}: {log}");
+    running.program().says("Group file transfer confirmed")?;
+    running.stop()?;
+    Ok(Lines {
+        sender: read(&world.dir().join("sender0.status"))?,
+        receiver: read(&world.dir().join("receiver1.status"))?,
+    })
+}
+
+#[test]
+fn a_status_that_nobody_knows() -> Result<()> {
+    let golden = strange(Suite::Reference, Suite::Reference)?;
+    let unknown = |line: &&String| line.contains("first") && line.ends_with(";Unknown;");
+    assert_eq!(golden.sender.iter().filter(unknown).count(), 1);
+    for (sender, receiver) in [
+        (Suite::Ours, Suite::Ours),
+        (Suite::Ours, Suite::Reference),
+        (Suite::Reference, Suite::Ours),
+    ] {
+        let lines = strange(sender, receiver)?;
+        assert_eq!(lines, golden, "{sender:?} to {receiver:?}");
+    }
+    Ok(())
+}

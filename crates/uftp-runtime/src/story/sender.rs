@@ -277,13 +277,18 @@ impl SenderStory {
                 FileOutcome::Aborted => "Aborted".to_owned(),
                 FileOutcome::Completed(CompleteStatus::SKIPPED) => "Skipped".to_owned(),
                 FileOutcome::Completed(CompleteStatus::REJECTED) => "Rejected".to_owned(),
-                FileOutcome::Completed(status) => {
+                FileOutcome::Completed(
+                    status @ (CompleteStatus::NORMAL | CompleteStatus::OVERWRITE),
+                ) => {
                     let word = match status {
                         CompleteStatus::OVERWRITE => "(overwritten)",
                         _ => "",
                     };
                     let seconds = report.elapsed.as_secs_f64();
                     format!("Completed{word}   time: {seconds:7.3} seconds")
+                }
+                FileOutcome::Completed(CompleteStatus(other)) => {
+                    format!("Unknown completion status: {other}")
                 }
             };
             if let Some(word) = failure(report.outcome) {
