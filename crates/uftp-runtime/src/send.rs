@@ -307,8 +307,13 @@ impl Losses {
             E::FileFinished { results, .. } => {
                 for report in results {
                     match report.outcome {
-                        FileOutcome::Completed(CompleteStatus::REJECTED) => self.item = true,
-                        FileOutcome::Completed(_) => {}
+                        FileOutcome::Completed(
+                            CompleteStatus::NORMAL
+                            | CompleteStatus::OVERWRITE
+                            | CompleteStatus::SKIPPED,
+                        ) => {}
+                        // Rejected, or nobody knows what.
+                        FileOutcome::Completed(_) => self.item = true,
                         _ => self.client = true,
                     }
                 }

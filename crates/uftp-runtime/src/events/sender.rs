@@ -1,14 +1,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use uftp_proto::wire::CompleteStatus;
 use uftp_proto::{GroupId, Instance, Uid};
 use uftp_session::files::SendItem;
 use uftp_session::sender::{FileOutcome, FileReport, Outcome, Progress, SenderEvent};
 
 use super::{EventOut, add_name, id, object};
 use crate::exit::Exit;
-use crate::status::file_type_word;
+use crate::status::{file_type_word, receiver_word};
 
 /// Between two events of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -173,10 +172,7 @@ fn result(report: &FileReport, name: impl Fn(Uid) -> String) -> Value {
             FileOutcome::Mute => "mute",
             FileOutcome::Lost => "lost",
             FileOutcome::Aborted => "aborted",
-            FileOutcome::Completed(CompleteStatus::SKIPPED) => "skipped",
-            FileOutcome::Completed(CompleteStatus::OVERWRITE) => "overwritten",
-            FileOutcome::Completed(CompleteStatus::REJECTED) => "rejected",
-            FileOutcome::Completed(_) => "copied",
+            FileOutcome::Completed(status) => receiver_word(status),
         },
         "seconds": report.elapsed.as_secs_f64(),
         "free_space": report.free_space,

@@ -71,6 +71,7 @@ pub(crate) fn receiver_word(status: CompleteStatus) -> &'static str {
         CompleteStatus::OVERWRITE => "overwritten",
         CompleteStatus::SKIPPED => "skipped",
         CompleteStatus::REJECTED => "rejected",
-        _ => "copied",
+        CompleteStatus::NORMAL => "copied",
+        _ => "unknown",
     }
 }
