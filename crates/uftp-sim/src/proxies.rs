@@ -102,6 +102,9 @@ pub enum Reach {
     LearnedTunnel,
     /// As the learned tunnel, with a second server proxy before the one that learns.
     Chain,
+    /// As figure 1, and behind the client proxy the same again: what that multicasts a second server
+    /// proxy passes on to a second client proxy, which multicasts it to the receivers.
+    Nested,
     /// Figures 2 to 4: they hear the sender, and answer through a response proxy.
     Response,
 }
@@ -117,6 +120,9 @@ pub struct Figure {
     pub local: usize,
     /// Receivers behind each proxy or pair of proxies.
     pub remote: Vec<usize>,
+    /// Receivers halfway to each of these where proxies are nested: behind the first client proxy,
+    /// beside the second server proxy.
+    pub halfway: usize,
     /// Whether the sender names its receivers and proxies.
     pub closed: bool,
     /// What is sent.
@@ -147,13 +153,15 @@ pub struct Networks {
     pub world: World,
     /// The sender.
     pub sender: NodeId,
-    /// The receivers, local ones first.
+    /// The receivers: local ones first, those halfway last.
     pub receivers: Vec<NodeId>,
     /// The server proxies, if any.
     pub server_proxies: Vec<NodeId>,
-    /// The second server proxies of chains, if any.
+    /// The second server proxies of chains and of nested proxies, if any.
     pub relays: Vec<NodeId>,
-    /// The client or response proxies.
+    /// The first client proxies where proxies are nested.
+    pub uppers: Vec<NodeId>,
+    /// The client or response proxies, the second ones where they are nested.
     pub proxies: Vec<NodeId>,
     figure: Figure,
     keys: Vec<Arc<PrivateKey>>,
@@ -173,6 +181,7 @@ impl Figure {
             reach,
             local,
             remote: remote.to_vec(),
+            halfway: 0,
             closed: true,
             items: items.into_iter().collect(),
             up: PathConfig::default(),
@@ -198,7 +207,8 @@ impl Figure {
     pub fn stage(mut self) -> Networks {
         let mut world = World::new(self.seed);
         let sites = self.remote.len();
-        let count = self.local + self.remote.iter().sum::<usize>();
+        let nested = self.reach == Reach::Nested;
+        let count = self.local + self.remote.iter().sum::<usize>() + sites * self.halfway;
         if self.closed {
             let entry = |uid, name, proxy| ClientEntry {
                 uid,
@@ -207,7 +217,9 @@ impl Figure {
                 fingerprint: None,
             };
             let receivers = (0..count).map(|i| entry(receiver_uid(i), format!("host{i}"), false));
-            let proxies = (0..sites).map(|k| entry(uid(proxy_addr(k)), format!("proxy{k}"), true));
+            // The sender hears of the first proxy alone.
+            let heard = if nested { upper_addr } else { proxy_addr };
+            let proxies = (0..sites).map(|k| entry(uid(heard(k)), format!("proxy{k}"), true));
             self.config.clients = Some(receivers.chain(proxies).collect());
         }
         let keys = match self.reach {
@@ -221,15 +233,21 @@ impl Figure {
             receivers: Vec::new(),
             server_proxies: Vec::new(),
             relays: Vec::new(),
+            uppers: Vec::new(),
             proxies: Vec::new(),
             figure: self,
             keys,
         };
         for _ in 0..networks.figure.local {
-            networks.add_receiver(None);
+            networks.add_receiver(None, None);
         }
         for k in 0..sites {
             networks.add_site(k);
+        }
+        for k in 0..sites {
+            for _ in 0..networks.figure.halfway {
+                networks.add_receiver(Some(halfway(k)), None);
+            }
         }
         networks.wait_for_sender();
         networks
@@ -264,6 +282,19 @@ impl Networks {
             self.world.down(id).config = self.figure.between;
             self.relays.push(id);
         }
+        if self.figure.reach == Reach::Nested {
+            let node = self.upper_node(k);
+            let upper = self.world.add(upper_addr(k), Box::new(node));
+            let node = self.passing_node(relay_addr(k), Downstream::Fixed(proxy_addr(k)));
+            let relay = self.world.add(relay_addr(k), Box::new(node));
+            self.world.join(relay, PUBLIC);
+            for id in [upper, relay] {
+                self.world.set_network(id, halfway(k));
+                self.world.down(id).config = self.figure.between;
+            }
+            self.uppers.push(upper);
+            self.relays.push(relay);
+        }
         let node = self.proxy_node(k);
         let id = self.world.add(proxy_addr(k), Box::new(node));
         self.world.down(id).config = self.figure.between;
@@ -272,15 +303,18 @@ impl Networks {
             _ => self.world.set_network(id, network(k)),
         }
         self.proxies.push(id);
+        let (place, through) = match self.figure.reach {
+            Reach::Response => (None, Some(k)),
+            _ => (Some(network(k)), None),
+        };
         for _ in 0..self.figure.remote[k] {
-            self.add_receiver(Some(k));
+            self.add_receiver(place, through);
         }
     }
 
-    fn add_receiver(&mut self, site: Option<usize>) {
+    /// Adds a receiver on a network, or on the sender's, that answers `through` a response proxy.
+    fn add_receiver(&mut self, place: Option<u32>, through: Option<usize>) {
         let i = self.receivers.len();
-        let reach = self.figure.reach;
-        let through = site.filter(|_| reach == Reach::Response);
         let through = through.map(|k| ResponseProxy {
             addr: proxy_addr(k),
             fingerprint: None,
@@ -289,10 +323,8 @@ impl Networks {
         let store = MemStore::default();
         let node = proxied_receiver_node(&self.world, i, store, security, through);
         let id = self.world.add(receiver_addr(i), Box::new(node));
-        if let Some(k) = site
-            && reach != Reach::Response
-        {
-            self.world.set_network(id, network(k));
+        if let Some(place) = place {
+            self.world.set_network(id, place);
         }
         self.world.join(id, PUBLIC);
         self.world.set_paths(id, self.figure.up, self.figure.down);
@@ -303,6 +335,7 @@ impl Networks {
     pub fn server_proxy_node(&self, k: usize) -> ProxyNode {
         let downstream = match (self.figure.reach, self.keys.get(k)) {
             (Reach::Chain, _) => Downstream::Fixed(relay_addr(k)),
+            (Reach::Nested, _) => Downstream::Fixed(upper_addr(k)),
             (_, Some(key)) => Downstream::Learned(key.public().fingerprint()),
             (_, None) => Downstream::Fixed(proxy_addr(k)),
         };
@@ -313,6 +346,15 @@ impl Networks {
     fn relay_node(&self, k: usize) -> ProxyNode {
         let wanted = self.keys[k].public().fingerprint();
         self.passing_node(relay_addr(k), Downstream::Learned(wanted))
+    }
+
+    /// A fresh machine for the first client proxy of those nested at number `k`, with the keys of
+    /// another one.
+    fn upper_node(&self, k: usize) -> ProxyNode {
+        let securities = self.figure.proxy_securities.iter();
+        let security = securities.cycle().nth(k + 1);
+        let security = security.cloned().unwrap_or_default();
+        self.node(upper_addr(k), CLIENT, Heartbeats::default(), security)
     }
 
     fn passing_node(&self, addr: SocketAddr, downstream: Downstream) -> ProxyNode {
@@ -335,10 +377,7 @@ impl Networks {
                 publics: vec![PUBLIC],
                 dh_key: self.figure.dh_key.clone(),
             },
-            _ => Role::Client {
-                port: PORT,
-                group: PUBLIC,
-            },
+            _ => CLIENT,
         };
         let mut security = self
             .figure
@@ -401,6 +440,11 @@ impl Networks {
         self.world.get(self.proxies[k])
     }
 
+    /// The node of the first client proxy of those nested at number `k`.
+    pub fn upper(&self, k: usize) -> &ProxyNode {
+        self.world.get(self.uppers[k])
+    }
+
     /// The node of server proxy number `k`.
     pub fn server_proxy(&self, k: usize) -> &ProxyNode {
         self.world.get(self.server_proxies[k])
@@ -425,7 +469,12 @@ impl Networks {
     }
 
     fn all_proxies(&self) -> impl Iterator<Item = NodeId> {
-        let all = [&self.server_proxies, &self.relays, &self.proxies];
+        let all = [
+            &self.server_proxies,
+            &self.uppers,
+            &self.relays,
+            &self.proxies,
+        ];
         all.into_iter().flatten().copied()
     }
 
@@ -461,6 +510,7 @@ impl Networks {
             &self.receivers[..],
             &self.proxies,
             &self.server_proxies,
+            &self.uppers,
             &self.relays,
         ];
         for id in all.into_iter().flatten() {
@@ -479,6 +529,11 @@ impl Networks {
         let since = |at: &Instant| start.map_or(0.0, |s| at.duration_since(s).as_secs_f64());
         for (at, event) in &self.sender().events {
             eprintln!("{:8.3} sender: {event:?}", since(at));
+        }
+        for k in 0..self.uppers.len() {
+            for (at, event) in &self.upper(k).events {
+                eprintln!("{:8.3} upper proxy {k}: {:?}", since(at), event.kind);
+            }
         }
         for k in 0..self.proxies.len() {
             for (at, event) in &self.proxy(k).events {
@@ -519,6 +574,11 @@ impl Networks {
     }
 }
 
+const CLIENT: Role = Role::Client {
+    port: PORT,
+    group: PUBLIC,
+};
+
 const DONE: Option<FileOutcome> = Some(FileOutcome::Completed(CompleteStatus::NORMAL));
 
 /// Address of server proxy number `k`.
@@ -526,7 +586,7 @@ pub fn server_proxy_addr(k: usize) -> SocketAddr {
     (Ipv4Addr::new(10, 2, number(k), 1), PORT).into()
 }
 
-/// Address of the second server proxy of chain number `k`.
+/// Address of the second server proxy of chain, or of nested proxies, number `k`.
 pub fn relay_addr(k: usize) -> SocketAddr {
     (Ipv4Addr::new(10, 4, number(k), 1), PORT).into()
 }
@@ -536,6 +596,11 @@ pub fn proxy_addr(k: usize) -> SocketAddr {
     (Ipv4Addr::new(10, 3, number(k), 1), PORT).into()
 }
 
+/// Address of the first client proxy of those nested at number `k`.
+pub fn upper_addr(k: usize) -> SocketAddr {
+    (Ipv4Addr::new(10, 5, number(k), 1), PORT).into()
+}
+
 /// Id of the host at `addr`.
 pub fn uid(addr: SocketAddr) -> Uid {
     Uid::from_addr(addr.ip())
@@ -543,6 +608,11 @@ pub fn uid(addr: SocketAddr) -> Uid {
 
 fn network(k: usize) -> u32 {
     u32::from(number(k)) + 1
+}
+
+/// The network between nested proxies.
+fn halfway(k: usize) -> u32 {
+    0x100 + network(k)
 }
 
 fn number(k: usize) -> u8 {

@@ -15,6 +15,7 @@ mod proxies;
 mod proxies_encrypted;
 mod proxies_forged;
 mod proxies_lossy;
+mod proxies_nested;
 mod proxies_three;
 mod rate;
 

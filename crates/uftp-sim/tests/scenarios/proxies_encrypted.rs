@@ -15,7 +15,7 @@ use uftp_proto::{Ecn, Uid};
 use uftp_session::congestion::Limits;
 use uftp_session::security::{ReceiverSecurity, SenderSecurity, ServerEntry};
 use uftp_session::sender::{FileOutcome, Rate, SenderEvent};
-use uftp_sim::proxies::{Networks, ProxyNode, Reach, proxy_addr, uid};
+use uftp_sim::proxies::{Networks, ProxyNode, Reach, proxy_addr, uid, upper_addr};
 use uftp_sim::scenario::PUBLIC;
 use uftp_sim::{Figure, NodeId, Verdict, seeds, source};
 
@@ -90,7 +90,8 @@ pub(super) fn encrypted(suite: Suite) -> impl FnOnce(&mut Figure) {
             keys: vec![key.clone()],
             ..ReceiverSecurity::default()
         };
-        let receivers = figure.local + figure.remote.iter().sum::<usize>();
+        let halfway = figure.remote.len() * figure.halfway;
+        let receivers = figure.local + figure.remote.iter().sum::<usize>() + halfway;
         figure.securities = vec![holding(&keys.receiver); receivers];
         figure.proxy_securities = keys.proxies.iter().map(holding).collect();
         figure.dh_key = Some(EC.receiver.clone());
@@ -104,7 +105,11 @@ pub(super) fn in_protocol_5(figure: &mut Figure) {
     figure.config.version = Version::V5;
     let sites = figure.remote.iter().enumerate();
     let proxies = sites.flat_map(|(k, n)| std::iter::repeat_n(Some(proxy_uid(k)), *n));
-    let proxies = std::iter::repeat_n(None, figure.local).chain(proxies);
+    let halfway = (0..figure.remote.len())
+        .flat_map(|k| std::iter::repeat_n(Some(uid(upper_addr(k))), figure.halfway));
+    let proxies = std::iter::repeat_n(None, figure.local)
+        .chain(proxies)
+        .chain(halfway);
     let server = figure.config.uid;
     for (security, proxy) in figure.securities.iter_mut().zip(proxies) {
         security.servers = Some(vec![ServerEntry {

@@ -1,5 +1,6 @@
 //! Packets on their way from the server to clients.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use uftp_proto::wire::{Abort, Announce, Function, Header, KeyInfo, Message, RegConf};
@@ -198,7 +199,11 @@ impl Assembly {
             }
             if !self.flowing && news.abort.is_none() {
                 self.flowing = true;
-                keys.confirm_all(|client| invites(&self.invited, client));
+                let invited = |client: &Uid| invites(&self.invited, *client);
+                // Who invites a client does not name the proxies that speak for it below us.
+                let known = self.clients.iter().filter(|(client, _)| invited(client));
+                let speaking: HashSet<Uid> = known.filter_map(|(_, via)| *via).collect();
+                keys.confirm_all(|client| invited(&client) || speaking.contains(&client));
                 self.gather.hand_out(&keys.due_clients(now));
             }
             if let Some(abort) = news.abort {

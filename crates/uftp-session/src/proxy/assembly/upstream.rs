@@ -133,7 +133,9 @@ impl Turn<'_, '_> {
         self.handshake()?;
         self.admit(self.author, None)?;
         let (now, until) = (self.now, self.assembly.registration_ends(self.now));
-        let confirmed = self.assembly.flowing && invites(&self.assembly.invited, self.author);
+        let invited = |client: Uid| invites(&self.assembly.invited, client);
+        let mut speakers = speakers(self.author, &message.clients).chain([self.author]);
+        let confirmed = self.assembly.flowing && speakers.any(invited);
         let said = match &mut self.assembly.keys {
             Some(keys) => keys.register(self.author, message, now, until, confirmed)?,
             None => Some(Held {
