@@ -1,5 +1,5 @@
 //! Every combination of algorithms that a session can have, between our programs: one world, one
-//! receiver, and a session for each.
+//! receiver, and a session for each. And which of the reference's sender a receiver takes.
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
@@ -188,4 +188,178 @@ fn curves_of_protocol_4() -> Result<()> {
         }
     }
     series.over(25 * 2)
+}
+
+/// What the reference's sender is told, and the words of a refusal by 5.0.1's rule; `None` if that
+/// lets it pass.
+const OF_4: [(&[&str], Option<&str>); 14] = [
+    (&["-Y", "none"], None),
+    (
+        &["-Y", "aes256-gcm", "-h", "sha256", "-e", "ecdh_ecdsa"],
+        None,
+    ),
+    (
+        &[
+            "-Y",
+            "aes128-ccm",
+            "-h",
+            "sha512",
+            "-e",
+            "ecdh_ecdsa:secp384r1",
+            "-c",
+        ],
+        None,
+    ),
+    (
+        &[
+            "-Y",
+            "aes128-gcm",
+            "-h",
+            "sha384",
+            "-e",
+            "ecdh_ecdsa:secp521r1",
+            "-K",
+            "secp384r1",
+        ],
+        None,
+    ),
+    (
+        &[
+            "-Y",
+            "aes256-ccm",
+            "-h",
+            "sha256",
+            "-e",
+            "ecdh_rsa",
+            "-K",
+            "2048",
+            "-c",
+        ],
+        None,
+    ),
+    (
+        &[
+            "-Y",
+            "aes256-gcm",
+            "-h",
+            "sha256",
+            "-e",
+            "ecdh_rsa",
+            "-K",
+            "512",
+        ],
+        None,
+    ),
+    (
+        &["-Y", "aes256-gcm", "-h", "sha1", "-e", "ecdh_ecdsa"],
+        Some("Hashtype invalid or not supported here"),
+    ),
+    // What comes first is said.
+    (
+        &["-Y", "aes256-cbc", "-h", "sha1", "-e", "rsa"],
+        Some("Hashtype invalid or not supported here"),
+    ),
+    (
+        &["-Y", "aes256-cbc", "-h", "sha256", "-e", "ecdh_ecdsa"],
+        Some("Invalid sigtype specified"),
+    ),
+    (
+        &[
+            "-Y",
+            "aes128-cbc",
+            "-h",
+            "sha256",
+            "-w",
+            "keyex",
+            "-e",
+            "ecdh_ecdsa",
+        ],
+        Some("Invalid sigtype specified"),
+    ),
+    (
+        &[
+            "-Y",
+            "aes256-gcm",
+            "-h",
+            "sha256",
+            "-e",
+            "rsa",
+            "-K",
+            "1024",
+        ],
+        Some("Invalid keyextype specified"),
+    ),
+    (
+        &["-Y", "3des", "-h", "sha256", "-e", "rsa", "-K", "1024"],
+        Some("Keytype invalid or not supported here"),
+    ),
+    (
+        &[
+            "-Y",
+            "aes256-gcm",
+            "-h",
+            "sha256",
+            "-e",
+            "ecdh_ecdsa:secp256k1",
+            "-K",
+            "prime256v1",
+        ],
+        Some("Failed to load server public ECDH key"),
+    ),
+    (
+        &[
+            "-Y",
+            "aes256-gcm",
+            "-h",
+            "sha256",
+            "-e",
+            "ecdh_ecdsa",
+            "-K",
+            "secp256k1",
+        ],
+        Some("Failed to load server public key"),
+    ),
+];
+
+/// What a receiver takes from a sender of 4.x: all of it by default, what 5.x takes under
+/// `--refuse-weak`, and under `-E` nothing plain.
+#[test]
+fn the_rules_for_senders_of_4() -> Result<()> {
+    let world = World::new("rules", 2)?;
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), 10_000)?;
+    for (rule, encrypted, strict) in [
+        (&[][..], false, false),
+        (&["-E"], true, false),
+        (&["--refuse-weak"], false, true),
+        (&["--require-encryption", "--refuse-weak"], true, true),
+    ] {
+        let receiver = world.receiver(Suite::Ours, 1).args(rule).start()?;
+        for (options, refusal) in OF_4 {
+            let expected = match options {
+                [_, "none"] => encrypted.then_some("No unencrypted transfers allowed"),
+                _ => refusal.filter(|_| strict),
+            };
+            let mut sender = world
+                .sender(Suite::Reference, 0)
+                .invite(&[1])
+                .args(options)
+                .files_of(&content)?
+                .start()?;
+            let exit = sender.program().wait(BOUND)?;
+            let said = sender.program().output();
+            let ended = match expected {
+                None => exit.code == Some(0),
+                Some(words) => exit.code == Some(7) && said.contains(words),
+            };
+            if !ended {
+                return Err(Failure::new(format!(
+                    "{options:?} under {rule:?}: {exit:?} instead of {expected:?}"
+                )));
+            }
+        }
+        receiver.holds(&content)?;
+        receiver.stop()?;
+    }
+    Ok(())
 }

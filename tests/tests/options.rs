@@ -227,7 +227,7 @@ const UFTPD: Table = &[
     ("priority", "receiver_modes::priority"),
     ("protocols", "protocol5::the_protocols_named_are_heard"),
     ("public-address", "options_receiver::groups_port_and_id"),
-    ("refuse-weak", "protocol5::the_rules_for_senders_of_4"),
+    ("refuse-weak", "algorithms::the_rules_for_senders_of_4"),
     (
         "require-encryption",
         "encryption::a_receiver_that_demands_encryption_refuses_what_is_plain",

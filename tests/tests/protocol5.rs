@@ -14,6 +14,20 @@ use uftp_tests::{Failure, Family, Result, Suite, World, write_file};
 /// The longest a run may take; healthy ones take a second or two.
 const BOUND: Duration = Duration::from_secs(60);
 
+/// A sender of protocol 3 that does not take long.
+const QUICK_THREE: [&str; 10] = [
+    "--announce-time",
+    "2",
+    "--announce-interval",
+    "500",
+    "--register-interval",
+    "500",
+    "--status-interval",
+    "500",
+    "--done-interval",
+    "500",
+];
+
 fn one_file(world: &World, size: u64) -> Result<PathBuf> {
     let content = world.make_dir("content")?;
     write_file(&content.join("file"), size)?;
@@ -167,179 +181,6 @@ fn both_generations_at_one_receiver() -> Result<()> {
     receiver.stop().map(drop)
 }
 
-/// What the reference's sender is told, and the words of a refusal by 5.0.1's rule; `None` if that
-/// lets it pass.
-const OF_4: [(&[&str], Option<&str>); 14] = [
-    (&["-Y", "none"], None),
-    (
-        &["-Y", "aes256-gcm", "-h", "sha256", "-e", "ecdh_ecdsa"],
-        None,
-    ),
-    (
-        &[
-            "-Y",
-            "aes128-ccm",
-            "-h",
-            "sha512",
-            "-e",
-            "ecdh_ecdsa:secp384r1",
-            "-c",
-        ],
-        None,
-    ),
-    (
-        &[
-            "-Y",
-            "aes128-gcm",
-            "-h",
-            "sha384",
-            "-e",
-            "ecdh_ecdsa:secp521r1",
-            "-K",
-            "secp384r1",
-        ],
-        None,
-    ),
-    (
-        &[
-            "-Y",
-            "aes256-ccm",
-            "-h",
-            "sha256",
-            "-e",
-            "ecdh_rsa",
-            "-K",
-            "2048",
-            "-c",
-        ],
-        None,
-    ),
-    (
-        &[
-            "-Y",
-            "aes256-gcm",
-            "-h",
-            "sha256",
-            "-e",
-            "ecdh_rsa",
-            "-K",
-            "512",
-        ],
-        None,
-    ),
-    (
-        &["-Y", "aes256-gcm", "-h", "sha1", "-e", "ecdh_ecdsa"],
-        Some("Hashtype invalid or not supported here"),
-    ),
-    // What comes first is said.
-    (
-        &["-Y", "aes256-cbc", "-h", "sha1", "-e", "rsa"],
-        Some("Hashtype invalid or not supported here"),
-    ),
-    (
-        &["-Y", "aes256-cbc", "-h", "sha256", "-e", "ecdh_ecdsa"],
-        Some("Invalid sigtype specified"),
-    ),
-    (
-        &[
-            "-Y",
-            "aes128-cbc",
-            "-h",
-            "sha256",
-            "-w",
-            "keyex",
-            "-e",
-            "ecdh_ecdsa",
-        ],
-        Some("Invalid sigtype specified"),
-    ),
-    (
-        &[
-            "-Y",
-            "aes256-gcm",
-            "-h",
-            "sha256",
-            "-e",
-            "rsa",
-            "-K",
-            "1024",
-        ],
-        Some("Invalid keyextype specified"),
-    ),
-    (
-        &["-Y", "3des", "-h", "sha256", "-e", "rsa", "-K", "1024"],
-        Some("Keytype invalid or not supported here"),
-    ),
-    (
-        &[
-            "-Y",
-            "aes256-gcm",
-            "-h",
-            "sha256",
-            "-e",
-            "ecdh_ecdsa:secp256k1",
-            "-K",
-            "prime256v1",
-        ],
-        Some("Failed to load server public ECDH key"),
-    ),
-    (
-        &[
-            "-Y",
-            "aes256-gcm",
-            "-h",
-            "sha256",
-            "-e",
-            "ecdh_ecdsa",
-            "-K",
-            "secp256k1",
-        ],
-        Some("Failed to load server public key"),
-    ),
-];
-
-/// What a receiver takes from a sender of 4.x: all of it by default, what 5.x takes under
-/// `--refuse-weak`, and under `-E` nothing plain.
-#[test]
-fn the_rules_for_senders_of_4() -> Result<()> {
-    let world = World::new("rules", 2)?;
-    let content = one_file(&world, 10_000)?;
-    for (rule, encrypted, strict) in [
-        (&[][..], false, false),
-        (&["-E"], true, false),
-        (&["--refuse-weak"], false, true),
-        (&["--require-encryption", "--refuse-weak"], true, true),
-    ] {
-        let receiver = world.receiver(Suite::Ours, 1).args(rule).start()?;
-        for (options, refusal) in OF_4 {
-            let expected = match options {
-                [_, "none"] => encrypted.then_some("No unencrypted transfers allowed"),
-                _ => refusal.filter(|_| strict),
-            };
-            let mut sender = world
-                .sender(Suite::Reference, 0)
-                .invite(&[1])
-                .args(options)
-                .files_of(&content)?
-                .start()?;
-            let exit = sender.program().wait(BOUND)?;
-            let said = sender.program().output();
-            let ended = match expected {
-                None => exit.code == Some(0),
-                Some(words) => exit.code == Some(7) && said.contains(words),
-            };
-            if !ended {
-                return Err(Failure::new(format!(
-                    "{options:?} under {rule:?}: {exit:?} instead of {expected:?}"
-                )));
-            }
-        }
-        receiver.holds(&content)?;
-        receiver.stop()?;
-    }
-    Ok(())
-}
-
 /// A receiver of 4.x does not hear protocol 5, and the sender says that this may be so.
 #[test]
 fn nobody_registers_who_only_speaks_4() -> Result<()> {
@@ -390,22 +231,30 @@ fn the_environment_chooses_too() -> Result<()> {
     receiver.stop().map(drop)
 }
 
-/// Without `-Y` data of protocol 5 is never seen in the clear; with `-Y none` it is.
+/// Without `-Y` data of protocol 5 is never seen in the clear; with `-Y none` it is, of every protocol
+/// by default and of none with `--require-encryption`.
 #[test]
 fn plain_is_a_choice() -> Result<()> {
     let world = World::new("plain5", 2)?;
     let content = one_file(&world, 100_000)?;
-    let receiver = world.receiver(Suite::Ours, 1).start()?;
-    let sent = world
-        .sender(Suite::Ours, 0)
-        .protocol("5")
-        .invite(&[1])
-        .args(&["-Y", "none"])
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    receiver.holds(&content)?;
-    receiver.stop().map(drop)
+    for (rule, code) in [(&[][..], 0), (&["--require-encryption"], 7)] {
+        let mut receiver = world.receiver(Suite::Ours, 1).args(rule).start()?;
+        for protocol in ["3", "4", "5"] {
+            let sent = world.sender(Suite::Ours, 0).protocol(protocol).invite(&[1]);
+            let sent = match protocol {
+                "3" => sent.default_timing().args(&QUICK_THREE),
+                _ => sent,
+            };
+            let sent = sent.args(&["-Y", "none"]).files_of(&content)?.run(BOUND)?;
+            sent.ended_with(code)
+                .map_err(|failure| Failure::new(format!("{protocol} {rule:?}: {failure}")))?;
+        }
+        let said = receiver.program().output();
+        let refusals = said.matches("No unencrypted transfers allowed").count();
+        assert_eq!(refusals >= 3, code == 7, "{said}");
+        receiver.stop()?;
+    }
+    Ok(())
 }
 
 /// `--protocols`: sessions of others are not heard. What a sender takes from the environment says
@@ -426,7 +275,7 @@ fn the_protocols_named_are_heard() -> Result<()> {
         for protocol in ["3", "4", "5"] {
             let sent = world.sender(Suite::Ours, 0).protocol(protocol).invite(&[1]);
             let sent = match protocol {
-                "3" => sent.default_timing().args(&["--announce-time", "2"]),
+                "3" => sent.default_timing().args(&QUICK_THREE),
                 _ => sent,
             };
             let expected = if spoken.contains(&protocol) { 0 } else { 7 };
