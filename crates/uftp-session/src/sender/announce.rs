@@ -11,15 +11,12 @@ use super::course::{Course, Repeated};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
-use super::{DROPPED_OUT, Next, until};
+use super::{Next, until};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
 use crate::limit::{HANDSHAKES_PER_SECOND, Limit};
 use crate::security::Admission;
 use crate::security::gate::Keys;
-
-/// What everybody is told when one will not take part and the operator wants all or nothing.
-const ABORTED: &str = "A client aborted, aborting all";
 
 /// The announce phase.
 #[derive(Debug)]
@@ -102,8 +99,8 @@ impl Announcing {
     }
 
     pub(super) fn advance(&mut self, s: &mut Session, now: Instant) -> Next {
-        if s.config.quit_on_error && s.lost_one {
-            return self.fail(s, ABORTED);
+        if let Some(why) = s.all_or_nothing() {
+            return self.fail(s, why);
         }
         match self.stage {
             Stage::Calling if everybody_is_in(s) => {
@@ -328,15 +325,14 @@ impl Announcing {
     fn end(&mut self, s: &mut Session) -> Next {
         s.update_grtt(Decay::Gradual);
         s.clients.clear_measured();
-        if s.part_with_declined() && s.config.quit_on_error {
-            return self.fail(s, ABORTED);
-        }
+        s.part_with_declined();
         for at in s.clients.places(|c| c.state() == State::Registered) {
             s.lose(at, "ANNOUNCE");
         }
         let missing = [State::Mute, State::Lost, State::Aborted];
-        if s.config.quit_on_error && s.clients.destinations_in(&missing) > 0 {
-            return self.fail(s, DROPPED_OUT);
+        s.miss(s.clients.destinations_in(&missing));
+        if let Some(why) = s.all_or_nothing() {
+            return self.fail(s, why);
         }
         if s.clients.receivers_in(&[State::Active]) == 0 {
             report_connections(s, |_| false);

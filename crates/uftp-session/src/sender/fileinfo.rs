@@ -5,6 +5,7 @@ use std::time::Instant;
 use uftp_proto::wire::{FileInfo, FileType, Message};
 use uftp_proto::{FileId, Geometry, WireTime};
 
+use super::Next;
 use super::clients::State;
 use super::config::SyncMode;
 use super::course::{Course, Repeated};
@@ -12,7 +13,6 @@ use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
 use super::transfer::Transfer;
-use super::{DROPPED_OUT, Next};
 use crate::counters::Refusal;
 use crate::files::SendItem;
 use crate::grtt::Decay;
@@ -137,8 +137,8 @@ impl Informing {
     }
 
     pub(super) fn advance(&mut self, s: &mut Session, now: Instant) -> Next {
-        if s.config.quit_on_error && s.lost_one {
-            s.abort_all(DROPPED_OUT);
+        if let Some(why) = s.all_or_nothing() {
+            s.abort_all(why);
             s.finish_item(self.file, self.item.clone(), None);
             return Next::Over(Outcome::NobodyReady);
         }

@@ -57,9 +57,6 @@ pub use event::{FileOutcome, FileReport, Outcome, SenderEvent};
 pub use report::Progress;
 pub use steps::{RateSteps, RateTable};
 
-/// What everybody is told when one receiver is lost and the operator wants all or nothing.
-const DROPPED_OUT: &str = "A client dropped out, aborting all";
-
 /// The sending side of one session.
 pub struct Sender<S> {
     session: Session,

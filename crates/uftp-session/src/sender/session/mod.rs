@@ -58,8 +58,8 @@ pub(super) struct Session {
     aborts: VecDeque<OutgoingAbort>,
     /// The last control message was an ABORT: the next packet is anything else there is.
     aborted_last: bool,
-    /// A receiver was lost or aborted: fatal when the operator wants all or nothing.
-    pub(super) lost_one: bool,
+    /// What to say if a receiver that was lost, or has left, is fatal.
+    lost_one: Option<&'static str>,
     /// Hosts told of as having declined the announcement.
     declined: Vec<Uid>,
     /// Some receiver took some item.
@@ -125,7 +125,7 @@ impl Session {
             lists: VecDeque::new(),
             aborts: VecDeque::new(),
             aborted_last: false,
-            lost_one: false,
+            lost_one: None,
             declined: Vec::new(),
             accepted: false,
             refusals: RefusalLimit::new(now),

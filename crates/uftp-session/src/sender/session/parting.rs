@@ -18,6 +18,11 @@ use crate::sender::event::SenderEvent;
 /// Most hosts told of as having declined the announcement of an open group.
 const MOST_DECLINED: usize = 16;
 
+/// What everybody is told if the operator wants all or nothing, and one would not take part (any
+/// more), or was lost.
+const ABORTED: &str = "A client aborted, aborting all";
+const DROPPED_OUT: &str = "A client dropped out, aborting all";
+
 /// An ABORT on its way out.
 pub(super) struct OutgoingAbort {
     pub(super) to: SocketAddr,
@@ -31,6 +36,23 @@ pub(super) struct OutgoingAbort {
 }
 
 impl Session {
+    /// What everybody is told if the session is to end because a receiver is lost.
+    pub(in crate::sender) fn all_or_nothing(&self) -> Option<&'static str> {
+        self.lost_one.filter(|_| self.config.quit_on_error)
+    }
+
+    /// Notes that a receiver is lost, or has left. The first says why.
+    fn note_loss(&mut self, why: &'static str) {
+        self.lost_one.get_or_insert(why);
+    }
+
+    /// Those who never came are lost.
+    pub(in crate::sender) fn miss(&mut self, missing: usize) {
+        if missing > 0 {
+            self.note_loss(DROPPED_OUT);
+        }
+    }
+
     /// Gives up a destination that does not answer. It is told, so that it does not take the end
     /// of the session for the end of its file (behaviour-sender-receiver §5.7).
     pub(in crate::sender) fn lose(&mut self, at: usize, waiting_for: &'static str) {
@@ -42,8 +64,10 @@ impl Session {
     pub(in crate::sender) fn forget(&mut self, at: usize, waiting_for: &'static str) {
         self.clients.set_state(at, State::Lost);
         if let Some(client) = self.clients.get(at) {
-            self.lost_one |= !client.proxy;
-            let client = client.uid;
+            let (client, proxy) = (client.uid, client.proxy);
+            if !proxy {
+                self.note_loss(DROPPED_OUT);
+            }
             self.events.push_back(SenderEvent::ClientLost {
                 client,
                 waiting_for,
@@ -96,8 +120,8 @@ impl Session {
         }
     }
 
-    /// Those who have declined and never came are out of the session. Whether there are any.
-    pub(in crate::sender) fn part_with_declined(&mut self) -> bool {
+    /// Those who have declined and never came are out of the session.
+    pub(in crate::sender) fn part_with_declined(&mut self) {
         let away = [State::Mute, State::Registered];
         let gone = |c: &Client| c.declined && away.contains(&c.state());
         let gone = self.clients.places(gone);
@@ -105,11 +129,12 @@ impl Session {
         for &at in &gone {
             self.clients.set_state(at, State::Aborted);
             if let Some(client) = self.clients.get_mut(at) {
-                self.lost_one |= !client.proxy;
                 client.told_off = Some(now);
+                if !client.proxy {
+                    self.note_loss(ABORTED);
+                }
             }
         }
-        !gone.is_empty()
     }
 
     /// Marks a destination as out of the session.
@@ -117,10 +142,12 @@ impl Session {
         self.clients.set_state(at, State::Aborted);
         let now = self.now;
         if let Some(client) = self.clients.get_mut(at) {
-            self.lost_one |= !client.proxy;
             // What it sent before it knew is no reason to tell it.
             client.told_off = Some(now);
-            let client = client.uid;
+            let (client, proxy) = (client.uid, client.proxy);
+            if !proxy {
+                self.note_loss(if by_client { ABORTED } else { DROPPED_OUT });
+            }
             self.events.push_back(SenderEvent::ClientAborted {
                 client,
                 reason,

@@ -15,7 +15,7 @@ use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::rounds::Rounds;
 use super::session::Session;
-use super::{DROPPED_OUT, Next, until};
+use super::{Next, until};
 use crate::congestion::Controller;
 use crate::counters::Refusal;
 use crate::files::SendItem;
@@ -192,8 +192,8 @@ impl Transfer {
     }
 
     pub(super) fn advance(&mut self, s: &mut Session, now: Instant) -> Next {
-        if s.config.quit_on_error && s.lost_one {
-            return self.quit(s);
+        if let Some(why) = s.all_or_nothing() {
+            return self.quit(s, why);
         }
         if self.broken {
             self.drop_all(s, "The file cannot be read");
@@ -313,15 +313,15 @@ impl Transfer {
         s.abort_unfinished(reason);
     }
 
-    fn quit(&mut self, s: &mut Session) -> Next {
-        s.abort_all(DROPPED_OUT);
+    fn quit(&mut self, s: &mut Session, why: &'static str) -> Next {
+        s.abort_all(why);
         s.finish_item(self.file, self.item.clone(), Some(self.started));
         Next::Over(Outcome::AllDropped)
     }
 
     fn end(&mut self, s: &mut Session) -> Next {
-        if s.config.quit_on_error && s.lost_one {
-            return self.quit(s);
+        if let Some(why) = s.all_or_nothing() {
+            return self.quit(s, why);
         }
         s.lists.clear();
         if s.rate.finish_file(s.now, self.pass == 1 && !self.naks) {
