@@ -33,6 +33,8 @@ pub struct Reporter {
     history: LossHistory,
     /// Bytes a data packet counts for.
     packet: f64,
+    /// The last packet before the first file: the one that begins it, when it does.
+    last: Option<Heard>,
     /// Our round trip time as the sender told it, smoothed, and as it last did.
     rtt: Option<Duration>,
     last_rtt: Option<Duration>,
@@ -42,6 +44,16 @@ pub struct Reporter {
     current: u16,
     waiting: Option<Waiting>,
     rng: StdRng,
+}
+
+/// A packet that arrived.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: Instant,
+    seq: Seq,
+    len: usize,
+    ecn: Ecn,
+    rtt: RoundTrips,
 }
 
 /// A report is to be made unless somebody slower is heard of before.
@@ -59,6 +71,7 @@ impl Reporter {
         Reporter {
             history: LossHistory::new(overhead),
             packet: 0.0,
+            last: None,
             rtt: None,
             last_rtt: None,
             round: None,
@@ -74,14 +87,22 @@ impl Reporter {
     }
 
     /// A packet of the sender arrived; any packet that has a number in its row. What comes before
-    /// the first file does not count: some of it went to others, or to the group before we had
-    /// joined it, or in the clear.
+    /// the FILEINFO of the first file does not count: some of it went to others, or to the group
+    /// before we had joined it, or in the clear.
     pub fn arrived(&mut self, now: Instant, seq: Seq, len: usize, ecn: Ecn, group: Group) {
-        if self.packet <= 0.0 {
-            return;
-        }
         let rtt = self.round_trips(group);
-        self.history.note(now, seq, len, ecn, rtt);
+        if self.packet > 0.0 {
+            self.history.note(now, seq, len, ecn, rtt);
+        } else {
+            let at = now;
+            self.last = Some(Heard {
+                at,
+                seq,
+                len,
+                ecn,
+                rtt,
+            });
+        }
     }
 
     /// Track of the sender's numbers was lost; the next one is `seq`.
@@ -89,9 +110,19 @@ impl Reporter {
         self.history.lose_track(now, seq);
     }
 
-    /// A file begins, whose data packets count for `packet` bytes. Deployed senders count rounds
-    /// anew with each.
+    /// A file begins with the last packet, whose data packets count for `packet` bytes. Deployed
+    /// senders count rounds anew with each.
     pub fn start_file(&mut self, packet: u64) {
+        if let Some(first) = self.last.take() {
+            let Heard {
+                at,
+                seq,
+                len,
+                ecn,
+                rtt,
+            } = first;
+            self.history.note(at, seq, len, ecn, rtt);
+        }
         self.packet = packet as f64;
         self.round = None;
         self.waiting = None;
@@ -178,11 +209,14 @@ impl Reporter {
         }
         if self.round.is_none_or(newer) {
             self.round = Some(round);
-            self.current = round;
+            // As deployed receivers have it, the limiting one's answer to the CONG_CTRL that begins
+            // a round still names the one before.
             if !limiting {
+                self.current = round;
                 self.start_waiting(now, group);
             }
         } else if self.round == Some(round) {
+            self.current = round;
             self.hush(now, lowest, group);
         }
     }

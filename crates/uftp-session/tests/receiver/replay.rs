@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uftp_proto::geometry::Sectioning;
 use uftp_proto::wire::{
-    self, BlockRef, CompleteStatus, FileInfo, FileType, Function, Header, Message,
+    self, BlockRef, CompleteStatus, FileInfo, FileType, Function, Header, Message, Version,
 };
 use uftp_proto::{BlockMap, FileId, Geometry, Instance, Uid};
 use uftp_session::Refusal;
@@ -210,6 +210,7 @@ fn timeless(function: Function, packet: &[u8]) -> Vec<u8> {
     let echo = match function {
         Function::Register => 4..12,
         Function::FileInfoAck => 8..16,
+        Function::CcAck => 16..24,
         _ => 0..0,
     };
     packet[Header::LEN..][echo].fill(0);
@@ -271,36 +272,41 @@ type Blocks = BTreeMap<Uid, BTreeSet<(u16, u16)>>;
 /// Clients for which there is such a block hear nothing from there on.
 fn replay_packets(name: &str, recorded: &[Recorded], lost: &Blocks) {
     let session = Session::of(recorded);
-    let block_size = session.block_size();
     let clients = session.clients();
     assert!(!clients.is_empty());
     for client in clients {
         let deaf = lost.get(&client).map(|blocks| session.first_of(blocks));
-        let mut bench = play(&session, client, block_size, deaf);
-        let sent = std::mem::take(&mut bench.sent);
-        let mut ours = sent.iter();
-        for (theirs, header, message) in session.said_by(client) {
-            let context = format!("{name}, {client} at {:?}: {message:?}", theirs.at);
-            let (at, to, packet) = ours.next().unwrap_or_else(|| panic!("{context}: silent"));
-            let function = wire::decode_header(packet).unwrap().function;
-            assert_eq!(function, header.function, "{context}");
-            assert_eq!(
-                timeless(function, packet),
-                timeless(function, &theirs.bytes),
-                "{context}"
-            );
-            assert_eq!(*to, theirs.to, "{context}");
-            assert!(at.abs_diff(theirs.at) < SLACK, "{context}: ours at {at:?}");
-        }
-        assert_eq!(ours.len(), 0, "{name}, {client} says more than recorded");
-        assert!(bench.receiver.is_idle(), "{name}, {client}");
-        let contents = session.contents(block_size);
-        for (file, content) in &bench.store.look().files {
-            assert_eq!(content, &contents[file], "{name}, {client}");
-        }
-        // Once it is over for one, the session goes on for others.
-        bench.refused_only(Refusal::OtherSession);
+        replay_client(name, &session, client, deaf);
     }
+}
+
+/// Plays a session to the place of one of its clients.
+fn replay_client(name: &str, session: &Session<'_>, client: Uid, deaf: Option<usize>) {
+    let block_size = session.block_size();
+    let mut bench = play(session, client, block_size, deaf);
+    let sent = std::mem::take(&mut bench.sent);
+    let mut ours = sent.iter();
+    for (theirs, header, message) in session.said_by(client) {
+        let context = format!("{name}, {client} at {:?}: {message:?}", theirs.at);
+        let (at, to, packet) = ours.next().unwrap_or_else(|| panic!("{context}: silent"));
+        let function = wire::decode_header(packet).unwrap().function;
+        assert_eq!(function, header.function, "{context}");
+        assert_eq!(
+            timeless(function, packet),
+            timeless(function, &theirs.bytes),
+            "{context}"
+        );
+        assert_eq!(*to, theirs.to, "{context}");
+        assert!(at.abs_diff(theirs.at) < SLACK, "{context}: ours at {at:?}");
+    }
+    assert_eq!(ours.len(), 0, "{name}, {client} says more than recorded");
+    assert!(bench.receiver.is_idle(), "{name}, {client}");
+    let contents = session.contents(block_size);
+    for (file, content) in &bench.store.look().files {
+        assert_eq!(content, &contents[file], "{name}, {client}");
+    }
+    // Once it is over for one, the session goes on for others.
+    bench.refused_only(Refusal::OtherSession);
 }
 
 /// From the position `deaf` on the client hears nothing.
@@ -432,6 +438,24 @@ fn protocol_5_in_the_clear() {
     }
 }
 
+/// A receiver of 4.10.2 says nothing to a sender of protocol 5; nor does ours if it hears no more than
+/// that.
+#[test]
+fn a_protocol_that_is_not_heard() {
+    let recorded = pcap::read("v5-cl410-refuses.pcap");
+    let mut bench = Bench::with(ReceiverConfig {
+        protocols: Some(vec![Version::V4]),
+        ..config()
+    });
+    for packet in &recorded {
+        bench.feed(packet.from, &mut packet.bytes.clone());
+    }
+    bench.pass(SLACK);
+    assert_eq!(bench.said(), [""; 0]);
+    let refused = bench.refused_only(Refusal::OtherVersion);
+    assert_eq!(refused, recorded.len() as u64);
+}
+
 #[test]
 fn sync_mode() {
     replay_each("v5-sync");
@@ -443,4 +467,27 @@ fn resumed() {
     replay_each("v4-restart");
     replay_each("v5-restart");
     replay_each("v5-restart-b");
+}
+
+/// The limiting receiver reports, to the byte, what the recorded one did. The other one waits for as
+/// long as chance has it; what it lost before the file does not count here.
+#[test]
+fn congestion_control() {
+    let recorded = pcap::read("v5-tfmcc.pcap");
+    let session = Session::of(&recorded);
+    let [limiting, other] = [Uid(0x11), Uid(0x12)];
+    replay_client("v5-tfmcc", &session, limiting, None);
+
+    let bench = play(&session, other, session.block_size(), None);
+    let body = |packet: &[u8]| {
+        let function = wire::decode_header(packet).unwrap().function;
+        let body = timeless(function, packet).split_off(Header::LEN);
+        (function != Function::CcAck).then_some((function, body))
+    };
+    let ours = bench.sent.iter().filter_map(|(_, _, said)| body(said));
+    let theirs = session.said_by(other);
+    let theirs = theirs.filter_map(|(said, _, _)| body(&said.bytes));
+    assert_eq!(Vec::from_iter(ours), Vec::from_iter(theirs));
+    let reported = |(_, _, said): &&(_, _, Vec<u8>)| body(said).is_none();
+    assert!(bench.sent.iter().filter(reported).count() > 0);
 }

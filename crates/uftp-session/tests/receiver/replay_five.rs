@@ -342,8 +342,8 @@ impl Lens {
         missed
     }
 
-    /// What the receiver said under the group's keys, without what depends on the time: echoes, and
-    /// reports on congestion.
+    /// What the receiver said under the group's keys, without echoed times and reports on congestion:
+    /// the recorded receiver takes KEYINFO for lost, and leaves slow start before there are data.
     fn answers<'a>(
         &mut self,
         packets: impl Iterator<Item = (Duration, &'a [u8])>,
