@@ -13,6 +13,7 @@ use uftp_proto::crypto::v5::{GroupMaster, ServerContext};
 use uftp_proto::crypto::{BackendError, Curve, KeyError, Opener, PrivateKey, Suite};
 use uftp_proto::wire::{self, AnnounceFlags, BlockRef, Function, Header, Message, Pace, Version};
 use uftp_proto::{Ecn, FileId, Uid};
+use uftp_session::congestion::Limits;
 use uftp_session::files::SendItem;
 use uftp_session::security::{Secrets, SenderSecurity};
 use uftp_session::sender::{
@@ -253,6 +254,12 @@ fn once(words: &[String]) -> Vec<&String> {
 
 /// Plays the recorded receivers to our sender. Returns what it said, and what the recorded one did.
 fn play(case: &Case) -> (Vec<String>, Vec<String>) {
+    let (ours, theirs, _) = play_and_watch(case);
+    (ours, theirs)
+}
+
+/// As [`play`], and what our sender told of.
+fn play_and_watch(case: &Case) -> (Vec<String>, Vec<String>, Vec<SenderEvent>) {
     let recorded = sessions(case.name).swap_remove(case.run);
     let first = &recorded[0];
     let header = wire::decode_header(&first.bytes).unwrap();
@@ -338,6 +345,7 @@ fn play(case: &Case) -> (Vec<String>, Vec<String>) {
     let mut said: BTreeMap<String, usize> = BTreeMap::new();
     let mut answers = script.answers.into_iter().peekable();
     let mut ended = None;
+    let mut events = Vec::new();
     while ended.is_none() || !sender.is_finished() {
         loop {
             batch.clear();
@@ -355,8 +363,13 @@ fn play(case: &Case) -> (Vec<String>, Vec<String>) {
             if let SenderEvent::Finished(outcome) = event {
                 ended = Some(outcome);
             }
+            events.push(event);
         }
-        let due = |(kind, count, _): &(String, usize, _)| said.get(kind) >= Some(count);
+        // Reports come when our rate was another already; before the end, in any case.
+        let asked = said.contains_key("DONE 1");
+        let due = |(kind, count, _): &(String, usize, _)| {
+            said.get(kind) >= Some(count) || (asked && kind == "CONG_CTRL")
+        };
         if let Some((_, _, answer)) = answers.next_if(due) {
             now += Duration::from_micros(100);
             match answer {
@@ -377,7 +390,7 @@ fn play(case: &Case) -> (Vec<String>, Vec<String>) {
     for why in [Refusal::Unauthentic, Refusal::Malformed, Refusal::Uncovered] {
         assert_eq!(sender.counters().refused(why), 0, "{}: {why}", case.name);
     }
-    (words, script.words)
+    (words, script.words, events)
 }
 
 const OPEN: Case = Case::encrypted(
@@ -535,5 +548,51 @@ fn what_is_missed_in_the_clear_is_sent_again() {
         let (ours, theirs) = play(&case);
         assert_eq!(once(&ours), once(&theirs), "{} {}", case.name, case.run);
         assert_eq!(blocks(&ours), blocks(&theirs), "{} {}", case.name, case.run);
+    }
+}
+
+/// How fast it goes, and how often receivers are called on the way, depends on when each packet came;
+/// all else is the same, and what receivers report is taken in.
+#[test]
+fn under_congestion_control() {
+    let kbps = |rate: u64| Some(rate * 1024 / 8);
+    let within = |init| {
+        Rate::Tfmcc(Limits {
+            min: kbps(200),
+            init: kbps(init),
+            max: kbps(6000),
+        })
+    };
+    for (case, reports) in [
+        (
+            Case {
+                rate: within(1000),
+                ..Case::plain("v5-tfmcc")
+            },
+            20,
+        ),
+        (
+            Case {
+                rate: within(2000),
+                ..Case::encrypted(
+                    "v5-tfmcc-enc",
+                    "09e9073f3712d419f1a3a512fb2a20610ada4b81361f225d2d190710c26a6300",
+                    "cba3a747b5e178a8a0854565a42a29b2565b8e9358a34015116ce08f96535fe5",
+                )
+            },
+            7,
+        ),
+    ] {
+        let (ours, theirs, events) = play_and_watch(&case);
+        let lasting = |words: &[String]| -> Vec<String> {
+            let all = once(words).into_iter();
+            all.filter(|w| !w.starts_with("CONG_CTRL"))
+                .cloned()
+                .collect()
+        };
+        assert_eq!(lasting(&ours), lasting(&theirs), "{}", case.name);
+        let told = |e: &&SenderEvent| matches!(e, SenderEvent::RateReported { .. });
+        assert_eq!(events.iter().filter(told).count(), reports, "{}", case.name);
+        assert!(ours.iter().any(|w| w.starts_with("CONG_CTRL")));
     }
 }
