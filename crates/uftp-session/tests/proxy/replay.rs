@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use uftp_proto::crypto::{Curve, KeyError, PrivateKey};
-use uftp_proto::wire::{self, Function, Header};
+use uftp_proto::crypto::{Curve, Fingerprint, Hash, KeyError, PrivateKey, SignatureForm};
+use uftp_proto::wire::{self, Function, HbCode, Header, Message, Version};
 use uftp_proto::{Ecn, Uid};
 use uftp_session::proxy::{Downstream, Heartbeats, ProxyConfig, Role};
 use uftp_session::security::{ReceiverSecurity, Secrets};
@@ -33,6 +33,8 @@ pub(crate) struct Proxy {
     /// Of its ephemeral keys: towards the server, towards clients.
     pub(crate) scalars: &'static [&'static str],
     pub(crate) beats: Heartbeats,
+    /// The key with which others prove themselves to it: over its nonces, which are its own.
+    pub(crate) prover: Option<PrivateKey>,
 }
 
 fn server_proxy() -> Proxy {
@@ -44,6 +46,7 @@ fn server_proxy() -> Proxy {
         key: None,
         scalars: &[],
         beats: Heartbeats::default(),
+        prover: None,
     }
 }
 
@@ -56,6 +59,7 @@ fn client_proxy() -> Proxy {
         key: None,
         scalars: &[],
         beats: Heartbeats::default(),
+        prover: None,
     }
 }
 
@@ -123,6 +127,9 @@ fn lasting(packet: &[u8]) -> Vec<u8> {
         (Function::Register, len) => (message + 4..message + 12, listed..len),
         (Function::FileInfoAck, len) => (message + 8..message + 16, listed..len),
         (Function::Complete, len) => (0..0, listed..len),
+        // Of a key on P-256.
+        (Function::HbReq, 164) => (message + 80..164, 0..0),
+        (Function::HbResp, _) if packet[message + 2] == 2 => (message + 4..message + 8, 0..0),
         (Function::Status, _) => {
             packet.truncate(message + 8 + BITMAP);
             (0..0, 0..0)
@@ -151,6 +158,41 @@ pub(crate) fn word(packet: &[u8]) -> String {
     format!("{:?} {} of {}", header.function, header.seq.0, header.src)
 }
 
+/// A heartbeat with a proof, as its author would have made it of the nonce that ours asked with.
+/// Anything else as it is.
+fn proven(packet: &[u8], key: Option<&PrivateKey>, ours: &Said) -> Vec<u8> {
+    let header = wire::decode_header(packet).unwrap();
+    let message = |packet: &[u8]| match wire::decode_header(packet).unwrap().function {
+        Function::HbReq | Function::HbResp => {
+            let body = &packet[Header::LEN..];
+            let function = wire::decode_header(packet).unwrap().function;
+            match wire::decode(header.version, function, body).unwrap() {
+                Message::HbReq(request) => (Some(request), None),
+                Message::HbResp(answer) => (None, Some(answer)),
+                _ => (None, None),
+            }
+        }
+        _ => (None, None),
+    };
+    let ((Some(mut request), _), Some(key)) = (message(packet), key) else {
+        return packet.to_vec();
+    };
+    if request.key.is_empty() {
+        return packet.to_vec();
+    }
+    assert_eq!(request.key, key.public().blob());
+    let asked = ours.iter().rev().find_map(|(_, _, said)| message(said).1);
+    let asked = asked.unwrap();
+    assert_eq!(asked.code, HbCode::CHALLENGE);
+    let form = SignatureForm::of(header.version);
+    let signature = key.sign(Hash::Sha1, form, &[&asked.nonce.to_be_bytes()]);
+    (request.nonce, request.signature) = (asked.nonce, signature.unwrap());
+    let mut bytes = vec![0; 2000];
+    let len = wire::encode(&header, &Message::HbReq(request), &mut bytes).unwrap();
+    bytes.truncate(len);
+    bytes
+}
+
 /// What our proxy says: when, where to, what.
 pub(crate) type Said = Vec<(Duration, SocketAddr, Vec<u8>)>;
 
@@ -173,7 +215,16 @@ pub(crate) fn play(
     let start = bench.now;
     let mut ours = Vec::new();
     let end = said.last().map_or(Duration::ZERO, |last| last.at) + SLACK;
-    let stops = heard.iter().map(|packet| (packet.at, Some(packet)));
+    // Ours counts its interval from the first answer, a little later than the recorded one did: the
+    // second must not be there before it asks.
+    let late = |packet: &Recorded| {
+        let function = wire::decode_header(&packet.bytes).unwrap().function;
+        match function == Function::HbResp && packet.at > Duration::from_secs(1) {
+            true => Duration::from_millis(1),
+            false => Duration::ZERO,
+        }
+    };
+    let stops = heard.iter().map(|p| (p.at + late(p), Some(p)));
     for (at, packet) in stops.chain([(end, None)]) {
         while let Some(due) = bench.proxy.poll_timeout().filter(|due| *due <= start + at) {
             let out = bench.pass(due.saturating_duration_since(bench.now));
@@ -182,7 +233,8 @@ pub(crate) fn play(
         }
         bench.pass((start + at).saturating_duration_since(bench.now));
         if let Some(packet) = packet.filter(|packet| proxy.hears(packet)) {
-            let out = bench.hand(packet.from, Ecn::NotEct, &packet.bytes);
+            let bytes = proven(&packet.bytes, proxy.prover.as_ref(), &ours);
+            let out = bench.hand(packet.from, Ecn::NotEct, &bytes);
             ours.extend(out.into_iter().map(|out| (at, out.to, out.bytes)));
         }
     }
@@ -199,7 +251,9 @@ fn replay(name: &str, proxy: &Proxy) {
         };
         Some(Box::new(known) as Box<dyn Secrets>).filter(|_| !proxy.scalars.is_empty())
     });
-    let mut ours = ours.into_iter();
+    // Heartbeats are said in all protocols until one is answered.
+    let spoken = |packet: &[u8]| wire::decode_header(packet).unwrap().version == Version::V5;
+    let mut ours = ours.into_iter().filter(|(_, _, packet)| spoken(packet));
     for theirs in said {
         let context = format!("{name}, {} at {:?}", word(&theirs.bytes), theirs.at);
         let (at, to, packet) = ours.next().unwrap_or_else(|| panic!("{context}: silent"));
@@ -264,6 +318,52 @@ fn protocol_5_encrypted_beside_a_response_proxy() {
              92c82815f947ce534602d5da4477419d",
         ],
         beats: Heartbeats::default(),
+        prover: None,
     };
     replay("v5-resp-proxy-enc", &proxy);
+}
+
+/// A client proxy that a server proxy knows by its key, and nothing else: on a curve, and RSA.
+fn acquaintances() -> [(&'static str, PrivateKey); 2] {
+    let scalar = unhex("c0a0aaf012e1f90a854c9a9adb683f2ccff83402d7a52dd970275e2167102681");
+    let rsa = include_bytes!("../vectors/rsa2048b.pem");
+    [
+        (
+            "v5-heartbeat",
+            PrivateKey::from_ec_scalar(Curve::DEFAULT, &scalar).unwrap(),
+        ),
+        ("v5-heartbeat-b", PrivateKey::from_pem(rsa).unwrap()),
+    ]
+}
+
+#[test]
+fn a_client_proxy_that_proves_itself_by_heartbeat() {
+    for (name, key) in acquaintances() {
+        let proxy = Proxy {
+            key: Some(key),
+            beats: Heartbeats {
+                upstreams: vec![addr("10.66.3.2:1044")],
+                interval: Duration::from_secs(2),
+            },
+            ..client_proxy()
+        };
+        replay(name, &proxy);
+    }
+}
+
+#[test]
+fn a_server_proxy_that_learns_its_downstream_by_heartbeat() {
+    let prints = [
+        "60:65:4F:1C:60:60:71:33:59:C9:C9:D6:C7:40:C5:A3:0D:E8:91:EF",
+        "AB:F3:03:78:39:7D:D8:2A:AF:03:6F:9C:72:F8:44:F7:41:7F:47:F8",
+    ];
+    for ((name, key), print) in acquaintances().into_iter().zip(prints) {
+        let known: Fingerprint = print.parse().unwrap();
+        let proxy = Proxy {
+            role: server_role(Downstream::Learned(known)),
+            prover: Some(key),
+            ..server_proxy()
+        };
+        replay(name, &proxy);
+    }
 }

@@ -27,6 +27,7 @@ fn proxy(role: Role, upstream: &'static str, downstream: &'static str) -> Proxy 
         key: None,
         scalars: &[],
         beats: Heartbeats::default(),
+        prover: None,
     }
 }
 
@@ -233,4 +234,20 @@ fn a_challenged_client_proxy() {
     // Other protocols are tried until there is an answer.
     let ours = ours.into_iter().filter(|(_, _, bytes)| bytes[0] == 0x30);
     compare(name, &said, ours.collect(), <[u8]>::to_vec);
+}
+
+/// And the server proxy that asks it: what is signed is its own nonce, the key is not the right one.
+#[test]
+fn a_challenging_server_proxy() {
+    let name = "v3-heartbeat-fail";
+    let known = "A5:D1:4C:37:97:AC:EA:EF:69:06:50:4E:D1:64:23:DF:3E:75:63:54";
+    let role = server_role(Downstream::Learned(known.parse().unwrap()));
+    let mut proxy = proxy(role, "10.66.1.2", "10.66.3.2");
+    proxy.prover = Some(rsa1024());
+    let (said, ours) = play(name, &proxy, |_| None);
+    compare(name, &said, ours, |packet| {
+        let challenge = packet[Header::LEN + 1] == 2;
+        let nonce = Header::LEN + 4..Header::LEN + 8;
+        lasting(packet, if challenge { nonce } else { 0..0 }, packet.len())
+    });
 }
