@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use uftp_proto::Uid;
 use uftp_proto::crypto::v5::{ClientContext1, Premaster, ProxyContext, ServerContext};
-use uftp_proto::crypto::{Curve, Fingerprint, KeyError, Opener, PrivateKey, PublicKey, Suite};
+use uftp_proto::crypto::{
+    Curve, Fingerprint, KeyError, KeyKind, Opener, PrivateKey, PublicKey, Suite,
+};
 use uftp_proto::wire::{self, BlockRef, Function, Header, Message, Version};
 use uftp_session::Refusal;
 use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind as K};
@@ -220,6 +222,14 @@ fn response_proxy() {
         assert_eq!(lasting(packet), lasting(&theirs.bytes));
     }
     assert_eq!(bench.sent.len() + 2, theirs.len());
+    let mut lens = Lens::new(&case, &recorded);
+    let said = theirs.iter().map(|packet| (packet.at, &packet.bytes[..]));
+    let said = lens.answers(said);
+    let kinds: Vec<_> = said.iter().map(|(_, message)| message[0]).collect();
+    assert_eq!(kinds, [6, 8, 12, 12], "KEYINFO_ACK, FILEINFO_ACK, COMPLETE");
+    let ours = bench.sent.iter().map(|(at, _, bytes)| (*at, &bytes[..]));
+    assert_alike(&case, &lens.answers(ours), &said);
+    assert!(bench.sent.iter().all(|(_, to, _)| *to == theirs[0].to));
     assert_whole(&case, &bench);
 }
 
@@ -238,7 +248,7 @@ fn client_proxy() {
     });
 }
 
-/// Looks into what sender and receiver of a session without proxies say to each other.
+/// Looks into what sender and receiver of a session say to each other or to the proxy between them.
 struct Lens {
     sender: Opener,
     receiver: Opener,
@@ -252,8 +262,14 @@ impl Lens {
             let body = packet.bytes[Header::LEN..].to_vec();
             (header, body)
         };
-        let of = |function| recorded.iter().find(|p| p.bytes[1] == function).unwrap();
-        let (header, body) = decode(of(1));
+        let first = |function: u8, source: Uid| {
+            let by = |p: &&Recorded| {
+                let header = wire::decode_header(&p.bytes).unwrap();
+                p.bytes[1] == function && header.src == source
+            };
+            decode(recorded.iter().find(by).unwrap())
+        };
+        let (header, body) = first(1, SERVER);
         let announce = wire::decode(Version::V5, Function::Announce, &body);
         let Ok(Message::Announce(announce)) = announce else {
             panic!("no ANNOUNCE");
@@ -261,8 +277,23 @@ impl Lens {
         let info = announce.encryption.as_ref().unwrap();
         let suite = Suite::from_wire(Version::V5, info).unwrap();
         let sc = ServerContext::new(&header, &announce, &body).unwrap();
-        let theirs = PublicKey::from_blob(&info.dh_key).unwrap();
-        let ours = PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(case.scalar)).unwrap();
+        let (dh_key, pc) = match case.proxy {
+            None => (info.dh_key.clone(), ProxyContext::default()),
+            Some((uid, _)) => {
+                let (_, body) = first(17, uid);
+                let key = wire::decode(Version::V5, Function::ProxyKey, &body);
+                let Ok(Message::ProxyKey(key)) = key else {
+                    panic!("no PROXY_KEY");
+                };
+                let pc = ProxyContext::new(uid, &key, &body).unwrap();
+                (key.dh_key, pc)
+            }
+        };
+        let theirs = PublicKey::from_blob(&dh_key).unwrap();
+        let KeyKind::Ec(curve) = theirs.kind() else {
+            panic!("no key on a curve");
+        };
+        let ours = PrivateKey::from_ec_scalar(curve, &unhex(case.scalar)).unwrap();
         let premaster = Premaster::agree(&ours, &theirs).unwrap();
         let said = said(recorded);
         let (_, body) = decode(said[0]);
@@ -270,7 +301,6 @@ impl Lens {
         let Ok(Message::Register(register)) = register else {
             panic!("no REGISTER");
         };
-        let pc = ProxyContext::default();
         let cc1 = ClientContext1::new(&sc, &pc, CLIENT, &register.key, &register.random);
         let keys = premaster.handshake_keys(&suite, &cc1);
         let mut packet = said[1].bytes.clone();
@@ -281,7 +311,7 @@ impl Lens {
             panic!("no CLIENT_KEY");
         };
         let cc2 = cc1.with_client_key(&key, &body).unwrap();
-        let (_, body) = decode(of(5));
+        let (_, body) = first(5, case.proxy.map_or(SERVER, |(uid, _)| uid));
         let Ok(Message::KeyInfo(info)) = wire::decode(Version::V5, Function::KeyInfo, &body) else {
             panic!("no KEYINFO");
         };
@@ -359,9 +389,21 @@ impl Lens {
     }
 }
 
+/// Checks that two receivers said the same at about the same time.
+fn assert_alike(case: &Case, ours: &[(Duration, Vec<u8>)], theirs: &[(Duration, Vec<u8>)]) {
+    const SLACK: Duration = Duration::from_millis(15);
+    let words = |answers: &[(Duration, Vec<u8>)]| -> Vec<Vec<u8>> {
+        answers.iter().map(|(_, message)| message.clone()).collect()
+    };
+    assert_eq!(words(ours), words(theirs), "{}", case.name);
+    for ((at, message), (then, _)) in ours.iter().zip(theirs) {
+        let late = at.abs_diff(*then);
+        assert!(late < SLACK, "{}: {message:?} {late:?}", case.name);
+    }
+}
+
 #[test]
 fn losses_and_congestion_control() {
-    const SLACK: Duration = Duration::from_millis(15);
     for (case, lost) in [
         (
             Case::direct(
@@ -387,14 +429,7 @@ fn losses_and_congestion_control() {
         let ours = lens.answers(bench.sent.iter().map(|(at, _, bytes)| (*at, &bytes[..])));
         let said = said(&recorded);
         let theirs = lens.answers(said.iter().map(|packet| (packet.at, &packet.bytes[..])));
-        let words = |answers: &[(Duration, Vec<u8>)]| -> Vec<Vec<u8>> {
-            answers.iter().map(|(_, message)| message.clone()).collect()
-        };
-        assert_eq!(words(&ours), words(&theirs), "{}", case.name);
-        for ((at, message), (then, _)) in ours.iter().zip(&theirs) {
-            let late = at.abs_diff(*then);
-            assert!(late < SLACK, "{}: {message:?} {late:?}", case.name);
-        }
+        assert_alike(&case, &ours, &theirs);
     }
 }
 
