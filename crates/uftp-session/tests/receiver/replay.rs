@@ -13,10 +13,13 @@ use uftp_session::Refusal;
 use uftp_session::files::Offer;
 use uftp_session::receiver::ReceiverConfig;
 
+use super::recorded::none_is_forgotten;
 use super::recorded::pcap::{self, Recorded};
 use super::support::{Bench, config};
 
 const SERVER: Uid = Uid(0xAA);
+/// A client proxy, which speaks in its own name once in a while.
+const PROXY: Uid = Uid(0xB2);
 
 /// A capture with all its packets decoded.
 struct Session<'a> {
@@ -38,7 +41,9 @@ impl<'a> Session<'a> {
 
     fn clients(&self) -> BTreeSet<Uid> {
         let sources = self.packets.iter().map(|(_, header, _)| header.src);
-        sources.filter(|src| *src != SERVER).collect()
+        sources
+            .filter(|src| ![SERVER, PROXY].contains(src))
+            .collect()
     }
 
     fn said_by(&self, client: Uid) -> impl Iterator<Item = &(&'a Recorded, Header, Message<'a>)> {
@@ -113,16 +118,19 @@ impl<'a> Session<'a> {
     }
 
     /// Positions of packets that a client missed: blocks that its next STATUS asks for, and
-    /// FILEINFOs that it did not answer before they were repeated.
+    /// questions that it did not answer before they were repeated.
     fn missed(&self, client: Uid, block_size: u16) -> BTreeSet<usize> {
         let mut missed = BTreeSet::new();
         let mut blocks: BTreeMap<(u16, u16), usize> = BTreeMap::new();
-        let mut unanswered = None;
+        let (mut unanswered, mut asked) = (None, None);
         let sizes: BTreeMap<FileId, u64> = self.infos().map(|i| (i.file, i.size)).collect();
         for (position, (_, header, message)) in self.packets.iter().enumerate() {
             match message {
                 Message::FileInfo(info) if info.clients.contains(&client) => {
                     missed.extend(unanswered.replace(position));
+                }
+                Message::Done(done) if done.clients.contains(&client) => {
+                    missed.extend(asked.replace(position));
                 }
                 Message::FileSeg(seg) => {
                     let BlockRef::InSection { section, block } = seg.at else {
@@ -132,6 +140,7 @@ impl<'a> Session<'a> {
                 }
                 _ if header.src != client => {}
                 Message::Status(status) => {
+                    asked = None;
                     let geometry =
                         Geometry::new(sizes[&status.file], block_size, Sectioning::Balanced);
                     let section = geometry.unwrap().section(status.section).unwrap();
@@ -142,7 +151,8 @@ impl<'a> Session<'a> {
                         }
                     }
                 }
-                Message::FileInfoAck(_) | Message::Complete(_) => unanswered = None,
+                Message::FileInfoAck(_) => unanswered = None,
+                Message::Complete(_) => (unanswered, asked) = (None, None),
                 _ => {}
             }
         }
@@ -305,8 +315,17 @@ fn replay_client(name: &str, session: &Session<'_>, client: Uid, deaf: Option<us
     for (file, content) in &bench.store.look().files {
         assert_eq!(content, &contents[file], "{name}, {client}");
     }
-    // Once it is over for one, the session goes on for others.
-    bench.refused_only(Refusal::OtherSession);
+    // Once it is over for one, the session goes on for others. Who does not wait for a proxy does
+    // not listen to one.
+    let refused = |why| bench.receiver.counters().refused(why);
+    let in_all = bench.receiver.counters().refused_in_all();
+    let proxies = refused(Refusal::UnknownSource);
+    assert_eq!(refused(Refusal::OtherSession) + proxies, in_all);
+    let by_proxy = |(_, header, _): &&(_, Header, _)| header.src == PROXY;
+    assert_eq!(
+        session.packets.iter().filter(by_proxy).count() as u64,
+        proxies
+    );
 }
 
 /// From the position `deaf` on the client hears nothing.
@@ -331,8 +350,7 @@ fn play(session: &Session<'_>, client: Uid, block_size: u16, deaf: Option<usize>
     let start = bench.now;
     for (position, (packet, header, message)) in session.packets.iter().enumerate() {
         bench.pass(start + packet.at - bench.now);
-        let for_us =
-            header.src == SERVER && (packet.to.ip().is_multicast() || packet.to == address);
+        let for_us = packet.to.ip().is_multicast() || packet.to == address;
         let heard = deaf.is_none_or(|from| position < from) && !missed.contains(&position);
         if for_us && heard {
             bench.feed(packet.from, &mut packet.bytes.clone());
@@ -438,6 +456,20 @@ fn protocol_5_in_the_clear() {
     }
 }
 
+#[test]
+fn behind_a_client_proxy_in_the_clear() {
+    for name in [
+        "v5-proxy",
+        "v5-proxy-loss",
+        "v5-heartbeat",
+        "v5-heartbeat-b",
+    ] {
+        let mut recorded = pcap::read(&format!("{name}.pcap"));
+        recorded.retain(|packet| packet.from.ip().to_string().starts_with("10.66.2."));
+        replay_packets(name, &recorded, &Blocks::new());
+    }
+}
+
 /// A receiver of 4.10.2 says nothing to a sender of protocol 5; nor does ours if it hears no more than
 /// that.
 #[test]
@@ -490,4 +522,10 @@ fn congestion_control() {
     assert_eq!(Vec::from_iter(ours), Vec::from_iter(theirs));
     let reported = |(_, _, said): &&(_, _, Vec<u8>)| body(said).is_none();
     assert!(bench.sent.iter().filter(reported).count() > 0);
+}
+
+#[test]
+fn every_recorded_session_of_protocol_5_is_played() {
+    let code = [include_str!("replay.rs"), include_str!("replay_five.rs")].concat();
+    none_is_forgotten("v5-", &code, &[]);
 }

@@ -14,8 +14,9 @@ use uftp_session::files::Offer;
 use uftp_session::receiver::{ReceiverConfig, ResponseProxy};
 use uftp_session::security::Secrets;
 
+use super::recorded::none_is_forgotten;
 use super::recorded::pcap::{self, Recorded};
-use super::recorded::three::{self, Keyed, announced, none_is_forgotten, open};
+use super::recorded::three::{self, Keyed, announced, open};
 use super::support::{Bench, config};
 
 /// The response proxy of all sessions that have one.
@@ -482,5 +483,5 @@ fn a_third_run_follows_a_second_that_is_gone() {
 fn every_recorded_session_is_played() {
     // One behind a proxy that passed nothing on.
     let others = ["v3-heartbeat-fail"];
-    none_is_forgotten(include_str!("replay_three.rs"), &others);
+    none_is_forgotten("v3-", include_str!("replay_three.rs"), &others);
 }

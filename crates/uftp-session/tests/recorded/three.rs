@@ -223,26 +223,6 @@ pub(crate) fn open(keyed: &mut Option<Keyed>, packet: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Checks that tests in `code` name every recorded session but `others`.
-pub(crate) fn none_is_forgotten(code: &str, others: &[&str]) {
-    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
-    let mut sessions = 0;
-    for entry in std::fs::read_dir(vectors).unwrap() {
-        let file = entry.unwrap().file_name().into_string().unwrap();
-        let Some(name) = file.strip_suffix(".pcap").filter(|n| n.starts_with("v3-")) else {
-            continue;
-        };
-        sessions += 1;
-        let played = code.contains(&format!("\"{name}\"")) || code.contains(&format!("\"{file}\""));
-        assert!(played, "{name}");
-    }
-    assert_eq!(sessions, 17);
-    for name in others {
-        let plays = format!("(\"{name}\"");
-        assert!(!code.contains(&plays), "{name} is played now");
-    }
-}
-
 fn unhex(text: &str) -> Vec<u8> {
     let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(byte).collect()

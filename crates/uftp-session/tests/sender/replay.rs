@@ -22,6 +22,7 @@ use uftp_session::sender::{
 use uftp_session::{Batch, Clock, Refusal};
 
 use super::lab::{self, Memory};
+use super::recorded::none_is_forgotten;
 use super::recorded::pcap::{self, Recorded};
 
 const SERVER: Uid = Uid(0xAA);
@@ -595,4 +596,11 @@ fn under_congestion_control() {
         assert_eq!(events.iter().filter(told).count(), reports, "{}", case.name);
         assert!(ours.iter().any(|w| w.starts_with("CONG_CTRL")));
     }
+}
+
+/// The secrets of the senders of the two that have proxies and are encrypted are not known.
+#[test]
+fn every_recorded_session_is_played() {
+    let others = ["v5-proxy-enc", "v5-resp-proxy-enc"];
+    none_is_forgotten("v5-", include_str!("replay.rs"), &others);
 }

@@ -18,8 +18,9 @@ use uftp_session::sender::{ClientEntry, Outcome, Sender, SenderConfig, SenderEve
 use uftp_session::{Batch, Clock};
 
 use super::lab::{self, Memory};
+use super::recorded::none_is_forgotten;
 use super::recorded::pcap::{self, Recorded};
-use super::recorded::three::{Keyed, announced, decode, none_is_forgotten, open};
+use super::recorded::three::{Keyed, announced, decode, open};
 
 /// Where a packet goes, and what it is in the clear.
 type Said = (SocketAddr, Vec<u8>);
@@ -358,5 +359,5 @@ fn restarted_for_a_client_that_was_cut_off() {
 
 #[test]
 fn every_recorded_session_is_played() {
-    none_is_forgotten(include_str!("replay_three.rs"), &[]);
+    none_is_forgotten("v3-", include_str!("replay_three.rs"), &[]);
 }
