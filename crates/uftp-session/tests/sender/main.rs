@@ -6,6 +6,7 @@ mod flow;
 mod hostile;
 mod lab;
 mod lists;
+mod played;
 mod proxies;
 #[path = "../recorded/mod.rs"]
 mod recorded;
