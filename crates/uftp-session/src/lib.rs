@@ -27,6 +27,7 @@ mod letters;
 mod limit;
 pub mod link;
 pub mod pacing;
+mod partings;
 pub mod policy;
 pub mod proxy;
 pub mod receiver;

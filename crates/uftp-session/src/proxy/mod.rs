@@ -47,7 +47,6 @@ pub use event::{ProxyEvent, ProxyEventKind};
 pub use traffic::{Flow, Traffic};
 
 use door::Door;
-use opening::Parting;
 use relay::Relay;
 use session::{Session, Surroundings};
 use standing::KeyTurn;
@@ -58,6 +57,7 @@ use crate::counters::{Counters, Refusal};
 use crate::heartbeat::Beats;
 use crate::letters::Letters;
 use crate::limit::Limit;
+use crate::partings::Partings;
 use crate::receiver::SessionId;
 use crate::receiver::table::{Groups, Table};
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
@@ -82,7 +82,7 @@ pub struct Proxy {
     key_turns: [KeyTurn; 3],
     letters: Letters,
     /// Last words of sessions that are over.
-    partings: VecDeque<Parting>,
+    partings: Partings,
     strangers: Limit,
     /// Announcements looked into, which is dear.
     judged: Limit,
@@ -119,7 +119,7 @@ impl Proxy {
             missed_downstream: false,
             key_turns: KeyTurn::all(),
             letters: Letters::default(),
-            partings: VecDeque::new(),
+            partings: Partings::default(),
             strangers: Limit::per_second(STRANGERS_PER_SECOND),
             judged: Limit::per_second(STRANGERS_PER_SECOND),
             askers: Limit::per_second(ASKERS_PER_SECOND),
@@ -227,7 +227,7 @@ impl Proxy {
             session.poll_transmit(now, batch, &mut around);
         }
         self.counters.sent += self.letters.write(self.config.uid, batch);
-        self.write_partings(batch);
+        self.counters.sent += self.partings.write(batch);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.

@@ -3,27 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use uftp_proto::wire::{self, Abort, Announce, Function, Header, Message};
-use uftp_proto::{Ecn, Uid};
+use uftp_proto::wire::{self, Announce, Function, Header, Message};
 
 use super::announce::{self, Objection, Terms};
 use super::keys::{Keys, Means};
 use super::session::{Session, decode};
 use super::{Proxy, ProxyEventKind, Role};
-use crate::batch::Batch;
 use crate::counters::Refusal;
-use crate::link::{Cover, Dest, GroupEstimate, Link};
+use crate::link::{Cover, Dest, Link};
+use crate::partings::Parting;
 use crate::receiver::SessionId;
 use crate::security::Invitation;
-
-/// An ABORT that ends a session that is not carried, or not any more.
-pub(super) struct Parting {
-    link: Link,
-    to: SocketAddr,
-    estimate: GroupEstimate,
-    cover: Cover,
-    reason: &'static str,
-}
 
 impl Proxy {
     /// An ANNOUNCE of a session that is not open. Returns the position of the one it opens.
@@ -218,14 +208,9 @@ impl Proxy {
             group: header.group,
             instance: header.instance,
         };
-        self.partings.push_back(Parting {
-            link: Link::new(header.version, self.config.uid, id.group, id.instance)
-                .towards(Dest::Host(header.src)),
-            to: from,
-            estimate: GroupEstimate::default(),
-            cover: Cover::Clear,
-            reason,
-        });
+        let link = Link::new(header.version, self.config.uid, id.group, id.instance)
+            .towards(Dest::Host(header.src));
+        self.partings.push(Parting::to_server(link, from, reason));
         self.tell(Some(id), ProxyEventKind::Refused { from, reason });
         Refusal::OutOfPlace
     }
@@ -261,45 +246,18 @@ impl Proxy {
         if let Some(reason) = words {
             let to_server = session.upstream_addr();
             if let Some((down, to, estimate)) = session.farewell_to_clients(id) {
-                self.partings.push_back(Parting {
+                self.partings.push(Parting {
                     link: down,
                     to,
                     estimate,
                     cover: Cover::Clear,
-                    reason,
+                    reason: reason.into(),
                 });
             }
-            self.partings.push_back(Parting {
-                link: session.into_link(id, self.config.uid),
-                to: to_server,
-                estimate: GroupEstimate::default(),
-                cover: Cover::Session,
-                reason,
-            });
+            let link = session.into_link(id, self.config.uid);
+            self.partings
+                .push(Parting::to_server(link, to_server, reason));
         }
         self.tell(Some(id), kind);
-    }
-
-    pub(super) fn write_partings(&mut self, batch: &mut Batch) {
-        while let Some(parting) = self.partings.front_mut() {
-            let words = Message::Abort(Abort {
-                current_file: false,
-                host: Uid::NONE,
-                reason: parting.reason.to_owned(),
-            });
-            let Parting {
-                link,
-                to,
-                estimate,
-                cover,
-                ..
-            } = parting;
-            match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
-                Ok(_) => self.counters.sent += 1,
-                Err(error) if error.is_no_room() && !batch.is_empty() => break,
-                Err(error) => tracing::warn!(%error, "cannot send ABORT"),
-            }
-            self.partings.pop_front();
-        }
     }
 }

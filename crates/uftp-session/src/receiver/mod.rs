@@ -24,14 +24,14 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use uftp_proto::wire::{self, Abort, Function, Header, Message, Version};
-use uftp_proto::{Ecn, FileId, GroupId, Uid};
+use uftp_proto::wire::{self, Function, Header, Message, Version};
+use uftp_proto::{Ecn, FileId, GroupId};
 
 pub use config::{ReceiverConfig, ResponseProxy};
 pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
 use proxies::Proxies;
-use session::{Parting, Session, Stop, Surroundings};
+use session::{Session, Stop, Surroundings};
 use table::{Groups, Table};
 
 use crate::batch::Batch;
@@ -39,7 +39,7 @@ use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::FileStore;
 use crate::limit::Limit;
-use crate::link::{Cover, GroupEstimate};
+use crate::partings::Partings;
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
@@ -54,7 +54,7 @@ pub struct Receiver<F: FileStore> {
     sessions: Table<Session<F::Session>>,
     groups: Groups,
     /// Last words of sessions that are over.
-    partings: VecDeque<Parting>,
+    partings: Partings,
     events: VecDeque<ReceiverEvent>,
     counters: Counters,
     /// Time of the last call.
@@ -89,7 +89,7 @@ impl<F: FileStore> Receiver<F> {
             store,
             sessions: Table::default(),
             groups: Groups::default(),
-            partings: VecDeque::new(),
+            partings: Partings::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
             now,
@@ -147,21 +147,7 @@ impl<F: FileStore> Receiver<F> {
         self.now = now;
         self.counters.sent += self.proxies.write(self.config.uid, batch);
         self.for_each_session(|session, around| session.poll_transmit(now, batch, around));
-        while let Some(parting) = self.partings.front_mut() {
-            let words = Message::Abort(Abort {
-                current_file: false,
-                host: Uid::NONE,
-                reason: parting.reason.clone(),
-            });
-            let (to, link) = (parting.to, &mut parting.link);
-            let upstream = GroupEstimate::default();
-            match link.send(batch, to, Ecn::NotEct, upstream, &words, Cover::Session) {
-                Ok(_) => self.counters.sent += 1,
-                Err(error) if error.is_no_room() && !batch.is_empty() => break,
-                Err(error) => tracing::warn!(%error, "cannot send ABORT"),
-            }
-            self.partings.pop_front();
-        }
+        self.counters.sent += self.partings.write(batch);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.
@@ -330,7 +316,9 @@ impl<F: FileStore> Receiver<F> {
             events: &mut self.events,
             counters: &mut self.counters,
         };
-        self.partings.extend(session.close(&reason, &mut around));
+        if let Some(parting) = session.close(&reason, &mut around) {
+            self.partings.push(parting);
+        }
         if let Some(group) = private
             && self.groups.exit(group)
         {

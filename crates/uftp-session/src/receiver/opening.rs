@@ -11,10 +11,11 @@ use uftp_proto::{Instance, Uid};
 use super::Receiver;
 use super::announce::{self, Objection, Terms};
 use super::event::{EndReason, ReceiverEventKind, SessionId};
-use super::session::{Joining, NamedProxy, Parting, Session};
+use super::session::{Joining, NamedProxy, Session};
 use crate::counters::Refusal;
 use crate::files::{FileStore, SessionInfo};
 use crate::link::{Dest, Link};
+use crate::partings::Parting;
 use crate::policy::Policy;
 use crate::security::{Client, Declined, Invitation, Own};
 
@@ -290,17 +291,12 @@ impl<F: FileStore> Receiver<F> {
             return Err(Refusal::Limit);
         }
         tracing::info!(group = %header.group, %from, "announcement refused: {words}");
-        self.partings.push_back(Parting {
-            link: Link::new(
-                header.version,
-                self.config.uid,
-                header.group,
-                header.instance,
-            )
-            .towards(Dest::Host(header.src)),
-            to: self.proxies.response_addr(header.version).unwrap_or(from),
-            reason: words.to_owned(),
-        });
+        let (version, uid) = (header.version, self.config.uid);
+        let link = Link::new(version, uid, header.group, header.instance);
+        let link = link.towards(Dest::Host(header.src));
+        let to = self.proxies.response_addr(header.version).unwrap_or(from);
+        self.partings
+            .push(Parting::to_server(link, to, words.to_owned()));
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ use crate::batch::Batch;
 use crate::congestion::{Group, Reporter, ip_udp_len};
 use crate::files::{SessionFiles, SessionInfo};
 use crate::link::{Dest, Link};
+use crate::partings::Parting;
 use crate::policy::Policy;
 use crate::security::Client;
 
@@ -114,13 +115,6 @@ pub(super) struct Doubt {
     at: Instant,
     /// And how long after that once more.
     wait: Duration,
-}
-
-/// What is left of a session that must still tell its sender why it ended.
-pub(super) struct Parting {
-    pub(super) link: Link,
-    pub(super) to: SocketAddr,
-    pub(super) reason: String,
 }
 
 impl<S: SessionFiles> Session<S> {
@@ -311,11 +305,10 @@ impl<S: SessionFiles> Session<S> {
         self.give_up_file(words.map_or("the session is over", |w| w), around);
         self.files.end(complete);
         match reason {
-            EndReason::Aborted(words) => Some(Parting {
-                link: self.link,
-                to: self.reply_to,
-                reason: words.clone(),
-            }),
+            EndReason::Aborted(words) => {
+                let (link, to) = (self.link, self.reply_to);
+                Some(Parting::to_server(link, to, words.clone()))
+            }
             _ => None,
         }
     }

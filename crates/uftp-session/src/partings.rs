@@ -1,0 +1,78 @@
+//! Last words of sessions that are over, or never were: why.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use uftp_proto::wire::{Abort, Message};
+use uftp_proto::{Ecn, Uid};
+
+use crate::batch::Batch;
+use crate::link::{Cover, GroupEstimate, Link};
+
+/// An ABORT that ends a session for all who hear it.
+pub(crate) struct Parting {
+    pub(crate) link: Link,
+    pub(crate) to: SocketAddr,
+    /// What its header says about the group.
+    pub(crate) estimate: GroupEstimate,
+    pub(crate) cover: Cover,
+    pub(crate) reason: Cow<'static, str>,
+}
+
+impl Parting {
+    /// To a server, under the session's keys if there are any. Says nothing about the group.
+    pub(crate) fn to_server(
+        link: Link,
+        to: SocketAddr,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Parting {
+            link,
+            to,
+            estimate: GroupEstimate::default(),
+            cover: Cover::Session,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Those that wait to be sent.
+#[derive(Default)]
+pub(crate) struct Partings(VecDeque<Parting>);
+
+impl Partings {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, parting: Parting) {
+        self.0.push_back(parting);
+    }
+
+    /// Writes as many as the batch has room for. Returns how many went.
+    pub(crate) fn write(&mut self, batch: &mut Batch) -> u64 {
+        let mut written = 0;
+        while let Some(parting) = self.0.front_mut() {
+            let words = Message::Abort(Abort {
+                current_file: false,
+                host: Uid::NONE,
+                reason: parting.reason.clone().into_owned(),
+            });
+            let Parting {
+                link,
+                to,
+                estimate,
+                cover,
+                ..
+            } = parting;
+            match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
+                Ok(_) => written += 1,
+                Err(error) if error.is_no_room() && !batch.is_empty() => break,
+                Err(error) => tracing::warn!(%error, "cannot send ABORT"),
+            }
+            self.0.pop_front();
+        }
+        written
+    }
+}
