@@ -7,9 +7,9 @@ use openssl::md::{Md, MdRef};
 use openssl::sha;
 use zeroize::Zeroizing;
 
+use super::algorithms::Hash;
 use super::error::BackendError;
 use super::secret;
-use super::suite::Hash;
 
 /// The result of a hash or a MAC.
 #[derive(Clone, Copy, PartialEq, Eq)]

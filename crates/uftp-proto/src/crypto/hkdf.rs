@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
+use super::algorithms::Hash;
 use super::digest::{Digest, HmacKey};
 use super::secret::Secret;
-use super::suite::Hash;
 
 /// `HMAC(salt, ikm)` (wire-v5 §7.2).
 pub fn extract(hash: Hash, salt: &[u8], ikm: &[u8]) -> Secret {

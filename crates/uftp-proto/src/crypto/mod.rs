@@ -12,6 +12,7 @@
 //! Errors about what a peer sent ([`OpenError`], [`KeyError`], [`SuiteError`]) are kept apart
 //! from errors of ours ([`SealError`], [`SetupError`], [`BackendError`]).
 
+mod algorithms;
 mod bulk;
 mod curve;
 mod digest;
@@ -19,6 +20,8 @@ mod error;
 mod fingerprint;
 mod hkdf;
 mod iv;
+mod key_spec;
+mod pem;
 mod prf;
 mod prf_schedule;
 mod private_key;
@@ -30,6 +33,7 @@ mod self_signed;
 mod suite;
 pub mod v5;
 
+pub use algorithms::{Cipher, Hash, KeyExchange, SignatureType, TAG_LEN, UnknownName};
 pub use bulk::CipherError;
 pub use curve::{Curve, UnknownCurve};
 pub use digest::Digest;
@@ -37,15 +41,15 @@ pub use error::BackendError;
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use hkdf::{expand_label, extract};
 pub use iv::IvCounter;
+pub use key_spec::{BadKeySpec, KeySpec};
+pub use pem::LoadError;
 pub use prf::prf;
 pub use prf_schedule::{
     Binding, ClientKeys, GroupKeys, GroupMaster, MasterSecret, Premaster, UnwrapError,
 };
-pub use private_key::{BadKeySpec, KeySpec, LoadError, PrivateKey, SignatureForm};
+pub use private_key::{PrivateKey, SignatureForm};
 pub use public_key::{KeyError, KeyKind, PublicKey};
 pub use record::{OpenError, Opened, Opener, Overhead, SealError, Sealer, SetupError, resign};
 pub use secret::Secret;
 pub use self_signed::{SelfSignError, sign_packet, verify_packet};
-pub use suite::{
-    Cipher, Hash, KeyExchange, SignatureType, Suite, SuiteError, TAG_LEN, UnknownName,
-};
+pub use suite::{Suite, SuiteError};

@@ -2,10 +2,10 @@
 
 use zeroize::Zeroizing;
 
+use super::algorithms::Hash;
 use super::digest::{Digest, HmacKey, HmacMd5};
 use super::error::BackendError;
 use super::secret::Secret;
-use super::suite::Hash;
 
 /// Makes `n` bytes out of a secret, a label and a seed (wire-v4 §8.3, wire-v3 §5.3).
 ///

@@ -1,8 +1,5 @@
 //! Our own keys: made, loaded and saved as PEM, used to sign and to decrypt.
 
-use std::fmt;
-use std::str::FromStr;
-
 use openssl::bn::BigNum;
 use openssl::ec::EcKey;
 use openssl::ecdsa::EcdsaSig;
@@ -12,103 +9,15 @@ use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::{Padding, Rsa};
 use zeroize::Zeroizing;
 
-use super::curve::{Curve, UnknownCurve};
+use super::algorithms::Hash;
+use super::curve::Curve;
 use super::digest;
 use super::error::BackendError;
+use super::key_spec::KeySpec;
+use super::pem::{LoadError, private_block};
 use super::public_key::{KeyError, KeyKind, PublicKey, premaster_padding};
 use super::secret::Secret;
-use super::suite::Hash;
 use crate::wire::Version;
-
-/// What key to make.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum KeySpec {
-    /// RSA with a modulus of so many bits.
-    Rsa(u32),
-    /// A point on a curve.
-    Ec(Curve),
-}
-
-impl KeySpec {
-    /// RSA keys that nobody asked a size for.
-    pub const DEFAULT_RSA: KeySpec = KeySpec::Rsa(2048);
-
-    /// Bits an RSA key may have: what protocol headers can carry.
-    pub const RSA_BITS: std::ops::RangeInclusive<u32> = 512..=8192;
-
-    /// Checks the size of an RSA key.
-    ///
-    /// # Errors
-    /// [`BadKeySpec::Size`] unless it is in [`Self::RSA_BITS`] and a multiple of 32.
-    pub fn rsa(bits: u32) -> Result<KeySpec, BadKeySpec> {
-        if KeySpec::RSA_BITS.contains(&bits) && bits.is_multiple_of(32) {
-            Ok(KeySpec::Rsa(bits))
-        } else {
-            Err(BadKeySpec::Size(bits.to_string()))
-        }
-    }
-
-    /// What makes a key of the same kind and size, as protocol 4 wants the receiver's to be like
-    /// the sender's (wire-v4 §8.9).
-    pub fn like(kind: KeyKind) -> KeySpec {
-        match kind {
-            KeyKind::Rsa { bits } => KeySpec::Rsa(u32::try_from(bits).unwrap_or(u32::MAX)),
-            KeyKind::Ec(curve) => KeySpec::Ec(curve),
-        }
-    }
-
-    /// A caution about this choice, if there is one.
-    pub fn caution(self) -> Option<String> {
-        match self {
-            KeySpec::Rsa(bits) if bits < 2048 => Some(format!(
-                "an RSA key of {bits} bits is weak; make 2048 bits or more unless an old peer \
-                 needs this size"
-            )),
-            KeySpec::Rsa(bits) if bits > 3072 => Some(format!(
-                "an RSA key of {bits} bits is more than the messages of protocol 5 have room for \
-                 (3072), and more than UFTP 4.x peers take (2048)"
-            )),
-            KeySpec::Rsa(bits) if bits > 2048 => Some(format!(
-                "an RSA key of {bits} bits is more than UFTP 4.x peers take (2048); use it \
-                 between newer programs only"
-            )),
-            KeySpec::Ec(curve) if curve.is_weak() => Some(format!(
-                "the curve {curve} is weak; use prime256v1, secp384r1 or secp521r1"
-            )),
-            _ => None,
-        }
-    }
-}
-
-/// `rsa:BITS` or `ec:CURVE` (cli §1.7).
-impl FromStr for KeySpec {
-    type Err = BadKeySpec;
-
-    fn from_str(word: &str) -> Result<KeySpec, BadKeySpec> {
-        match word.split_once(':') {
-            Some(("rsa", bits)) => match bits.parse() {
-                Ok(n) => KeySpec::rsa(n),
-                Err(_) => Err(BadKeySpec::Size(bits.to_owned())),
-            },
-            Some(("ec", curve)) => Ok(KeySpec::Ec(curve.parse()?)),
-            _ => Err(BadKeySpec::Form(word.to_owned())),
-        }
-    }
-}
-
-/// A word that does not say what key to make.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadKeySpec {
-    /// Not `rsa:BITS` or `ec:CURVE`.
-    #[error("Invalid key specification {0:?}: expected rsa:BITS or ec:CURVE")]
-    Form(String),
-    /// Not a size of an RSA key.
-    #[error("Invalid key size {0:?}: expected 512 to 8192 bits, in steps of 32")]
-    Size(String),
-    /// Not a curve.
-    #[error("Invalid curve: {0}")]
-    Curve(#[from] UnknownCurve),
-}
 
 /// A private key and its public half. No text form, never compared.
 #[derive(Clone)]
@@ -363,75 +272,6 @@ fn strip_pkcs1<const N: usize>(block: &[u8]) -> (u8, &[u8]) {
     (good & u8::from(filler.len() >= 8), secret)
 }
 
-/// The first block of a PEM file that holds a private key.
-fn private_block(text: &str) -> Result<Zeroizing<String>, LoadError> {
-    let mut inside = false;
-    let mut block = Zeroizing::new(String::with_capacity(text.len() + 1));
-    for line in text.lines().map(str::trim_end) {
-        if let Some(label) = label_of(line, "-----BEGIN ") {
-            match label {
-                "ENCRYPTED PRIVATE KEY" => return Err(LoadError::Passphrase),
-                "RSA PRIVATE KEY" | "EC PRIVATE KEY" | "PRIVATE KEY" => inside = true,
-                _ => {}
-            }
-        }
-        if inside {
-            if line.starts_with("Proc-Type:") && line.contains("ENCRYPTED") {
-                return Err(LoadError::Passphrase);
-            }
-            block.push_str(line);
-            block.push('\n');
-            if label_of(line, "-----END ").is_some() {
-                return Ok(block);
-            }
-        }
-    }
-    Err(if inside {
-        LoadError::Unreadable
-    } else {
-        LoadError::NotPem
-    })
-}
-
-fn label_of<'a>(line: &'a str, start: &str) -> Option<&'a str> {
-    line.strip_prefix(start)?.strip_suffix("-----")
-}
-
-/// A key file that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
-    /// No private key in it.
-    #[error("it holds no PEM block with a private key; expected a file made by uftp_keymgt -g")]
-    NotPem,
-    /// Protected by a passphrase.
-    #[error(
-        "it is protected by a passphrase, which UFTP programs cannot ask for; take the \
-         passphrase off (openssl pkey) and protect the file by its mode"
-    )]
-    Passphrase,
-    /// The block is damaged.
-    #[error("its PEM block is damaged or not a private key")]
-    Unreadable,
-    /// Neither RSA nor EC.
-    #[error("it is neither an RSA nor an EC key; UFTP knows no other kind")]
-    Algorithm,
-    /// A curve without a number on the wire.
-    #[error("its curve is not one UFTP has a number for")]
-    Curve,
-    /// The key itself is no good.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-}
-
-impl fmt::Display for KeySpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeySpec::Rsa(bits) => write!(f, "rsa:{bits}"),
-            KeySpec::Ec(curve) => write!(f, "ec:{curve}"),
-        }
-    }
-}
-
 /// An RSA key out of its numbers. For keys kept elsewhere than in PEM files.
 impl PrivateKey {
     /// Takes modulus, public and private exponent, big-endian.
@@ -470,29 +310,6 @@ mod tests {
 
     fn rsa(bits: u32) -> PrivateKey {
         PrivateKey::generate(KeySpec::Rsa(bits)).unwrap()
-    }
-
-    #[test]
-    fn specifications() {
-        assert_eq!("rsa:2048".parse(), Ok(KeySpec::Rsa(2048)));
-        assert_eq!("ec:secp256r1".parse(), Ok(KeySpec::Ec(Curve::DEFAULT)));
-        for bad in ["rsa:511", "rsa:520", "rsa:8224", "rsa:", "rsa:x", "rsa:-1"] {
-            assert!(
-                matches!(bad.parse::<KeySpec>(), Err(BadKeySpec::Size(_))),
-                "{bad}"
-            );
-        }
-        assert!(matches!(
-            "ec:none".parse::<KeySpec>(),
-            Err(BadKeySpec::Curve(_))
-        ));
-        assert!(matches!(
-            "2048".parse::<KeySpec>(),
-            Err(BadKeySpec::Form(_))
-        ));
-        assert!(KeySpec::Rsa(1024).caution().is_some());
-        assert!(KeySpec::Rsa(4096).caution().is_some());
-        assert_eq!(KeySpec::DEFAULT_RSA.caution(), None);
     }
 
     #[test]

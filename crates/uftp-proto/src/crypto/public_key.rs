@@ -10,11 +10,11 @@ use openssl::pkey::{PKey, Public};
 use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::{Padding, Rsa};
 
+use super::algorithms::Hash;
 use super::curve::Curve;
 use super::digest;
 use super::error::BackendError;
 use super::fingerprint::Fingerprint;
-use super::suite::Hash;
 use crate::wire::Version;
 
 /// Largest RSA modulus taken, bytes (8192 bits).
@@ -409,7 +409,7 @@ impl From<ErrorStack> for KeyError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::private_key::{KeySpec, PrivateKey};
+    use crate::crypto::{KeySpec, PrivateKey};
 
     fn p256() -> PublicKey {
         PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT))

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::algorithms::{Cipher, Hash, SignatureType};
 use super::bulk::{Bulk, CipherError, Direction, bulk};
 use super::digest::HmacKey;
 use super::error::BackendError;
@@ -13,7 +14,6 @@ use super::private_key::{PrivateKey, SignatureForm};
 use super::public_key::{KeyError, PublicKey};
 use super::secret::Secret;
 use super::self_signed::ZEROS;
-use super::suite::{Cipher, Hash, SignatureType};
 use crate::wire::{self, EncodeError, Encrypted, Header, Message, Version};
 
 /// Packet header, counter and lengths: what an authenticated cipher covers beside the message.

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
+use super::algorithms::Hash;
 use super::private_key::{PrivateKey, SignatureForm};
 use super::public_key::{KeyError, MAX_MODULUS, PublicKey};
-use super::suite::Hash;
 use crate::wire::{self, Header, Message, Version};
 
 /// What a signature of any length stands for while it is being made or checked.

@@ -16,6 +16,7 @@
 
 use zeroize::Zeroizing;
 
+use super::algorithms::{Hash, SignatureType, TAG_LEN};
 use super::bulk::{CipherError, Direction, bulk};
 use super::digest::{Digest, HmacKey, digest};
 use super::error::BackendError;
@@ -25,7 +26,7 @@ use super::private_key::PrivateKey;
 use super::public_key::{KeyError, PublicKey};
 use super::record::{Opener, Sealer, SetupError, TrafficKeys};
 use super::secret::{self, Secret};
-use super::suite::{Hash, SignatureType, Suite, TAG_LEN};
+use super::suite::Suite;
 use crate::ids::{GroupId, Uid};
 use crate::wire::{self, Announce, ClientKey, Header, Message, ProxyKey, Version};
 

@@ -3,8 +3,8 @@
 use openssl::cipher_ctx::CipherCtx;
 
 use super::{Bulk, text_and_tag};
+use crate::crypto::algorithms::TAG_LEN;
 use crate::crypto::error::BackendError;
-use crate::crypto::suite::TAG_LEN;
 
 /// A keyed context. Unlike GCM it must know the length beforehand, and the tag before it decrypts.
 pub(super) struct Ccm(pub(super) CipherCtx);

@@ -11,8 +11,9 @@ mod gcm;
 use openssl::cipher_ctx::{CipherCtx, CipherCtxRef};
 use openssl::error::ErrorStack;
 
+use super::algorithms::{Cipher, TAG_LEN};
 use super::error::BackendError;
-use super::suite::{Cipher, SuiteError, TAG_LEN};
+use super::suite::SuiteError;
 
 /// A cipher and a key, for one direction.
 pub(super) trait Bulk: Send {
