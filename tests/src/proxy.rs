@@ -5,8 +5,10 @@ use std::{net::IpAddr, path::PathBuf};
 use nix::sys::signal::Signal;
 
 use crate::{
-    Exit, Failure, Family, HostId, Program, Result, Suite, World, patience,
-    scenario::{PORT, group_or_public, uid, wait_until_bound, wait_until_listening},
+    Exit, Failure, Family, HostId, Program, Result, Suite, World,
+    listening::{wait_until_bound, wait_until_listening},
+    patience,
+    scenario::{PORT, group_or_public, uid},
 };
 
 /// What a proxy does.

@@ -4,7 +4,6 @@ use std::{
     env, fmt,
     fmt::Write as _,
     fs,
-    io::{Read as _, Seek as _, SeekFrom},
     net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -18,7 +17,7 @@ use crate::{Failure, HostId, NetworkId, Plan, Result, command::run};
 const PREFIX: &str = "uftp";
 
 /// The first interface of every host.
-const INTERFACE: &str = "eth0";
+pub(crate) const INTERFACE: &str = "eth0";
 
 /// Which internet protocol a test uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub enum Family {
 /// tests that fail. Programs in it must have ended before (declare them after the world).
 pub struct World {
     name: String,
-    plan: Plan,
+    pub(crate) plan: Plan,
     dir: PathBuf,
     show_logs: bool,
 }
@@ -149,102 +148,6 @@ impl World {
         command
     }
 
-    /// Makes `host` lose `permille` of the thousand UDP datagrams that come in for `port`.
-    ///
-    /// # Errors
-    /// When `nft` is missing or refuses.
-    pub fn lose_incoming(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        self.lose(host, INTERFACE, &format!("udp dport {port}"), permille)
-    }
-
-    /// Makes `host` lose `permille` of the thousand UDP datagrams that come in from `port`, as the
-    /// answers to a sender do.
-    ///
-    /// # Errors
-    /// When `nft` is missing or refuses.
-    pub fn lose_answers(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        self.lose(host, INTERFACE, &format!("udp sport {port}"), permille)
-    }
-
-    /// Makes `host` lose `permille` of the thousand UDP datagrams with file data that come in for `port`,
-    /// told from all others by their length.
-    ///
-    /// # Errors
-    /// When `nft` is missing or refuses.
-    pub fn lose_incoming_data(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        let data = format!("udp length > 500 udp dport {port}");
-        self.lose(host, INTERFACE, &data, permille)
-    }
-
-    /// Makes `host` hear only UDP datagrams for `port` that begin with this byte.
-    ///
-    /// # Errors
-    /// When `nft` is missing or refuses.
-    pub fn hear_only(&self, host: HostId, port: u16, first: u8) -> Result<()> {
-        self.one_by_one()?;
-        let rules = format!(
-            "table inet hear {{\n\
-             chain incoming {{\n\
-             type filter hook prerouting priority -300; policy accept;\n\
-             udp dport {port} @th,64,8 != {first} counter drop\n\
-             }}\n}}\n"
-        );
-        self.nft(host, &rules)
-    }
-
-    /// Lets nothing out of `host` any more that comes from UDP `port`: it still hears, unheard.
-    ///
-    /// # Errors
-    /// When `nft` is missing or refuses.
-    pub fn silence(&self, host: HostId, port: u16) -> Result<()> {
-        let rules = format!(
-            "table inet silence {{\n\
-             chain outgoing {{\n\
-             type filter hook output priority 0; policy accept;\n\
-             udp sport {port} counter drop\n\
-             }}\n}}\n"
-        );
-        self.nft(host, &rules)
-    }
-
-    /// Rewrites packets that `host` sends and for which `which` is true, as `change` says: both in
-    /// the words of nftables.
-    ///
-    /// # Errors
-    /// When `nft` is missing or refuses.
-    pub fn rewrite_outgoing(&self, host: HostId, which: &str, change: &str) -> Result<()> {
-        let rules = format!(
-            "table inet rewrite {{\n\
-             chain outgoing {{\n\
-             type filter hook output priority 0; policy accept;\n\
-             {which} counter {change}\n\
-             }}\n}}\n"
-        );
-        self.nft(host, &rules)
-    }
-
-    fn nft(&self, host: HostId, rules: &str) -> Result<()> {
-        let namespace = self.namespace(Part::Host(host));
-        run(
-            "ip",
-            &["netns", "exec", &namespace, "nft", "-f", "-"],
-            rules,
-        )
-        .map(drop)
-    }
-
-    fn lose(&self, host: HostId, interface: &str, which: &str, permille: u16) -> Result<()> {
-        self.one_by_one()?;
-        let rules = format!(
-            "table inet loss {{\n\
-             chain {interface} {{\n\
-             type filter hook prerouting priority -300; policy accept;\n\
-             iifname \"{interface}\" {which} numgen random mod 1000 < {permille} counter drop\n\
-             }}\n}}\n"
-        );
-        self.nft(host, &rules)
-    }
-
     /// Takes the interface of `host` down.
     ///
     /// # Errors
@@ -300,66 +203,6 @@ impl World {
                  link set port{host}.{link} master br{network} up"
             ),
         )
-    }
-
-    /// A run of datagrams that the kernel carries as one would be lost or counted as one.
-    fn one_by_one(&self) -> Result<()> {
-        for (host, station) in self.plan.stations() {
-            let script: String = (0..station.networks.len())
-                .map(|link| format!("link set eth{link} gso_max_segs 1\n"))
-                .collect();
-            self.ip(Part::Host(host), &script)?;
-        }
-        Ok(())
-    }
-
-    /// Datagrams that `host` has lost by the rules made here.
-    ///
-    /// # Errors
-    /// When `nft` refuses.
-    pub fn lost(&self, host: HostId) -> Result<u64> {
-        let all = self.counters(host, "ruleset")?.iter().sum::<u64>();
-        let counted = self.counters(host, "table inet count");
-        Ok(all - counted.unwrap_or_default().iter().sum::<u64>())
-    }
-
-    /// The packet counts in what `nft list` shows of `what`.
-    fn counters(&self, host: HostId, what: &str) -> Result<Vec<u64>> {
-        let list = [&["list"], what.split(' ').collect::<Vec<_>>().as_slice()].concat();
-        let rules = self.run_on(host, "nft", &list)?;
-        let mut words = rules.split_whitespace();
-        let mut counts = Vec::new();
-        while words.any(|word| word == "counter") {
-            // "counter packets N bytes M"
-            counts.extend(words.nth(1).and_then(|count| count.parse::<u64>().ok()));
-        }
-        Ok(counts)
-    }
-
-    /// Has `host` count the packets that come in by any interface and match each of these expressions of
-    /// nftables, like `ip ttl 9`; counts begin anew. Bytes of a UDP payload are `@th,64 + 8 * offset,bits`.
-    ///
-    /// # Errors
-    /// When `nft` is missing or refuses.
-    pub fn count_incoming(&self, host: HostId, which: &[&str]) -> Result<()> {
-        self.one_by_one()?;
-        let mut rules = "table inet count\ndelete table inet count\n\
-             table inet count {\nchain incoming {\n\
-             type filter hook prerouting priority -400; policy accept;\n"
-            .to_owned();
-        for which in which {
-            let _ = writeln!(rules, "{which} counter");
-        }
-        rules += "}\n}\n";
-        self.nft(host, &rules)
-    }
-
-    /// How many packets matched each expression of [`World::count_incoming`].
-    ///
-    /// # Errors
-    /// When `nft` refuses.
-    pub fn counted(&self, host: HostId) -> Result<Vec<u64>> {
-        self.counters(host, "table inet count")
     }
 
     /// Gives `host` one more interface, to which nothing is connected.
@@ -435,7 +278,7 @@ impl World {
     }
 
     /// Runs lines of `ip` commands in a namespace of this world.
-    fn ip(&self, part: Part, script: &str) -> Result<()> {
+    pub(crate) fn ip(&self, part: Part, script: &str) -> Result<()> {
         run("ip", &["-n", &self.namespace(part), "-batch", "-"], script).map(drop)
     }
 
@@ -453,55 +296,8 @@ impl World {
         std::iter::once(Part::Bridge).chain(hosts)
     }
 
-    fn namespace(&self, part: Part) -> String {
+    pub(crate) fn namespace(&self, part: Part) -> String {
         format!("{}-{part}", self.name)
-    }
-
-    /// Lines in which programs say that something went wrong, each with whose it is: short enough
-    /// for the end of a report.
-    pub fn troubles(&self) -> String {
-        let told = |line: &&str| {
-            let line = line.to_lowercase();
-            TROUBLES.iter().any(|word| line.contains(word))
-        };
-        let mut found = String::new();
-        for path in self.logs() {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let text = end_of(&path).unwrap_or_default();
-            for line in text.lines().filter(told).take(MOST_TROUBLES) {
-                found += &format!("{name}: {line}\n");
-            }
-        }
-        found
-    }
-
-    fn logs(&self) -> Vec<PathBuf> {
-        let mut logs: Vec<PathBuf> = fs::read_dir(&self.dir)
-            .map(|entries| {
-                entries
-                    .filter_map(|entry| Some(entry.ok()?.path()))
-                    .collect()
-            })
-            .unwrap_or_default();
-        logs.retain(|path| {
-            path.extension()
-                .is_some_and(|kind| kind == "log" || kind == "status")
-        });
-        logs.sort();
-        logs
-    }
-
-    fn print_logs(&self) {
-        for path in self.logs() {
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy())
-                .unwrap_or_default();
-            match end_of(&path) {
-                Ok(text) => eprintln!("--- {name}\n{text}"),
-                Err(error) => eprintln!("--- {name}: {error}"),
-            }
-        }
     }
 }
 
@@ -519,24 +315,9 @@ impl Drop for World {
     }
 }
 
-/// What programs say, in small letters, when something goes wrong.
-const TROUBLES: [&str; 9] = [
-    "abort",
-    "not fully",
-    "lost",
-    "timed out",
-    "timeout",
-    "reject",
-    "unconfirmed",
-    "error",
-    "panic",
-];
-
-/// Most such lines of one program that are told.
-const MOST_TROUBLES: usize = 20;
-
+/// One of the namespaces of a world.
 #[derive(Clone, Copy)]
-enum Part {
+pub(crate) enum Part {
     Bridge,
     Host(HostId),
 }
@@ -552,18 +333,6 @@ impl fmt::Display for Part {
 
 fn batch(script: &str) -> Result<()> {
     run("ip", &["-batch", "-"], script).map(drop)
-}
-
-/// What a log file ends with; programs that spin may have written a great deal.
-fn end_of(path: &Path) -> std::io::Result<String> {
-    const SHOWN: u64 = 6_000;
-    let mut file = fs::File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut end = Vec::new();
-    file.seek(SeekFrom::Start(length.saturating_sub(SHOWN)))?;
-    file.take(SHOWN).read_to_end(&mut end)?;
-    let cut = if length > SHOWN { "… " } else { "" };
-    Ok(format!("{cut}{}", String::from_utf8_lossy(&end)))
 }
 
 /// Removes namespaces that killed test processes left behind: those named after processes that are gone.

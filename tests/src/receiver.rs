@@ -1,0 +1,258 @@
+//! Receivers on the hosts of a world.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    Exit, Failure, Family, HostId, Program, Result, StatusLine, Suite, World, compare_trees,
+    compare_undated_trees, eventually,
+    listening::wait_until_listening,
+    patience, read_status,
+    scenario::{PORT, group_or_public, uid},
+};
+
+/// A receiver to be started: `uftpd` in the foreground with its own destination directory.
+pub struct ReceiverSetup<'w> {
+    world: &'w World,
+    suite: Suite,
+    host: HostId,
+    family: Family,
+    group: Option<IpAddr>,
+    port: u16,
+    program: Option<PathBuf>,
+    by_itself: bool,
+    args: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
+}
+
+/// A running receiver. Its UID is the number of its host.
+pub struct Receiver {
+    suite: Suite,
+    program: Program,
+    dest: PathBuf,
+    status: PathBuf,
+}
+
+impl World {
+    /// A receiver of `suite` for `host`.
+    pub fn receiver(&self, suite: Suite, host: HostId) -> ReceiverSetup<'_> {
+        ReceiverSetup {
+            world: self,
+            suite,
+            host,
+            family: Family::V4,
+            group: None,
+            port: PORT,
+            program: None,
+            by_itself: false,
+            args: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+impl ReceiverSetup<'_> {
+    /// Listens on the groups of `family`.
+    #[must_use]
+    pub fn family(mut self, family: Family) -> Self {
+        self.family = family;
+        self
+    }
+
+    /// Listens on this group.
+    #[must_use]
+    pub fn group(mut self, group: IpAddr) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// Listens on this port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Runs this program instead of the suite's `uftpd`.
+    #[must_use]
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// Lets the program find its interface and its id by itself.
+    #[must_use]
+    pub fn by_itself(mut self) -> Self {
+        self.by_itself = true;
+        self
+    }
+
+    /// Adds options.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// Adds a variable to the environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &Path) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends at once, or does not listen in time.
+    pub fn start(self) -> Result<Receiver> {
+        let (world, host) = (self.world, self.host);
+        let name = format!("receiver{host}");
+        let dest = world.make_dir(&format!("{name}.dest"))?;
+        let status = world.dir().join(format!("{name}.status"));
+        let group = group_or_public(self.group, self.family);
+        let program = self
+            .program
+            .map_or_else(|| self.suite.program("uftpd"), Ok)?;
+        let mut command = world.command(host, &program);
+        command
+            .args(self.suite.standing_args())
+            .args(["-d", "-q", "-x", "3"])
+            .args(["-M", &group, "-p", &self.port.to_string()])
+            .arg("-D")
+            .arg(&dest)
+            .arg("-F")
+            .arg(&status)
+            .args(&self.args)
+            .env_remove("UFTP_PROTOCOL")
+            .envs(self.environment);
+        if !self.by_itself {
+            let address = world.address(host, self.family).to_string();
+            command.args(["-U", &uid(host), "-I", &address]);
+        }
+        let mut program = Program::start(&name, command, &world.log_path(&name))?;
+        wait_until_listening(&mut program, "uftpd", self.port, &group)?;
+        Ok(Receiver {
+            suite: self.suite,
+            program,
+            dest,
+            status,
+        })
+    }
+}
+
+impl Receiver {
+    /// Its destination directory.
+    pub fn dest(&self) -> &Path {
+        &self.dest
+    }
+
+    /// Its process.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// Waits until everything below `sent` is below its destination directory, and nothing else.
+    ///
+    /// A receiver of ours answers only when an item is in place, so right after the sender's success
+    /// nothing may be missing; the reference answers first, and gets a moment.
+    ///
+    /// # Errors
+    /// The differences.
+    pub fn holds(&self, sent: &Path) -> Result<()> {
+        self.compares(sent, compare_trees)
+    }
+
+    /// As [`holds`](Self::holds), but for the times of files, which protocol 3 does not tell.
+    ///
+    /// # Errors
+    /// The differences.
+    pub fn holds_undated(&self, sent: &Path) -> Result<()> {
+        self.compares(sent, compare_undated_trees)
+    }
+
+    fn compares(
+        &self,
+        sent: &Path,
+        compare: impl Fn(&Path, &Path) -> std::result::Result<(), String>,
+    ) -> Result<()> {
+        let moment = match self.suite {
+            Suite::Ours => Duration::ZERO,
+            Suite::Reference => Duration::from_secs(5),
+        };
+        eventually("the files to arrive", moment, || compare(sent, &self.dest))
+    }
+
+    /// Waits until its destination directory has nothing in it.
+    ///
+    /// # Errors
+    /// What is there instead.
+    pub fn holds_nothing(&self, within: Duration) -> Result<()> {
+        eventually("an empty destination directory", within, || {
+            let entries = fs::read_dir(&self.dest).map_err(|error| error.to_string())?;
+            let names: Vec<_> = entries
+                .filter_map(|entry| Some(entry.ok()?.file_name()))
+                .collect();
+            if names.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("it has {names:?}"))
+            }
+        })
+    }
+
+    /// Waits until its status file has exactly `count` lines `RESULT`, all saying `copied`.
+    ///
+    /// # Errors
+    /// The lines that are there instead.
+    pub fn reported_copied(&self, count: usize) -> Result<()> {
+        eventually(&format!("{count} lines RESULT"), patience(), || {
+            let lines = self.status().map_err(|failure| failure.to_string())?;
+            let results: Vec<_> = lines
+                .iter()
+                .filter(|line| line.kind() == "RESULT")
+                .collect();
+            if results.len() == count && results.iter().all(|line| line.field(6) == "copied") {
+                Ok(())
+            } else {
+                Err(format!("the status file has {lines:?}"))
+            }
+        })
+    }
+
+    /// The lines of its status file so far.
+    ///
+    /// # Errors
+    /// When the file is not readable text.
+    pub fn status(&self) -> Result<Vec<StatusLine>> {
+        read_status(&self.status)
+    }
+
+    /// Tells it to stop, as a service manager would, and expects exit code 6 of it.
+    ///
+    /// # Errors
+    /// When it ends otherwise. The reference may end as it likes: it is known to crash while stopping.
+    pub fn stop(mut self) -> Result<Exit> {
+        if let Some(exit) = self.program.try_wait() {
+            return Err(Failure::new(format!(
+                "{} had already ended: {exit:?}",
+                self.program.name()
+            )));
+        }
+        self.program.signal(Signal::SIGTERM);
+        let exit = self.program.wait(patience())?;
+        match (self.suite, exit.code) {
+            (Suite::Ours, Some(6)) | (Suite::Reference, _) => Ok(exit),
+            _ => Err(Failure::new(format!(
+                "{} was told to stop and ended as {exit:?}, not with exit code 6",
+                self.program.name()
+            ))),
+        }
+    }
+}
