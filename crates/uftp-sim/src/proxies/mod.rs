@@ -1,151 +1,36 @@
 //! Proxies as nodes, and the networks of the manual's figures.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod figure;
+mod node;
+mod places;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use uftp_proto::FileId;
 use uftp_proto::crypto::{Curve, KeySpec, PrivateKey};
 use uftp_proto::wire::CompleteStatus;
-use uftp_proto::{Ecn, FileId, Uid};
-use uftp_session::Batch;
-use uftp_session::files::SendItem;
-use uftp_session::proxy::{
-    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, Heartbeats, Proxy, ProxyConfig,
-    ProxyEvent, ProxyEventKind, Role,
-};
+use uftp_session::proxy::{DEFAULT_MAX_SESSIONS, Downstream, Heartbeats, Proxy, ProxyConfig, Role};
 use uftp_session::receiver::{EndReason, ResponseProxy};
 use uftp_session::security::ReceiverSecurity;
-use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, SenderConfig};
+use uftp_session::sender::{FileOutcome, Outcome};
 
-use crate::node::{Membership, Node, NodeId};
-use crate::path::PathConfig;
+pub use figure::{Figure, Reach};
+pub use node::ProxyNode;
+pub use places::{proxy_addr, relay_addr, server_proxy_addr, uid, upper_addr};
+
+use places::{halfway, network};
+
+use crate::node::NodeId;
 use crate::peers::{ReceiverNode, SenderNode};
 use crate::scenario::{
-    IDLE_WAKEUPS, PORT, PUBLIC, add_sender, clock, proxied_receiver_node, receiver_addr,
-    receiver_uid, sender_config, sender_node,
+    IDLE_WAKEUPS, PORT, PUBLIC, clock, proxied_receiver_node, receiver_addr, receiver_uid,
+    sender_node,
 };
 use crate::source::MemSource;
 use crate::store::MemStore;
 use crate::world::World;
-
-/// A proxy and all it told.
-pub struct ProxyNode {
-    /// The machine.
-    pub machine: Proxy,
-    /// Its events so far.
-    pub events: Vec<(Instant, ProxyEvent)>,
-    /// Groups joined for sessions and not left.
-    pub joined: Vec<IpAddr>,
-}
-
-impl ProxyNode {
-    /// Wraps a machine.
-    pub fn new(machine: Proxy) -> Self {
-        ProxyNode {
-            machine,
-            events: Vec::new(),
-            joined: Vec::new(),
-        }
-    }
-
-    /// What happened, without times and places.
-    pub fn kinds(&self) -> impl DoubleEndedIterator<Item = &ProxyEventKind> {
-        self.events.iter().map(|(_, event)| &event.kind)
-    }
-}
-
-impl Node for ProxyNode {
-    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
-        self.machine.handle_datagram(now, from, ecn, datagram);
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        self.machine.handle_timeout(now);
-    }
-
-    fn poll_membership(&mut self, now: Instant) -> Option<Membership> {
-        while let Some(event) = self.machine.poll_event() {
-            let kind = event.kind.clone();
-            self.events.push((now, event));
-            match kind {
-                ProxyEventKind::Join(group) | ProxyEventKind::JoinFrom { group, .. } => {
-                    assert!(!self.joined.contains(&group), "joins {group} again");
-                    self.joined.push(group);
-                    return Some(Membership::Join(group));
-                }
-                ProxyEventKind::Leave(group) => {
-                    let at = self.joined.iter().position(|g| *g == group);
-                    self.joined.swap_remove(at.expect("leaves what it joined"));
-                    return Some(Membership::Leave(group));
-                }
-                _ => {}
-            }
-        }
-        None
-    }
-
-    fn poll_transmit(&mut self, now: Instant, batch: &mut Batch) {
-        self.machine.poll_transmit(now, batch);
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.machine.poll_timeout()
-    }
-}
-
-/// How receivers away from the sender are reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reach {
-    /// Figure 1: by a server proxy on the sender's network and a client proxy on theirs.
-    Tunnel,
-    /// As figure 1, but the server proxy learns by heartbeat where the client proxy is.
-    LearnedTunnel,
-    /// As the learned tunnel, with a second server proxy before the one that learns.
-    Chain,
-    /// As figure 1, and behind the client proxy the same again: what that multicasts a second server
-    /// proxy passes on to a second client proxy, which multicasts it to the receivers.
-    Nested,
-    /// Figures 2 to 4: they hear the sender, and answer through a response proxy.
-    Response,
-}
-
-/// What shall be tried.
-#[derive(Clone)]
-pub struct Figure {
-    /// What it unfolds from.
-    pub seed: u64,
-    /// How those below are reached.
-    pub reach: Reach,
-    /// Receivers beside the sender.
-    pub local: usize,
-    /// Receivers behind each proxy or pair of proxies.
-    pub remote: Vec<usize>,
-    /// Receivers halfway to each of these where proxies are nested: behind the first client proxy,
-    /// beside the second server proxy.
-    pub halfway: usize,
-    /// Whether the sender names its receivers and proxies.
-    pub closed: bool,
-    /// What is sent.
-    pub items: Vec<SendItem>,
-    /// From each receiver.
-    pub up: PathConfig,
-    /// To each receiver.
-    pub down: PathConfig,
-    /// To each proxy.
-    pub between: PathConfig,
-    /// Most clients of a proxy.
-    pub max_clients: usize,
-    /// How long all others are there before the sender.
-    pub head_start: Duration,
-    /// Keys and trust of the receivers, first to last; the others have none.
-    pub securities: Vec<ReceiverSecurity>,
-    /// Keys and trust of the client or response proxies, first to last; the others have none.
-    pub proxy_securities: Vec<ReceiverSecurity>,
-    /// What response proxies agree upon keys with.
-    pub dh_key: Option<Arc<PrivateKey>>,
-    /// All else about the sender; `clients` is filled in.
-    pub config: SenderConfig,
-}
 
 /// A figure at work.
 pub struct Networks {
@@ -165,93 +50,6 @@ pub struct Networks {
     pub proxies: Vec<NodeId>,
     figure: Figure,
     keys: Vec<Arc<PrivateKey>>,
-}
-
-impl Figure {
-    /// A closed group on perfect paths, 2 MB/s.
-    pub fn new(
-        seed: u64,
-        reach: Reach,
-        local: usize,
-        remote: &[usize],
-        items: impl IntoIterator<Item = SendItem>,
-    ) -> Self {
-        Figure {
-            seed,
-            reach,
-            local,
-            remote: remote.to_vec(),
-            halfway: 0,
-            closed: true,
-            items: items.into_iter().collect(),
-            up: PathConfig::default(),
-            down: PathConfig::default(),
-            between: PathConfig::default(),
-            max_clients: DEFAULT_MAX_CLIENTS,
-            head_start: Duration::ZERO,
-            securities: Vec::new(),
-            proxy_securities: Vec::new(),
-            dh_key: None,
-            config: sender_config(0),
-        }
-    }
-
-    /// Changes anything.
-    #[must_use]
-    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
-    }
-
-    /// Makes the world.
-    pub fn stage(mut self) -> Networks {
-        let mut world = World::new(self.seed);
-        let sites = self.remote.len();
-        let nested = self.reach == Reach::Nested;
-        let count = self.local + self.remote.iter().sum::<usize>() + sites * self.halfway;
-        if self.closed {
-            let entry = |uid, name, proxy| ClientEntry {
-                uid,
-                name,
-                proxy,
-                fingerprint: None,
-            };
-            let receivers = (0..count).map(|i| entry(receiver_uid(i), format!("host{i}"), false));
-            // The sender hears of the first proxy alone.
-            let heard = if nested { upper_addr } else { proxy_addr };
-            let proxies = (0..sites).map(|k| entry(uid(heard(k)), format!("proxy{k}"), true));
-            self.config.clients = Some(receivers.chain(proxies).collect());
-        }
-        let keys = match self.reach {
-            Reach::LearnedTunnel | Reach::Chain => self.remote.iter().map(|_| key()).collect(),
-            _ => Vec::new(),
-        };
-        let sender = add_sender(&mut world, self.config.clone(), &self.items);
-        let mut networks = Networks {
-            world,
-            sender,
-            receivers: Vec::new(),
-            server_proxies: Vec::new(),
-            relays: Vec::new(),
-            uppers: Vec::new(),
-            proxies: Vec::new(),
-            figure: self,
-            keys,
-        };
-        for _ in 0..networks.figure.local {
-            networks.add_receiver(None, None);
-        }
-        for k in 0..sites {
-            networks.add_site(k);
-        }
-        for k in 0..sites {
-            for _ in 0..networks.figure.halfway {
-                networks.add_receiver(Some(halfway(k)), None);
-            }
-        }
-        networks.wait_for_sender();
-        networks
-    }
 }
 
 impl Networks {
@@ -580,44 +378,6 @@ const CLIENT: Role = Role::Client {
 };
 
 const DONE: Option<FileOutcome> = Some(FileOutcome::Completed(CompleteStatus::NORMAL));
-
-/// Address of server proxy number `k`.
-pub fn server_proxy_addr(k: usize) -> SocketAddr {
-    (Ipv4Addr::new(10, 2, number(k), 1), PORT).into()
-}
-
-/// Address of the second server proxy of chain, or of nested proxies, number `k`.
-pub fn relay_addr(k: usize) -> SocketAddr {
-    (Ipv4Addr::new(10, 4, number(k), 1), PORT).into()
-}
-
-/// Address of client or response proxy number `k`.
-pub fn proxy_addr(k: usize) -> SocketAddr {
-    (Ipv4Addr::new(10, 3, number(k), 1), PORT).into()
-}
-
-/// Address of the first client proxy of those nested at number `k`.
-pub fn upper_addr(k: usize) -> SocketAddr {
-    (Ipv4Addr::new(10, 5, number(k), 1), PORT).into()
-}
-
-/// Id of the host at `addr`.
-pub fn uid(addr: SocketAddr) -> Uid {
-    Uid::from_addr(addr.ip())
-}
-
-fn network(k: usize) -> u32 {
-    u32::from(number(k)) + 1
-}
-
-/// The network between nested proxies.
-fn halfway(k: usize) -> u32 {
-    0x100 + network(k)
-}
-
-fn number(k: usize) -> u8 {
-    u8::try_from(k).expect("few proxies")
-}
 
 fn key() -> Arc<PrivateKey> {
     let spec = KeySpec::Ec(Curve::DEFAULT);
