@@ -1,0 +1,232 @@
+//! Clients on their way to the group's keys.
+
+use std::time::{Duration, Instant};
+
+use uftp_proto::crypto::Fingerprint;
+use uftp_proto::wire::{ClientKey, KeyInfoAck, Register};
+use uftp_proto::{Uid, WireTime};
+
+use super::Keys;
+use crate::counters::Refusal;
+use crate::security::{Admission, Rejection, gate};
+
+/// A client that has not proved yet that it has the group's keys.
+pub(super) struct Waiting {
+    /// Its REGISTER, while its CLIENT_KEY is missing.
+    pub(super) held: Option<Held>,
+    /// The server knows it, as far as we know.
+    pub(super) confirmed: bool,
+    /// When it was last handed the keys.
+    pub(super) told: Option<Instant>,
+    /// When it is given up. Never brought forward.
+    pub(super) until: Instant,
+    /// How many waited when it came, so that there is an order to serve them in.
+    pub(super) place: usize,
+}
+
+impl Waiting {
+    pub(super) fn new(until: Instant, place: usize) -> Self {
+        Waiting {
+            place,
+            held: None,
+            confirmed: false,
+            told: None,
+            until,
+        }
+    }
+}
+
+/// What a REGISTER says beside its keys.
+pub(in crate::proxy) struct Held {
+    pub(in crate::proxy) echo: WireTime,
+    pub(in crate::proxy) at: Instant,
+    pub(in crate::proxy) clients: Vec<Uid>,
+}
+
+impl Keys {
+    /// How far the keys of a client are.
+    pub(in crate::proxy) fn of(&self, client: Uid) -> gate::Keys {
+        self.server.keys(client)
+    }
+
+    /// A client registers, and is given up at `until` if nothing comes of it. Returns what it
+    /// said if that counts already. `confirmed` if it need not wait for the server to confirm it.
+    pub(in crate::proxy) fn register(
+        &mut self,
+        client: Uid,
+        register: &Register,
+        at: Instant,
+        until: Instant,
+        confirmed: bool,
+    ) -> Result<Option<Held>, Refusal> {
+        let admission = self.server.register(client, register)?;
+        let said = Held {
+            echo: register.echo,
+            at,
+            clients: register.clients.clone(),
+        };
+        if self.of(client) == gate::Keys::Ready {
+            return Ok(Some(said));
+        }
+        let place = self.waiting.len();
+        let waiting = self.waiting.entry(client);
+        let waiting = waiting.or_insert_with(|| Waiting::new(until, place));
+        // It gives up by itself; as long as it asks, the server may still confirm it.
+        waiting.until = waiting.until.max(until);
+        self.due = self.due.into_iter().chain([waiting.until]).min();
+        match admission {
+            Admission::AwaitsKey => {
+                waiting.held = Some(said);
+                Ok(None)
+            }
+            Admission::Ready => {
+                waiting.confirmed |= confirmed;
+                // It asks again because it has nothing yet.
+                waiting.told = None;
+                Ok(Some(said))
+            }
+        }
+    }
+
+    /// A client says who it is, in a message of these `bytes`. Returns the REGISTER that counts from now on, if one does.
+    pub(in crate::proxy) fn client_key(
+        &mut self,
+        client: Uid,
+        message: &ClientKey,
+        bytes: &[u8],
+        expected: Option<Fingerprint>,
+    ) -> Result<Option<Held>, Rejection> {
+        match self.server.client_key(client, message, bytes, expected)? {
+            Admission::AwaitsKey => Ok(None),
+            Admission::Ready => {
+                let waiting = self.waiting.get_mut(&client);
+                Ok(waiting.and_then(|w| w.held.take()))
+            }
+        }
+    }
+
+    /// The server knows this client.
+    pub(in crate::proxy) fn confirm(&mut self, client: Uid, until: Instant) {
+        if let Some(waiting) = self.waiting.get_mut(&client) {
+            waiting.confirmed = true;
+            waiting.until = waiting.until.max(until);
+        }
+    }
+
+    /// The server knows all of these that there are.
+    pub(in crate::proxy) fn confirm_all(&mut self, knows: impl Fn(Uid) -> bool) {
+        for (uid, waiting) in &mut self.waiting {
+            waiting.confirmed |= knows(*uid);
+        }
+    }
+
+    /// From one KEYINFO to a client to the next it shall be this long from now on, for those who
+    /// wait already, too.
+    pub(in crate::proxy) fn set_interval(&mut self, interval: Duration) {
+        if std::mem::replace(&mut self.interval, interval) != interval {
+            self.set_deadline();
+        }
+    }
+
+    /// Whether this one is to be handed the keys now; counts as done.
+    pub(in crate::proxy) fn is_due(&mut self, now: Instant, client: Uid) -> bool {
+        let ready = self.own() == gate::Keys::Ready;
+        let keyed = self.server.is_keyed(client);
+        let waiting = self.waiting.get_mut(&client);
+        let due = |w: &&mut Waiting| ready && keyed && w.confirmed && w.told.is_none();
+        match waiting.filter(due) {
+            None => false,
+            Some(waiting) => {
+                waiting.told = Some(now);
+                let again = waiting.until.min(now + self.interval);
+                self.due = self.due.into_iter().chain([again]).min();
+                true
+            }
+        }
+    }
+
+    /// Those to be handed the keys now.
+    pub(in crate::proxy) fn due_clients(&mut self, now: Instant) -> Vec<Uid> {
+        if self.own() != gate::Keys::Ready {
+            return Vec::new();
+        }
+        let mut due = Vec::new();
+        for (uid, waiting) in &mut self.waiting {
+            let again = waiting.told.is_none_or(|told| told + self.interval <= now);
+            let keyed = self.server.is_keyed(*uid);
+            if waiting.confirmed && keyed && again {
+                waiting.told = Some(now);
+                due.push((waiting.place, *uid));
+            }
+        }
+        self.set_deadline();
+        due.sort_unstable();
+        due.into_iter().map(|(_, uid)| uid).collect()
+    }
+
+    /// Those whose time is up; they are waited for no longer.
+    pub(in crate::proxy) fn expired(&mut self, now: Instant) -> Vec<Uid> {
+        let gone = self.waiting.extract_if(|_, waiting| waiting.until <= now);
+        let mut gone: Vec<_> = gone.map(|(uid, waiting)| (waiting.place, uid)).collect();
+        self.set_deadline();
+        gone.sort_unstable();
+        gone.into_iter().map(|(_, uid)| uid).collect()
+    }
+
+    fn set_deadline(&mut self) {
+        let keys = self.own() == gate::Keys::Ready;
+        let interval = self.interval;
+        let due = |w: &Waiting| match w.told {
+            Some(told) if keys && w.confirmed => w.until.min(told + interval),
+            _ => w.until,
+        };
+        self.due = self.waiting.values().map(due).min();
+    }
+
+    /// What a KEYINFO of `src` under `counter` says to these clients.
+    pub(in crate::proxy) fn entries(
+        &self,
+        src: Uid,
+        counter: u64,
+        clients: &[Uid],
+    ) -> Vec<(Uid, [u8; 48])> {
+        let entry = |uid: &Uid| match self.server.key_entry(*uid, src, counter) {
+            Ok(wrapped) => Some((*uid, wrapped?)),
+            Err(error) => {
+                tracing::error!(client = %uid, %error, "cannot wrap keys");
+                None
+            }
+        };
+        clients.iter().filter_map(entry).collect()
+    }
+
+    /// A client proves that it has the keys.
+    pub(in crate::proxy) fn acknowledge(
+        &mut self,
+        client: Uid,
+        ack: &KeyInfoAck,
+    ) -> Result<(), Refusal> {
+        self.server.acknowledge(client, ack)?;
+        self.waiting.remove(&client);
+        Ok(())
+    }
+
+    /// A client has sealed something with the group's keys, so it has them: deployed receivers
+    /// acknowledge them no more once a file is announced. Returns whether that is news.
+    pub(in crate::proxy) fn prove_by_use(&mut self, client: Uid) -> bool {
+        let news = self.server.prove_by_use(client);
+        if news {
+            self.waiting.remove(&client);
+        }
+        news
+    }
+
+    /// Opens a packet of a client in place.
+    pub(in crate::proxy) fn open<'a>(
+        &mut self,
+        client: Uid,
+        packet: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Refusal> {
+        self.server.open(client, packet)
+    }
+}
