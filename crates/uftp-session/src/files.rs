@@ -45,6 +45,8 @@ pub struct SessionInfo {
     pub instance: Instance,
     /// It goes on where an earlier run stopped.
     pub resumed: bool,
+    /// What it brings comes encrypted.
+    pub encrypted: bool,
     /// Its sender.
     pub server: Uid,
     /// Where the sender's ANNOUNCE came from.

@@ -324,6 +324,7 @@ mod tests {
             group: GroupId(1),
             instance: Instance(0),
             resumed: false,
+            encrypted: false,
             server: Uid(1),
             server_addr: ([10, 0, 0, 1], 1).into(),
             sync: false,

@@ -11,7 +11,7 @@ use uftp_session::files::IncomingFile;
 use super::beneath::{Dir, Entry};
 
 /// Begins every file of this format and version.
-const MAGIC: &[u8] = b"UFTP receiver restart, version 1\n";
+const MAGIC: &[u8] = b"UFTP receiver restart, version 2\n";
 
 /// Length of the checksum at the end.
 const SUM_LEN: usize = 32;
@@ -25,6 +25,8 @@ pub(super) struct Restart {
     pub(super) group: GroupId,
     pub(super) instance: Instance,
     pub(super) server: Uid,
+    /// All there is of it came encrypted.
+    pub(super) encrypted: bool,
     pub(super) partials: Vec<Partial>,
 }
 
@@ -101,6 +103,7 @@ impl Restart {
         out.extend(self.group.0.to_be_bytes());
         out.push(self.instance.0);
         out.extend(self.server.0.to_be_bytes());
+        out.push(self.encrypted.into());
         out.extend((self.partials.len() as u32).to_be_bytes()); // a few
         for partial in &self.partials {
             put_bytes(&mut out, partial.part.as_encoded_bytes());
@@ -138,6 +141,11 @@ impl Restart {
             group: GroupId(u32::from_be_bytes(fields.array()?)),
             instance: Instance(u8::from_be_bytes(fields.array()?)),
             server: Uid(u32::from_be_bytes(fields.array()?)),
+            encrypted: match fields.array()? {
+                [0] => false,
+                [1] => true,
+                [_] => return None,
+            },
             partials: Vec::new(),
         };
         for _ in 0..u32::from_be_bytes(fields.array()?) {
@@ -209,6 +217,7 @@ mod tests {
             group: GroupId(0xABCD),
             instance: Instance(3),
             server: Uid(7),
+            encrypted: true,
             partials: vec![Partial {
                 part: "00-0001".into(),
                 name: b"a\xffb/c".to_vec(),
@@ -274,9 +283,9 @@ mod tests {
         let escaping = escaping.encode();
         for body in [
             &[][..],
-            &[0; 12],
-            &[0xFF; 13],
-            &[0; 14],
+            &[0; 13],
+            &[0xFF; 14],
+            &[0; 15],
             &[0xFF; 200],
             &escaping[MAGIC.len()..escaping.len() - SUM_LEN],
         ] {
@@ -284,7 +293,7 @@ mod tests {
             assert!(matches!(read, Err(RestartError::Invalid)), "{body:?}");
         }
         assert!(
-            Restart::decode(&sealed(&[0; 13]))
+            Restart::decode(&sealed(&[0; 14]))
                 .unwrap()
                 .partials
                 .is_empty()

@@ -268,6 +268,7 @@ impl Staging {
             group: self.info.group,
             instance: self.info.instance,
             server: self.info.server,
+            encrypted: self.info.encrypted,
             partials: self.partials.clone(),
         };
         restart.store(&self.temp, &restart_name(self.info.group))?;
@@ -311,6 +312,11 @@ fn earlier_run(temp: &Dir, info: &SessionInfo) -> Option<Restart> {
     match Restart::load(temp, &name) {
         Ok(Some(restart)) if restart.group != info.group || restart.server != info.server => {
             say(&"it is of another session");
+            None
+        }
+        // Anybody may have made that up, and what goes on from it is to be the sender's alone.
+        Ok(Some(restart)) if info.encrypted && !restart.encrypted => {
+            say(&"it was received in the clear");
             None
         }
         // Protocol 3 does not count its runs.

@@ -76,6 +76,7 @@ fn info() -> SessionInfo {
         group: GroupId(0xABCD),
         instance: Instance(0),
         resumed: false,
+        encrypted: false,
         server: Uid(1),
         server_addr: "10.0.0.1:1044".parse().unwrap(),
         sync: false,

@@ -123,6 +123,7 @@ impl<F: FileStore> Receiver<F> {
             group: header.group,
             instance: header.instance,
             resumed,
+            encrypted: security.is_some(),
             server: header.src,
             server_addr: from,
             sync,

@@ -288,7 +288,7 @@ fn what_does_not_match_is_received_anew() {
             "damaged",
             1,
             1,
-            Some(b"UFTP receiver restart, version 1\nxxx".to_vec()),
+            Some(b"UFTP receiver restart, version 2\nxxx".to_vec()),
         ),
         ("foreign", 1, 1, Some(vec![0; 336])),
     ] {
@@ -335,6 +335,36 @@ fn what_does_not_match_is_received_anew() {
     let mut newer = file("whole");
     newer.mtime += 1;
     assert!(matches!(staged.run(1).offer(&newer), Offer::Accept { .. }));
+}
+
+/// What came in the clear may be anybody's.
+#[test]
+fn an_encrypted_run_goes_on_from_an_encrypted_one_only() {
+    for (before, after, goes_on) in [
+        (true, true, true),
+        (false, false, true),
+        (true, false, true),
+        (false, true, false),
+    ] {
+        let staged = staged();
+        let mut first = staged.session(|info| info.encrypted = before);
+        receive(&mut first, "whole");
+        interrupted(&mut first, "part");
+        let mut second = staged.session(|info| {
+            (info.instance, info.resumed, info.encrypted) = (Instance(1), true, after);
+        });
+        let kept = matches!(second.offer(&file("whole")), Offer::Done { .. });
+        assert_eq!(kept, goes_on, "{before} {after}");
+        let offer = second.offer(&ten("part"));
+        let part = matches!(
+            offer,
+            Offer::Accept {
+                missing: Some(_),
+                ..
+            }
+        );
+        assert_eq!(part, goes_on, "{before} {after}");
+    }
 }
 
 #[test]
