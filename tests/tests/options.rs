@@ -333,6 +333,10 @@ const UFTPPROXYD: Table = &[
         "refuse-weak",
         "proxies/trust::weak_algorithms_may_be_refused",
     ),
+    (
+        "require-encryption",
+        "proxies/trust::sessions_in_the_clear_may_be_refused",
+    ),
     ("response-proxy", "proxies/figures::figure_2"),
     (
         "server-list",

@@ -189,7 +189,7 @@ const UFTPPROXYD: &[Line] = &[
     ("-c -k nokey", 3, "failed to open key file"),
     ("-c -K ec:secp256r1,rsa:1024", 0, "weak"),
     ("-c -K junk", 1, "Invalid keyinfo entry"),
-    ("-c --refuse-weak", 0, FINE),
+    ("-c --refuse-weak --require-encryption", 0, FINE),
 ];
 
 struct Place {

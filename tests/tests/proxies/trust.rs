@@ -164,6 +164,37 @@ fn weak_algorithms_may_be_refused() -> Result<()> {
     })
 }
 
+/// `--require-encryption`: whatever the protocol, and whichever proxy has it.
+#[test]
+fn sessions_in_the_clear_may_be_refused() -> Result<()> {
+    const RULE: &[&str] = &["--require-encryption"];
+    let tunnel = Tunnel::new("inclear")?;
+    let world = &tunnel.world;
+    let file = world.dir().join("file");
+    write_file(&file, 1000)?;
+    let near = |args: &[&str]| {
+        let role = ProxyRole::Server(tunnel.far(Family::V4));
+        world.proxy(Suite::Ours, NEAR, role).args(args).start()
+    };
+    let far = |args: &[&str]| {
+        let far = world.proxy(Suite::Ours, FAR, ProxyRole::Client);
+        far.args(args).start()
+    };
+    let start = |host| world.receiver(Suite::Ours, host).start();
+    let receivers: Vec<Receiver> = RECEIVERS.into_iter().map(start).collect::<Result<_>>()?;
+    for (near_rule, far_rule, protocol) in [(RULE, &[][..], "4"), (&[], RULE, "5")] {
+        let (near, far) = (near(near_rule)?, far(far_rule)?);
+        let plain = tunnel.sender()?.protocol(protocol).args(&["-Y", "none"]);
+        plain.file(&file).run(BOUND)?.ended_with(7)?;
+        let refuses = if near_rule.is_empty() { &far } else { &near };
+        refuses.says("No unencrypted transfers allowed")?;
+        near.stop()?;
+        far.stop()?;
+    }
+    let _proxies = [near(RULE)?, far(RULE)?];
+    tunnel.carries(receivers, |sender| sender.args(&["-Y", "aes256-gcm"]))
+}
+
 /// The list that receivers have does for a proxy, too; what it says of proxies is told to mean nothing.
 #[test]
 fn a_list_that_names_proxies() -> Result<()> {

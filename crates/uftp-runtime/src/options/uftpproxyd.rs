@@ -141,6 +141,10 @@ pub struct Args {
     #[arg(long, help_heading = "Encryption")]
     pub strict: bool,
 
+    /// Refuse sessions that are not encrypted
+    #[arg(long, help_heading = "Encryption")]
+    pub require_encryption: bool,
+
     /// Refuse encrypted sessions of protocols 3 and 4 that 5.x would refuse: all but those with
     /// ECDH, a GCM or CCM cipher, SHA-2 and a curve of protocol 5
     #[arg(long, help_heading = "Encryption")]
@@ -255,6 +259,7 @@ impl Args {
                 },
                 clients: admitted,
                 strict: self.strict,
+                require_encryption: self.require_encryption,
                 heartbeats,
             },
             socket: SocketConfig {

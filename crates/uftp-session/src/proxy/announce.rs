@@ -53,6 +53,9 @@ pub(super) fn consider(
     if config.strict && !listed {
         return Err(Objection::Abort("Server not in server list"));
     }
+    if config.require_encryption && announce.encryption.is_none() {
+        return Err(Objection::Abort("No unencrypted transfers allowed"));
+    }
     let public = stated(header, announce);
     if !public.is_unspecified() && !public.is_multicast() {
         return Err(Objection::Abort("Invalid multicast address"));

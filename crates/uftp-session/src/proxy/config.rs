@@ -33,6 +33,8 @@ pub struct ProxyConfig {
     /// The lists hold in every session: those of other servers, encrypted or not, are refused, and
     /// so are clients that are not listed, whether they prove themselves or not.
     pub strict: bool,
+    /// Sessions that are not encrypted are refused.
+    pub require_encryption: bool,
     /// Proxies told where we are, and how often.
     pub heartbeats: Heartbeats,
 }

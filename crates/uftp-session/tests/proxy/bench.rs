@@ -101,6 +101,7 @@ pub(crate) fn config(role: Role) -> ProxyConfig {
         security: ReceiverSecurity::default(),
         clients: None,
         strict: false,
+        require_encryption: false,
         heartbeats: Heartbeats::default(),
     }
 }

@@ -7,7 +7,7 @@ use uftp_proto::wire::{
 };
 use uftp_proto::{Ecn, Uid};
 use uftp_session::Refusal;
-use uftp_session::proxy::{Downstream, Flow, ProxyEventKind, Traffic};
+use uftp_session::proxy::{Downstream, Flow, ProxyConfig, ProxyEventKind, Traffic};
 
 use crate::bench::*;
 
@@ -320,4 +320,25 @@ fn a_plain_session_takes_no_handshake() {
     );
     assert_eq!(out, []);
     assert_eq!(bench.refused(Refusal::OutOfPlace), 1);
+}
+
+#[test]
+fn sessions_in_the_clear_are_refused_where_encryption_is_required() {
+    for role in [
+        client_role(),
+        response_role(),
+        server_role(Downstream::Fixed(client(1))),
+    ] {
+        let mut bench = Bench::new(ProxyConfig {
+            require_encryption: true,
+            ..config(role)
+        });
+        let out = bench.server_says(&announce());
+        assert_eq!((out.len(), out[0].to), (1, server()));
+        let Message::Abort(abort) = out[0].message() else {
+            panic!("{:?}", out[0]);
+        };
+        assert_eq!(abort.reason, "No unencrypted transfers allowed");
+        assert!(bench.proxy.is_idle());
+    }
 }

@@ -212,6 +212,7 @@ impl Networks {
             security,
             clients: None,
             strict: false,
+            require_encryption: false,
             heartbeats,
         };
         let rng = self.world.rng(uid(addr).0.into());
