@@ -142,7 +142,7 @@ const UFTPD: &[Line] = &[
     ("-K rsa:3072", 0, "more than UFTP 4.x peers take"),
     ("-K rsa:2048,ec:secp384r1", 0, FINE),
     (
-        "-K rsa:4096",
+        "-K rsa:3104",
         0,
         "more than the messages of protocol 5 have room for",
     ),
@@ -207,7 +207,7 @@ impl Place {
         for (name, spec) in [
             ("key", "ec:secp256r1"),
             ("small", "rsa:512"),
-            ("large", "rsa:4096"),
+            ("large", "rsa:3104"),
             ("other", "ec:secp256k1"),
         ] {
             let (_, told) = place.run("uftp_keymgt", None, &format!("-g {spec} {name}"))?;
