@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::User;
 
-use crate::{Failure, Program, Result, patience};
+use crate::{Failure, Result, patience};
 
 /// Listens where a service manager does (`NOTIFY_SOCKET`).
 pub struct ServiceManager {
@@ -67,13 +67,13 @@ impl ServiceManager {
     }
 }
 
-/// Whether all threads of a program run as this user, with no way back and no other groups than the
+/// Whether all threads of a process run as this user, with no way back and no other groups than the
 /// user's.
 ///
 /// # Errors
 /// What is otherwise.
-pub fn runs_as(program: &Program, user: &User) -> Result<()> {
-    let tasks = format!("/proc/{}/task", program.pid());
+pub fn runs_as(pid: i32, user: &User) -> Result<()> {
+    let tasks = format!("/proc/{pid}/task");
     for task in fs::read_dir(tasks)? {
         let status = fs::read_to_string(task?.path().join("status"))?;
         let field = |name: &str| -> Vec<u32> {

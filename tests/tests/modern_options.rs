@@ -525,7 +525,7 @@ fn privileges_are_given_up() -> Result<()> {
         .start()?;
     let dest = receiver.dest().to_owned();
     std::os::unix::fs::chown(&dest, Some(owner.uid.as_raw()), None)?;
-    uftp_tests::runs_as(receiver.program(), &owner)?;
+    uftp_tests::runs_as(receiver.program().pid(), &owner)?;
     assert_eq!(stage.send(&["-H", "1"])?.code, Some(0));
     stage.holds(&receiver)?;
     let file = fs::metadata(dest.join("file"))?;

@@ -72,30 +72,59 @@ pub fn detach() -> Result<(), Failure> {
     })
 }
 
-/// The child is ready: tells the parent, and lets go of its files. What `sink` writes, and others
-/// to standard error, goes to `log`.
+/// What the child's standard streams will be.
+pub struct Streams {
+    log: LogFile,
+    stderr: File,
+    null: File,
+}
+
+impl Streams {
+    /// What is written to standard error will go to `log`, and the others nowhere. Nothing is to
+    /// be opened any more by then.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn open(log: LogFile) -> Result<Streams, Failure> {
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let (stderr, null) = log
+            .another()
+            .and_then(|stderr| Ok((stderr, null?)))
+            .map_err(cannot_let_go)?;
+        Ok(Streams { log, stderr, null })
+    }
+}
+
+/// The child is ready: tells the parent, and lets go of its files. What `sink` writes goes to the
+/// log.
 ///
 /// # Errors
 /// The system refuses.
-pub fn report_ready(mut log: LogFile, sink: &Sink) -> Result<(), Failure> {
+pub fn report_ready(streams: Streams, sink: &Sink) -> Result<(), Failure> {
     // The parent may have been killed; then there is nobody to tell.
     let _ = std::io::stdout()
         .write_all(b"!")
         .and_then(|()| std::io::stdout().flush());
-    let done = || -> io::Result<()> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
+    let Streams {
+        mut log,
+        stderr,
+        null,
+    } = streams;
+    let mut done = || -> io::Result<()> {
         dup2_stdin(&null)?;
         dup2_stdout(&null)?;
-        log.hold_stderr()?;
-        sink.redirect(log);
-        Ok(())
+        log.hold_stderr_as(&stderr)
     };
-    done().map_err(|error| {
-        Failure::new(
-            Exit::Resources,
-            format!("can't let go of the terminal: {error}"),
-        )
-    })
+    done().map_err(cannot_let_go)?;
+    sink.redirect(log);
+    Ok(())
+}
+
+fn cannot_let_go(error: io::Error) -> Failure {
+    Failure::new(
+        Exit::Resources,
+        format!("can't let go of the terminal: {error}"),
+    )
 }
 
 /// Opens the log of a daemon for appending. The default place may be written by anybody, so a

@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::sync::oneshot;
 
 use crate::common;
-use crate::daemon::{self, PidFile};
+use crate::daemon::{self, PidFile, Streams};
 use crate::driver::{Control, Tally};
 use crate::exit::{Exit, Failure};
 use crate::log::{self, Sink};
@@ -125,8 +125,9 @@ impl Home {
             .filter(|path| !path.is_empty())
             .map(|path| PidFile::write(Path::new(&path)))
             .transpose()?;
+        let streams = Streams::open(log)?;
         resign()?;
-        daemon::report_ready(log, sink)?;
+        daemon::report_ready(streams, sink)?;
         Ok((opened, pid_file))
     }
 }

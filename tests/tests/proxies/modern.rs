@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use nix::{sys::signal::Signal, unistd::User};
+use nix::{
+    sys::signal::Signal,
+    unistd::{Pid, User},
+};
 use serde_json::Value;
 use uftp_tests::{
     Failure, Family, Program, ProxyRole, Result, ServiceManager, Suite, World, eventually,
@@ -15,7 +18,7 @@ use uftp_tests::{
 };
 
 use crate::{
-    options::{FAR, NEAR, RECEIVERS, Tunnel, ends},
+    options::{Daemon, FAR, NEAR, RECEIVERS, Tunnel, ends},
     restart::begun,
     stage::BOUND,
 };
@@ -169,7 +172,7 @@ fn programs_monitors_and_managers_are_told() -> Result<()> {
     Ok(())
 }
 
-/// `--user`: proxies carry sessions as somebody else.
+/// `--user`: proxies carry sessions as somebody else, also in the background.
 #[test]
 fn privileges_are_given_up() -> Result<()> {
     let tunnel = Tunnel::new("nobody")?;
@@ -183,11 +186,32 @@ fn privileges_are_given_up() -> Result<()> {
     let far = world.proxy(Suite::Ours, FAR, ProxyRole::Client);
     let mut far = far.args(&args).start()?;
     for proxy in [&mut near, &mut far] {
-        runs_as(proxy.program(), &user)?;
+        runs_as(proxy.program().pid(), &user)?;
     }
     tunnel.carries(tunnel.receivers()?, |sender| sender)?;
     near.stop()?;
     far.stop()?;
+
+    // In the background, with files that only root may open.
+    let (log, pid_file) = (world.log_path("daemon"), world.dir().join("pid"));
+    let (log_name, pid_name) = (log.to_string_lossy(), pid_file.to_string_lossy());
+    let files = ["-L", &log_name, "-P", &pid_name];
+    let line = [&["-c", "-p", "3000"], &args[..], &files].concat();
+    ends(world, &line, 0, "")?;
+    let pid = fs::read_to_string(&pid_file)?.trim().parse();
+    let pid = pid.map_err(|error| Failure::io("process id file", error))?;
+    let daemon = Daemon(Pid::from_raw(pid));
+    runs_as(pid, &user)?;
+    let logged = |words: &str| {
+        eventually(words, patience(), || {
+            let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            text.contains(words).then_some(()).ok_or(text)
+        })
+    };
+    daemon.signal(Signal::SIGHUP);
+    logged("can't open the log file")?;
+    daemon.signal(Signal::SIGTERM);
+    logged("Exiting on signal 15")?;
 
     ends(world, &["-c", "--check", "--user", "x"], 1, "no user x")?;
     // Who has not the privileges becomes nobody else.

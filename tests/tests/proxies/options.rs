@@ -477,10 +477,10 @@ fn a_daemon_and_its_exit_codes() -> Result<()> {
 }
 
 /// A daemon, killed at the latest when this is dropped.
-struct Daemon(Pid);
+pub(crate) struct Daemon(pub(crate) Pid);
 
 impl Daemon {
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         // Its end is looked for elsewhere.
         let _ = kill(self.0, signal);
     }

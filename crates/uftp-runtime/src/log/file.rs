@@ -49,10 +49,25 @@ impl LogFile {
     /// # Errors
     /// The system refuses.
     pub fn hold_stderr(&mut self) -> io::Result<()> {
-        let file = File::options().append(true).open(&self.path)?;
-        nix::unistd::dup2_stderr(&file)?;
+        self.hold_stderr_as(&self.another()?)
+    }
+
+    /// As [`hold_stderr`](Self::hold_stderr), by [`another`](Self::another) that was opened before.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn hold_stderr_as(&mut self, file: &File) -> io::Result<()> {
+        nix::unistd::dup2_stderr(file)?;
         self.holds_stderr = true;
         Ok(())
+    }
+
+    /// The file once more.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn another(&self) -> io::Result<File> {
+        File::options().append(true).open(&self.path)
     }
 
     /// Opens the file of this name anew; somebody has moved the old one away.
