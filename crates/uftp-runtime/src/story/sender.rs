@@ -18,6 +18,8 @@ pub struct SenderStory {
     version: Version,
     /// It was said how keys of old receivers must be.
     keys_explained: bool,
+    /// Somebody would not take part.
+    refused: bool,
 }
 
 impl SenderStory {
@@ -34,6 +36,7 @@ impl SenderStory {
             failed: BTreeMap::new(),
             shows_status: verbosity >= STATUS,
             keys_explained: false,
+            refused: false,
         }
     }
 
@@ -226,6 +229,7 @@ impl SenderStory {
     }
 
     fn aborted_by(&mut self, name: &str, reason: &str) {
+        self.refused = true;
         self.say(1, format_args!("Transfer aborted by {name}: {reason}"));
         if reason == NO_COMPATIBLE_KEY && !self.keys_explained {
             self.keys_explained = true;
@@ -318,7 +322,14 @@ impl SenderStory {
             Outcome::NobodyRegistered => {
                 self.say(0, format_args!("Announce timed out"));
                 let deaf = deaf_to(self.version);
-                self.say(0, format_args!("{NOBODY_REGISTERED}{deaf}"));
+                let nobody = match self.refused {
+                    false => "Nobody registered. Usual causes",
+                    true => {
+                        "Nobody registered: who answered refused, see above. Usual causes if others \
+                         are silent"
+                    }
+                };
+                self.say(0, format_args!("{nobody}: {CAUSES_OF_SILENCE}{deaf}"));
             }
             Outcome::NobodyReady | Outcome::AllDropped => {
                 self.say(0, format_args!("Aborting all clients"));
@@ -346,7 +357,7 @@ const MAKE_KEYS_MEET: &str = "A 4.x receiver needs a key of the same size or cur
      uftp -K 512)";
 
 /// The usual causes, in the order to look for them.
-const NOBODY_REGISTERED: &str = "Nobody registered. Usual causes: no uftpd runs there; another \
+const CAUSES_OF_SILENCE: &str = "no uftpd runs there; another \
      interface is meant (-I); another port or group (-p, -M); a firewall drops UDP or IGMP; a \
      router lies between and the TTL is 1 (-t); the receivers are not in the host list (-H)";
 

@@ -275,6 +275,23 @@ fn bad_news_come_at_their_levels() {
 }
 
 #[test]
+fn who_refuses_is_not_taken_for_silent() {
+    let declined = SenderEvent::Declined {
+        client: Uid(1),
+        reason: "why".to_owned(),
+    };
+    let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
+    let told = sender(1, vec![declined, nobody]);
+    assert!(
+        told.starts_with(
+            "Transfer aborted by 127.0.0.1: why\nAnnounce timed out\nNobody registered: who \
+             answered refused, see above. Usual causes if others are silent: no uftpd"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
 fn receivers_that_cannot_hear_are_a_cause_of_silence() {
     let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
     for (version, cause) in [
