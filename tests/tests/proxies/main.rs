@@ -9,6 +9,7 @@ mod condition;
 mod figures;
 mod modern;
 mod nat;
+mod nested;
 mod options;
 mod restart;
 mod stage;
