@@ -78,13 +78,18 @@ pub(super) fn suites() -> [Suite; 6] {
 
 /// Encrypts a figure.
 pub(super) fn encrypted(suite: Suite) -> impl FnOnce(&mut Figure) {
+    encrypted_on(suite, Curve::DEFAULT)
+}
+
+/// Encrypts a figure, with ephemeral keys on a curve.
+fn encrypted_on(suite: Suite, curve: Curve) -> impl FnOnce(&mut Figure) {
     move |figure| {
         let keys = keys_for(suite.key_exchange);
         let version = match suite.key_exchange {
             KeyExchange::Ecdh => Version::V5,
             _ => Version::V4,
         };
-        let security = SenderSecurity::new(version, suite, keys.server.clone(), Curve::DEFAULT);
+        let security = SenderSecurity::new(version, suite, keys.server.clone(), curve);
         figure.config.security = Some(security.unwrap());
         let holding = |key: &Arc<PrivateKey>| ReceiverSecurity {
             keys: vec![key.clone()],
@@ -154,6 +159,31 @@ pub(super) fn five(client_auth: bool) -> impl FnOnce(&mut Figure) {
         encrypted(suite)(figure);
         in_protocol_5(figure);
     }
+}
+
+#[test]
+fn every_cipher_with_every_hash_and_curve_of_protocol_5() {
+    let curves = Curve::all().filter(|curve| curve.is_in(Version::V5));
+    let mut played = 0;
+    for curve in curves {
+        for cipher in Cipher::ALL.into_iter().filter(|cipher| cipher.is_aead()) {
+            for hash in Hash::ALL.into_iter().filter(|hash| *hash != Hash::Sha1) {
+                for reach in [Reach::Tunnel, Reach::Response] {
+                    let suite = Suite {
+                        cipher,
+                        hash,
+                        client_auth: played % 4 < 2,
+                        ..suite(KeyExchange::Ecdh, SignatureType::Aead)
+                    };
+                    let figure = Figure::new(seeds::one(1), reach, 1, &[2], two_files(3000));
+                    let figure = figure.with(encrypted_on(suite, curve)).with(in_protocol_5);
+                    figure.stage().play(secs(100)).assert_all_whole();
+                    played += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(played, 3 * 4 * 3 * 2);
 }
 
 /// In protocol 5 receivers know the proxy by its name, and it introduces itself.
