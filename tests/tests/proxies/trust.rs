@@ -102,7 +102,7 @@ fn a_proxy_with_another_key_is_not_answered() -> Result<()> {
     );
     let role = ProxyRole::Server(far);
     let _near = world.proxy(Suite::Ours, NEAR, role).start()?;
-    let _far = world
+    let far_proxy = world
         .proxy(Suite::Ours, FAR, ProxyRole::Client)
         .args(&["-k", &proxy])
         .start()?;
@@ -130,6 +130,7 @@ fn a_proxy_with_another_key_is_not_answered() -> Result<()> {
     sent.resulted("copy", &[first], 1)?;
     served.holds(&content)?;
     wary.holds_nothing(Duration::ZERO)?;
+    far_proxy.says("Sending PROXY_KEY")?;
     let said = wary.program().output();
     assert!(
         said.contains("Failed to verify proxy key fingerprint"),

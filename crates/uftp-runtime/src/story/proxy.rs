@@ -142,6 +142,10 @@ impl ProxyStory {
             K::HeartbeatAccepted(by) => say(2, format_args!("{}", heartbeats::accepted(*by))),
             K::HeartbeatDenied(by) => say(1, format_args!("{}", heartbeats::denied(*by))),
             K::HeartbeatUnanswered(by) => say(1, format_args!("{}", heartbeats::unanswered(*by))),
+            // In a session of protocol 5; the others have standing keys.
+            K::ProxyKeySent if event.session.is_some() => {
+                say(2, format_args!("Sending PROXY_KEY"));
+            }
             K::ProxyKeySent => say(2, format_args!("Sent PROXY_KEY")),
             // What has no classic line, and what is added later, tells itself.
             #[allow(unreachable_patterns)]
