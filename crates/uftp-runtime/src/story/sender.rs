@@ -20,6 +20,8 @@ pub struct SenderStory {
     keys_explained: bool,
     /// Somebody would not take part.
     refused: bool,
+    /// Announcements name the receivers.
+    closed: bool,
 }
 
 impl SenderStory {
@@ -37,6 +39,7 @@ impl SenderStory {
             shows_status: verbosity >= STATUS,
             keys_explained: false,
             refused: false,
+            closed: false,
         }
     }
 
@@ -51,7 +54,10 @@ impl SenderStory {
             E::AnnounceSent {
                 attempt,
                 part: Some(part),
-            } => self.say(2, format_args!("Sending ANNOUNCE {attempt}.{part}")),
+            } => {
+                self.closed = true;
+                self.say(2, format_args!("Sending ANNOUNCE {attempt}.{part}"));
+            }
             E::LateRegisters => self.say(2, format_args!("Late registers:")),
             E::LateCompletions => self.say(2, format_args!("Late completions:")),
             E::Registered { client, proxy, .. } => match proxy {
@@ -329,7 +335,9 @@ impl SenderStory {
                          are silent"
                     }
                 };
-                self.say(0, format_args!("{nobody}: {CAUSES_OF_SILENCE}{deaf}"));
+                let unlisted = if self.closed { NOT_LISTED } else { "" };
+                let causes = format_args!("{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}");
+                self.say(0, causes);
             }
             Outcome::NobodyReady | Outcome::AllDropped => {
                 self.say(0, format_args!("Aborting all clients"));
@@ -359,7 +367,9 @@ const MAKE_KEYS_MEET: &str = "A 4.x receiver needs a key of the same size or cur
 /// The usual causes, in the order to look for them.
 const CAUSES_OF_SILENCE: &str = "no uftpd runs there; another \
      interface is meant (-I); another port or group (-p, -M); a firewall drops UDP or IGMP; a \
-     router lies between and the TTL is 1 (-t); the receivers are not in the host list (-H)";
+     router lies between and the TTL is 1 (-t)";
+/// And of a closed group.
+const NOT_LISTED: &str = "; the receivers are not in the host list (-H)";
 
 /// The cause that lies in the protocol, if there is one: who does not hear it.
 fn deaf_to(version: Version) -> &'static str {

@@ -292,6 +292,16 @@ fn who_refuses_is_not_taken_for_silent() {
 }
 
 #[test]
+fn only_a_closed_group_lacks_receivers_in_its_list() {
+    for part in [None, Some(1)] {
+        let announced = SenderEvent::AnnounceSent { attempt: 1, part };
+        let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
+        let told = sender(0, vec![announced, nobody]);
+        assert_eq!(told.contains("(-H)"), part.is_some(), "{told}");
+    }
+}
+
+#[test]
 fn receivers_that_cannot_hear_are_a_cause_of_silence() {
     let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
     for (version, cause) in [
