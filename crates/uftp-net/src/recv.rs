@@ -65,6 +65,16 @@ impl RecvBatch {
         self.messages.len() >= self.most
     }
 
+    /// Single datagrams and runs of datagrams: what the kernel handed over as one.
+    pub fn arrivals(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// How many datagrams there are.
+    pub fn datagram_count(&self) -> usize {
+        self.messages.iter().map(Message::datagrams).sum()
+    }
+
     /// Bytes of all datagrams.
     pub fn bytes(&self) -> usize {
         self.messages.iter().map(|message| message.len).sum()
@@ -107,7 +117,7 @@ impl Socket {
         sys::receive(self.io.as_fd(), places, PLACE_LEN, *most, |incoming| {
             messages.push(Message::new(&incoming));
         })?;
-        Ok(messages.iter().map(Message::datagrams).sum())
+        Ok(batch.datagram_count())
     }
 }
 

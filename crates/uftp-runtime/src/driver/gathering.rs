@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use uftp_net::RecvBatch;
+
 /// How densely datagrams come, and so how long to sleep before looking for more.
 ///
 /// A sender that makes a system call for each datagram wakes a receiver that sleeps on its socket
 /// for each, which costs more than all that is done with it. Network cards moderate their
-/// interrupts for the same reason.
+/// interrupts for the same reason. Runs of many datagrams are worth a wake-up each.
 #[derive(Debug)]
 pub(super) struct Gathering {
     /// Bytes that may gather in the kernel.
@@ -19,11 +21,30 @@ pub(super) struct Gathering {
     rate: f64,
 }
 
+/// What a look found.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Found {
+    /// Datagrams, and runs of datagrams that came as one.
+    pub(super) arrivals: usize,
+    pub(super) datagrams: usize,
+    pub(super) bytes: usize,
+}
+
+impl Found {
+    pub(super) fn add(&mut self, batch: &RecvBatch) {
+        self.arrivals += batch.arrivals();
+        self.datagrams += batch.datagram_count();
+        self.bytes += batch.bytes();
+    }
+}
+
 impl Gathering {
     /// The longest a datagram waits.
-    const LONGEST: Duration = Duration::from_micros(500);
+    const LONGEST: Duration = Duration::from_millis(2);
     /// Datagrams that come more slowly than this one after the other are fetched at once.
     const SPARSE: Duration = Duration::from_micros(100);
+    /// Datagrams that come at once, as one run, need not gather.
+    const RUN: usize = 8;
     /// So many looks must find datagrams densely: a few in a row are a conversation.
     const STREAK: u32 = 16;
     /// The part of the kernel's buffer that may fill: what it takes for a datagram may be more than
@@ -40,16 +61,17 @@ impl Gathering {
         }
     }
 
-    /// A look at `now` found `datagrams`, `bytes` in all, and then nothing more.
-    pub(super) fn note(&mut self, now: Instant, datagrams: usize, bytes: usize) {
+    /// A look at `now` found so much, and then nothing more.
+    pub(super) fn note(&mut self, now: Instant, found: Found) {
         let before = self.looked.replace(now).unwrap_or(now);
         let time = now.saturating_duration_since(before);
-        let dense = u128::try_from(datagrams).unwrap_or(u128::MAX) * Self::SPARSE.as_nanos();
-        self.dense = match dense > time.as_nanos() {
+        let dense = u128::try_from(found.datagrams).unwrap_or(u128::MAX) * Self::SPARSE.as_nanos();
+        let one_by_one = found.datagrams < Self::RUN * found.arrivals;
+        self.dense = match one_by_one && dense > time.as_nanos() {
             true => self.dense.saturating_add(1),
             false => 0,
         };
-        self.rate = bytes as f64 / time.as_secs_f64().max(1e-6);
+        self.rate = found.bytes as f64 / time.as_secs_f64().max(1e-6);
     }
 
     /// There may be more than was looked at.
@@ -72,20 +94,43 @@ mod tests {
 
     const MICROS: fn(u64) -> Duration = Duration::from_micros;
 
+    /// Datagrams of 1300 bytes that came one by one.
+    fn single(datagrams: usize) -> Found {
+        Found {
+            arrivals: datagrams,
+            datagrams,
+            bytes: datagrams * 1300,
+        }
+    }
+
     /// `looks` looks, each `every` after the last, that find `datagrams` of 1300 bytes.
     fn after(buffer: usize, looks: u32, every: Duration, datagrams: usize) -> Option<Duration> {
         let mut gathering = Gathering::new(buffer);
         let start = Instant::now();
         for look in 0..looks {
-            gathering.note(start + every * look, datagrams, datagrams * 1300);
+            gathering.note(start + every * look, single(datagrams));
         }
         gathering.pause()
     }
 
     #[test]
     fn what_comes_densely_gathers() {
-        assert_eq!(after(16 << 20, 100, MICROS(10), 1), Some(MICROS(500)));
-        assert_eq!(after(16 << 20, 100, MICROS(550), 50), Some(MICROS(500)));
+        assert_eq!(after(16 << 20, 100, MICROS(10), 1), Some(MICROS(2000)));
+        assert_eq!(after(16 << 20, 100, MICROS(2050), 200), Some(MICROS(2000)));
+    }
+
+    #[test]
+    fn runs_need_not_gather() {
+        let mut gathering = Gathering::new(16 << 20);
+        let start = Instant::now();
+        for look in 0..100 {
+            let run = Found {
+                arrivals: 1,
+                ..single(48)
+            };
+            gathering.note(start + MICROS(50) * look, run);
+        }
+        assert_eq!(gathering.pause(), None);
     }
 
     #[test]
@@ -96,9 +141,9 @@ mod tests {
         let mut gathering = Gathering::new(16 << 20);
         let start = Instant::now();
         for look in 0..100 {
-            gathering.note(start + MICROS(10) * look, 1, 1300);
+            gathering.note(start + MICROS(10) * look, single(1));
         }
-        gathering.note(start + MICROS(2000), 1, 1300);
+        gathering.note(start + MICROS(4000), single(1));
         assert_eq!(gathering.pause(), None, "it is over");
     }
 
@@ -107,7 +152,7 @@ mod tests {
         let mut gathering = Gathering::new(16 << 20);
         let start = Instant::now();
         for look in 0..100 {
-            gathering.note(start + MICROS(10) * look, 1, 1300);
+            gathering.note(start + MICROS(10) * look, single(1));
         }
         assert!(gathering.pause().is_some());
         gathering.note_more();

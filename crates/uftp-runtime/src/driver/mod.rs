@@ -21,7 +21,7 @@ pub use outbox::Tally;
 
 use crate::exit::Failure;
 use crate::say;
-use gathering::Gathering;
+use gathering::{Found, Gathering};
 use outbox::{Flow, Outbox};
 
 /// Received batches handed in before it is the turn of sending again.
@@ -192,20 +192,19 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
 
     /// Hands in what has arrived.
     fn receive(&mut self) -> Result<(), Failure> {
-        let (mut datagrams, mut bytes) = (0, 0);
+        let mut found = Found::default();
         for batch in 0..BATCHES_IN_A_ROW {
             if batch > 0 && self.machine.is_full() {
                 break;
             }
             let now = Instant::now();
             match self.socket.recv(&mut self.inbox) {
-                Ok(count) => {
+                Ok(_) => {
                     self.receive_errors = 0;
-                    datagrams += count;
-                    bytes += self.inbox.bytes();
+                    found.add(&self.inbox);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.nothing_more(now, datagrams, bytes);
+                    self.nothing_more(now, found);
                     return Ok(());
                 }
                 Err(error) if self.receive_errors < RECEIVE_ERRORS => {
@@ -229,7 +228,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             }
             self.tell(now);
             if !self.inbox.is_full() {
-                self.nothing_more(now, datagrams, bytes);
+                self.nothing_more(now, found);
                 return Ok(());
             }
         }
@@ -237,10 +236,10 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         Ok(())
     }
 
-    /// All that had arrived by `now` is handed in: so many datagrams, and bytes.
-    fn nothing_more(&mut self, now: Instant, datagrams: usize, bytes: usize) {
+    /// All that had arrived by `now` is handed in.
+    fn nothing_more(&mut self, now: Instant, found: Found) {
         self.looked = Some(now);
-        self.gathering.note(now, datagrams, bytes);
+        self.gathering.note(now, found);
     }
 
     /// Passes on all events, and those they cause.
