@@ -15,8 +15,8 @@ pub struct Pacer {
     rate: u64,
     /// Everything sent so far is paid for at this instant.
     paid_until: Option<Instant>,
-    /// Half the time of the last burst must have passed by then.
-    pause: Option<Instant>,
+    /// The last burst: when it was sent, and the time that it takes at the rate.
+    burst: Option<(Instant, Duration)>,
     /// There was nothing to send since then: nothing to make up for either.
     resting: bool,
 }
@@ -36,7 +36,7 @@ impl Pacer {
         Pacer {
             rate: rate.max(1),
             paid_until: None,
-            pause: None,
+            burst: None,
             resting: false,
         }
     }
@@ -59,7 +59,7 @@ impl Pacer {
 
     /// When the next datagram may be sent; in the past or `now` if at once.
     pub fn ready_at(&self, now: Instant) -> Instant {
-        self.paid_until.max(self.pause).unwrap_or(now)
+        self.paid_until.max(self.pause(now)).unwrap_or(now)
     }
 
     /// When it is worth waking up to send datagrams of `bytes` charged bytes: when as many are
@@ -70,7 +70,7 @@ impl Pacer {
         let fit = Self::QUANTUM.as_nanos() / cost.as_nanos().max(1);
         let more = u32::try_from(fit).unwrap_or(most).min(most).max(1) - 1;
         let due = self.paid_until.unwrap_or(now) + cost * more;
-        self.pause.map_or(due, |pause| due.max(pause))
+        self.pause(now).map_or(due, |pause| due.max(pause))
     }
 
     /// How many datagrams of `bytes` charged bytes may go now; at most `most`.
@@ -81,7 +81,8 @@ impl Pacer {
         if now < self.ready_at(now) {
             return 0;
         }
-        let late = now.saturating_duration_since(paid).min(Self::BURST);
+        let burst = Self::BURST.saturating_sub(self.spent(now));
+        let late = now.saturating_duration_since(paid).min(burst);
         let cost = self.cost(bytes).as_nanos().max(1);
         let due = match self.resting {
             true => (late.as_nanos() / cost).max(1),
@@ -104,7 +105,22 @@ impl Pacer {
         let floor = now.checked_sub(debt).unwrap_or(now);
         let from = self.paid_until.map_or(now, |paid| paid.max(floor));
         self.paid_until = Some(from + cost);
-        self.pause = Some(now + cost / 2);
+        self.burst = Some((now, self.spent(now) + cost));
+    }
+
+    /// When half the time of the last burst will have passed. What else is sent at the same
+    /// instant is part of it.
+    fn pause(&self, now: Instant) -> Option<Instant> {
+        let (at, cost) = self.burst?;
+        let over = at != now || cost >= Self::BURST;
+        over.then_some(at + cost / 2)
+    }
+
+    /// What was sent at this very instant, in time at the rate.
+    fn spent(&self, now: Instant) -> Duration {
+        self.burst
+            .filter(|(at, _)| *at == now)
+            .map_or(Duration::ZERO, |(_, cost)| cost)
     }
 
     /// There is nothing to send for the moment. The time until there is counts for a burst at
@@ -116,7 +132,7 @@ impl Pacer {
     /// Forgets the past: the next datagram may go at once and starts a new account.
     pub fn reset(&mut self) {
         self.paid_until = None;
-        self.pause = None;
+        self.burst = None;
     }
 }
 
@@ -237,8 +253,9 @@ mod tests {
         let now = start + ms(15);
         assert_eq!(pacer.allowance(now, 100, 100), 10);
         pacer.charge(now, 300);
-        // Seven are left; half the time of the three must pass first.
-        assert_eq!(pacer.allowance(now, 100, 100), 0);
+        // Seven are left, now or when half the time of the three has passed.
+        assert_eq!(pacer.allowance(now, 100, 100), 7 + 1);
+        assert_eq!(pacer.allowance(now + us(149), 100, 100), 0);
         assert_eq!(pacer.allowance(now + us(150), 100, 100), 7 + 1 + 1);
         pacer.charge(now + us(150), 900);
         assert_eq!(pacer.ready_at(now), now + us(150) + us(450));

@@ -41,9 +41,13 @@ impl Transfer {
         }
         self.ask_in_between(s, now, batch);
         for _ in 0..RUNS_PER_CALL {
+            let ready = self.data_ready_at(s).is_some_and(|ready| ready <= now);
             let Stage::Sending(position) = self.stage else {
                 return;
             };
+            if !ready {
+                return;
+            }
             match self.transmit_run(s, source, now, batch, position) {
                 Ok(0) => return,
                 Ok(_) => {}
