@@ -66,10 +66,13 @@ impl Pacer {
     /// due as take [`QUANTUM`](Self::QUANTUM), but one at least and `most` at most. Sending each
     /// as soon as it is due would cost a wake-up a datagram at high rates.
     pub fn worthwhile_at(&self, now: Instant, bytes: u64, most: u32) -> Instant {
+        let Some(paid) = self.paid_until else {
+            return now;
+        };
         let cost = self.cost(bytes);
         let fit = Self::QUANTUM.as_nanos() / cost.as_nanos().max(1);
         let more = u32::try_from(fit).unwrap_or(most).min(most).max(1) - 1;
-        let due = self.paid_until.unwrap_or(now) + cost * more;
+        let due = paid + cost * more;
         self.pause(now).map_or(due, |pause| due.max(pause))
     }
 
@@ -263,6 +266,14 @@ mod tests {
         pacer.charge(now + ms(1), 5000);
         pacer.rest();
         assert_eq!(pacer.allowance(now + ms(2), 100, 100), 0);
+    }
+
+    #[test]
+    fn the_first_is_worthwhile_whenever_one_asks() {
+        let pacer = Pacer::new(1_000_000);
+        let now = Instant::now();
+        assert_eq!(pacer.worthwhile_at(now, 100, 48), now);
+        assert_eq!(pacer.allowance(now, 100, 48), 1);
     }
 
     #[test]
