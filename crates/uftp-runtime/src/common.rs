@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
@@ -45,6 +45,9 @@ pub(crate) fn in_order(program: &str) -> Result<Exit, Failure> {
 
 /// The runtime for signals, timers and names; the session has its own thread.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    // If anything else of OpenSSL came first, it would free its memory as the program ends, under
+    // threads that a second signal does not wait for.
+    openssl::init();
     Builder::new_current_thread()
         .enable_all()
         .build()
@@ -63,10 +66,16 @@ pub(crate) fn be_nice(by: i32) {
     }
 }
 
-/// Runs `work` in a thread of its own; what it returns is to be had from the receiver.
+/// Work in a thread of its own.
+pub(crate) struct Running<T> {
+    done: oneshot::Receiver<T>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Runs `work` in a thread of its own.
 pub(crate) fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<oneshot::Receiver<T>, Failure> {
+) -> Result<Running<T>, Failure> {
     let (done, waiting) = oneshot::channel();
     let run = move || {
         // Nobody waits any more only if the program is already ending.
@@ -75,12 +84,31 @@ pub(crate) fn spawn<T: Send + 'static>(
     thread::Builder::new()
         .name("session".into())
         .spawn(run)
-        .map(|_| waiting)
+        .map(|thread| Running {
+            done: waiting,
+            thread: Some(thread),
+        })
         .map_err(|error| Failure::new(Exit::Resources, format!("can't start a thread: {error}")))
 }
 
+impl<T> Running<T> {
+    /// What the work returned. The thread is gone by then with all that it kept: when the program
+    /// ends beside it, both tidy up the same memory of OpenSSL.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub(crate) async fn ended(&mut self) -> Result<T, Failure> {
+        let ended = (&mut self.done).await;
+        if let Some(thread) = self.thread.take() {
+            // It panicked only if nothing was sent, which is told below.
+            let _ = thread.join();
+        }
+        ended.map_err(|_| thread_died())
+    }
+}
+
 /// The session thread ended without a word, which only a panic does.
-pub(crate) fn thread_died() -> Failure {
+fn thread_died() -> Failure {
     Failure::new(
         Exit::Resources,
         "the session ended by an error of the program itself",

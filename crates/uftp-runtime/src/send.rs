@@ -16,7 +16,7 @@ use uftp_session::sender::{
     ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderEvent, SyncMode,
 };
 
-use crate::common;
+use crate::common::{self, Running};
 use crate::driver::{Control, Driver, Tally, Watcher};
 use crate::events::{EventOut, SenderEvents};
 use crate::exit::{Exit, Failure};
@@ -175,7 +175,7 @@ fn leave(restart: &Restart) {
 
 /// Waits for the end of the driver; passes signals on and shows progress.
 async fn watch(
-    mut tally: oneshot::Receiver<Result<Tally, Failure>>,
+    mut tally: Running<Result<Tally, Failure>>,
     signals: &mut Signals,
     control: &Control,
     mut display: Option<Display>,
@@ -192,7 +192,7 @@ async fn watch(
             }
         };
         tokio::select! {
-            ended = &mut tally => break ended,
+            ended = tally.ended() => break ended,
             asked = signals.next() => match asked {
                 Asked::Stop(number) => {
                     say!(0, "Got signal {number}, aborting");
@@ -213,7 +213,7 @@ async fn watch(
     if let Some(display) = &mut display {
         display.clear();
     }
-    ended.unwrap_or_else(|_| Err(common::thread_died()))
+    ended.flatten()
 }
 
 /// What the log says before the session begins.

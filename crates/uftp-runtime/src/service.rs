@@ -3,9 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use tokio::sync::oneshot;
-
-use crate::common;
+use crate::common::{self, Running};
 use crate::daemon::{self, PidFile, Streams};
 use crate::driver::{Control, Tally};
 use crate::exit::{Exit, Failure};
@@ -138,7 +136,7 @@ impl Home {
 /// # Errors
 /// The driver's.
 pub(crate) async fn watch(
-    mut tally: oneshot::Receiver<Result<Tally, Failure>>,
+    mut tally: Running<Result<Tally, Failure>>,
     signals: &mut Signals,
     control: &Control,
     sink: &Sink,
@@ -152,9 +150,7 @@ pub(crate) async fn watch(
     let mut stopping = false;
     loop {
         tokio::select! {
-            ended = &mut tally => {
-                return ended.unwrap_or_else(|_| Err(common::thread_died())).map(|_| Exit::Interrupted);
-            }
+            ended = tally.ended() => return ended.flatten().map(|_| Exit::Interrupted),
             asked = signals.next() => match asked {
                 Asked::Stop(number) => {
                     say!(0, "Exiting on signal {number}");
