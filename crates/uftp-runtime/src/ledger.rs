@@ -6,6 +6,7 @@ use uftp_proto::{FileId, Uid};
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 use uftp_session::receiver::SessionId;
 
+use crate::story::UNPROVED;
 use crate::vitals::Standing;
 
 /// The sessions that are open. There are no more than the proxy has.
@@ -101,6 +102,7 @@ impl Ledger {
             } => self.open.get_mut(&id)?.completed = true,
             K::TimedOut => return self.close(id, "silent", None),
             K::Superseded => return self.close(id, "superseded", None),
+            K::Encrypted => return self.close(id, "superseded", Some(UNPROVED)),
             K::ShutDown => return self.close(id, "stopped", None),
             K::Refused { reason, .. } => return self.close(id, "refused", Some(reason)),
             _ => {}

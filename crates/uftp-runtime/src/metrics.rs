@@ -134,7 +134,7 @@ impl ReceiverMeters {
                     EndReason::Unconfirmed => "unconfirmed",
                     EndReason::AbortedByServer(_) => "aborted_by_sender",
                     EndReason::Aborted(_) => "aborted",
-                    EndReason::Superseded(_) => "superseded",
+                    EndReason::Superseded(_) | EndReason::Encrypted => "superseded",
                 };
                 self.sessions.ended(outcome);
             }

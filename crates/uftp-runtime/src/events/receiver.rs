@@ -6,6 +6,7 @@ use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, Sessio
 
 use super::{EventOut, add_name, id, object};
 use crate::status::{file_type_word, receiver_word};
+use crate::story::UNPROVED;
 
 /// Events of a receiver.
 pub struct ReceiverEvents {
@@ -116,5 +117,6 @@ fn ending(reason: &EndReason) -> (&'static str, Option<String>) {
             let later = format!("the sender has begun instance {}", instance.0);
             ("superseded", Some(later))
         }
+        EndReason::Encrypted => ("superseded", Some(UNPROVED.to_owned())),
     }
 }

@@ -10,5 +10,8 @@ pub use receiver::ReceiverStory;
 pub use sender::SenderStory;
 pub(crate) use sender::speed;
 
+/// Why a session that came in the clear gave way to itself, encrypted.
+pub(crate) const UNPROVED: &str = "it is encrypted, what came in the clear was not proved";
+
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@ use std::fmt::Arguments;
 use uftp_proto::wire::CompleteStatus;
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 
-use super::heartbeats;
+use super::{UNPROVED, heartbeats};
 use crate::log::{self, Tag, Verbosity, printable};
 
 /// Tells what a proxy does.
@@ -120,6 +120,7 @@ impl ProxyStory {
             ),
             K::ShutDown => say(1, format_args!("Proxy shutting down")),
             K::Superseded => say(1, format_args!("Group is resumed by a new run")),
+            K::Encrypted => say(1, format_args!("Group begins anew: {UNPROVED}")),
             K::TimedOut => say(1, format_args!("Group timed out")),
             K::Refused { from, reason } => {
                 say(1, format_args!("Rejecting session from {from}: {reason}"));

@@ -1,7 +1,7 @@
 use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 
-use super::heartbeats;
+use super::{UNPROVED, heartbeats};
 use crate::log::{self, Tag, Verbosity, printable};
 
 /// Tells what a receiver does.
@@ -132,6 +132,9 @@ impl ReceiverStory {
                     1,
                     format_args!("Transfer goes on as instance {}", instance.0),
                 );
+            }
+            K::Ended(EndReason::Encrypted) => {
+                say(1, format_args!("Transfer begins anew: {UNPROVED}"));
             }
             K::Ended(EndReason::Aborted(why)) => {
                 say(

@@ -127,6 +127,8 @@ pub enum ProxyEventKind {
     ShutDown,
     /// The next run of the session is announced: this one is over.
     Superseded,
+    /// It came in the clear, and its sender has proved that it is encrypted; it begins anew.
+    Encrypted,
     /// Nothing was heard for long; the session is forgotten.
     TimedOut,
     /// A session was announced to us, and the server told that it cannot be: our words.

@@ -346,7 +346,7 @@ impl Proxy {
                 self.close(position, None, ProxyEventKind::Superseded);
                 self.announced(now, from, id, &header, packet)?
             }
-            Some(position) if self.is_encrypted_after_all(position, &header, packet) => {
+            Some(position) if self.is_encrypted_after_all(position, from, &header, packet) => {
                 self.announced_encrypted(now, from, id, &header, packet)?
             }
             Some(position) => position,

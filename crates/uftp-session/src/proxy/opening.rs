@@ -57,10 +57,13 @@ impl Proxy {
             })
     }
 
-    /// Whether a packet announces as encrypted an open session in the clear of the same server.
+    /// Whether a packet announces as encrypted an open session in the clear of the same server, from
+    /// the same address or under a key that is known: anybody can make a key, and is not to take a
+    /// session over with it.
     pub(super) fn is_encrypted_after_all(
         &mut self,
         position: usize,
+        from: SocketAddr,
         header: &Header,
         packet: &[u8],
     ) -> bool {
@@ -68,8 +71,12 @@ impl Proxy {
         if header.function != Function::Announce || !speaks {
             return false;
         }
+        let known = self.config.security.knows_key_of(header.src);
         let session = self.sessions.get_mut(position);
-        session.is_some_and(|s| s.is_in_the_clear_of(header.src))
+        let same = |s: &mut Session| {
+            s.is_in_the_clear_of(header.src) && (known || s.upstream_addr() == from)
+        };
+        session.is_some_and(same)
             && matches!(decode(header, packet), Ok(Message::Announce(a)) if a.encryption.is_some())
     }
 
@@ -97,7 +104,7 @@ impl Proxy {
         let block_size = wire::block_size(&announce.pace, signature);
         let block_size = block_size.ok_or(Objection::Abort("Invalid block size"))?;
         if let Some(position) = earlier {
-            self.close(position, None, ProxyEventKind::Superseded);
+            self.close(position, None, ProxyEventKind::Encrypted);
         }
         let terms = Terms {
             block_size,

@@ -157,4 +157,6 @@ pub enum EndReason {
     Aborted(String),
     /// The sender has begun a later run of it, as this instance; nobody is left to be told.
     Superseded(Instance),
+    /// It came in the clear, and its sender has proved that it is encrypted; it begins anew.
+    Encrypted,
 }

@@ -233,7 +233,7 @@ impl<F: FileStore> Receiver<F> {
             };
         }
         if header.function == Function::Announce
-            && self.is_encrypted_after_all(position, &header, datagram)
+            && self.is_encrypted_after_all(position, from, &header, datagram)
         {
             return self.announced_encrypted(now, from, &header, datagram);
         }

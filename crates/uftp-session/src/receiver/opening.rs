@@ -52,15 +52,24 @@ impl<F: FileStore> Receiver<F> {
             })
     }
 
-    /// Whether an ANNOUNCE of an open session in the clear says that it is encrypted.
+    /// Whether an ANNOUNCE of an open session in the clear says that it is encrypted, and comes from the
+    /// same address or under a key that is known: anybody can make a key, and is not to take a session
+    /// over with it.
     pub(super) fn is_encrypted_after_all(
         &mut self,
         position: usize,
+        from: SocketAddr,
         header: &Header,
         packet: &[u8],
     ) -> bool {
+        let known = self.config.security.knows_key_of(header.src);
         let session = self.sessions.get_mut(position);
-        if !session.is_some_and(|s| s.can_give_way_to(header.src, true) && !s.is_encrypted()) {
+        let same = |s: &mut Session<F::Session>| {
+            s.can_give_way_to(header.src, true)
+                && !s.is_encrypted()
+                && (known || s.is_announced_from(from))
+        };
+        if !session.is_some_and(same) {
             return false;
         }
         let message = packet.get(Header::LEN..).unwrap_or_default();
@@ -117,7 +126,7 @@ impl<F: FileStore> Receiver<F> {
             if !earlier.is_some_and(|e| e.can_give_way_to(header.src, security.is_some())) {
                 return Err(Objection::Ignore(Refusal::OtherSession));
             }
-            self.close(position, EndReason::Superseded(header.instance));
+            self.close(position, EndReason::Encrypted);
         }
         let info = SessionInfo {
             group: header.group,

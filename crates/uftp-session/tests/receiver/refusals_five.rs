@@ -7,7 +7,7 @@ use uftp_proto::Uid;
 use uftp_proto::crypto::{self, Curve, Fingerprint, Hash, PrivateKey};
 use uftp_proto::wire::{self, Abort, Announce, EncInfo, Function, Header, Message, Version};
 use uftp_session::Refusal;
-use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind};
+use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind};
 use uftp_session::security::{ReceiverSecurity, ServerEntry};
 
 use super::recorded::pcap;
@@ -182,6 +182,32 @@ fn a_session_forged_in_the_clear_gives_way_to_the_encrypted_one() {
     bench.feed(first.from, &mut stripped(&first.bytes));
     bench.pass(Duration::from_millis(200));
     assert_eq!(registers(&mut bench), []);
+}
+
+/// Anybody can make a key and announce somebody else's session under it.
+#[test]
+fn a_session_in_the_clear_is_not_taken_over_from_elsewhere() {
+    let first = pcap::read("v5-enc-gcm.pcap").into_iter().next().unwrap();
+    let elsewhere = "10.9.9.9:1044".parse().unwrap();
+    let print = identity().public().fingerprint();
+    for (listed, from, gives_way) in [
+        (None, first.from, true),
+        (None, elsewhere, false),
+        (Some(print), elsewhere, true),
+    ] {
+        let mut bench = Bench::with(ReceiverConfig {
+            uid: Uid(0x11),
+            security: ReceiverSecurity {
+                servers: entry(SERVER, None, listed),
+                ..ReceiverSecurity::default()
+            },
+            ..config()
+        });
+        bench.feed(first.from, &mut stripped(&first.bytes));
+        bench.feed(from, &mut first.bytes.clone());
+        let over = ReceiverEventKind::Ended(EndReason::Encrypted);
+        assert_eq!(bench.happened().contains(&over), gives_way, "from {from}");
+    }
 }
 
 #[test]

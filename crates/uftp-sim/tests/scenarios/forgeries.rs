@@ -293,7 +293,7 @@ fn who_was_announced_a_session_in_the_clear_joins_the_encrypted_one() {
             let node = networks.receiver(i);
             node.store.assert_holds(&two_files(60_000));
             let ends = node.ends();
-            let changed_over = |reason: &EndReason| matches!(reason, EndReason::Superseded(_));
+            let changed_over = |reason: &EndReason| *reason == EndReason::Encrypted;
             let (last, before) = ends.split_last().unwrap();
             let whole = matches!(last, EndReason::Confirmed | EndReason::Unconfirmed);
             assert!(whole, "receiver {i}: {ends:?}");
@@ -302,7 +302,7 @@ fn who_was_announced_a_session_in_the_clear_joins_the_encrypted_one() {
         }
         assert!(tricked > 0);
         // Beside a response proxy nothing stands between it and the sender.
-        let changed = |kind: &ProxyEventKind| *kind == ProxyEventKind::Superseded;
+        let changed = |kind: &ProxyEventKind| *kind == ProxyEventKind::Encrypted;
         let proxies = (0..2).filter(|k| networks.proxy(*k).kinds().any(changed));
         assert_eq!(proxies.count(), [0, 2][seed as usize % 2]);
         assert_eq!(networks.sender().outcome(), Some(Outcome::Success));

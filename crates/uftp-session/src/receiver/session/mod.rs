@@ -300,7 +300,7 @@ impl<S: SessionFiles> Session<S> {
             EndReason::Confirmed | EndReason::Unconfirmed => (true, None),
             EndReason::AbortedByServer(words) => (false, Some(words)),
             EndReason::Aborted(words) => (false, Some(words)),
-            EndReason::Superseded(_) => (false, None),
+            EndReason::Superseded(_) | EndReason::Encrypted => (false, None),
         };
         self.give_up_file(words.map_or("the session is over", |w| w), around);
         self.files.end(complete);

@@ -23,6 +23,10 @@ impl Transfer {
     /// When to go on sending data, if there is any.
     pub(in crate::sender) fn data_ready_at(&self, s: &Session) -> Option<Instant> {
         let sending = matches!(self.stage, Stage::Sending(_));
+        if sending && s.has_control() {
+            // Words that take turns with data wait for it.
+            return Some(s.pacer.ready_at(s.now));
+        }
         // Waiting for more than there is gains nothing.
         let most = self.wanted.missing().min(RUN as u32);
         sending.then(|| s.pacer.worthwhile_at(s.now, s.rate.charged(), most))
