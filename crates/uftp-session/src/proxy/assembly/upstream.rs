@@ -367,8 +367,9 @@ impl Turn<'_, '_> {
     /// The author leaves, or somebody it speaks for does. One who never came may say why; that one
     /// who came leaves before it had keys, anybody may say, and it is not passed on in our name.
     fn left(&mut self, known: bool, host: Uid, reason: String) -> Handled {
+        let came = |client: &Uid| self.assembly.registered.contains(client);
         if self.assembly.keys_of(self.author) == gate::Keys::Pending
-            && self.assembly.registered.contains(&self.author)
+            && (came(&self.author) || came(&host))
         {
             return Err(Refusal::Uncovered);
         }
