@@ -26,6 +26,7 @@ pub mod heartbeat;
 mod letters;
 mod limit;
 pub mod link;
+mod objection;
 pub mod pacing;
 mod partings;
 pub mod policy;

@@ -7,7 +7,7 @@ use uftp_proto::{Uid, WireTime};
 
 use super::config::{ProxyConfig, Role};
 use super::timing::Timing;
-use crate::counters::Refusal;
+use crate::objection::Objection;
 use crate::policy::{Names, Policy};
 use crate::security::is_source_specific;
 
@@ -32,15 +32,6 @@ pub(super) struct Terms {
     pub(super) private: Option<IpAddr>,
     /// The server's clock.
     pub(super) stamp: WireTime,
-}
-
-/// Why a session is not carried.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Objection {
-    /// The server is not told.
-    Ignore(Refusal),
-    /// The server is told so.
-    Abort(&'static str),
 }
 
 /// The terms of an ANNOUNCE, or what is wrong with it.

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use uftp_proto::wire::{self, Announce, Function, Header, Message};
 
-use super::announce::{self, Objection, Terms};
+use super::announce::{self, Terms};
 use super::keys::{Keys, Means};
 use super::session::{Session, decode};
 use super::{Proxy, ProxyEventKind, Role};
 use crate::counters::Refusal;
 use crate::link::{Cover, Dest, Link};
+use crate::objection::Objection;
 use crate::partings::Parting;
 use crate::receiver::SessionId;
 use crate::security::Invitation;
@@ -51,10 +52,7 @@ impl Proxy {
         packet: &[u8],
     ) -> Result<usize, Refusal> {
         self.try_open(now, from, id, header, packet)
-            .map_err(|objection| match objection {
-                Objection::Ignore(refusal) => refusal,
-                Objection::Abort(_) => Refusal::Unauthentic,
-            })
+            .map_err(Objection::unanswered)
     }
 
     /// Whether a packet announces as encrypted an open session in the clear of the same server, from

@@ -7,6 +7,7 @@ use uftp_proto::wire::{self, Announce, CcType, DecodeError, Pace, Problem, Versi
 
 use super::config::ReceiverConfig;
 use crate::counters::Refusal;
+use crate::objection::Objection;
 use crate::policy::{Names, Policy};
 use crate::security::is_source_specific;
 
@@ -23,15 +24,6 @@ pub(super) struct Terms {
     pub(super) controlled: bool,
     /// The group that carries the session; `None` in a unicast session.
     pub(super) private: Option<IpAddr>,
-}
-
-/// Why no session comes of an ANNOUNCE.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Objection {
-    /// It does not concern us; no answer.
-    Ignore(Refusal),
-    /// We are meant but cannot take part: the sender is told so.
-    Abort(&'static str),
 }
 
 /// The terms of an ANNOUNCE that invites us, or what is wrong with it.

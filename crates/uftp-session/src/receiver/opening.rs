@@ -9,12 +9,13 @@ use uftp_proto::wire::{self, Announce, AnnounceFlags, Header, Message};
 use uftp_proto::{Instance, Uid};
 
 use super::Receiver;
-use super::announce::{self, Objection, Terms};
+use super::announce::{self, Terms};
 use super::event::{EndReason, ReceiverEventKind, SessionId};
 use super::session::{Joining, NamedProxy, Session};
 use crate::counters::Refusal;
 use crate::files::{FileStore, SessionInfo};
 use crate::link::{Dest, Link};
+use crate::objection::Objection;
 use crate::partings::Parting;
 use crate::policy::Policy;
 use crate::security::{Client, Declined, Invitation, Own};
@@ -46,10 +47,7 @@ impl<F: FileStore> Receiver<F> {
         packet: &[u8],
     ) -> Result<(), Refusal> {
         self.try_open(now, from, header, packet)
-            .map_err(|objection| match objection {
-                Objection::Ignore(refusal) => refusal,
-                Objection::Abort(_) => Refusal::Unauthentic,
-            })
+            .map_err(Objection::unanswered)
     }
 
     /// Whether an ANNOUNCE of an open session in the clear says that it is encrypted, and comes from the

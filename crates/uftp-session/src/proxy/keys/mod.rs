@@ -27,10 +27,10 @@ pub(super) use clients::Held;
 
 use clients::Waiting;
 
-use super::announce::Objection;
 use super::config::{ProxyConfig, Role};
 use crate::clock::Clock;
 use crate::counters::Refusal;
+use crate::objection::Objection;
 use crate::security::{
     Client, Declined, Invitation, Keyring, NoKey, Own, Secrets, SenderSecurity, Server,
     SessionName, gate, same_type,
