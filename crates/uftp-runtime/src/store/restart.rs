@@ -13,6 +13,10 @@ use super::beneath::{Dir, Entry};
 /// Begins every file of this format and version.
 const MAGIC: &[u8] = b"UFTP receiver restart, version 2\n";
 
+/// Begins those of the version before, which did not say whether the session was encrypted: what
+/// they tell of may have come in the clear.
+const MAGIC_1: &[u8] = b"UFTP receiver restart, version 1\n";
+
 /// Length of the checksum at the end.
 const SUM_LEN: usize = 32;
 
@@ -121,9 +125,11 @@ impl Restart {
     }
 
     fn decode(bytes: &[u8]) -> Result<Restart, RestartError> {
-        if !bytes.starts_with(MAGIC) {
-            return Err(RestartError::Foreign);
-        }
+        let known = [(MAGIC, true), (MAGIC_1, false)];
+        let mut known = known
+            .into_iter()
+            .filter(|(magic, _)| bytes.starts_with(magic));
+        let (magic, has_encrypted) = known.next().ok_or(RestartError::Foreign)?;
         let (body, sum) = bytes
             .len()
             .checked_sub(SUM_LEN)
@@ -132,19 +138,19 @@ impl Restart {
         if sha256(body) != sum {
             return Err(RestartError::Damaged);
         }
-        let fields = body.get(MAGIC.len()..).unwrap_or_default();
-        Restart::read(&mut Fields(fields)).ok_or(RestartError::Invalid)
+        let fields = body.get(magic.len()..).unwrap_or_default();
+        Restart::read(&mut Fields(fields), has_encrypted).ok_or(RestartError::Invalid)
     }
 
-    fn read(fields: &mut Fields<'_>) -> Option<Restart> {
+    fn read(fields: &mut Fields<'_>, has_encrypted: bool) -> Option<Restart> {
         let mut restart = Restart {
             group: GroupId(u32::from_be_bytes(fields.array()?)),
             instance: Instance(u8::from_be_bytes(fields.array()?)),
             server: Uid(u32::from_be_bytes(fields.array()?)),
-            encrypted: match fields.array()? {
-                [0] => false,
-                [1] => true,
-                [_] => return None,
+            encrypted: match has_encrypted.then(|| fields.array()) {
+                None | Some(Some([0])) => false,
+                Some(Some([1])) => true,
+                Some(_) => return None,
             },
             partials: Vec::new(),
         };
@@ -205,7 +211,7 @@ impl<'a> Fields<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn example() -> Restart {
@@ -249,6 +255,36 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
         assert_eq!(example().partials[0].present(), 47 * 1300);
+    }
+
+    /// `restart`, which must be of a session in the clear, as the version before wrote it.
+    pub(in crate::store) fn version_1(restart: &Restart) -> Vec<u8> {
+        let now = restart.encode();
+        let fields = &now[MAGIC.len()..now.len() - SUM_LEN];
+        let (ids, [encrypted, rest @ ..]) = fields.split_at(4 + 1 + 4) else {
+            panic!("no flag");
+        };
+        assert_eq!(*encrypted, 0);
+        let mut out = [MAGIC_1, ids, rest].concat();
+        let sum = sha256(&out);
+        out.extend(sum);
+        out
+    }
+
+    #[test]
+    fn the_version_before_is_read_as_of_a_session_in_the_clear() {
+        let mut restart = example();
+        restart.encrypted = false;
+        let old = version_1(&restart);
+        assert!(old.starts_with(
+            b"UFTP receiver restart, version 1\n\0\0\xAB\xCD\x03\0\0\0\x07\0\0\0\x01"
+        ));
+        assert_eq!(Restart::decode(&old).unwrap(), restart);
+        for at in 0..old.len() {
+            let mut bad = old.clone();
+            bad[at] ^= 0x10;
+            assert!(Restart::decode(&bad).is_err(), "byte {at}");
+        }
     }
 
     #[test]
