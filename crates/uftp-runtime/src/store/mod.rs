@@ -12,6 +12,7 @@ mod name;
 mod restart;
 mod session;
 mod setup;
+mod shelf;
 mod staging;
 
 use std::path::PathBuf;

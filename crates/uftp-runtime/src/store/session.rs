@@ -348,9 +348,14 @@ impl DiskSession {
         Ok(())
     }
 
-    /// `NAME.~uftp-GROUPID-FILEID`, as deployed receivers name it.
+    /// `NAME.~uftp-GROUPID-FILEID`, as deployed receivers name it. Another run that is received at
+    /// the same time, which anybody can announce, must not have the same.
     fn temporary(&self, file: &IncomingFile, entry: &OsStr) -> OsString {
-        let tag = format!(".~uftp-{}-{:04X}", self.info.group, file.file.0);
+        let run = match self.info.instance.0 {
+            0 => String::new(),
+            run => format!("{run:02X}-"),
+        };
+        let tag = format!(".~uftp-{}-{run}{:04X}", self.info.group, file.file.0);
         name::temporary(entry, &tag)
     }
 

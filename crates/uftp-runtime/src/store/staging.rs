@@ -1,12 +1,12 @@
-//! The files of a session while it lasts, in the temp directory (`-T`, behaviour §5.9, §5.12):
-//! whole ones under their names in `_group_GROUPID`, parts in `_group_GROUPID_partial`, and after
-//! an interruption what is known of the parts in `_group_GROUPID_restart`.
+//! The files of a session while it lasts, in the temp directory (`-T`, behaviour §5.9, §5.12), in
+//! its own [`Shelf`].
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use uftp_proto::{FileId, GroupId};
@@ -14,17 +14,19 @@ use uftp_session::files::{IncomingFile, SessionInfo};
 
 use super::beneath::{Dir, Entry, MAX_DEPTH};
 use super::restart::{Partial, Restart};
+use super::shelf::{self, Shelf};
 use crate::log::{self, Tag};
 
 /// Parts remembered of one session. Only a sender that gives up file after file leaves several.
 const MAX_PARTIALS: usize = 64;
 
-/// Groups whose files are in the temp directory right now.
-pub(super) type Claims = Arc<Mutex<HashSet<GroupId>>>;
+/// Groups whose files are in the temp directory right now, and whether they come encrypted.
+pub(super) type Claims = Arc<Mutex<HashSet<(GroupId, bool)>>>;
 
 /// The files of one session.
 pub(super) struct Staging {
     temp: Dir,
+    shelf: Shelf,
     /// Whole files.
     tree: Dir,
     /// Files on their way in, and what is on its way out.
@@ -52,14 +54,14 @@ impl Staging {
     /// The files of this session: none, or those of its last run, if it is a later run and all
     /// that was kept is sound.
     pub(super) fn open(temp: &Dir, info: &SessionInfo, claims: &Claims) -> io::Result<Staging> {
-        let claim = Claim::new(info.group, claims)?;
-        let earlier = earlier_run(temp, info);
+        let claim = Claim::new((info.group, info.encrypted), claims)?;
+        let shelf = Shelf::of(info.group, info.encrypted);
+        shelf::sort_out(temp, info.group)?;
+        let earlier = earlier_run(temp, &shelf, info);
         if earlier.is_none() {
-            temp.remove_tree(&tree_name(info.group))?;
-            temp.remove_tree(&parts_name(info.group))?;
-            temp.remove_file(&restart_name(info.group))?;
+            shelf.clear(temp)?;
         }
-        let parts = temp.descend_making(&[parts_name(info.group)])?;
+        let parts = temp.descend_making(slice::from_ref(&shelf.parts))?;
         let resuming = earlier.is_some();
         let partials = earlier.map_or(Vec::new(), |restart| restart.partials);
         for name in parts.entries()? {
@@ -69,7 +71,8 @@ impl Staging {
         }
         Ok(Staging {
             temp: temp.again()?,
-            tree: temp.descend_making(&[tree_name(info.group)])?,
+            tree: temp.descend_making(slice::from_ref(&shelf.tree))?,
+            shelf,
             parts,
             info: info.clone(),
             resuming,
@@ -242,7 +245,7 @@ impl Staging {
     /// run.
     pub(super) fn end(self) {
         let ended = match self.delivered || self.is_empty() {
-            true => self.clear(),
+            true => self.shelf.clear(&self.temp),
             false => self.save(),
         };
         if let Err(error) = ended {
@@ -255,12 +258,6 @@ impl Staging {
         self.partials.is_empty() && self.tree.entries().is_ok_and(|names| names.is_empty())
     }
 
-    fn clear(&self) -> io::Result<()> {
-        self.temp.remove_file(&restart_name(self.info.group))?;
-        self.temp.remove_tree(&tree_name(self.info.group))?;
-        self.temp.remove_tree(&parts_name(self.info.group))
-    }
-
     fn save(&self) -> io::Result<()> {
         // What the restart file speaks of must be there when it is.
         self.temp.sync_all()?;
@@ -271,7 +268,7 @@ impl Staging {
             encrypted: self.info.encrypted,
             partials: self.partials.clone(),
         };
-        restart.store(&self.temp, &restart_name(self.info.group))?;
+        restart.store(&self.temp, &self.shelf.restart)?;
         let text = format_args!("What was received is kept for a restart of the session");
         log::line(2, Some(tag(&self.info)), text);
         Ok(())
@@ -299,49 +296,44 @@ impl Moved {
 }
 
 /// What an earlier run left, if this session goes on where that stopped.
-fn earlier_run(temp: &Dir, info: &SessionInfo) -> Option<Restart> {
+fn earlier_run(temp: &Dir, shelf: &Shelf, info: &SessionInfo) -> Option<Restart> {
     if !info.resumed {
         return None;
     }
-    let name = restart_name(info.group);
-    let say = |why: &dyn std::fmt::Display| {
+    let say = |name: &OsStr, why: &dyn std::fmt::Display| {
         let name = log::printable(name.as_encoded_bytes());
         let text = format_args!("Restart file {name} is not used: {why}");
         log::line(1, Some(tag(info)), text);
     };
-    match Restart::load(temp, &name) {
+    let unused = |why: &dyn std::fmt::Display| {
+        say(&shelf.restart, why);
+        None
+    };
+    // Anybody may have sent what came in the clear, and what goes on from an encrypted run is to be
+    // its sender's alone.
+    let strange = match info.encrypted {
+        true => "what it tells of was received in the clear",
+        false => "what it tells of came encrypted",
+    };
+    match Restart::load(temp, &shelf.restart) {
+        Ok(None) => {
+            let other = Shelf::of(info.group, !info.encrypted).restart;
+            if temp.look(&other).is_ok_and(|there| there != Entry::Absent) {
+                say(&other, &strange);
+            }
+            None
+        }
         Ok(Some(restart)) if restart.group != info.group || restart.server != info.server => {
-            say(&"it is of another session");
-            None
+            unused(&"it is of another session")
         }
-        // Anybody may have made that up, and what goes on from it is to be the sender's alone.
-        Ok(Some(restart)) if info.encrypted && !restart.encrypted => {
-            say(&"it was received in the clear");
-            None
-        }
+        Ok(Some(restart)) if restart.encrypted != info.encrypted => unused(&strange),
         // Protocol 3 does not count its runs.
         Ok(Some(restart)) if info.instance.0 > 0 && restart.instance >= info.instance => {
-            say(&"it is of a later run");
-            None
+            unused(&"it is of a later run")
         }
         Ok(restart) => restart,
-        Err(why) => {
-            say(&why);
-            None
-        }
+        Err(why) => unused(&why),
     }
-}
-
-fn tree_name(group: GroupId) -> OsString {
-    format!("_group_{group}").into()
-}
-
-fn parts_name(group: GroupId) -> OsString {
-    format!("_group_{group}_partial").into()
-}
-
-fn restart_name(group: GroupId) -> OsString {
-    format!("_group_{group}_restart").into()
 }
 
 fn tag(info: &SessionInfo) -> Tag {
@@ -352,23 +344,23 @@ fn tag(info: &SessionInfo) -> Tag {
     }
 }
 
-/// The right to the files of a group.
+/// The right to a shelf.
 struct Claim {
-    group: GroupId,
+    shelf: (GroupId, bool),
     claims: Claims,
 }
 
 impl Claim {
-    fn new(group: GroupId, claims: &Claims) -> io::Result<Claim> {
+    fn new(shelf: (GroupId, bool), claims: &Claims) -> io::Result<Claim> {
         let mut held = claims.lock().unwrap_or_else(PoisonError::into_inner);
-        if !held.insert(group) {
+        if !held.insert(shelf) {
             return Err(io::Error::other(
                 "another session of the same number is being received",
             ));
         }
         drop(held);
         Ok(Claim {
-            group,
+            shelf,
             claims: Arc::clone(claims),
         })
     }
@@ -377,6 +369,6 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut held = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        held.remove(&self.group);
+        held.remove(&self.shelf);
     }
 }

@@ -386,3 +386,4 @@ fn unusable_destinations_are_told_apart() {
 mod backups;
 mod scripts;
 mod temp_dir;
+mod trust;

@@ -1,12 +1,12 @@
 use super::*;
 
-struct Staged {
-    world: World,
-    temp: PathBuf,
+pub(super) struct Staged {
+    pub(super) world: World,
+    pub(super) temp: PathBuf,
     individually: bool,
 }
 
-fn staged() -> Staged {
+pub(super) fn staged() -> Staged {
     let world = world();
     let temp = world.dest.with_file_name("temp");
     fs::create_dir(&temp).unwrap();
@@ -22,20 +22,20 @@ impl Staged {
         self.session(|info| (info.instance, info.resumed) = (Instance(instance), instance > 0))
     }
 
-    fn session(&self, set: impl FnOnce(&mut SessionInfo)) -> DiskSession {
+    pub(super) fn session(&self, set: impl FnOnce(&mut SessionInfo)) -> DiskSession {
         let mut info = info();
         set(&mut info);
         self.store().open_session(&info)
     }
 
-    fn store(&self) -> DiskStore {
+    pub(super) fn store(&self) -> DiskStore {
         self.world.store(|config| {
             config.temp_dir = Some(self.temp.clone());
             config.move_individually = self.individually;
         })
     }
 
-    fn temp_entries(&self) -> Vec<String> {
+    pub(super) fn temp_entries(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(&self.temp)
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -56,7 +56,7 @@ impl Staged {
 }
 
 /// Ten blocks of ten bytes.
-fn ten(name: &str) -> IncomingFile {
+pub(super) fn ten(name: &str) -> IncomingFile {
     IncomingFile {
         size: 100,
         block_size: 10,
@@ -65,7 +65,7 @@ fn ten(name: &str) -> IncomingFile {
 }
 
 /// Receives blocks 0 to 3 of `name` and is interrupted.
-fn interrupted(session: &mut DiskSession, name: &str) {
+pub(super) fn interrupted(session: &mut DiskSession, name: &str) {
     assert!(matches!(
         session.offer(&ten(name)),
         Offer::Accept { missing: None, .. }
@@ -335,36 +335,6 @@ fn what_does_not_match_is_received_anew() {
     let mut newer = file("whole");
     newer.mtime += 1;
     assert!(matches!(staged.run(1).offer(&newer), Offer::Accept { .. }));
-}
-
-/// What came in the clear may be anybody's.
-#[test]
-fn an_encrypted_run_goes_on_from_an_encrypted_one_only() {
-    for (before, after, goes_on) in [
-        (true, true, true),
-        (false, false, true),
-        (true, false, true),
-        (false, true, false),
-    ] {
-        let staged = staged();
-        let mut first = staged.session(|info| info.encrypted = before);
-        receive(&mut first, "whole");
-        interrupted(&mut first, "part");
-        let mut second = staged.session(|info| {
-            (info.instance, info.resumed, info.encrypted) = (Instance(1), true, after);
-        });
-        let kept = matches!(second.offer(&file("whole")), Offer::Done { .. });
-        assert_eq!(kept, goes_on, "{before} {after}");
-        let offer = second.offer(&ten("part"));
-        let part = matches!(
-            offer,
-            Offer::Accept {
-                missing: Some(_),
-                ..
-            }
-        );
-        assert_eq!(part, goes_on, "{before} {after}");
-    }
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! Where a session's files are in the temp directory (`-T`): whole ones under their names in
+//! `_group_GROUPID`, parts in `_group_GROUPID_partial`, and after an interruption what is known of
+//! the parts in `_group_GROUPID_restart`.
+//!
+//! Encrypted sessions have a shelf of their own, `_group_GROUPID_encrypted…`. Anybody can announce a
+//! session in the clear under the number of an encrypted one; the two must neither go on from what
+//! the other left, nor remove it, nor keep the other from being received.
+
+use std::ffi::OsString;
+use std::io;
+
+use uftp_proto::GroupId;
+
+use super::beneath::{Dir, Entry};
+use super::restart::Restart;
+use crate::log;
+
+/// The names of a session's entries.
+pub(super) struct Shelf {
+    /// Whole files.
+    pub(super) tree: OsString,
+    /// Files on their way in, and what is on its way out.
+    pub(super) parts: OsString,
+    /// What an interrupted run tells a later one.
+    pub(super) restart: OsString,
+}
+
+impl Shelf {
+    pub(super) fn of(group: GroupId, encrypted: bool) -> Shelf {
+        let tree = match encrypted {
+            true => format!("_group_{group}_encrypted"),
+            false => format!("_group_{group}"),
+        };
+        Shelf {
+            parts: format!("{tree}_partial").into(),
+            restart: format!("{tree}_restart").into(),
+            tree: tree.into(),
+        }
+    }
+
+    /// Removes all there is.
+    pub(super) fn clear(&self, temp: &Dir) -> io::Result<()> {
+        temp.remove_file(&self.restart)?;
+        temp.remove_tree(&self.tree)?;
+        temp.remove_tree(&self.parts)
+    }
+}
+
+/// Earlier versions kept encrypted sessions on the shelf of plain ones: what one has left there is
+/// moved to where it belongs.
+///
+/// # Errors
+/// There is something already, or the system's.
+pub(super) fn sort_out(temp: &Dir, group: GroupId) -> io::Result<()> {
+    let [plain, encrypted] = [false, true].map(|encrypted| Shelf::of(group, encrypted));
+    let found = Restart::load(temp, &plain.restart);
+    if !matches!(found, Ok(Some(restart)) if restart.encrypted) {
+        return Ok(());
+    }
+    if temp.look(&encrypted.restart)? != Entry::Absent {
+        return Err(io::Error::other(format!(
+            "{} and {} in the temp directory are both of encrypted sessions: remove the older",
+            log::printable(plain.restart.as_encoded_bytes()),
+            log::printable(encrypted.restart.as_encoded_bytes()),
+        )));
+    }
+    // The file that says what the others are comes last: whatever interrupts this, the next session
+    // goes on with it.
+    for (from, to) in [
+        (&plain.tree, &encrypted.tree),
+        (&plain.parts, &encrypted.parts),
+        (&plain.restart, &encrypted.restart),
+    ] {
+        if temp.look(from)? != Entry::Absent {
+            temp.remove_tree(to)?;
+            temp.move_to(from, temp, to)?;
+        }
+    }
+    Ok(())
+}
