@@ -37,6 +37,11 @@ impl State {
         matches!(self, State::Mute | State::Lost | State::Aborted)
     }
 
+    /// Whether the destination may be at the current item: it is, or has not answered FILEINFO yet.
+    pub(super) fn is_expected(self) -> bool {
+        self == State::Registered || self.is_receiving()
+    }
+
     /// Whether the destination is still at the current item.
     pub(super) fn is_receiving(self) -> bool {
         matches!(self, State::Active | State::ActiveNak)
@@ -210,6 +215,11 @@ impl Clients {
     /// Whether a receiver is still at the current item.
     pub(super) fn any_receiving(&self) -> bool {
         self.receivers_in(&[State::Active, State::ActiveNak]) > 0
+    }
+
+    /// Whether a receiver is still at the current item, or has not said whether it is.
+    pub(super) fn any_expected(&self) -> bool {
+        self.receivers_in(&[State::Registered]) > 0 || self.any_receiving()
     }
 
     /// The last measured round trip of a destination.

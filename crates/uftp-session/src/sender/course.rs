@@ -48,7 +48,7 @@ impl Repeated {
 }
 
 /// The repetitions of one message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Course {
     what: Repeated,
     /// Repetitions so far.

@@ -24,7 +24,7 @@ const LONGEST_NAME: usize = 300;
 const LARGEST_FILE: u64 = (1 << 48) - 1;
 
 /// The file info phase of one item.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Informing {
     file: FileId,
     item: SendItem,
@@ -35,6 +35,8 @@ pub(super) struct Informing {
     /// FILEINFO_ACKs: in all, and with the partial flag.
     acks: u32,
     partial: u32,
+    /// Data does not wait for them.
+    ahead: bool,
 }
 
 impl Informing {
@@ -65,6 +67,7 @@ impl Informing {
             blocks: geometry.blocks(),
             sections: geometry.sections(),
         });
+        let ahead = s.runs_ahead(&item, &geometry);
         let message = ListMessage::FileInfo(Box::new(info));
         let mut phase = Informing {
             file,
@@ -74,6 +77,7 @@ impl Informing {
             course: Course::new(s, Repeated::FileInfo),
             acks: 0,
             partial: 0,
+            ahead,
         };
         phase.inform(s);
         Ok(phase)
@@ -145,6 +149,10 @@ impl Informing {
         if s.clients.destinations_in(&[State::Registered]) == 0 {
             return self.end(s, now);
         }
+        if self.ahead && self.course.timer().is_some() {
+            self.ahead = false;
+            return Next::Transfer(Box::new(self.transfer(s, now).ahead_of(self.clone())));
+        }
         if self.course.is_due(now) {
             if self.course.is_last(s, now) {
                 for at in s.clients.places(|c| c.state() == State::Registered) {
@@ -175,21 +183,29 @@ impl Informing {
         }
     }
 
-    fn end(&mut self, s: &mut Session, now: Instant) -> Next {
+    /// The data of the item.
+    fn transfer(&self, s: &mut Session, now: Instant) -> Transfer {
+        let partial = self.acks > 0 && self.partial == self.acks;
+        Transfer::start(s, now, self.file, self.item.clone(), self.geometry, partial)
+    }
+
+    /// Whether somebody is ready for the data.
+    pub(super) fn is_taken(&self) -> bool {
+        self.acks > 0
+    }
+
+    /// Everybody has answered.
+    pub(super) fn settle(s: &mut Session) {
         s.update_grtt(Decay::Gradual);
         s.clients.clear_measured();
+    }
+
+    fn end(&mut self, s: &mut Session, now: Instant) -> Next {
+        Self::settle(s);
         // What was still queued of FILEINFO concerns nobody any more.
         s.lists.retain(|run| !run.is_file_info());
         if s.clients.any_receiving() {
-            let partial = self.acks > 0 && self.partial == self.acks;
-            return Next::Transfer(Box::new(Transfer::start(
-                s,
-                now,
-                self.file,
-                self.item.clone(),
-                self.geometry,
-                partial,
-            )));
+            return Next::Transfer(Box::new(self.transfer(s, now)));
         }
         s.finish_item(self.file, self.item.clone(), None);
         if s.clients.receivers_in(&[State::Done]) == 0 {

@@ -38,7 +38,8 @@ pub(super) enum ListMessage {
     RegConf,
     /// To those expected to answer it. Stamp and list are filled in.
     FileInfo(Box<FileInfo>),
-    /// To those who have neither finished nor reported NAKs. Sent also when there are none.
+    /// To those who have neither finished nor reported NAKs, if data went ahead of their answers also
+    /// to those who owe one. Sent also when there are none.
     Done {
         file: FileId,
         pass: u8,
@@ -182,7 +183,9 @@ impl ListMessage {
             ListMessage::KeyInfo => client.state() == State::Registered,
             ListMessage::RegConf => client.state() == State::Active && !client.confirmed,
             ListMessage::FileInfo(_) => client.state() == State::Registered,
-            ListMessage::Done { .. } => client.state() == State::Active,
+            ListMessage::Done { .. } => {
+                matches!(client.state(), State::Registered | State::Active)
+            }
             ListMessage::DoneConf => client.state() == State::Done && !client.confirmed,
         }
     }

@@ -11,6 +11,7 @@
 //! starts the wait for answers once all queued messages are out, `advance` does what the state of
 //! affairs and the time call for. What outlives a phase is in `session`.
 
+mod ahead;
 mod announce;
 mod clients;
 mod completion;
@@ -84,6 +85,8 @@ enum Next {
     Item,
     /// To the data of this item.
     Transfer(Box<Transfer>),
+    /// Back to those who have not answered FILEINFO.
+    Inform(Box<Informing>),
     /// Nowhere any more.
     Over(Outcome),
 }
@@ -420,6 +423,7 @@ impl<S: FileSource> Sender<S> {
                 Next::Stay => return,
                 Next::Item => self.next_item(),
                 Next::Transfer(transfer) => self.phase = Phase::Transfer(transfer),
+                Next::Inform(informing) => self.phase = Phase::Informing(informing),
                 Next::Over(outcome) => self.end(outcome),
             }
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // these are tests
 
+mod ahead;
 mod flow;
 mod hostile;
 mod lab;

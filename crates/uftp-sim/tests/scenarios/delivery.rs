@@ -240,7 +240,8 @@ fn refused_and_present_files_are_reported_and_hold_up_nobody() {
 
 #[test]
 fn nothing_taken_is_no_success() {
-    let item = source::file("f", 1000);
+    // Too much to be sent before anybody has answered.
+    let item = source::file("f", 100_000);
     let mut stage = Scenario::new(1, 0, [item.clone()]).open().stage();
     let store = MemStore::with_faults(Faults {
         reject: Some(item.name),

@@ -12,6 +12,7 @@ use uftp_proto::{Ecn, FileId, Uid, WireTime};
 
 use parting::{OutgoingAbort, RefusalLimit};
 
+use super::ahead::Ahead;
 use super::clients::{Client, Clients, ItemResult, State};
 use super::config::{Rate, SenderConfig};
 use super::congestion::Rotation;
@@ -64,6 +65,8 @@ pub(super) struct Session {
     declined: Vec<Uid>,
     /// Some receiver took some item.
     pub(super) accepted: bool,
+    /// Whether data may go before answers to FILEINFO are in.
+    pub(super) ahead: Ahead,
     /// Echoes older than this were never ours.
     first_stamp: WireTime,
     refusals: RefusalLimit,
@@ -128,6 +131,7 @@ impl Session {
             lost_one: None,
             declined: Vec::new(),
             accepted: false,
+            ahead: Ahead::default(),
             refusals: RefusalLimit::new(now),
         };
         (session, failed)

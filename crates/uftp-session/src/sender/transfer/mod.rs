@@ -1,6 +1,7 @@
 //! The transfer phase: passes over a file until nobody misses a block
 //! (behaviour-sender-receiver §3.5 to §3.8).
 
+mod ahead;
 mod data;
 mod reports;
 
@@ -11,7 +12,8 @@ use uftp_proto::{BlockMap, FileId, Geometry};
 
 use super::clients::State;
 use super::course::Course;
-use super::event::{Outcome, SenderEvent};
+use super::event::SenderEvent;
+use super::fileinfo::Informing;
 use super::list::ListMessage;
 use super::rounds::Rounds;
 use super::session::Session;
@@ -26,6 +28,8 @@ use crate::policy::PassStyle;
 pub(super) struct Transfer {
     pub(super) file: FileId,
     item: SendItem,
+    /// Where answers to FILEINFO go, if the data went before they were in.
+    informing: Option<Box<Informing>>,
     pub(super) geometry: Geometry,
     /// Blocks to be sent. Those behind the position wait for the next pass.
     pub(super) wanted: BlockMap,
@@ -83,6 +87,7 @@ impl Transfer {
         let mut phase = Transfer {
             file,
             item,
+            informing: None,
             geometry,
             wanted: if partial {
                 BlockMap::none_missing(geometry.blocks())
@@ -179,10 +184,13 @@ impl Transfer {
                     return;
                 };
                 for at in speakers {
-                    if s.clients.state(at).is_some_and(State::is_receiving) {
+                    if s.clients.state(at).is_some_and(State::is_expected) {
                         s.complete(at, now, self.file, complete.status, complete.free_space);
                     }
                 }
+            }
+            Message::FileInfoAck(_) if let Some(informing) = &mut self.informing => {
+                informing.handle(s, now, at, message);
             }
             // Answers to FILEINFO or REG_CONF that crossed our data.
             Message::FileInfoAck(_) | Message::Register(_) => {}
@@ -206,11 +214,14 @@ impl Transfer {
                 s.lose(at, "CONG_CTRL");
             }
         }
-        if s.clients.any_receiving() {
+        if let Some(next) = self.settle_ahead(s, now) {
+            return next;
+        }
+        if s.clients.any_expected() {
             self.advance_stage(s, now);
             self.advance_round(s, now);
         }
-        if s.clients.any_receiving() {
+        if s.clients.any_expected() {
             Next::Stay
         } else {
             self.end(s)
@@ -316,7 +327,7 @@ impl Transfer {
     fn quit(&mut self, s: &mut Session, why: &'static str) -> Next {
         s.abort_all(why);
         s.finish_item(self.file, self.item.clone(), Some(self.started));
-        Next::Over(Outcome::AllDropped)
+        Next::Over(self.failure())
     }
 
     fn end(&mut self, s: &mut Session) -> Next {
@@ -330,7 +341,7 @@ impl Transfer {
         s.end_congestion_control();
         s.finish_item(self.file, self.item.clone(), Some(self.started));
         if s.clients.receivers_in(&[State::Done]) == 0 {
-            return Next::Over(Outcome::AllDropped);
+            return Next::Over(self.failure());
         }
         Next::Item
     }

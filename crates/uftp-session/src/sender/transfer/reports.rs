@@ -27,7 +27,7 @@ impl Transfer {
         at: usize,
         status: &Status<'_>,
     ) -> Result<(), Refusal> {
-        if !s.clients.state(at).is_some_and(State::is_receiving) {
+        if !s.clients.state(at).is_some_and(State::is_expected) {
             return Err(Refusal::OutOfPlace);
         }
         if status.file != self.file {

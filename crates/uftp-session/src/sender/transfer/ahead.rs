@@ -1,0 +1,54 @@
+//! What becomes of data that went before the answers to FILEINFO were in.
+
+use std::time::Instant;
+
+use super::{Stage, Transfer};
+use crate::sender::clients::State;
+use crate::sender::event::Outcome;
+use crate::sender::fileinfo::Informing;
+use crate::sender::session::Session;
+use crate::sender::{Next, until};
+
+impl Transfer {
+    /// The same, with FILEINFO still to be answered.
+    pub(in crate::sender) fn ahead_of(mut self, informing: Informing) -> Self {
+        self.informing = Some(Box::new(informing));
+        self
+    }
+
+    /// Notes that everybody has answered, or goes back to asking when DONE should have been answered
+    /// and somebody has said nothing at all.
+    pub(super) fn settle_ahead(&mut self, s: &mut Session, now: Instant) -> Option<Next> {
+        let taken = self.informing.as_ref()?.is_taken();
+        if s.clients.receivers_in(&[State::Registered]) == 0 {
+            match taken {
+                true => s.ahead.succeeded(),
+                false => s.ahead.failed(),
+            }
+            if s.clients.any_receiving() || s.clients.receivers_in(&[State::Done]) > 0 {
+                self.informing = None;
+            }
+            Informing::settle(s);
+            return None;
+        }
+        let Stage::Asking { again, rewind, .. } = self.stage else {
+            return None;
+        };
+        if !until(again, now) && !until(rewind, now) {
+            return None;
+        }
+        s.ahead.failed();
+        s.lists.clear();
+        s.clients
+            .set_states(|c| (c.state() == State::ActiveNak).then_some(State::Active));
+        self.informing.take().map(Next::Inform)
+    }
+
+    /// What it means that nobody has got the file.
+    pub(super) fn failure(&self) -> Outcome {
+        match self.informing {
+            Some(_) => Outcome::NobodyReady,
+            None => Outcome::AllDropped,
+        }
+    }
+}
