@@ -20,6 +20,34 @@ fn three_hundred_milliseconds_each_way() {
 }
 
 #[test]
+fn small_files_take_a_round_trip_each() {
+    let items = |count| (0..count).map(|i| source::file(&format!("{i}"), 4096));
+    let path = delayed(ms(300));
+    let time = |count| {
+        let stage = Scenario::new(1, 5, items(count)).paths(path, path).stage();
+        let stage = stage.play(secs(100));
+        stage.assert_all_whole();
+        assert_eq!(stage.blocks_sent_ratio(), 1.0);
+        stage.world.elapsed()
+    };
+    let (few, many) = (time(10), time(50));
+    assert!(many - few < 40 * ms(620), "{few:?}, {many:?}");
+}
+
+#[test]
+fn small_files_through_loss() {
+    seeds::each(20, |seed| {
+        let items = (0..20).map(|i| source::file(&format!("{i}"), i * 400));
+        let path = PathConfig {
+            jitter: ms(5),
+            ..lossy(0.2)
+        };
+        let stage = Scenario::new(seed, 6, items).paths(path, path).stage();
+        stage.play(secs(200)).assert_all_whole();
+    });
+}
+
+#[test]
 fn receivers_near_and_far() {
     seeds::each(5, |seed| {
         let mut stage = Scenario::new(seed, 6, two_files(100_000)).stage();
