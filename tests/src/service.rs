@@ -2,12 +2,13 @@
 //! process.
 
 use std::{
+    ffi::CString,
     fs,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
 };
 
-use nix::unistd::User;
+use nix::unistd::{Gid, User, getgrouplist};
 
 use crate::{Failure, Result, patience};
 
@@ -67,12 +68,15 @@ impl ServiceManager {
     }
 }
 
-/// Whether all threads of a process run as this user, with no way back and no other groups than the
-/// user's.
+/// Whether all threads of a process run as this user, with no way back, no capabilities and no other
+/// groups than the user's.
 ///
 /// # Errors
 /// What is otherwise.
 pub fn runs_as(pid: i32, user: &User) -> Result<()> {
+    let name = CString::new(user.name.as_str()).map_err(std::io::Error::from)?;
+    let groups = getgrouplist(&name, user.gid).map_err(std::io::Error::from)?;
+    let groups: Vec<u32> = groups.into_iter().map(Gid::as_raw).collect();
     let tasks = format!("/proc/{pid}/task");
     for task in fs::read_dir(tasks)? {
         let status = fs::read_to_string(task?.path().join("status"))?;
@@ -81,11 +85,11 @@ pub fn runs_as(pid: i32, user: &User) -> Result<()> {
             let numbers = line.unwrap_or_default().split_whitespace();
             numbers.filter_map(|number| number.parse().ok()).collect()
         };
-        let capable = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let capable = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
         let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
         let well = field("Uid:") == [uid; 4]
             && field("Gid:") == [gid; 4]
-            && !field("Groups:").contains(&0)
+            && field("Groups:").iter().all(|group| groups.contains(group))
             && capable.is_some_and(|set| set.trim().trim_matches('0').is_empty());
         if !well {
             return Err(Failure::new(format!("not all as {}: {status}", user.name)));
