@@ -39,7 +39,12 @@ impl Stage {
     /// Starts `uftpd` with this umask and these further options; the process that was started, at
     /// its end.
     fn launch(&self, umask: &str, more: &[&str]) -> Result<(Option<i32>, String)> {
-        let shell = format!("umask {umask}; exec \"$0\" \"$@\"");
+        self.launch_by(&format!("umask {umask}; exec"), more)
+    }
+
+    /// As [`Self::launch`], by this command of the shell.
+    fn launch_by(&self, exec: &str, more: &[&str]) -> Result<(Option<i32>, String)> {
+        let shell = format!("{exec} \"$0\" \"$@\"");
         let mut command = self.world.command(1, Path::new("sh"));
         command.args(["-c", &shell]);
         command.arg(Suite::Ours.program("uftpd")?);
@@ -162,6 +167,25 @@ fn the_verdict() -> Result<()> {
         .into_owned();
     let (ended, output) = stage.launch("022", &["-P", &second])?;
     assert_eq!(ended, Some(2), "{output}");
+    daemon.stop()
+}
+
+/// It is said to serve when it does, not before: here it may open all its files and then not begin the
+/// thread that would serve. What it leaves it may not remove itself by then.
+#[test]
+fn ready_means_that_it_serves() -> Result<()> {
+    let stage = Stage::new("ready")?;
+    let user = ["--user", "nobody"];
+    // Two threads are there, which count from the moment on at which they are nobody's.
+    let (code, output) = stage.launch_by("exec prlimit --nproc=1", &user)?;
+    assert_eq!(code, Some(5), "{output}");
+    assert!(output.contains("can't start a thread"), "{output}");
+    assert!(!stage.pid_file.exists());
+    // Limits do not concern root.
+    let (code, output) = stage.launch_by("exec prlimit --nproc=1", &[])?;
+    assert_eq!(code, Some(0), "{output}");
+    let daemon = Daemon(stage.pid()?);
+    stage.send("file")?;
     daemon.stop()
 }
 

@@ -1,7 +1,7 @@
 //! Going into the background, with an honest answer to whoever started us (cli §8.1, §8.2).
 //!
 //! The parent runs the same program again, detached, and waits for its verdict: one byte on the
-//! pipe that is the child's standard output when it is ready, or the child's exit code.
+//! pipe that is the child's standard output when it serves, or the child's exit code.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, dup2_stdin, dup2_stdout, geteuid, setsid};
+use nix::unistd::{chdir, dup, dup2_stdin, dup2_stdout, geteuid, setsid};
 
 use crate::exit::{Exit, Failure};
 use crate::log::{LogFile, Rolling, Sink};
@@ -21,12 +21,13 @@ use crate::log::{LogFile, Rolling, Sink};
 /// The option by which the child knows what it is.
 pub const CHILD_OPTION: &str = "--detached-child";
 
-/// Starts this program again in the background and waits until it is ready. The exit code for
-/// the one who started us.
+/// Starts this program again in the background and waits until it serves. The exit code for the
+/// one who started us. A child that fails leaves no `pid_file`, though it may have become somebody
+/// who cannot remove it.
 ///
 /// # Errors
 /// The child cannot be started; what it finds wrong it says itself.
-pub fn launch(words: &[OsString]) -> Result<Exit, Failure> {
+pub fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit, Failure> {
     let cannot = |error: io::Error| {
         Failure::new(
             Exit::Resources,
@@ -55,6 +56,12 @@ pub fn launch(words: &[OsString]) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     }
     let ended = child.wait().map_err(cannot)?;
+    // A path is meant from where the child was.
+    if let Some(path) = pid_file.map(|path| Path::new("/").join(path))
+        && named_in(&path) == Some(child.id())
+    {
+        let _ = fs::remove_file(path);
+    }
     Ok(Exit::from_code(ended.code()))
 }
 
@@ -72,9 +79,9 @@ pub fn detach() -> Result<(), Failure> {
     })
 }
 
-/// What the child's standard streams will be.
+/// What the child's standard streams will be, and where its parent waits.
 pub struct Streams {
-    log: LogFile,
+    verdict: File,
     stderr: File,
     null: File,
 }
@@ -85,38 +92,36 @@ impl Streams {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn open(log: LogFile) -> Result<Streams, Failure> {
-        let null = File::options().read(true).write(true).open("/dev/null");
-        let (stderr, null) = log
-            .another()
-            .and_then(|stderr| Ok((stderr, null?)))
-            .map_err(cannot_let_go)?;
-        Ok(Streams { log, stderr, null })
+    pub fn open(log: &LogFile) -> Result<Streams, Failure> {
+        let open = || -> io::Result<Streams> {
+            Ok(Streams {
+                verdict: dup(std::io::stdout())?.into(),
+                stderr: log.another()?,
+                null: File::options().read(true).write(true).open("/dev/null")?,
+            })
+        };
+        open().map_err(cannot_let_go)
     }
 }
 
-/// The child is ready: tells the parent, and lets go of its files. What `sink` writes goes to the
-/// log.
+/// The child serves: lets go of its parent's files, and tells it. `sink` writes to the log already.
 ///
 /// # Errors
-/// The system refuses.
+/// The system refuses; the parent has not been told.
 pub fn report_ready(streams: Streams, sink: &Sink) -> Result<(), Failure> {
-    // The parent may have been killed; then there is nobody to tell.
-    let _ = std::io::stdout()
-        .write_all(b"!")
-        .and_then(|()| std::io::stdout().flush());
     let Streams {
-        mut log,
+        mut verdict,
         stderr,
         null,
     } = streams;
-    let mut done = || -> io::Result<()> {
+    let done = || -> io::Result<()> {
         dup2_stdin(&null)?;
         dup2_stdout(&null)?;
-        log.hold_stderr_as(&stderr)
+        sink.hold_stderr_as(&stderr)
     };
     done().map_err(cannot_let_go)?;
-    sink.redirect(log);
+    // The parent may have been killed; then there is nobody to tell.
+    let _ = verdict.write_all(b"!");
     Ok(())
 }
 
@@ -206,9 +211,14 @@ impl Drop for PidFile {
     }
 }
 
+/// The process that the pid file names.
+fn named_in(path: &Path) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
 /// The process other than `own` that the pid file names, if it lives and runs this program.
 fn living_namesake(path: &Path, own: u32) -> Option<u32> {
-    let pid: u32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let pid = named_in(path)?;
     let name = |pid: &str| fs::read(format!("/proc/{pid}/comm")).ok();
     let same = name(&pid.to_string())? == name("self")?;
     (same && pid != own).then_some(pid)

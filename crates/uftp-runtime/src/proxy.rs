@@ -70,7 +70,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let mut listener = Listener::new(job.interfaces.clone(), security.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
-    let (events, _pid_file) = home.settle(&sink, || EventOut::open(events.as_deref()))?;
+    let (events, settled) = home.settle(&sink, || EventOut::open(events.as_deref()))?;
     introduce(&job);
 
     let now = Instant::now();
@@ -92,11 +92,18 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
         clients: clients.fresh(),
     };
     let driver = Driver::new(socket, control.clone(), Relay::new(proxy), watcher);
-    let tally = common::spawn(move || driver.run())?;
-    service::watch(tally, &mut signals, &control, &sink, monitor, async || {
-        servers.read().await;
-        clients.read().await;
-    })
+    service::watch(
+        driver,
+        settled,
+        &mut signals,
+        &control,
+        &sink,
+        monitor,
+        async || {
+            servers.read().await;
+            clients.read().await;
+        },
+    )
     .await
 }
 

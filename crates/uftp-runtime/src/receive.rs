@@ -74,7 +74,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let mut listener = Listener::new(job.interfaces.clone(), job.config.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
-    let ((status, events), _pid_file) = home.settle(&sink, || {
+    let ((status, events), settled) = home.settle(&sink, || {
         let status =
             StatusOut::open(status.as_deref(), &sink).map_err(|failure| failure.about("-F"))?;
         Ok((status, EventOut::open(events.as_deref())?))
@@ -105,10 +105,15 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
         fresh: servers.fresh(),
     };
     let driver = Driver::new(socket, control.clone(), daemon, watcher);
-    let tally = common::spawn(move || driver.run())?;
-    service::watch(tally, &mut signals, &control, &sink, monitor, async || {
-        servers.read().await
-    })
+    service::watch(
+        driver,
+        settled,
+        &mut signals,
+        &control,
+        &sink,
+        monitor,
+        async || servers.read().await,
+    )
     .await
 }
 

@@ -1,11 +1,12 @@
 //! What the daemons do alike: from command line to readiness, and then what signals ask for.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
-use crate::common::{self, Running};
+use crate::common;
 use crate::daemon::{self, PidFile, Streams};
-use crate::driver::{Control, Tally};
+use crate::driver::{Control, Driver, Machine, Tally, Watcher};
 use crate::exit::{Exit, Failure};
 use crate::log::{self, Sink};
 use crate::metrics;
@@ -43,7 +44,7 @@ pub(crate) fn main<T: Service>(words: impl IntoIterator<Item = OsString>) -> Exi
     common::run(words.clone(), |parsed: Parsed<T>| match parsed {
         Parsed::Show(text) => common::show(&text),
         Parsed::Run(args) if args.process().runs_here() || args.general().check => run(args),
-        Parsed::Run(_) => daemon::launch(&words),
+        Parsed::Run(args) => daemon::launch(&words, args.process().pid_file()),
     })
 }
 
@@ -76,7 +77,7 @@ pub(crate) struct Home {
     in_background: bool,
     log: LogArgs,
     default_log: &'static str,
-    pid_file: Option<OsString>,
+    pid_file: Option<PathBuf>,
     user: Option<Identity>,
 }
 
@@ -88,11 +89,11 @@ impl Home {
     pub(crate) fn of<T: Service>(args: &T) -> Result<Home, Failure> {
         let user = args.process().user.as_deref();
         Ok(Home {
+            pid_file: args.process().pid_file().map(Path::to_owned),
             user: user.map(Identity::of).transpose()?,
             in_background: !args.process().foreground,
             log: args.log().clone(),
             default_log: T::DEFAULT_LOG,
-            pid_file: args.process().pid_file.clone(),
         })
     }
 
@@ -106,43 +107,66 @@ impl Home {
         self,
         sink: &Sink,
         also: impl FnOnce() -> Result<T, Failure>,
-    ) -> Result<(T, Option<PidFile>), Failure> {
-        let resign = || self.user.as_ref().map_or(Ok(()), Identity::assume);
+    ) -> Result<(T, Settled), Failure> {
         if !self.in_background {
             let opened = also()?;
-            resign()?;
-            return Ok((opened, None));
+            self.user.as_ref().map_or(Ok(()), Identity::assume)?;
+            return Ok((opened, Settled::default()));
         }
         daemon::detach()?;
         let option = self.log.file();
         let log = daemon::open_log(option, self.default_log, self.log.rolling())?;
         let opened = also()?;
-        let pid_file = self
-            .pid_file
-            .as_ref()
-            .filter(|path| !path.is_empty())
-            .map(|path| PidFile::write(Path::new(&path)))
-            .transpose()?;
-        let streams = Streams::open(log)?;
-        resign()?;
-        daemon::report_ready(streams, sink)?;
-        Ok((opened, pid_file))
+        let pid_file = self.pid_file.as_deref().map(PidFile::write).transpose()?;
+        let streams = Streams::open(&log)?;
+        self.user.as_ref().map_or(Ok(()), Identity::assume)?;
+        sink.redirect(log);
+        let settled = Settled {
+            streams: Some(streams),
+            _pid_file: pid_file,
+        };
+        Ok((opened, settled))
     }
 }
 
-/// Waits for the end of the driver, which only a signal or a broken socket brings; `reload` reads
-/// the lists again. What `monitor` hears goes to the service manager.
+/// A daemon that has settled. Its pid file lasts as long as this.
+#[derive(Default)]
+pub(crate) struct Settled {
+    /// In the background, until the one who started it has been told that it serves.
+    streams: Option<Streams>,
+    _pid_file: Option<PidFile>,
+}
+
+/// Lets `driver` run in a thread of its own and waits for its end, which only a signal or a broken
+/// socket brings; whoever started the daemon learns that it serves when nothing can go wrong with
+/// that any more. `reload` reads the lists again. What `monitor` hears goes to the service manager.
 ///
 /// # Errors
-/// The driver's.
-pub(crate) async fn watch(
-    mut tally: Running<Result<Tally, Failure>>,
+/// The driver's, or it could not begin.
+pub(crate) async fn watch<M: Machine + Send + 'static, W: Watcher<M> + Send + 'static>(
+    driver: Driver<M, W>,
+    mut settled: Settled,
     signals: &mut Signals,
     control: &Control,
     sink: &Sink,
     monitor: Monitor,
     reload: impl AsyncFn(),
 ) -> Result<Exit, Failure> {
+    let (go, gate) = mpsc::channel();
+    let mut tally = common::spawn(move || match gate.recv() {
+        Ok(()) => driver.run(),
+        // It does not come to that.
+        Err(mpsc::RecvError) => Ok(Tally::default()),
+    })?;
+    if let Some(streams) = settled.streams.take()
+        && let Err(failure) = daemon::report_ready(streams, sink)
+    {
+        drop(go);
+        tally.ended().await??;
+        return Err(failure);
+    }
+    // The thread waits for nothing else.
+    let _ = go.send(());
     notify::ready(&monitor.status());
     if notify::is_wanted() {
         tokio::spawn(monitor.clone().run(control.clone()));

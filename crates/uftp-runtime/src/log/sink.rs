@@ -1,4 +1,5 @@
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,6 +47,18 @@ impl Sink {
     /// From now on to `file`.
     pub fn redirect(&self, file: LogFile) {
         self.lock().out = Out::File(file);
+    }
+
+    /// What others write to standard error goes into the log file from now on, if it is one, by
+    /// `file`, which is [another](LogFile::another) of it.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn hold_stderr_as(&self, file: &File) -> io::Result<()> {
+        match &mut self.lock().out {
+            Out::File(log) => log.hold_stderr_as(file),
+            Out::Any(_) => Ok(()),
+        }
     }
 
     /// Opens the log file anew, if it is one.
