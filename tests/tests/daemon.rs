@@ -2,17 +2,19 @@
 //! its log.
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, User},
 };
-use uftp_tests::{Failure, Program, Result, Suite, World, eventually, patience, write_file};
+use uftp_tests::{
+    Failure, Program, Result, Suite, World, eventually, patience, runs_as, write_file,
+};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -187,6 +189,62 @@ fn ready_means_that_it_serves() -> Result<()> {
     let daemon = Daemon(stage.pid()?);
     stage.send("file")?;
     daemon.stop()
+}
+
+/// `-g` and `--user`: the log is rolled by who the daemon has become, which must be able to.
+#[test]
+fn its_log_is_rolled_without_privileges() -> Result<()> {
+    let stage = Stage::new("rolled")?;
+    let logs = stage.world.dir().join("logs");
+    let nobody = User::from_name("nobody").map_err(std::io::Error::from)?;
+    let nobody = nobody.ok_or_else(|| Failure::new("there is no user nobody"))?;
+    let args = ["-g", "1", "-n", "2", "--user", "nobody"];
+    let archive = |n: u8| logs.join(format!("log.{n}"));
+    let full = || fs::write(&stage.log, vec![b'\n'; 1_000_001]);
+    let refused = |words: &str| -> Result<()> {
+        let (code, output) = stage.launch("022", &args)?;
+        assert_eq!(code, Some(4), "{output}");
+        let told = [
+            "nobody can't roll the log: ",
+            words,
+            "options -g and --user",
+        ];
+        assert!(told.iter().all(|t| output.contains(t)), "{output}");
+        assert!(!stage.pid_file.exists());
+        assert!(!archive(1).exists());
+        Ok(())
+    };
+    refused("it may not make files in")?;
+    // Anybody may make files there, but not rename those of root.
+    fs::set_permissions(&logs, Permissions::from_mode(0o1777))?;
+    refused("belongs to another, and")?;
+    // Without -g the log is only written, and root has opened it.
+    stage.start("022", &["--user", "nobody"])?.stop()?;
+
+    // A directory of its own; the log is root's, and full.
+    chown(&logs, Some(nobody.uid.as_raw()), None)?;
+    chown(&stage.dest, Some(nobody.uid.as_raw()), None)?;
+    fs::set_permissions(&logs, Permissions::from_mode(0o755))?;
+    for start in [0, 1] {
+        full()?;
+        let daemon = stage.start("022", &args)?;
+        runs_as(daemon.0, &nobody)?;
+        stage.send(&format!("file{start}"))?;
+        eventually("the log to be rolled", patience(), || {
+            let old = fs::metadata(archive(1)).map_err(|error| error.to_string())?;
+            let log = fs::read_to_string(&stage.log).map_err(|error| error.to_string())?;
+            let well = old.len() > 1_000_000 && log.contains("COMPLETE sent");
+            well.then_some(()).ok_or(log)
+        })?;
+        assert_eq!(archive(2).exists(), start == 1);
+        assert_eq!(fs::metadata(&stage.log)?.uid(), nobody.uid.as_raw());
+        let log = fs::read_to_string(&stage.log)?;
+        assert!(!log.contains("failed"), "{log}");
+        daemon.stop()?;
+        // It is not the daemon's to remove.
+        fs::remove_file(&stage.pid_file)?;
+    }
+    Ok(())
 }
 
 /// Its files have the same rights, whoever starts it.

@@ -119,7 +119,19 @@ impl Home {
         let opened = also()?;
         let pid_file = self.pid_file.as_deref().map(PidFile::write).transpose()?;
         let streams = Streams::open(&log)?;
-        self.user.as_ref().map_or(Ok(()), Identity::assume)?;
+        if let Some(user) = &self.user {
+            user.assume()?;
+            log.try_rolling().map_err(|error| {
+                let name = user.name();
+                Failure::new(
+                    Exit::Log,
+                    format!(
+                        "{name} can't roll the log: {error}; name a log in a directory of \
+                         {name}'s own by -L (options -g and --user)"
+                    ),
+                )
+            })?;
+        }
         sink.redirect(log);
         let settled = Settled {
             streams: Some(streams),

@@ -1,8 +1,12 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Local};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::stat::Mode;
+use nix::unistd::{AccessFlags, faccessat, geteuid};
 use rolling_file::{RollingCondition, RollingFileAppender};
 
 use super::time;
@@ -39,7 +43,7 @@ impl LogFile {
             path: path.to_owned(),
             rolling,
             out: RollingFileAppender::new(path, Never, keep)?,
-            size: std::fs::metadata(path)?.len(),
+            size: fs::metadata(path)?.len(),
             holds_stderr: false,
         })
     }
@@ -68,6 +72,52 @@ impl LogFile {
     /// It cannot be opened.
     pub fn another(&self) -> io::Result<File> {
         File::options().append(true).open(&self.path)
+    }
+
+    /// Tries whether it can be rolled, if it is to be, by who this process now is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn try_rolling(&self) -> io::Result<()> {
+        let Some(rolling) = self.rolling else {
+            return Ok(());
+        };
+        let dir = match self.path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        let shown = dir.display();
+        let needed = AccessFlags::W_OK | AccessFlags::X_OK;
+        faccessat(AT_FDCWD, dir, needed, AtFlags::AT_EACCESS).map_err(|error| {
+            io::Error::new(
+                io::Error::from(error).kind(),
+                format!("it may not make files in {shown}: {error}"),
+            )
+        })?;
+        let (own, kept) = (geteuid().as_raw(), fs::metadata(dir)?);
+        let is_shared = kept.mode() & Mode::S_ISVTX.bits() != 0;
+        if !is_shared || own == 0 || kept.uid() == own {
+            return Ok(());
+        }
+        // There everybody may rename his own files only.
+        let archives = (1..=rolling.keep).map(|n| self.archive(n));
+        for path in std::iter::once(self.path.clone()).chain(archives) {
+            if fs::symlink_metadata(&path).is_ok_and(|there| there.uid() != own) {
+                let path = path.display();
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    format!("{path} belongs to another, and {shown} is open to all"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// `LOG.number`.
+    fn archive(&self, number: usize) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{number}"));
+        path.into()
     }
 
     /// Opens the file of this name anew; somebody has moved the old one away.
@@ -136,8 +186,6 @@ impl RollingCondition for Never {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     /// The lines of a file without what time stamps tell.
