@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -45,6 +46,25 @@ impl InterfaceChanges {
         }
     }
 
+    /// Waits until nothing more has happened for the time `quiet`, but no longer than `most`, and
+    /// forgets what did: what happens to an interface comes in bursts, its state, then its addresses.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn settle(&self, quiet: Duration, most: Duration) -> io::Result<()> {
+        self.drain()?;
+        outlast(quiet, most, Instant::now, |within| {
+            // Never less than asked for, which would end in a busy loop.
+            let within = within.as_millis().saturating_add(1);
+            let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
+            let mut fds = [PollFd::new(self.io.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, timeout) {
+                Ok(_) | Err(Errno::EINTR) => self.drain(),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
     /// Forgets what has happened so far. Whether anything had.
     ///
     /// # Errors
@@ -64,8 +84,30 @@ impl InterfaceChanges {
     }
 }
 
+/// Lasts until `happens`, which waits no longer than it is told, has told of nothing for the time
+/// `quiet` by the clock `now`, or for `most`.
+fn outlast(
+    quiet: Duration,
+    most: Duration,
+    now: impl Fn() -> Instant,
+    mut happens: impl FnMut(Duration) -> io::Result<bool>,
+) -> io::Result<()> {
+    let end = now() + most;
+    let mut over = now() + quiet;
+    loop {
+        let left = over.min(end).saturating_duration_since(now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        if happens(left)? {
+            over = now() + quiet;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::process::Command;
     use std::thread;
 
@@ -87,7 +129,40 @@ mod tests {
                 assert!(changes.drain().unwrap(), "{args}");
                 assert!(!changes.drain().unwrap());
             }
+            let run = "for n in 1 2 3 4 5; do ip address add 10.9.9.1$n/32 dev lo; done";
+            let mut ran = Command::new("sh").args(["-c", run]).spawn().unwrap();
+            changes.wait().unwrap();
+            assert!(ran.wait().unwrap().success());
+            changes
+                .settle(Duration::from_millis(1), Duration::from_secs(60))
+                .unwrap();
+            assert!(!changes.drain().unwrap());
         };
         thread::spawn(test).join().unwrap();
+    }
+
+    #[test]
+    fn a_burst_is_outlasted_unless_it_never_ends() {
+        let ms = Duration::from_millis;
+        let start = Instant::now();
+        // What happens when, and how long that lasts.
+        let lasts = |times: &[u64], most: u64| {
+            let now = Cell::new(start);
+            let mut times = times.iter().map(|at| start + ms(*at)).peekable();
+            let happens = |within: Duration| {
+                let until = now.get() + within;
+                let next = times.next_if(|at| *at <= until);
+                now.set(next.unwrap_or(until));
+                Ok(next.is_some())
+            };
+            outlast(ms(200), ms(most), || now.get(), happens).unwrap();
+            now.get() - start
+        };
+        assert_eq!(lasts(&[], 1000), ms(200));
+        assert_eq!(lasts(&[201], 1000), ms(200));
+        assert_eq!(lasts(&[0, 150, 300, 310, 500, 900], 1000), ms(700));
+        let endless: Vec<u64> = (0..1000).map(|n| n * 100).collect();
+        assert_eq!(lasts(&endless, 1000), ms(1000));
+        assert_eq!(lasts(&[100], 0), ms(0));
     }
 }

@@ -13,8 +13,11 @@ use crate::options::addresses;
 use crate::relist::Fresh;
 use crate::say;
 
-/// What happens to an interface comes in bursts: its state, then its addresses.
-const SETTLING: Duration = Duration::from_millis(200);
+/// So long nothing more must have happened to interfaces before they are looked up: groups are
+/// neither left nor joined for what is there between two steps of one change.
+const QUIET: Duration = Duration::from_millis(200);
+/// They are looked up after this time, whatever goes on happening.
+const LONGEST_BURST: Duration = Duration::from_secs(2);
 
 /// The interfaces groups are joined on, and for whose packets.
 pub(crate) struct Listener {
@@ -190,10 +193,9 @@ fn follow(
     control: &Control,
 ) {
     loop {
-        let settled = changes.wait().and_then(|()| {
-            thread::sleep(SETTLING);
-            changes.drain()
-        });
+        let settled = changes
+            .wait()
+            .and_then(|()| changes.settle(QUIET, LONGEST_BURST));
         if let Err(error) = settled {
             say!(1, "Interfaces are no longer watched: {error}");
             return;
