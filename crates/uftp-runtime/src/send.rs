@@ -12,6 +12,7 @@ use uftp_proto::Uid;
 use uftp_proto::wire::CompleteStatus;
 use uftp_session::Clock;
 use uftp_session::files::FileSource;
+use uftp_session::security::SenderSecurity;
 use uftp_session::sender::{
     ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderEvent, SyncMode,
 };
@@ -20,9 +21,10 @@ use crate::common::{self, Running};
 use crate::driver::{Control, Driver, Tally, Watcher};
 use crate::events::{EventOut, SenderEvents};
 use crate::exit::{Exit, Failure};
+use crate::keys;
 use crate::log::{self, LogFile, Sink, Tag, time};
+use crate::options::Parsed;
 use crate::options::uftp::{Args, SendJob};
-use crate::options::{Parsed, security};
 use crate::progress::{Display, Reporter, Shared};
 use crate::restart::Restart;
 use crate::say;
@@ -229,7 +231,7 @@ fn introduce(job: &SendJob, tag: Tag, stamped: bool) {
         tell!("Starting at {}", time::ctime());
     }
     let config = &job.config;
-    security::introduce(config.security.as_ref());
+    introduce_security(config.security.as_ref());
     match config.rate {
         Rate::SelfClocked => tell!("Transfer rate: full interface speed"),
         Rate::Tfmcc(_) => tell!("Transfer rate: dynamic via TFMCC"),
@@ -260,6 +262,35 @@ fn introduce(job: &SendJob, tag: Tag, stamped: bool) {
         );
     }
     tell!("Initializing group");
+}
+
+/// Says what protects the session, and what does not.
+fn introduce_security(security: Option<&SenderSecurity>) {
+    let Some(security) = security else {
+        say!(2, "Data leaves unencrypted; -Y aes256-gcm encrypts it");
+        return;
+    };
+    let suite = security.suite();
+    keys::introduce(security.identity());
+    if suite.key_exchange.is_ecdh() {
+        say!(2, "Loaded ECDH key with curve {}", security.curve());
+    }
+    let mut weak: Vec<_> = suite.weaknesses().iter().map(ToString::to_string).collect();
+    let kind = security.identity().kind();
+    if kind.is_weak() {
+        weak.push(format!("key ({kind})"));
+    }
+    if suite.key_exchange.is_ecdh() && security.curve().is_weak() {
+        weak.push(format!("curve {}", security.curve()));
+    }
+    if !weak.is_empty() {
+        say!(
+            1,
+            "Weak algorithms in use: {}; better are AES, sha256, ecdh_rsa or ecdh_ecdsa, and keys \
+             of 2048 bits",
+            weak.join(", ")
+        );
+    }
 }
 
 /// The exit code of a session. A network that took nothing is its own failure.

@@ -1,9 +1,7 @@
-//! Options about encryption, keys and trust of the programs (cli §1.7, §2.1, §3.1).
+//! How a sender's session is encrypted, and by which key (cli §2.1).
 
 use std::ffi::OsString;
-use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -13,9 +11,8 @@ use uftp_proto::crypto::{
     Suite,
 };
 use uftp_proto::wire::Version;
-use uftp_session::security::{RSA_BITS, ReceiverSecurity, SenderSecurity, is_source_specific};
+use uftp_session::security::{RSA_BITS, SenderSecurity};
 
-use super::servers;
 use crate::exit::{Exit, Failure};
 use crate::keys;
 
@@ -180,188 +177,6 @@ fn default_key(version: Version, asked: Option<KeyExchange>) -> KeySpec {
     }
 }
 
-/// Says what protects the session, and what does not.
-pub fn introduce(security: Option<&SenderSecurity>) {
-    use crate::say;
-    let Some(security) = security else {
-        say!(2, "Data leaves unencrypted; -Y aes256-gcm encrypts it");
-        return;
-    };
-    let suite = security.suite();
-    keys::introduce(security.identity());
-    if suite.key_exchange.is_ecdh() {
-        say!(2, "Loaded ECDH key with curve {}", security.curve());
-    }
-    let mut weak: Vec<_> = suite.weaknesses().iter().map(ToString::to_string).collect();
-    let kind = security.identity().kind();
-    if kind.is_weak() {
-        weak.push(format!("key ({kind})"));
-    }
-    if suite.key_exchange.is_ecdh() && security.curve().is_weak() {
-        weak.push(format!("curve {}", security.curve()));
-    }
-    if !weak.is_empty() {
-        say!(
-            1,
-            "Weak algorithms in use: {}; better are AES, sha256, ecdh_rsa or ecdh_ecdsa, and keys \
-             of 2048 bits",
-            weak.join(", ")
-        );
-    }
-}
-
-/// Options of the receiver.
-#[derive(Args, Clone, PartialEq, Debug)]
-#[command(next_help_heading = "Encryption")]
-pub struct ReceiverArgs {
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub keys: KeyArgs,
-
-    /// File with the senders to listen to, one a line: uid|address[|fingerprint], or
-    /// uid|address|proxy[|fingerprint] with the id of the proxy that the sender is answered
-    /// through in protocol 5, or 0. If all groups of -M are source specific and no proxy is
-    /// named, they are joined for these senders only
-    #[arg(short = 'S', long, value_name = "FILE", action = clap::ArgAction::Append)]
-    pub server_list: Vec<PathBuf>,
-
-    /// Join groups for the senders of -S and the proxies of -R only (source specific multicast)
-    #[arg(short = 'o', long)]
-    pub ssm: bool,
-
-    /// Refuse encrypted sessions of protocols 3 and 4 that 5.x would refuse: all but those with
-    /// ECDH, a GCM or CCM cipher, SHA-2 and a curve of protocol 5. They are received otherwise,
-    /// and weak algorithms told of
-    #[arg(long)]
-    pub refuse_weak: bool,
-}
-
-impl ReceiverArgs {
-    /// Keys and trust; `groups` are those announcements come to, `proxies` are lists of them.
-    /// Reads and makes keys, reads the lists, asks the resolver.
-    ///
-    /// # Errors
-    /// A key or list that cannot be had, or groups that are not source specific where they have
-    /// to be.
-    pub async fn validate(
-        &self,
-        groups: &[IpAddr],
-        proxies: &[&Path],
-    ) -> Result<ReceiverSecurity, Failure> {
-        let senders = match self.server_list.is_empty() {
-            true => None,
-            false => Some(servers::read(&self.server_list).await?),
-        };
-        let proxies = servers::read_proxies(proxies).await?;
-        let four = senders.as_ref().is_some_and(|list| !list.five);
-        let listed = if self.ssm { senders.is_some() } else { four };
-        let source_specific = is_ssm(listed, self.ssm, groups)?;
-        let servers = senders.map(|list| list.entries);
-        let mut named = servers.iter().flatten().filter_map(|server| server.proxy);
-        let unknown = named.find(|uid| proxies.iter().all(|proxy| proxy.uid != *uid));
-        if let (true, Some(uid)) = (source_specific, unknown) {
-            return Err(Failure::command_line(format!(
-                "the proxy {uid} of a sender is not in the proxy list: expected its address there, \
-                 as groups are joined for listed hosts only (options -o, -S, -R)"
-            )));
-        }
-        Ok(ReceiverSecurity {
-            keys: self.keys.validate()?,
-            servers,
-            proxies,
-            source_specific,
-            refuse_weak: self.refuse_weak,
-        })
-    }
-}
-
-/// Whether groups are joined for listed senders only: with `-o` they must be made for that,
-/// without it they may be.
-///
-/// # Errors
-/// `-o` without a list (`-S`), or with groups that are not of the range for it.
-pub fn is_ssm(listed: bool, ssm: bool, groups: &[IpAddr]) -> Result<bool, Failure> {
-    if !ssm {
-        return Ok(listed && groups.iter().all(|g| is_source_specific(*g)));
-    }
-    if !listed {
-        return Err(Failure::command_line(
-            "SSM mode enabled but no server list specified (options -o, -S)",
-        ));
-    }
-    match groups.iter().find(|g| !is_source_specific(**g)) {
-        None => Ok(true),
-        Some(group) => Err(Failure::command_line(format!(
-            "Invalid source specific multicast address: {group} (options -o, -M): \
-             expected one of 232.0.0.0/8 or ff3x::/32"
-        ))),
-    }
-}
-
-/// Options about the keys of a daemon.
-#[derive(Args, Clone, PartialEq, Debug)]
-#[command(next_help_heading = "Encryption")]
-pub struct KeyArgs {
-    /// Files with our private keys, comma separated; with -K they are made and stored there
-    #[arg(short = 'k', long, value_name = "FILES", action = clap::ArgAction::Append)]
-    pub key_file: Vec<OsString>,
-
-    /// Make new keys, comma separated: rsa:BITS or ec:CURVE. Without -k and -K, keys are made as
-    /// senders need them
-    #[arg(short = 'K', long, value_name = "KEYS", action = clap::ArgAction::Append,
-          value_delimiter = ',')]
-    pub new_key: Vec<String>,
-
-    /// Keys are in the machine's key store; Windows only
-    #[arg(short = 'm', long, hide = true)]
-    pub system_keys: bool,
-}
-
-impl KeyArgs {
-    /// The keys, read or made.
-    ///
-    /// # Errors
-    /// A key that cannot be had, or files and keys that do not pair.
-    pub fn validate(&self) -> Result<Vec<Arc<PrivateKey>>, Failure> {
-        let files: Vec<&Path> = self
-            .key_file
-            .iter()
-            .flat_map(|list| list.as_bytes().split(|b| *b == b','))
-            .filter(|file| !file.is_empty())
-            .map(|file| Path::new(std::ffi::OsStr::from_bytes(file)))
-            .collect();
-        let specs: Vec<KeySpec> = self
-            .new_key
-            .iter()
-            .filter(|spec| !spec.is_empty())
-            .map(|spec| {
-                spec.parse().map_err(|why| {
-                    let phrase = match why {
-                        BadKeySpec::Form(_) => "Invalid keyinfo entry",
-                        BadKeySpec::Size(_) => "Invalid RSA key size",
-                        BadKeySpec::Curve(_) => "Invalid EC curve",
-                    };
-                    Failure::command_line(format!("{phrase}: {why}")).about("-K")
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        if specs.is_empty() {
-            return files.into_iter().map(keys::read).collect();
-        }
-        if !files.is_empty() && files.len() != specs.len() {
-            return Err(Failure::command_line(format!(
-                "{} keys are to be made (option -K) but {} files are named for them (option -k): \
-                 expected as many",
-                specs.len(),
-                files.len()
-            )));
-        }
-        let path = |at: usize| files.get(at).copied();
-        let made = specs.iter().enumerate();
-        made.map(|(at, spec)| keys::make(*spec, path(at))).collect()
-    }
-}
-
 /// `-Y`.
 fn cipher(text: &str) -> Result<CipherChoice, String> {
     match text {
@@ -422,8 +237,7 @@ fn exchange(text: &str) -> Result<Exchange, String> {
 /// `-K` of the sender: as `-e` has it, or with its kind in front.
 fn new_key(text: &str, asked: Option<KeyExchange>) -> Result<KeySpec, Failure> {
     let spec = if text.contains(':') {
-        text.parse()
-            .map_err(|why: uftp_proto::crypto::BadKeySpec| why.to_string())
+        text.parse().map_err(|why: BadKeySpec| why.to_string())
     } else if let (Ok(bits), true) = (text.parse(), asked != Some(KeyExchange::EcdhEcdsa)) {
         KeySpec::rsa(bits).map_err(|_| {
             "Invalid new key length: expected 512 to 8192 bits, in steps of 32".to_owned()

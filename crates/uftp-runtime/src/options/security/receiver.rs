@@ -1,0 +1,99 @@
+//! Whom a receiver trusts, and whom groups are joined for (cli §3.1).
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use uftp_session::security::{ReceiverSecurity, is_source_specific};
+
+use super::KeyArgs;
+use crate::exit::Failure;
+use crate::options::servers;
+
+/// Options of the receiver.
+#[derive(Args, Clone, PartialEq, Debug)]
+#[command(next_help_heading = "Encryption")]
+pub struct ReceiverArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keys: KeyArgs,
+
+    /// File with the senders to listen to, one a line: uid|address[|fingerprint], or
+    /// uid|address|proxy[|fingerprint] with the id of the proxy that the sender is answered
+    /// through in protocol 5, or 0. If all groups of -M are source specific and no proxy is
+    /// named, they are joined for these senders only
+    #[arg(short = 'S', long, value_name = "FILE", action = clap::ArgAction::Append)]
+    pub server_list: Vec<PathBuf>,
+
+    /// Join groups for the senders of -S and the proxies of -R only (source specific multicast)
+    #[arg(short = 'o', long)]
+    pub ssm: bool,
+
+    /// Refuse encrypted sessions of protocols 3 and 4 that 5.x would refuse: all but those with
+    /// ECDH, a GCM or CCM cipher, SHA-2 and a curve of protocol 5. They are received otherwise,
+    /// and weak algorithms told of
+    #[arg(long)]
+    pub refuse_weak: bool,
+}
+
+impl ReceiverArgs {
+    /// Keys and trust; `groups` are those announcements come to, `proxies` are lists of them.
+    /// Reads and makes keys, reads the lists, asks the resolver.
+    ///
+    /// # Errors
+    /// A key or list that cannot be had, or groups that are not source specific where they have
+    /// to be.
+    pub async fn validate(
+        &self,
+        groups: &[IpAddr],
+        proxies: &[&Path],
+    ) -> Result<ReceiverSecurity, Failure> {
+        let senders = match self.server_list.is_empty() {
+            true => None,
+            false => Some(servers::read(&self.server_list).await?),
+        };
+        let proxies = servers::read_proxies(proxies).await?;
+        let four = senders.as_ref().is_some_and(|list| !list.five);
+        let listed = if self.ssm { senders.is_some() } else { four };
+        let source_specific = is_ssm(listed, self.ssm, groups)?;
+        let servers = senders.map(|list| list.entries);
+        let mut named = servers.iter().flatten().filter_map(|server| server.proxy);
+        let unknown = named.find(|uid| proxies.iter().all(|proxy| proxy.uid != *uid));
+        if let (true, Some(uid)) = (source_specific, unknown) {
+            return Err(Failure::command_line(format!(
+                "the proxy {uid} of a sender is not in the proxy list: expected its address there, \
+                 as groups are joined for listed hosts only (options -o, -S, -R)"
+            )));
+        }
+        Ok(ReceiverSecurity {
+            keys: self.keys.validate()?,
+            servers,
+            proxies,
+            source_specific,
+            refuse_weak: self.refuse_weak,
+        })
+    }
+}
+
+/// Whether groups are joined for listed senders only: with `-o` they must be made for that,
+/// without it they may be.
+///
+/// # Errors
+/// `-o` without a list (`-S`), or with groups that are not of the range for it.
+pub fn is_ssm(listed: bool, ssm: bool, groups: &[IpAddr]) -> Result<bool, Failure> {
+    if !ssm {
+        return Ok(listed && groups.iter().all(|g| is_source_specific(*g)));
+    }
+    if !listed {
+        return Err(Failure::command_line(
+            "SSM mode enabled but no server list specified (options -o, -S)",
+        ));
+    }
+    match groups.iter().find(|g| !is_source_specific(**g)) {
+        None => Ok(true),
+        Some(group) => Err(Failure::command_line(format!(
+            "Invalid source specific multicast address: {group} (options -o, -M): \
+             expected one of 232.0.0.0/8 or ff3x::/32"
+        ))),
+    }
+}

@@ -1,0 +1,184 @@
+//! What a line means as a whole.
+
+use uftp_proto::Uid;
+
+use super::{uftp, uftpd};
+
+#[tokio::test]
+async fn what_is_meant_is_checked_as_a_whole() {
+    let mut rng = crate::common::seeded().unwrap();
+    for (line, code, want) in [
+        ("uftp", 1, "there is nothing to send"),
+        ("uftp f -H ", 1, "the host list '' is empty"),
+        ("uftp f -H ,", 1, "the host list ',' is empty"),
+        ("uftp f -H @/no/list", 1, "Couldn't open destination list"),
+        ("uftp -i /no/list", 1, "Couldn't open file list"),
+        ("uftp f -X /no/list", 1, "Couldn't open exclude list"),
+        ("uftp f -H 1 -j /no/list", 1, "Couldn't open proxy list"),
+        (
+            "uftp -F /no/file",
+            1,
+            "Failed to open restart file: /no/file",
+        ),
+        ("uftp -F x -H 1", 1, "Can't specify both -H and -F"),
+        ("uftp -H 1 -F x", 1, "Can't specify both -H and -F"),
+        ("uftp -F x -i y", 1, "Can't specify both -i and -F"),
+        ("uftp -i y -F x", 1, "Can't specify both -i and -F"),
+        ("uftp -i x -i y", 1, "Can't specify both -i and -F"),
+        (
+            "uftp -f -z f",
+            1,
+            "Cannot use restart mode and sync mode together",
+        ),
+        (
+            "uftp -Z -F x",
+            1,
+            "Cannot use restart mode and sync mode together",
+        ),
+        (
+            "uftp f --protocol 5 -Y des",
+            1,
+            "-Y des does not exist in protocol 5, which was chosen (option --protocol)",
+        ),
+        ("uftp f --protocol 5 -w hmac", 1, "-w hmac does not exist"),
+        ("uftp f --protocol 5 -e rsa", 1, "-e rsa does not exist"),
+        (
+            "uftp f -K rsa:4096",
+            1,
+            "Invalid new key length: 4096: expected 1024 to 3072 bits in protocol 5",
+        ),
+        ("uftp f -e secp256k1", 1, "Invalid curve: secp256k1"),
+        ("uftp @DELETE:", 1, "@DELETE: would delete everything"),
+        ("uftp @DELETE:.", 1, "@DELETE:. would delete everything"),
+        ("uftp f -I nosuch0", 1, "Invalid name/address nosuch0"),
+        ("uftp f -M 230.4.4.1 -P ff15::1", 2, "IP version mismatch"),
+        ("uftp f -M ff15::1", 2, "an IPv6 public address"),
+        (
+            "uftp f -Y aes256-gcm -k /no/key",
+            3,
+            "/no/key: failed to open key file",
+        ),
+        ("uftp f -Y aes256-gcm -K 100", 1, "Invalid new key length"),
+        (
+            "uftp f -Y aes256-gcm -e ecdh_rsa -K ec:secp256r1",
+            3,
+            "the session cannot be encrypted: key exchange ecdh_rsa needs an RSA key",
+        ),
+        (
+            "uftp f -Y aes256-gcm -h sha512 -K 512",
+            3,
+            "the session cannot be encrypted",
+        ),
+        ("uftp f -P 10.0.0.x", 1, "Invalid private address 10.0.0."),
+        (
+            "uftp f -I 127.0.0.1 -M ff15::1 -P ff15::x",
+            2,
+            "IP version mismatch",
+        ),
+    ] {
+        let failure = uftp(line).validate(&mut rng).await.unwrap_err();
+        assert!(failure.message.starts_with(want), "{line}: {failure}");
+        assert_eq!(failure.exit as u8, code, "{line}: {failure}");
+    }
+    for (line, code, want) in [
+        (
+            "uftpd -M 10.0.0.1 -I lo",
+            2,
+            "10.0.0.1 is not a multicast address",
+        ),
+        ("uftpd -I lo -t -T /t", 1, "Cannot specify both -t and -T"),
+        (
+            "uftpd -I lo -s relative",
+            1,
+            "must specify absolute pathname for postreceive script",
+        ),
+        ("uftpd -I nosuch0", 1, "Invalid name/address nosuch0"),
+        (
+            "uftpd -I lo -k /no/key",
+            3,
+            "/no/key: failed to open key file",
+        ),
+        (
+            "uftpd -I lo -k /no/a,/no/b -K ec:secp256r1",
+            1,
+            "1 keys are to be made",
+        ),
+        ("uftpd -I lo -K rsa:100", 1, "Invalid RSA key size"),
+        ("uftpd -I lo -o", 1, "SSM mode enabled but no server list"),
+        (
+            "uftpd -I lo -S /no/list",
+            1,
+            "Couldn't open server list /no/list",
+        ),
+        (
+            "uftpd -I lo -o -S /dev/null",
+            1,
+            "Invalid source specific multicast address: 230.4.4.1",
+        ),
+    ] {
+        let failure = uftpd(line).validate().await.unwrap_err();
+        assert!(failure.message.starts_with(want), "{line}: {failure}");
+        assert_eq!(failure.exit as u8, code, "{line}: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_and_ids_get_their_defaults() {
+    let mut rng = crate::common::seeded().unwrap();
+    let job = uftp("uftp f -I 127.0.0.1 -p 99")
+        .validate(&mut rng)
+        .await
+        .unwrap();
+    assert_eq!(job.config.uid, Uid(0x7F00_0001));
+    assert_eq!(job.config.public, "230.4.4.1:99".parse().unwrap());
+    assert!(job.config.private.to_string().starts_with("230.5.5."));
+    assert_ne!(job.config.group.0, 0);
+    assert_eq!(job.config.clients, None);
+
+    let job = uftp("uftp f -I 127.0.0.1 -M 10.0.0.9 -U 7")
+        .validate(&mut rng)
+        .await
+        .unwrap();
+    assert_eq!(job.config.private, job.config.public);
+    assert_eq!(job.config.uid, Uid(7));
+
+    let mut drawn = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let line = "uftp f -I 127.0.0.1 -P 239.x.x.x -H 0x9";
+        let job = uftp(line).validate(&mut rng).await.unwrap();
+        assert!(job.config.private.to_string().starts_with("239."));
+        assert_eq!(job.config.clients.unwrap()[0].uid, Uid(9));
+        drawn.insert(job.config.private);
+    }
+    assert!(drawn.len() > 10);
+
+    let job = uftpd("uftpd -I lo -D /a,/b -D /c -M 230.4.4.1,230.4.4.1")
+        .validate()
+        .await
+        .unwrap();
+    assert_eq!(job.config.uid, Uid(0x7F00_0001));
+    assert_eq!(job.groups.len(), 1);
+    assert_eq!(job.store.dest_dirs.len(), 3);
+    let job = uftpd("uftpd -I lo -D ").validate().await.unwrap();
+    assert_eq!(job.store.dest_dirs, [std::path::PathBuf::from("/tmp")]);
+
+    let line = "uftpd -I lo -D /d -A /a, -A /b -i -s /bin/true -T /t -T /u -N -5 -c 20971520";
+    let args = uftpd(line);
+    assert_eq!(args.process.priority, -5);
+    let job = args.validate().await.unwrap();
+    assert_eq!(job.config.cache_size, 20_971_520);
+    let store = crate::store::StoreConfig {
+        dest_dirs: vec!["/d".into()],
+        backup_dirs: vec!["/a".into(), "/b".into()],
+        temp_dir: Some("/u".into()),
+        move_individually: true,
+        post_receive: Some("/bin/true".into()),
+        fsync: crate::store::Fsync::File,
+    };
+    assert_eq!(job.store, store);
+    let job = uftpd("uftpd -I lo -A  -t -T  -s ")
+        .validate()
+        .await
+        .unwrap();
+    assert!(job.store.backup_dirs.is_empty() && job.store.temp_dir.is_none());
+}
