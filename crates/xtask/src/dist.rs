@@ -73,7 +73,10 @@ const CONTROL: [(&str, u32); 6] = [
 const CONFFILES: &str = "/etc/init.d/uftp\n/etc/logrotate.d/uftp\n";
 
 /// Tries a package out; see there.
-const TRY: &str = "packaging/debian/try-package";
+const TRY_PACKAGE: &str = "packaging/debian/try-package";
+
+/// Tries the units of a tree out; see there.
+const TRY_UNITS: &str = "packaging/systemd/try-units";
 
 /// Makes the tree and the package.
 pub(crate) fn dist(options: &mut Options) -> Result<ExitCode> {
@@ -85,7 +88,15 @@ pub(crate) fn dist(options: &mut Options) -> Result<ExitCode> {
 /// Makes the package and installs it in a throw-away root in the place of Debian's.
 pub(crate) fn try_package(options: &mut Options) -> Result<ExitCode> {
     no_more("try-package", options)?;
-    try_out(&make(Profile::Release)?)?;
+    let made = make(Profile::Release)?;
+    try_out(TRY_PACKAGE, &[&made.package, &reference_package()?])?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the tree and has its units run by a service manager of their own.
+pub(crate) fn try_units(options: &mut Options) -> Result<ExitCode> {
+    no_more("try-units", options)?;
+    try_out(TRY_UNITS, &[&make(Profile::Release)?.tree])?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -100,22 +111,30 @@ fn no_more(task: &str, options: &mut Options) -> Result<()> {
 enum Profile {
     /// To be used.
     Release,
-    /// To try the package out: what the tests have built already.
+    /// To try it out: what the tests have built already.
     #[cfg(test)]
     Debug,
 }
 
-fn try_out(package: &Path) -> Result<()> {
-    let script = root().join(TRY);
-    let words = [script, package.to_owned(), reference_package()?];
-    let words = words.map(|path| path.to_string_lossy().into_owned());
-    let told = run("sh", &words.each_ref().map(String::as_str), "")?;
-    print!("{told}");
+/// Runs a script of the workspace with these paths.
+fn try_out(script: &str, paths: &[&Path]) -> Result<()> {
+    let script = root().join(script);
+    let words = std::iter::once(script.as_path()).chain(paths.iter().copied());
+    let words: Vec<_> = words.map(|path| path.to_string_lossy()).collect();
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    print!("{}", run("sh", &words, "")?);
     Ok(())
 }
 
-/// Makes the tree and the package, whose path it returns.
-fn make(profile: Profile) -> Result<PathBuf> {
+/// What there is to install.
+#[derive(Clone)]
+struct Made {
+    tree: PathBuf,
+    package: PathBuf,
+}
+
+/// Makes the tree and the package.
+fn make(profile: Profile) -> Result<Made> {
     let root = root();
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let target = root.join(target);
@@ -178,7 +197,7 @@ fn make(profile: Profile) -> Result<PathBuf> {
 
     let package = package(&root, &out, &tree)?;
     println!("package: {}", package.display());
-    Ok(package)
+    Ok(Made { tree, package })
 }
 
 /// Makes the package of `tree`.
@@ -267,10 +286,24 @@ fn root() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+
+    /// Made once for all tests.
+    fn made() -> Result<Made> {
+        static MADE: LazyLock<std::result::Result<Made, String>> =
+            LazyLock::new(|| make(Profile::Debug).map_err(|failure| failure.to_string()));
+        MADE.clone().map_err(Failure::new)
+    }
 
     #[test]
     fn the_package_takes_the_place_of_debians() -> Result<()> {
-        try_out(&make(Profile::Debug)?)
+        try_out(TRY_PACKAGE, &[&made()?.package, &reference_package()?])
+    }
+
+    #[test]
+    fn the_units_do_what_they_say() -> Result<()> {
+        try_out(TRY_UNITS, &[&made()?.tree])
     }
 }

@@ -41,6 +41,7 @@ usage: cargo xtask TASK
                     Debian package of it
   try-package       make that package and install it in a throw-away root (an overlay in memory)
                     in the place of Debian's and alone; use, upgrade, remove and purge it there
+  try-units         make the tree and have its units run by a systemd of their own
 
 demo and test install the system packages they miss, by apt-get, without asking.
 ";
@@ -63,6 +64,7 @@ fn run_task(options: &mut Options) -> Result<ExitCode> {
         Some("bench") => bench::bench(options),
         Some("dist") => dist::dist(options),
         Some("try-package") => dist::try_package(options),
+        Some("try-units") => dist::try_units(options),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

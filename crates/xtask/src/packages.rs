@@ -27,7 +27,7 @@ const NFTABLES: Package = Package {
     name: "nftables",
     probe: &["nft", "--version"],
 };
-/// `systemd-analyze` checks the units of our package; nothing of systemd need run.
+/// Checks the units of our package, and runs them apart from the machine's own, if it has any.
 const SYSTEMD: Package = Package {
     name: "systemd",
     probe: &["systemd-analyze", "--version"],
