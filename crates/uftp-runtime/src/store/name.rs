@@ -32,8 +32,6 @@ pub(super) enum NameError {
     Empty,
     #[error("the name contains a NUL byte")]
     Nul,
-    #[error("the name contains an empty component")]
-    EmptyComponent,
     #[error("the name contains ..")]
     Parent,
     #[error("a component of the name is longer than {MAX_COMPONENT} bytes")]
@@ -64,8 +62,9 @@ pub(super) fn resolve(name: &[u8], roots: &[&Path]) -> Result<Target, NameError>
     })
 }
 
-/// The components of a relative name. `.` means nothing and is dropped: deployed senders write
-/// `./a` for the contents of their working directory.
+/// The components of a relative name. `.` and nothing mean nothing and are dropped: deployed senders
+/// write `./a` for the contents of their working directory, and `x//a` where a base directory (`-E`)
+/// was given without a slash at its end.
 fn components(name: &[u8]) -> Result<Vec<OsString>, NameError> {
     let mut parts = Vec::new();
     for part in name.split(|b| *b == b'/') {
@@ -75,8 +74,7 @@ fn components(name: &[u8]) -> Result<Vec<OsString>, NameError> {
             return Err(NameError::Parent);
         }
         match part {
-            b"" => return Err(NameError::EmptyComponent),
-            b"." => {}
+            b"" | b"." => {}
             _ if part.len() > MAX_COMPONENT => return Err(NameError::TooLong),
             _ => parts.push(OsString::from_vec(part.to_vec())),
         }
@@ -129,11 +127,13 @@ mod tests {
             ("a", 0, "a"),
             ("./a", 0, "a"),
             ("a/./b", 0, "a/b"),
+            ("a//b/", 0, "a/b"),
             ("a..b/..c/d..", 0, "a..b/..c/d.."),
             ("a\\b", 0, "a\\b"),
             ("/srv/d1/x", 0, "x"),
             ("/srv/e/x/y", 1, "x/y"),
             ("/srv/./e/x", 1, "x"),
+            ("//srv/d1//x", 0, "x"),
         ] {
             assert_eq!(at(name), Ok((root, path.to_owned())), "{name}");
         }
@@ -147,9 +147,7 @@ mod tests {
             (".", NameError::Empty),
             ("./.", NameError::Empty),
             ("a\0b", NameError::Nul),
-            ("a//b", NameError::EmptyComponent),
-            ("a/", NameError::EmptyComponent),
-            ("/", NameError::EmptyComponent),
+            ("/", NameError::Outside),
             ("..", NameError::Parent),
             ("a..b/../../x", NameError::Parent),
             ("a/..", NameError::Parent),
@@ -159,7 +157,7 @@ mod tests {
             ("/etc/passwd", NameError::Outside),
             ("/srv/d1", NameError::Outside),
             ("/srv/d12/x", NameError::Outside),
-            ("//srv/d1/x", NameError::EmptyComponent),
+            ("//etc/passwd", NameError::Outside),
         ] {
             assert_eq!(at(name), Err(why), "{name}");
         }

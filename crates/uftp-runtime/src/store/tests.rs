@@ -199,7 +199,7 @@ fn nothing_escapes_the_destination() {
         "plain/x",
         "",
         ".",
-        "a//b",
+        "//etc//passwd",
         "a\0b",
         &"n".repeat(256),
     ] {
