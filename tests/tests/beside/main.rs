@@ -4,6 +4,7 @@
 //! Each scenario is played four times: by the reference alone, whose outcome is what is expected, and
 //! by ours to theirs, theirs to ours, and ours to ours.
 
+mod field;
 mod stage;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};

@@ -18,7 +18,7 @@ pub(crate) struct Stage {
     pub(crate) world: World,
     receiver: Receiver,
     /// Directories of the receiver besides its destination.
-    dirs: Vec<String>,
+    pub(crate) dirs: Vec<String>,
     pub(crate) outcome: Outcome,
 }
 

@@ -8,6 +8,7 @@
 mod backup;
 mod beneath;
 mod durability;
+mod held;
 mod name;
 mod restart;
 mod session;
@@ -15,7 +16,7 @@ mod setup;
 mod shelf;
 mod staging;
 
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
 
 use uftp_session::files::{FileStore, SessionInfo};
@@ -25,9 +26,10 @@ pub use session::DiskSession;
 pub use setup::StoreConfig;
 
 use crate::exit::{Exit, Failure};
+use crate::log;
 use crate::script::PostReceive;
-use beneath::Dir;
 use durability::Flusher;
+use held::Held;
 use staging::Claims;
 
 /// The disk of a receiver.
@@ -42,19 +44,18 @@ struct Place {
     script: Option<PostReceive>,
     claims: Claims,
     fsync: Fsync,
-    flusher: Option<Flusher>,
+    flusher: Option<Arc<Flusher>>,
 }
 
 /// A destination directory.
 struct Root {
-    path: PathBuf,
-    dir: Dir,
-    backup: Option<Dir>,
+    dest: Held,
+    backup: Option<Held>,
 }
 
 /// Where files stay until their session is over.
 struct TempDir {
-    dir: Dir,
+    held: Held,
     individually: bool,
 }
 
@@ -67,7 +68,7 @@ impl DiskStore {
         let roots = config.open_roots()?;
         let flusher = match config.fsync {
             Fsync::None => None,
-            Fsync::File | Fsync::Session => Some(Flusher::start().map_err(cannot_start)?),
+            Fsync::File | Fsync::Session => Some(Arc::new(Flusher::start().map_err(cannot_start)?)),
         };
         Ok(DiskStore {
             place: Arc::new(Place {
@@ -82,7 +83,41 @@ impl DiskStore {
     }
 }
 
-fn cannot_start(error: std::io::Error) -> Failure {
+impl Place {
+    /// The place as its paths have it now, if one of them stands for another directory than before.
+    fn moved(&self) -> io::Result<Option<Place>> {
+        let mut any = false;
+        let mut look_again = |held: &Held| {
+            let (now, is_another) = held.look_again()?;
+            any |= is_another;
+            Ok::<Held, io::Error>(now)
+        };
+        let mut roots = Vec::new();
+        for root in &self.roots {
+            roots.push(Root {
+                dest: look_again(&root.dest)?,
+                backup: root.backup.as_ref().map(&mut look_again).transpose()?,
+            });
+        }
+        let temp = match &self.temp {
+            Some(temp) => Some(TempDir {
+                held: look_again(&temp.held)?,
+                individually: temp.individually,
+            }),
+            None => None,
+        };
+        Ok(any.then(|| Place {
+            roots,
+            temp,
+            script: self.script.clone(),
+            claims: Arc::clone(&self.claims),
+            fsync: self.fsync,
+            flusher: self.flusher.clone(),
+        }))
+    }
+}
+
+fn cannot_start(error: io::Error) -> Failure {
     Failure::new(Exit::Resources, format!("can't start a thread: {error}"))
 }
 
@@ -94,6 +129,22 @@ impl FileStore for DiskStore {
     }
 
     fn open_session(&mut self, session: &SessionInfo) -> DiskSession {
+        match self.place.moved() {
+            Ok(Some(place)) => {
+                self.place = Arc::new(place);
+                log::line(
+                    1,
+                    None,
+                    format_args!("A directory is another than before; receiving there"),
+                );
+            }
+            Ok(None) => {}
+            Err(error) => log::line(
+                0,
+                None,
+                format_args!("Couldn't look for the directories: {error}"),
+            ),
+        }
         DiskSession::new(Arc::clone(&self.place), session)
     }
 }

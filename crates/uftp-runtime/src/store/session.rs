@@ -101,14 +101,23 @@ impl DiskSession {
     fn roots_for_absolute_names(&self) -> Vec<&Path> {
         match self.place.temp {
             Some(_) => Vec::new(),
-            None => self.place.roots.iter().map(|r| r.path.as_path()).collect(),
+            None => self
+                .place
+                .roots
+                .iter()
+                .map(|r| r.dest.path.as_path())
+                .collect(),
         }
     }
 
     /// Opens the session's own tree in the temp directory, if files go there first.
     fn stage(&mut self) -> io::Result<()> {
         if let (Some(temp), None) = (&self.place.temp, &self.staging) {
-            self.staging = Some(Staging::open(&temp.dir, &self.info, &self.place.claims)?);
+            self.staging = Some(Staging::open(
+                &temp.held.dir,
+                &self.info,
+                &self.place.claims,
+            )?);
         }
         Ok(())
     }
@@ -223,7 +232,7 @@ impl DiskSession {
     }
 
     fn free_space(&self) -> Offer {
-        let free = self.place.roots.first().map(|root| root.dir.free_space());
+        let free = self.place.roots.first().map(|r| r.dest.dir.free_space());
         Offer::Done {
             status: CompleteStatus::NORMAL,
             free_space: Some(free.and_then(Result::ok).unwrap_or(UNKNOWN_SPACE)),
@@ -235,7 +244,7 @@ impl DiskSession {
     fn base(&self, target: &Target) -> io::Result<Dir> {
         match &self.staging {
             Some(staging) => staging.tree().again(),
-            None => self.root(target)?.dir.again(),
+            None => self.root(target)?.dest.dir.again(),
         }
     }
 
@@ -247,11 +256,17 @@ impl DiskSession {
     /// Keeps what is at `target` in the backup directory, if there is one.
     fn back_up(&self, parent: &Dir, target: &Target) -> io::Result<()> {
         let root = self.root(target)?;
-        let Some(dir) = &root.backup else {
+        let Some(backup) = &root.backup else {
             return Ok(());
         };
-        backup::keep(dir, &self.announced, &root.path, parent, target)
-            .map_err(|error| io::Error::new(error.kind(), format!("no backup was made: {error}")))
+        backup::keep(
+            &backup.dir,
+            &self.announced,
+            &root.dest.path,
+            parent,
+            target,
+        )
+        .map_err(|error| io::Error::new(error.kind(), format!("no backup was made: {error}")))
     }
 
     /// Moves a finished entry to its place, where a file, a link or an empty directory may be.
@@ -279,13 +294,13 @@ impl DiskSession {
     fn sync_names(&mut self) -> io::Result<()> {
         let roots = &self.place.roots;
         self.touched
-            .sync(|index| roots.get(index).map(|root| &root.dir))
+            .sync(|index| roots.get(index).map(|root| &root.dest.dir))
     }
 
     /// Waits until everything received is on the disk.
     fn sync_all(&self) -> io::Result<()> {
         let mut roots = self.place.roots.iter();
-        roots.try_for_each(|root| root.dir.sync_all())
+        roots.try_for_each(|root| root.dest.dir.sync_all())
     }
 
     /// Without a backup a file never takes the place of a tree: what is in it would be lost
@@ -329,14 +344,14 @@ impl DiskSession {
         // Both are on one file system.
         let lasting = place.fsync != Fsync::None && self.staging.is_some();
         if lasting {
-            temp.dir.sync_all()?;
+            temp.held.dir.sync_all()?;
         }
         let moved = match &mut self.staging {
-            Some(staging) => staging.deliver(&root.dir, &root.path, temp.individually)?,
+            Some(staging) => staging.deliver(&root.dest.dir, &root.dest.path, temp.individually)?,
             None => Vec::new(),
         };
         if lasting {
-            root.dir.sync_all()?;
+            root.dest.dir.sync_all()?;
         }
         let calls: Vec<&[PathBuf]> = match temp.individually {
             true => moved.chunks(1).collect(),
@@ -395,7 +410,7 @@ impl SessionFiles for DiskSession {
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         let arriving = self.open.as_mut().ok_or_else(nothing_open)?;
         arriving.file.write_all_at(data, offset)?;
-        let flusher = self.place.flusher.as_ref();
+        let flusher = self.place.flusher.as_deref();
         arriving.unflushed.add(data.len(), &arriving.file, flusher);
         Ok(())
     }
@@ -423,7 +438,7 @@ impl SessionFiles for DiskSession {
         };
         self.touch(&arrived.target)?;
         if !staged {
-            let root = &self.root(&arrived.target)?.path;
+            let root = &self.root(&arrived.target)?.dest.path;
             let path = root.join(arrived.target.path());
             self.announce(arrived.offered.file, arrived.status, &[path]);
         }

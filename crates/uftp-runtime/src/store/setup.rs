@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::beneath::Dir;
+use super::held::Held;
 use super::{Fsync, Root, TempDir};
 use crate::exit::Failure;
 
@@ -39,17 +40,13 @@ impl StoreConfig {
         }
         let mut roots = Vec::new();
         for (index, path) in self.dest_dirs.iter().enumerate() {
-            let dir = open(path, &DEST)?;
+            let dest = open(path, &DEST)?;
             let backup = self
                 .backup_dirs
                 .get(index)
-                .map(|backup| open_beside(backup, &BACKUP, &dir, path))
+                .map(|backup| open_beside(backup, &BACKUP, &dest))
                 .transpose()?;
-            roots.push(Root {
-                path: path.clone(),
-                dir,
-                backup,
-            });
+            roots.push(Root { dest, backup });
         }
         Ok(roots)
     }
@@ -70,7 +67,7 @@ impl StoreConfig {
             ));
         }
         Ok(Some(TempDir {
-            dir: open_beside(path, &TEMP, &root.dir, &root.path)?,
+            held: open_beside(path, &TEMP, &root.dest)?,
             individually: self.move_individually,
         }))
     }
@@ -96,7 +93,7 @@ const TEMP: Kind = Kind {
 };
 
 /// Opens a directory of this kind, in which it must be possible to make files.
-fn open(path: &Path, kind: &Kind) -> Result<Dir, Failure> {
+fn open(path: &Path, kind: &Kind) -> Result<Held, Failure> {
     let Kind { name, option } = kind;
     if !path.is_absolute() {
         return Err(Failure::command_line(format!(
@@ -110,7 +107,10 @@ fn open(path: &Path, kind: &Kind) -> Result<Dir, Failure> {
         dir.remove_file(&scratch)?;
         dir.create(&scratch)?;
         dir.remove_file(&scratch)?;
-        Ok(dir)
+        Ok(Held {
+            path: path.to_owned(),
+            dir,
+        })
     });
     tried.map_err(|error| {
         Failure::command_line(format!(
@@ -122,9 +122,10 @@ fn open(path: &Path, kind: &Kind) -> Result<Dir, Failure> {
 }
 
 /// Opens a directory of this kind, which must be another than `dest`, but on its file system.
-fn open_beside(path: &Path, kind: &Kind, dest: &Dir, dest_path: &Path) -> Result<Dir, Failure> {
+fn open_beside(path: &Path, kind: &Kind, dest: &Held) -> Result<Held, Failure> {
     let Kind { name, option } = kind;
-    let dir = open(path, kind)?;
+    let held = open(path, kind)?;
+    let (dir, dest_path, dest) = (&held.dir, &dest.path, &dest.dir);
     let trouble = |what: String| {
         Failure::command_line(format!(
             "{what}: {} and {}",
@@ -137,8 +138,8 @@ fn open_beside(path: &Path, kind: &Kind, dest: &Dir, dest_path: &Path) -> Result
         let what = format!("corresponding {name} dir and dest dir must be different");
         return Err(trouble(what));
     }
-    match try_move(&dir, dest).and_then(|()| try_move(dest, &dir)) {
-        Ok(()) => Ok(dir),
+    match try_move(dir, dest).and_then(|()| try_move(dest, dir)) {
+        Ok(()) => Ok(held),
         Err(error) => Err(trouble(format!(
             "couldn't move files between {name} directory and dest directory ({error}); both must \
              be on the same file system"

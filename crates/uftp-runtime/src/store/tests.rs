@@ -387,3 +387,32 @@ mod backups;
 mod scripts;
 mod temp_dir;
 mod trust;
+
+#[test]
+fn directories_are_where_their_paths_are_when_a_session_begins() {
+    let world = world();
+    let backup = world.outside.join("backup");
+    fs::create_dir(&backup).unwrap();
+    let mut store = world.store(|config| config.backup_dirs.push(backup.clone()));
+    let mut before = store.open_session(&info());
+    fs::remove_dir_all(&world.dest).unwrap();
+    fs::remove_dir_all(&backup).unwrap();
+    let mut after = store.open_session(&info());
+    receive(&mut after, "f");
+    receive(&mut after, "f");
+    assert_eq!(world.entries(), ["f"]);
+    assert_eq!(fs::read_dir(&backup).unwrap().count(), 1);
+    let offer = before.offer(&file("g"));
+    assert_eq!(status(&offer), Some(CompleteStatus::REJECTED), "{offer:?}");
+
+    let elsewhere = world.outside.join("elsewhere");
+    fs::rename(&world.dest, &elsewhere).unwrap();
+    symlink(&elsewhere, &world.dest).unwrap();
+    receive(&mut store.open_session(&info()), "behind a link");
+    fs::remove_file(&world.dest).unwrap();
+    fs::write(&world.dest, b"not a directory").unwrap();
+    receive(&mut store.open_session(&info()), "held");
+    for name in ["f", "behind a link", "held"] {
+        assert_eq!(fs::read(elsewhere.join(name)).unwrap(), b"hello");
+    }
+}
