@@ -10,7 +10,7 @@ use std::{
 
 use nix::unistd::{Gid, User, getgrouplist};
 
-use crate::{Failure, Result, patience};
+use crate::{Failure, Result, eventually, patience};
 
 /// Listens where a service manager does (`NOTIFY_SOCKET`).
 pub struct ServiceManager {
@@ -68,8 +68,8 @@ impl ServiceManager {
     }
 }
 
-/// Whether all threads of a process run as this user, with no way back, no capabilities and no other
-/// groups than the user's.
+/// Waits until all threads of a process run as this user, with no way back, no capabilities and no
+/// other groups than the user's.
 ///
 /// # Errors
 /// What is otherwise.
@@ -77,23 +77,32 @@ pub fn runs_as(pid: i32, user: &User) -> Result<()> {
     let name = CString::new(user.name.as_str()).map_err(std::io::Error::from)?;
     let groups = getgrouplist(&name, user.gid).map_err(std::io::Error::from)?;
     let groups: Vec<u32> = groups.into_iter().map(Gid::as_raw).collect();
-    let tasks = format!("/proc/{pid}/task");
-    for task in fs::read_dir(tasks)? {
-        let status = fs::read_to_string(task?.path().join("status"))?;
-        let field = |name: &str| -> Vec<u32> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let numbers = line.unwrap_or_default().split_whitespace();
-            numbers.filter_map(|number| number.parse().ok()).collect()
-        };
-        let capable = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
-        let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
-        let well = field("Uid:") == [uid; 4]
-            && field("Gid:") == [gid; 4]
-            && field("Groups:").iter().all(|group| groups.contains(group))
-            && capable.is_some_and(|set| set.trim().trim_matches('0').is_empty());
-        if !well {
-            return Err(Failure::new(format!("not all as {}: {status}", user.name)));
+    let what = format!("process {pid} to run as {}", user.name);
+    eventually(&what, patience(), || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| error.to_string())?;
+        for task in tasks {
+            let path = task.map_err(|error| error.to_string())?.path();
+            let status = fs::read_to_string(path.join("status"));
+            let status = status.map_err(|error| error.to_string())?;
+            if !is_of(&status, user, &groups) {
+                return Err(status);
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
+}
+
+/// Whether a thread with this status in `/proc` is the user's, who has these groups, and nothing more.
+fn is_of(status: &str, user: &User, groups: &[u32]) -> bool {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let numbers = |name: &str| -> Vec<u32> {
+        let words = field(name).unwrap_or_default().split_whitespace();
+        words.filter_map(|word| word.parse().ok()).collect()
+    };
+    numbers("Uid:") == [user.uid.as_raw(); 4]
+        && numbers("Gid:") == [user.gid.as_raw(); 4]
+        && numbers("Groups:")
+            .iter()
+            .all(|group| groups.contains(group))
+        && field("CapPrm:").is_some_and(|set| set.trim().trim_matches('0').is_empty())
 }

@@ -177,6 +177,7 @@ fn the_verdict() -> Result<()> {
 #[test]
 fn ready_means_that_it_serves() -> Result<()> {
     let stage = Stage::new("ready")?;
+    fs::set_permissions(&stage.dest, Permissions::from_mode(0o777))?;
     let user = ["--user", "nobody"];
     // Two threads are there, which count from the moment on at which they are nobody's.
     let (code, output) = stage.launch_by("exec prlimit --nproc=1", &user)?;
@@ -195,6 +196,7 @@ fn ready_means_that_it_serves() -> Result<()> {
 #[test]
 fn its_log_is_rolled_without_privileges() -> Result<()> {
     let stage = Stage::new("rolled")?;
+    fs::set_permissions(&stage.dest, Permissions::from_mode(0o777))?;
     let logs = stage.world.dir().join("logs");
     let nobody = User::from_name("nobody").map_err(std::io::Error::from)?;
     let nobody = nobody.ok_or_else(|| Failure::new("there is no user nobody"))?;
@@ -223,7 +225,6 @@ fn its_log_is_rolled_without_privileges() -> Result<()> {
 
     // A directory of its own; the log is root's, and full.
     chown(&logs, Some(nobody.uid.as_raw()), None)?;
-    chown(&stage.dest, Some(nobody.uid.as_raw()), None)?;
     fs::set_permissions(&logs, Permissions::from_mode(0o755))?;
     for start in [0, 1] {
         full()?;

@@ -61,6 +61,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let metered = args.process.metrics.is_some();
     let job = args.validate().await?;
     if check {
+        home.resign(|| Ok(()))?;
         return common::in_order("uftpproxyd");
     }
     let socket = common::bind(&job.socket)?;
@@ -70,7 +71,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let mut listener = Listener::new(job.interfaces.clone(), security.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
-    let (events, settled) = home.settle(&sink, || EventOut::open(events.as_deref()))?;
+    let (events, settled) = home.settle(&sink, || EventOut::open(events.as_deref()), || Ok(()))?;
     introduce(&job);
 
     let now = Instant::now();

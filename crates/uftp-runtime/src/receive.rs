@@ -68,17 +68,19 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let servers = ServerLists::new(lists, job.config.security.source_specific);
     let store = DiskStore::open(&job.store)?;
     if check {
+        home.resign(|| job.store.try_out())?;
         return common::in_order("uftpd");
     }
     let socket = common::bind(&job.socket)?;
     let mut listener = Listener::new(job.interfaces.clone(), job.config.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
-    let ((status, events), settled) = home.settle(&sink, || {
+    let open_files = || {
         let status =
             StatusOut::open(status.as_deref(), &sink).map_err(|failure| failure.about("-F"))?;
         Ok((status, EventOut::open(events.as_deref())?))
-    })?;
+    };
+    let ((status, events), settled) = home.settle(&sink, open_files, || job.store.try_out())?;
     introduce(&job);
 
     let now = Instant::now();

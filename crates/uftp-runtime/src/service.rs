@@ -98,8 +98,8 @@ impl Home {
     }
 
     /// Into the background if it is to be so, where paths of log, pid file and what `also` opens
-    /// are meant from `/`; then without privileges if that is wanted. Whatever needs them is done
-    /// before.
+    /// are meant from `/`; then without privileges if that is wanted, as in
+    /// [`resign`](Self::resign). Whatever needs them is done before.
     ///
     /// # Errors
     /// A file cannot be opened, or the system refuses.
@@ -107,10 +107,11 @@ impl Home {
         self,
         sink: &Sink,
         also: impl FnOnce() -> Result<T, Failure>,
+        can_go_on: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(T, Settled), Failure> {
         if !self.in_background {
             let opened = also()?;
-            self.user.as_ref().map_or(Ok(()), Identity::assume)?;
+            self.resign(can_go_on)?;
             return Ok((opened, Settled::default()));
         }
         daemon::detach()?;
@@ -119,25 +120,41 @@ impl Home {
         let opened = also()?;
         let pid_file = self.pid_file.as_deref().map(PidFile::write).transpose()?;
         let streams = Streams::open(&log)?;
-        if let Some(user) = &self.user {
-            user.assume()?;
+        self.resign(|| {
+            can_go_on()?;
             log.try_rolling().map_err(|error| {
-                let name = user.name();
-                Failure::new(
-                    Exit::Log,
-                    format!(
-                        "{name} can't roll the log: {error}; name a log in a directory of \
-                         {name}'s own by -L (options -g and --user)"
-                    ),
-                )
-            })?;
-        }
+                let text = format!(
+                    "can't roll the log: {error}; name one in a directory of that user's own by -L \
+                     (options -g and --user)"
+                );
+                Failure::new(Exit::Log, text)
+            })
+        })?;
         sink.redirect(log);
         let settled = Settled {
             streams: Some(streams),
             _pid_file: pid_file,
         };
         Ok((opened, settled))
+    }
+
+    /// Goes on without privileges, if that is wanted, and finds out whether it `can_go_on` with what
+    /// is needed later.
+    ///
+    /// # Errors
+    /// The system refuses, or it cannot.
+    pub(crate) fn resign(
+        &self,
+        can_go_on: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Some(user) = &self.user else {
+            return Ok(());
+        };
+        user.assume()?;
+        can_go_on().map_err(|failure| {
+            let text = format!("{} {}", user.name(), failure.message);
+            Failure::new(failure.exit, text)
+        })
     }
 }
 

@@ -197,13 +197,30 @@ fn privileges_are_given_up() -> Result<()> {
     let owner = User::from_name("nobody")
         .map_err(std::io::Error::from)?
         .ok_or_else(|| Failure::new("there is no user nobody"))?;
+    let dest = stage.world.make_dir("receiver1.dest")?;
+    let temp = stage.world.make_dir("temp")?;
+    let given = [&dest, &temp].map(|dir| dir.display().to_string());
+    let line = [
+        "-I", "eth0", "-D", &given[0], "-T", &given[1], "--user", "nobody",
+    ];
+    // What it is to write to must be the user's.
+    for dir in [&dest, &temp] {
+        for mode in ["--check", "-d"] {
+            let refused = stage.run(1, "uftpd", &[&[mode], &line[..]].concat())?;
+            assert_eq!(refused.code, Some(1), "{mode}: {}", refused.err);
+            let words = ["nobody couldn't write to", &dir.to_string_lossy()];
+            let told = words.iter().all(|words| refused.err.contains(words));
+            assert!(told, "{mode}: {}", refused.err);
+        }
+        std::os::unix::fs::chown(dir, Some(owner.uid.as_raw()), None)?;
+    }
+    let checked = stage.run(1, "uftpd", &[&["--check"], &line[..]].concat())?;
+    assert_eq!(checked.code, Some(0), "{}", checked.err);
     let mut receiver = stage
         .world
         .receiver(Suite::Ours, 1)
-        .args(&["--user", "nobody"])
+        .args(&["-T", &given[1], "--user", "nobody"])
         .start()?;
-    let dest = receiver.dest().to_owned();
-    std::os::unix::fs::chown(&dest, Some(owner.uid.as_raw()), None)?;
     uftp_tests::runs_as(receiver.program().pid(), &owner)?;
     assert_eq!(stage.send(&["-H", "1"])?.code, Some(0));
     stage.holds(&receiver)?;

@@ -27,6 +27,15 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
+    /// Tries the directories, by who this process now is.
+    ///
+    /// # Errors
+    /// One is not writable, or does not go with the others.
+    pub(crate) fn try_out(&self) -> Result<(), Failure> {
+        let roots = self.open_roots()?;
+        self.open_temp(&roots).map(drop)
+    }
+
     /// Opens and tries the destination and backup directories.
     pub(super) fn open_roots(&self) -> Result<Vec<Root>, Failure> {
         let backups = self.backup_dirs.len();
