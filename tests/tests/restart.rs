@@ -117,22 +117,26 @@ fn ours_resumes_what_the_reference_left() -> Result<()> {
 /// in its temporary directory.
 #[test]
 fn only_what_is_missing_is_sent_again() -> Result<()> {
-    let plain = |parties| sent_again(parties, 1332, &[]);
+    let plain = |parties| sent_again(parties, 1332, &[], false);
     Parties::WITH_OURS.into_iter().try_for_each(plain)
 }
 
-/// The same in protocol 5.
+/// The same in protocol 5, also if somebody sends in the clear under the session's number meanwhile.
 #[test]
 fn only_what_is_missing_is_sent_again_encrypted() -> Result<()> {
     let ours = Parties {
         sender: Suite::Ours,
         receiver: Suite::Ours,
     };
-    sent_again(ours, 1332 + 28, &["--protocol", "5", "-c"])
+    for forged in [false, true] {
+        sent_again(ours, 1332 + 28, &["--protocol", "5", "-c"], forged)?;
+    }
+    Ok(())
 }
 
-/// Datagrams with a whole block are `length` bytes long; `options` are the sender's.
-fn sent_again(parties: Parties, length: usize, options: &[&str]) -> Result<()> {
+/// Datagrams with a whole block are `length` bytes long; `options` are the sender's. With `forged`
+/// there is a run in the clear between the two.
+fn sent_again(parties: Parties, length: usize, options: &[&str], forged: bool) -> Result<()> {
     const BLOCKS: u64 = 6000;
     const BLOCKS_AT_HALF: u64 = BLOCKS / 2;
     const SIZE: u64 = BLOCKS * 1300;
@@ -162,6 +166,14 @@ fn sent_again(parties: Parties, length: usize, options: &[&str]) -> Result<()> {
         let kept = entries.flatten().any(|entry| entry.path().is_file());
         kept.then_some(()).ok_or("no restart file".to_owned())
     })?;
+
+    if forged {
+        let clear = ["-R", "48000", "-F", &*name];
+        let code = run(&world, "forged", sender(&world, Suite::Ours, &clear)?)?;
+        assert_eq!(code, Some(0));
+        receiver.holds(&content)?;
+        fs::remove_file(receiver.dest().join("file"))?;
+    }
 
     let before = blocks()?;
     let resume = [&["-R", "24000", "-F", &*name], options].concat();
