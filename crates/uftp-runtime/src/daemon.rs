@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::log::{LogFile, Rolling, Sink};
 
 /// The option by which the child knows what it is.
-pub const CHILD_OPTION: &str = "--detached-child";
+pub(crate) const CHILD_OPTION: &str = "--detached-child";
 
 /// Starts this program again in the background and waits until it serves. The exit code for the
 /// one who started us. A child that fails leaves no `pid_file`, though it may have become somebody
@@ -27,7 +27,7 @@ pub const CHILD_OPTION: &str = "--detached-child";
 ///
 /// # Errors
 /// The child cannot be started; what it finds wrong it says itself.
-pub fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit, Failure> {
+pub(crate) fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit, Failure> {
     let cannot = |error: io::Error| {
         Failure::new(
             Exit::Resources,
@@ -69,7 +69,7 @@ pub fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit, Failu
 ///
 /// # Errors
 /// The system refuses.
-pub fn detach() -> Result<(), Failure> {
+pub(crate) fn detach() -> Result<(), Failure> {
     umask(Mode::from_bits_truncate(0o022));
     setsid().and_then(|_| chdir("/")).map_err(|error| {
         Failure::new(
@@ -80,7 +80,7 @@ pub fn detach() -> Result<(), Failure> {
 }
 
 /// What the child's standard streams will be, and where its parent waits.
-pub struct Streams {
+pub(crate) struct Streams {
     verdict: File,
     stderr: File,
     null: File,
@@ -92,7 +92,7 @@ impl Streams {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn open(log: &LogFile) -> Result<Streams, Failure> {
+    pub(crate) fn open(log: &LogFile) -> Result<Streams, Failure> {
         let open = || -> io::Result<Streams> {
             Ok(Streams {
                 verdict: dup(std::io::stdout())?.into(),
@@ -108,7 +108,7 @@ impl Streams {
 ///
 /// # Errors
 /// The system refuses; the parent has not been told.
-pub fn report_ready(streams: Streams, sink: &Sink) -> Result<(), Failure> {
+pub(crate) fn report_ready(streams: Streams, sink: &Sink) -> Result<(), Failure> {
     let Streams {
         mut verdict,
         stderr,
@@ -137,7 +137,7 @@ fn cannot_let_go(error: io::Error) -> Failure {
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn open_log(
+pub(crate) fn open_log(
     option: Option<&OsStr>,
     default: &str,
     rolling: Option<Rolling>,
@@ -170,7 +170,7 @@ pub fn open_log(
 }
 
 /// A pid file, removed when dropped.
-pub struct PidFile {
+pub(crate) struct PidFile {
     path: PathBuf,
 }
 
@@ -179,7 +179,7 @@ impl PidFile {
     ///
     /// # Errors
     /// It names a living process of the same program, or cannot be written.
-    pub fn write(path: &Path) -> Result<PidFile, Failure> {
+    pub(crate) fn write(path: &Path) -> Result<PidFile, Failure> {
         let own = std::process::id();
         if let Some(pid) = living_namesake(path, own) {
             return Err(Failure::command_line(format!(

@@ -71,7 +71,7 @@ impl From<Exit> for std::process::ExitCode {
 
 /// Why a program cannot start or go on: one sentence for the user, and the code to end with.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What to end with.
     pub exit: Exit,
     /// What happened and what to do.
@@ -86,7 +86,7 @@ impl fmt::Display for Failure {
 
 impl Failure {
     /// Ends with `exit` and says `message`.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Failure {
             exit,
             message: message.into(),
@@ -95,18 +95,18 @@ impl Failure {
 
     /// Also says which option it is about.
     #[must_use]
-    pub fn about(mut self, option: &str) -> Self {
+    pub(crate) fn about(mut self, option: &str) -> Self {
         self.message += &format!(" (option {option})");
         self
     }
 
     /// Something on the command line is wrong.
-    pub fn command_line(message: impl Into<String>) -> Self {
+    pub(crate) fn command_line(message: impl Into<String>) -> Self {
         Failure::new(Exit::CommandLine, message)
     }
 
     /// Something about the network is wrong.
-    pub fn network(message: impl Into<String>) -> Self {
+    pub(crate) fn network(message: impl Into<String>) -> Self {
         Failure::new(Exit::Network, message)
     }
 }

@@ -15,7 +15,7 @@ const WAITING: usize = 1000;
 
 /// Renders events in the order in which they happen within a session. Those of a session whose
 /// sender's host is still being looked up wait.
-pub struct Herald {
+pub(crate) struct Herald {
     story: ReceiverStory,
     status: ReceiverStatus,
     events: ReceiverEvents,
@@ -32,7 +32,7 @@ struct Waiting {
 impl Herald {
     /// Status lines go to `status`, what programs want to know to `events`; hosts are called what
     /// `names` says.
-    pub fn new(status: StatusOut, events: EventOut, names: Names) -> Self {
+    pub(crate) fn new(status: StatusOut, events: EventOut, names: Names) -> Self {
         Herald {
             story: ReceiverStory,
             status: ReceiverStatus::new(status),
@@ -43,7 +43,7 @@ impl Herald {
     }
 
     /// Something has happened.
-    pub fn event(&mut self, event: ReceiverEvent) {
+    pub(crate) fn event(&mut self, event: ReceiverEvent) {
         let session = event.session;
         if let Some(waiting) = self.waiting.get_mut(&session) {
             waiting.events.push(event);
@@ -67,7 +67,7 @@ impl Herald {
     }
 
     /// Names may have been found.
-    pub fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         while !self.waiting.is_empty()
             && let Some((ip, name)) = self.names.answer()
         {
@@ -80,7 +80,7 @@ impl Herald {
     }
 
     /// Opens status file and events anew.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.status.reopen();
         self.events.reopen();
     }

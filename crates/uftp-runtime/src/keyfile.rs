@@ -15,7 +15,7 @@ const MAX_FILE: u64 = 64 * 1024;
 ///
 /// # Errors
 /// [`KeyFileError`]: the file cannot be read, or holds no key UFTP can use.
-pub fn load(path: &Path) -> Result<PrivateKey, KeyFileError> {
+pub(crate) fn load(path: &Path) -> Result<PrivateKey, KeyFileError> {
     let file = File::open(path).map_err(KeyFileError::Open)?;
     let mut pem = Zeroizing::new(Vec::new());
     file.take(MAX_FILE)
@@ -29,7 +29,7 @@ pub fn load(path: &Path) -> Result<PrivateKey, KeyFileError> {
 ///
 /// # Errors
 /// [`KeyFileError::Exists`], or that it cannot be written; then there is no file.
-pub fn save(path: &Path, key: &PrivateKey) -> Result<(), KeyFileError> {
+pub(crate) fn save(path: &Path, key: &PrivateKey) -> Result<(), KeyFileError> {
     let pem = key.to_pem().map_err(KeyFileError::Encode)?;
     let mut file = OpenOptions::new()
         .write(true)
@@ -51,7 +51,7 @@ pub fn save(path: &Path, key: &PrivateKey) -> Result<(), KeyFileError> {
 
 /// A key file that cannot be read or written. The first words are those of deployed programs.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyFileError {
+pub(crate) enum KeyFileError {
     /// The file cannot be opened or created.
     #[error("failed to open key file: {0}")]
     Open(#[source] io::Error),

@@ -13,7 +13,7 @@ use crate::say;
 ///
 /// # Errors
 /// It cannot be read, or holds no key for us.
-pub fn read(path: &Path) -> Result<Arc<PrivateKey>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Arc<PrivateKey>, Failure> {
     let key = keyfile::load(path).map_err(|why| failure(path, &why))?;
     Ok(Arc::new(key))
 }
@@ -23,7 +23,7 @@ pub fn read(path: &Path) -> Result<Arc<PrivateKey>, Failure> {
 ///
 /// # Errors
 /// It cannot be made or stored.
-pub fn make(spec: KeySpec, path: Option<&Path>) -> Result<Arc<PrivateKey>, Failure> {
+pub(crate) fn make(spec: KeySpec, path: Option<&Path>) -> Result<Arc<PrivateKey>, Failure> {
     if let Some(caution) = spec.caution() {
         say!(1, "Warning: {caution}");
     }
@@ -40,7 +40,7 @@ pub fn make(spec: KeySpec, path: Option<&Path>) -> Result<Arc<PrivateKey>, Failu
 }
 
 /// Says which key is in use.
-pub fn introduce(key: &PrivateKey) {
+pub(crate) fn introduce(key: &PrivateKey) {
     let fingerprint = key.public().fingerprint();
     match key.kind() {
         KeyKind::Rsa { bits } => {

@@ -18,14 +18,14 @@ const ASKED_AT_ONCE: usize = 8;
 const REMEMBERED: usize = 1024;
 
 /// The session's end: asks, and is told later.
-pub struct Names {
+pub(crate) struct Names {
     questions: Option<requests::Sender<IpAddr>>,
     answers: mpsc::Receiver<(IpAddr, String)>,
     known: HashMap<IpAddr, String>,
 }
 
 /// The resolver's end.
-pub struct Resolver {
+pub(crate) struct Resolver {
     questions: requests::Receiver<IpAddr>,
     answers: mpsc::Sender<(IpAddr, String)>,
     look_up: fn(IpAddr) -> Option<String>,
@@ -33,7 +33,7 @@ pub struct Resolver {
 
 impl Names {
     /// Both ends; the resolver has to be run.
-    pub fn new() -> (Names, Resolver) {
+    pub(crate) fn new() -> (Names, Resolver) {
         let (ask, questions) = requests::channel(QUESTIONS);
         let (answer, answers) = mpsc::channel();
         let names = Names {
@@ -50,7 +50,7 @@ impl Names {
     }
 
     /// Addresses are not looked up; they stand for names.
-    pub fn none() -> Names {
+    pub(crate) fn none() -> Names {
         let (names, _) = Names::new();
         Names {
             questions: None,
@@ -59,7 +59,7 @@ impl Names {
     }
 
     /// The name of an address if it need not be waited for; else the answer is on its way.
-    pub fn of(&mut self, ip: IpAddr) -> Option<String> {
+    pub(crate) fn of(&mut self, ip: IpAddr) -> Option<String> {
         if let Some(name) = self.known.get(&ip) {
             return Some(name.clone());
         }
@@ -72,7 +72,7 @@ impl Names {
     }
 
     /// An answer that has come.
-    pub fn answer(&mut self) -> Option<(IpAddr, String)> {
+    pub(crate) fn answer(&mut self) -> Option<(IpAddr, String)> {
         let (ip, name) = self.answers.try_recv().ok()?;
         if self.known.len() >= REMEMBERED {
             self.known.clear();
@@ -84,7 +84,7 @@ impl Names {
 
 impl Resolver {
     /// Answers questions until nobody asks any more; wakes the driver for each answer.
-    pub async fn run(mut self, driver: Control) {
+    pub(crate) async fn run(mut self, driver: Control) {
         let mut asked = tokio::task::JoinSet::new();
         loop {
             tokio::select! {

@@ -17,7 +17,7 @@ const LINE: Duration = Duration::from_secs(5);
 
 /// What the sending thread last said of itself, and how fast it has been since the last look.
 #[derive(Clone, Default)]
-pub struct Shared {
+pub(crate) struct Shared {
     state: Arc<Mutex<State>>,
 }
 
@@ -50,24 +50,24 @@ impl Shared {
 }
 
 /// The sending thread's end: passes on progress now and then.
-pub struct Reporter {
+pub(crate) struct Reporter {
     shared: Shared,
     next: Instant,
 }
 
 impl Reporter {
     /// Reports to `shared`.
-    pub fn new(shared: Shared, now: Instant) -> Self {
+    pub(crate) fn new(shared: Shared, now: Instant) -> Self {
         Reporter { shared, next: now }
     }
 
     /// Passes on `progress`: something has happened.
-    pub fn refresh(&self, progress: Progress) {
+    pub(crate) fn refresh(&self, progress: Progress) {
         self.shared.set(progress);
     }
 
     /// Passes on what `progress` says, if it is time.
-    pub fn turn(&mut self, now: Instant, progress: impl FnOnce() -> Progress) {
+    pub(crate) fn turn(&mut self, now: Instant, progress: impl FnOnce() -> Progress) {
         if now >= self.next {
             self.next = now + LOOK;
             self.shared.set(progress());
@@ -76,7 +76,7 @@ impl Reporter {
 }
 
 /// The viewer's end: draws.
-pub struct Display {
+pub(crate) struct Display {
     shared: Shared,
     sink: Sink,
     bar: bool,
@@ -84,7 +84,7 @@ pub struct Display {
 
 impl Display {
     /// What the options ask for; `None` for nothing.
-    pub fn new(args: &Args, shared: Shared, sink: Sink) -> Option<Display> {
+    pub(crate) fn new(args: &Args, shared: Shared, sink: Sink) -> Option<Display> {
         let quiet = args.log.file().is_none() && args.log.log_level <= 2;
         let bar = match args.progress {
             ProgressMode::None => return None,
@@ -101,12 +101,12 @@ impl Display {
     }
 
     /// Between two calls of [`draw`](Self::draw).
-    pub fn interval(&self) -> Duration {
+    pub(crate) fn interval(&self) -> Duration {
         if self.bar { BAR } else { LINE }
     }
 
     /// Shows how things stand.
-    pub fn draw(&mut self, now: Instant) {
+    pub(crate) fn draw(&mut self, now: Instant) {
         self.shared.measure(now);
         if self.bar {
             self.sink.draw_bar();
@@ -119,7 +119,7 @@ impl Display {
     }
 
     /// Removes the bar.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if self.bar {
             self.sink.set_bar(None);
         }

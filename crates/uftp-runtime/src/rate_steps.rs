@@ -25,14 +25,14 @@ const KBPS: u64 = 1024 / 8;
 
 /// A file that is read whenever it is asked.
 #[derive(Debug)]
-pub struct StepsFile(PathBuf);
+pub(crate) struct StepsFile(PathBuf);
 
 impl StepsFile {
     /// The file at `path`, which is read once to see that it is one.
     ///
     /// # Errors
     /// It cannot be read or understood.
-    pub fn open(path: &Path) -> Result<StepsFile, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<StepsFile, Failure> {
         // The working directory of a daemon changes.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         read(&path).map_err(|why| {

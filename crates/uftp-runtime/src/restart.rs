@@ -36,7 +36,7 @@ const MAX_FILES: usize = 10_000;
 
 /// A session to be resumed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Restart {
+pub(crate) struct Restart {
     /// Its number.
     pub group: GroupId,
     /// The restart counter of the run that left this.
@@ -52,7 +52,7 @@ impl Restart {
     ///
     /// # Errors
     /// It cannot be read, is damaged, or of another program.
-    pub fn read(path: &Path) -> Result<Restart, Failure> {
+    pub(crate) fn read(path: &Path) -> Result<Restart, Failure> {
         let told = path.display();
         let failure = |why: String| Failure::command_line(format!("{why} (option -F)"));
         let mut bytes = Vec::new();
@@ -81,7 +81,7 @@ impl Restart {
     ///
     /// # Errors
     /// Any of the system.
-    pub fn write(&self, dir: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn write(&self, dir: &Path) -> io::Result<PathBuf> {
         let path = dir.join(format!("_group_{}_restart", self.group));
         let mut file = tempfile::Builder::new()
             .prefix("_group_")

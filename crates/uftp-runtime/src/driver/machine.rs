@@ -14,7 +14,7 @@ use crate::say;
 
 /// What the driver asks of a session machine; see `uftp_session`.
 #[allow(missing_docs)] // named and described there
-pub trait Machine {
+pub(crate) trait Machine {
     type Event;
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]);
     fn handle_timeout(&mut self, now: Instant);
@@ -32,7 +32,7 @@ pub trait Machine {
 }
 
 /// Who is told what happens.
-pub trait Watcher<M: Machine> {
+pub(crate) trait Watcher<M: Machine> {
     /// Something happened. What the machine asks for is done before this returns.
     fn event(&mut self, now: Instant, machine: &mut M, socket: &Socket, event: M::Event);
 
@@ -82,7 +82,7 @@ impl<S: FileSource> Machine for Sender<S> {
 }
 
 /// A receiver that ends when it is told to.
-pub struct Daemon<F: FileStore> {
+pub(crate) struct Daemon<F: FileStore> {
     /// The machine itself.
     pub receiver: Receiver<F>,
     stopped: bool,
@@ -93,7 +93,7 @@ pub struct Daemon<F: FileStore> {
 
 impl<F: FileStore> Daemon<F> {
     /// Runs `receiver` until it is stopped.
-    pub fn new(receiver: Receiver<F>) -> Self {
+    pub(crate) fn new(receiver: Receiver<F>) -> Self {
         Daemon {
             receiver,
             stopped: false,
@@ -104,13 +104,13 @@ impl<F: FileStore> Daemon<F> {
 
     /// Hears only what comes from these networks, unless there are none.
     #[must_use]
-    pub fn allowing(mut self, allowed: Vec<IpNet>) -> Self {
+    pub(crate) fn allowing(mut self, allowed: Vec<IpNet>) -> Self {
         self.allowed = allowed;
         self
     }
 
     /// Datagrams that came from elsewhere.
-    pub fn turned_away(&self) -> u64 {
+    pub(crate) fn turned_away(&self) -> u64 {
         self.turned_away
     }
 
@@ -170,7 +170,7 @@ impl<F: FileStore> Machine for Daemon<F> {
 const MOST_BACKLOG: usize = 512 * 1024;
 
 /// A proxy that ends when it is told to.
-pub struct Relay {
+pub(crate) struct Relay {
     /// The machine itself.
     pub proxy: Proxy,
     stopped: bool,
@@ -178,7 +178,7 @@ pub struct Relay {
 
 impl Relay {
     /// Runs `proxy` until it is stopped.
-    pub fn new(proxy: Proxy) -> Self {
+    pub(crate) fn new(proxy: Proxy) -> Self {
         Relay {
             proxy,
             stopped: false,

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use uftp_net::{Interest, RecvBatch, Socket, Wake};
 
-pub use machine::{Daemon, Machine, Relay, Watcher};
-pub use outbox::Tally;
+pub(crate) use machine::{Daemon, Machine, Relay, Watcher};
+pub(crate) use outbox::Tally;
 
 use crate::exit::Failure;
 use crate::say;
@@ -38,7 +38,7 @@ const RECEIVE_ERRORS: u32 = 1000;
 
 /// Asks a driver in another thread for something.
 #[derive(Clone)]
-pub struct Control {
+pub(crate) struct Control {
     wake: Wake,
     asked: Arc<AtomicU8>,
 }
@@ -53,7 +53,7 @@ impl Control {
     ///
     /// # Errors
     /// The process has too many files open.
-    pub fn new() -> Result<Control, Failure> {
+    pub(crate) fn new() -> Result<Control, Failure> {
         Ok(Control {
             wake: Wake::new().map_err(|error| Failure::network(error.to_string()))?,
             asked: Arc::default(),
@@ -61,27 +61,27 @@ impl Control {
     }
 
     /// The machine is to end its sessions and say farewell.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.ask(STOP);
     }
 
     /// The watcher is to open its files anew and to read its lists again.
-    pub fn reload(&self) {
+    pub(crate) fn reload(&self) {
         self.ask(RELOAD);
     }
 
     /// The watcher is to tell the counters.
-    pub fn tell_counters(&self) {
+    pub(crate) fn tell_counters(&self) {
         self.ask(COUNTERS);
     }
 
     /// The watcher is to join its groups on the interfaces there are now.
-    pub fn renew_groups(&self) {
+    pub(crate) fn renew_groups(&self) {
         self.ask(GROUPS);
     }
 
     /// The watcher is to have its turn: something it waits for is there.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.wake.wake();
     }
 
@@ -92,7 +92,7 @@ impl Control {
 }
 
 /// One machine on one socket.
-pub struct Driver<M, W> {
+pub(crate) struct Driver<M, W> {
     socket: Socket,
     control: Control,
     machine: M,
@@ -107,7 +107,7 @@ pub struct Driver<M, W> {
 
 impl<M: Machine, W: Watcher<M>> Driver<M, W> {
     /// Will run `machine` on `socket` and tell `watcher` what happens.
-    pub fn new(socket: Socket, control: Control, machine: M, watcher: W) -> Self {
+    pub(crate) fn new(socket: Socket, control: Control, machine: M, watcher: W) -> Self {
         Driver {
             gathering: Gathering::new(socket.granted_buffers().recv),
             socket,
@@ -125,7 +125,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
     ///
     /// # Errors
     /// The socket does not work any more.
-    pub fn run(mut self) -> Result<Tally, Failure> {
+    pub(crate) fn run(mut self) -> Result<Tally, Failure> {
         let mut farewell: Option<Instant> = None;
         loop {
             let now = Instant::now();

@@ -17,7 +17,7 @@ const ROOM_REST: Duration = Duration::from_micros(500);
 
 /// What was sent and what was not.
 #[derive(Clone, Default, Debug)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Bytes the kernel took.
     pub sent: u64,
     /// Runs of datagrams the network refused.

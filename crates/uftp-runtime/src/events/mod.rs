@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 use uftp_proto::{GroupId, Instance, Uid};
 
 pub(crate) use proxy::ProxyEvents;
-pub use receiver::ReceiverEvents;
-pub use sender::SenderEvents;
+pub(crate) use receiver::ReceiverEvents;
+pub(crate) use sender::SenderEvents;
 
 use crate::exit::Failure;
 use crate::log::time;
@@ -29,7 +29,7 @@ use crate::say;
 const VERSION: u32 = 1;
 
 /// Where events go, each in one write.
-pub enum EventOut {
+pub(crate) enum EventOut {
     /// Nowhere.
     None,
     /// Standard output.
@@ -48,7 +48,7 @@ impl EventOut {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(option: Option<&OsStr>) -> Result<EventOut, Failure> {
+    pub(crate) fn open(option: Option<&OsStr>) -> Result<EventOut, Failure> {
         let Some(path) = option else {
             return Ok(EventOut::None);
         };
@@ -67,7 +67,7 @@ impl EventOut {
 
     /// Opens the file anew, if it is one: somebody has moved the old one away. If it cannot be
     /// opened, the old one stays in use.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         if let EventOut::File { path, file } = self {
             match open(path) {
                 Ok(fresh) => *file = fresh,

@@ -9,7 +9,7 @@ use crate::status::{file_type_word, receiver_word};
 use crate::story::UNPROVED;
 
 /// Events of a receiver.
-pub struct ReceiverEvents {
+pub(crate) struct ReceiverEvents {
     out: EventOut,
     /// Bytes received in each session.
     received: HashMap<SessionId, u64>,
@@ -17,7 +17,7 @@ pub struct ReceiverEvents {
 
 impl ReceiverEvents {
     /// They go to `out`.
-    pub fn new(out: EventOut) -> Self {
+    pub(crate) fn new(out: EventOut) -> Self {
         ReceiverEvents {
             out,
             received: HashMap::new(),
@@ -25,13 +25,13 @@ impl ReceiverEvents {
     }
 
     /// Opens the file anew.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.out.reopen();
     }
 
     /// Writes what an event means to programs; `host` is the name of the sender's host, if it
     /// says where that is.
-    pub fn event(&mut self, event: &ReceiverEvent, host: &str) {
+    pub(crate) fn event(&mut self, event: &ReceiverEvent, host: &str) {
         use ReceiverEventKind as K;
         if self.out.is_none() {
             return;

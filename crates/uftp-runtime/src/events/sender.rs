@@ -13,7 +13,7 @@ use crate::status::{file_type_word, receiver_word};
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Events of a sender.
-pub struct SenderEvents {
+pub(crate) struct SenderEvents {
     out: EventOut,
     group: GroupId,
     instance: Instance,
@@ -22,7 +22,7 @@ pub struct SenderEvents {
 
 impl SenderEvents {
     /// Those of one session go to `out`.
-    pub fn new(out: EventOut, group: GroupId, instance: Instance, now: Instant) -> Self {
+    pub(crate) fn new(out: EventOut, group: GroupId, instance: Instance, now: Instant) -> Self {
         SenderEvents {
             out,
             group,
@@ -32,13 +32,13 @@ impl SenderEvents {
     }
 
     /// The session begins: announced to `public`, its data sent to `private`.
-    pub fn started(&mut self, public: std::net::SocketAddr, private: std::net::SocketAddr) {
+    pub(crate) fn started(&mut self, public: std::net::SocketAddr, private: std::net::SocketAddr) {
         let members = json!({"public": public.to_string(), "private": private.to_string()});
         self.write("session_started", members);
     }
 
     /// Time passes; now and then this writes how far things are.
-    pub fn turn(&mut self, now: Instant, progress: impl FnOnce() -> Progress) {
+    pub(crate) fn turn(&mut self, now: Instant, progress: impl FnOnce() -> Progress) {
         if self.out.is_none() || now < self.next_progress {
             return;
         }
@@ -57,7 +57,7 @@ impl SenderEvents {
     }
 
     /// Writes what an event means to programs; `name` says what the operator calls a client.
-    pub fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
+    pub(crate) fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
         use SenderEvent as E;
         if self.out.is_none() {
             return;

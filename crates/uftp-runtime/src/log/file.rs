@@ -13,7 +13,7 @@ use super::time;
 
 /// When a log is rolled, and how much of it is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rolling {
+pub(crate) struct Rolling {
     /// Bytes above which the file becomes an archive.
     pub size: u64,
     /// Archives kept: `LOG.1`, the youngest, to `LOG.keep`.
@@ -24,7 +24,7 @@ pub struct Rolling {
 /// (cli §6.6).
 ///
 /// One `write` is one line, and is in the file when it returns.
-pub struct LogFile {
+pub(crate) struct LogFile {
     path: PathBuf,
     rolling: Option<Rolling>,
     out: RollingFileAppender<Never>,
@@ -37,7 +37,7 @@ impl LogFile {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn open(path: &Path, rolling: Option<Rolling>) -> io::Result<LogFile> {
+    pub(crate) fn open(path: &Path, rolling: Option<Rolling>) -> io::Result<LogFile> {
         let keep = rolling.map_or(0, |r| r.keep);
         Ok(LogFile {
             path: path.to_owned(),
@@ -52,7 +52,7 @@ impl LogFile {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn hold_stderr(&mut self) -> io::Result<()> {
+    pub(crate) fn hold_stderr(&mut self) -> io::Result<()> {
         self.hold_stderr_as(&self.another()?)
     }
 
@@ -60,7 +60,7 @@ impl LogFile {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn hold_stderr_as(&mut self, file: &File) -> io::Result<()> {
+    pub(crate) fn hold_stderr_as(&mut self, file: &File) -> io::Result<()> {
         nix::unistd::dup2_stderr(file)?;
         self.holds_stderr = true;
         Ok(())
@@ -70,7 +70,7 @@ impl LogFile {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn another(&self) -> io::Result<File> {
+    pub(crate) fn another(&self) -> io::Result<File> {
         File::options().append(true).open(&self.path)
     }
 
@@ -78,7 +78,7 @@ impl LogFile {
     ///
     /// # Errors
     /// Why not.
-    pub fn try_rolling(&self) -> io::Result<()> {
+    pub(crate) fn try_rolling(&self) -> io::Result<()> {
         let Some(rolling) = self.rolling else {
             return Ok(());
         };
@@ -124,7 +124,7 @@ impl LogFile {
     ///
     /// # Errors
     /// It cannot be opened; the old one stays in use.
-    pub fn reopen(&mut self) -> io::Result<()> {
+    pub(crate) fn reopen(&mut self) -> io::Result<()> {
         let fresh = LogFile::open(&self.path, self.rolling)?;
         let holds_stderr = self.holds_stderr;
         *self = fresh;

@@ -11,7 +11,7 @@ use super::{Sink, Verbosity, filter, time};
 
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Look {
+pub(crate) enum Look {
     /// As 4.10.2 writes them (cli §6.5).
     Text {
         /// With the local time in front.
@@ -25,7 +25,7 @@ pub enum Look {
 }
 
 /// Renders events as log lines, one write a line.
-pub struct ClassicLayer {
+pub(crate) struct ClassicLayer {
     sink: Sink,
     verbosity: Verbosity,
     look: Look,
@@ -33,7 +33,7 @@ pub struct ClassicLayer {
 
 impl ClassicLayer {
     /// Lines up to `verbosity` go to `sink`, and look like this.
-    pub fn new(sink: Sink, verbosity: Verbosity, look: Look) -> Self {
+    pub(crate) fn new(sink: Sink, verbosity: Verbosity, look: Look) -> Self {
         ClassicLayer {
             sink,
             verbosity,

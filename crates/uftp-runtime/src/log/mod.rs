@@ -6,7 +6,7 @@
 mod file;
 mod layer;
 mod sink;
-pub mod time;
+pub(crate) mod time;
 
 use std::fmt;
 
@@ -14,16 +14,16 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use uftp_proto::{FileId, GroupId, Instance};
 
-pub use file::{LogFile, Rolling};
-pub use layer::{ClassicLayer, Look};
-pub use sink::Sink;
+pub(crate) use file::{LogFile, Rolling};
+pub(crate) use layer::{ClassicLayer, Look};
+pub(crate) use sink::Sink;
 
 /// Classic verbosity: 0 the worst news only, 2 the usual story, 5 every packet.
-pub type Verbosity = u8;
+pub(crate) type Verbosity = u8;
 
 /// The session and file a line belongs to. Shown as `GROUPID/INSTANCE:FILEID`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Tag {
+pub(crate) struct Tag {
     /// The session.
     pub group: GroupId,
     /// Its restart counter.
@@ -43,7 +43,7 @@ impl fmt::Display for Tag {
 }
 
 /// Sends all log lines up to `verbosity` to `sink`, from now on and in every thread.
-pub fn install(sink: Sink, verbosity: Verbosity, look: Look) {
+pub(crate) fn install(sink: Sink, verbosity: Verbosity, look: Look) {
     let layer = ClassicLayer::new(sink, verbosity, look);
     let subscriber = tracing_subscriber::registry().with(layer);
     // Fails only if a program installs two; the first then stays.
@@ -51,12 +51,12 @@ pub fn install(sink: Sink, verbosity: Verbosity, look: Look) {
 }
 
 /// Whether lines of this verbosity are wanted by anybody.
-pub fn wanted(verbosity: Verbosity) -> bool {
+pub(crate) fn wanted(verbosity: Verbosity) -> bool {
     LevelFilter::current() >= filter(verbosity)
 }
 
 /// Logs one line; `tag` if it belongs to a session.
-pub fn line(verbosity: Verbosity, tag: Option<Tag>, text: fmt::Arguments<'_>) {
+pub(crate) fn line(verbosity: Verbosity, tag: Option<Tag>, text: fmt::Arguments<'_>) {
     if !wanted(verbosity) {
         return;
     }
@@ -80,7 +80,7 @@ macro_rules! say {
 }
 
 /// Bytes of a name as text: control characters become `?`, so that no name can forge a line.
-pub fn printable(name: &[u8]) -> String {
+pub(crate) fn printable(name: &[u8]) -> String {
     String::from_utf8_lossy(name)
         .chars()
         .map(|c| if c.is_control() { '?' } else { c })

@@ -7,7 +7,7 @@ use super::LogFile;
 
 /// Where log lines, status lines of `@LOG` and the progress bar go, each in one write.
 #[derive(Clone)]
-pub struct Sink {
+pub(crate) struct Sink {
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -24,12 +24,12 @@ pub(super) type Bar = Box<dyn Fn() -> String + Send>;
 
 impl Sink {
     /// Standard error.
-    pub fn stderr() -> Sink {
+    pub(crate) fn stderr() -> Sink {
         Sink::new(std::io::stderr())
     }
 
     /// Anything that can be written to.
-    pub fn new(out: impl Write + Send + 'static) -> Sink {
+    pub(crate) fn new(out: impl Write + Send + 'static) -> Sink {
         Sink {
             inner: Arc::new(Mutex::new(Inner {
                 out: Out::Any(Box::new(out)),
@@ -40,12 +40,12 @@ impl Sink {
     }
 
     /// Whether a bar may be drawn: standard error is a terminal that can erase lines.
-    pub fn stderr_can_draw() -> bool {
+    pub(crate) fn stderr_can_draw() -> bool {
         std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
     }
 
     /// From now on to `file`.
-    pub fn redirect(&self, file: LogFile) {
+    pub(crate) fn redirect(&self, file: LogFile) {
         self.lock().out = Out::File(file);
     }
 
@@ -54,7 +54,7 @@ impl Sink {
     ///
     /// # Errors
     /// The system refuses.
-    pub fn hold_stderr_as(&self, file: &File) -> io::Result<()> {
+    pub(crate) fn hold_stderr_as(&self, file: &File) -> io::Result<()> {
         match &mut self.lock().out {
             Out::File(log) => log.hold_stderr_as(file),
             Out::Any(_) => Ok(()),
@@ -65,7 +65,7 @@ impl Sink {
     ///
     /// # Errors
     /// It cannot be opened; the old one stays in use.
-    pub fn reopen(&self) -> io::Result<()> {
+    pub(crate) fn reopen(&self) -> io::Result<()> {
         match &mut self.lock().out {
             Out::File(file) => file.reopen(),
             Out::Any(_) => Ok(()),
@@ -74,7 +74,7 @@ impl Sink {
 
     /// Writes one line; `line` without its line feed. Errors are ignored: a daemon's standard
     /// error may be closed.
-    pub fn write_line(&self, mut line: String) {
+    pub(crate) fn write_line(&self, mut line: String) {
         let mut inner = self.lock();
         line.push('\n');
         if inner.drawn {
@@ -87,13 +87,13 @@ impl Sink {
     }
 
     /// From now on `bar` stands below the lines; `None` for no more.
-    pub fn set_bar(&self, bar: Option<Box<dyn Fn() -> String + Send>>) {
+    pub(crate) fn set_bar(&self, bar: Option<Box<dyn Fn() -> String + Send>>) {
         self.lock().bar = bar;
         self.draw_bar();
     }
 
     /// Draws the bar in place of the last one.
-    pub fn draw_bar(&self) {
+    pub(crate) fn draw_bar(&self) {
         let mut inner = self.lock();
         let bar = inner.bar();
         if !bar.is_empty() || inner.drawn {

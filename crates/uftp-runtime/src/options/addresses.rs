@@ -10,15 +10,15 @@ use crate::exit::Failure;
 use crate::say;
 
 /// The announce address of both programs.
-pub const PUBLIC: &str = "230.4.4.1";
+pub(crate) const PUBLIC: &str = "230.4.4.1";
 /// The data address of senders.
-pub const PRIVATE: &str = "230.5.5.x";
+pub(crate) const PRIVATE: &str = "230.5.5.x";
 
 /// An address, or the first address of a host name.
 ///
 /// # Errors
 /// The resolver's words.
-pub async fn resolve(text: &str) -> Result<IpAddr, String> {
+pub(crate) async fn resolve(text: &str) -> Result<IpAddr, String> {
     if let Ok(addr) = text.parse() {
         return Ok(addr);
     }
@@ -33,7 +33,7 @@ pub async fn resolve(text: &str) -> Result<IpAddr, String> {
 ///
 /// # Errors
 /// The resolver's words, or that there is no such port.
-pub async fn endpoint(text: &str, default_port: u16) -> Result<SocketAddr, String> {
+pub(crate) async fn endpoint(text: &str, default_port: u16) -> Result<SocketAddr, String> {
     if let Ok(addr) = text.parse::<SocketAddr>()
         && addr.port() != 0
     {
@@ -61,7 +61,11 @@ pub async fn endpoint(text: &str, default_port: u16) -> Result<SocketAddr, Strin
 ///
 /// # Errors
 /// A sentence: not an address of the family of `public`, or not multicast.
-pub async fn private(text: &str, public: IpAddr, rng: &mut impl Rng) -> Result<IpAddr, Failure> {
+pub(crate) async fn private(
+    text: &str,
+    public: IpAddr,
+    rng: &mut impl Rng,
+) -> Result<IpAddr, Failure> {
     let mut drawn = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -91,7 +95,7 @@ pub async fn private(text: &str, public: IpAddr, rng: &mut impl Rng) -> Result<I
 ///
 /// # Errors
 /// No such interface, or none of that family.
-pub fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface, Failure> {
+pub(crate) fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface, Failure> {
     let family = if public.is_ipv4() { "IPv4" } else { "IPv6" };
     if let Some(text) = option {
         let chosen = named(text, "-I")?;
@@ -127,7 +131,7 @@ pub fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface, Failu
 ///
 /// # Errors
 /// No such interface, or none at all.
-pub fn listening(options: &[String]) -> Result<Vec<Interface>, Failure> {
+pub(crate) fn listening(options: &[String]) -> Result<Vec<Interface>, Failure> {
     let mut given = options.iter().filter(|text| !text.is_empty()).peekable();
     if given.peek().is_some() {
         return given.map(|text| named(text, "-I")).collect();
@@ -142,7 +146,7 @@ pub fn listening(options: &[String]) -> Result<Vec<Interface>, Failure> {
 }
 
 /// As [`listening`] would say now; what is not there at the moment is left out.
-pub fn listening_now(options: &[String]) -> Vec<Interface> {
+pub(crate) fn listening_now(options: &[String]) -> Vec<Interface> {
     let mut given = options.iter().filter(|text| !text.is_empty()).peekable();
     if given.peek().is_some() {
         return given.filter_map(|text| find_interface(text).ok()).collect();
@@ -162,7 +166,7 @@ fn beyond_this_host(mut interfaces: Vec<Interface>) -> Vec<Interface> {
 ///
 /// # Errors
 /// A name without an address, or an address that is no group.
-pub async fn groups(options: &[String]) -> Result<Vec<IpAddr>, Failure> {
+pub(crate) async fn groups(options: &[String]) -> Result<Vec<IpAddr>, Failure> {
     let mut groups = Vec::new();
     for text in options.iter().filter(|text| !text.is_empty()) {
         let group = resolve(text).await.map_err(|why| {
@@ -187,20 +191,20 @@ pub async fn groups(options: &[String]) -> Result<Vec<IpAddr>, Failure> {
 }
 
 /// The id of a daemon: the one given, else the first address it listens on.
-pub fn own_uid(given: Option<Uid>, interfaces: &[Interface]) -> Uid {
+pub(crate) fn own_uid(given: Option<Uid>, interfaces: &[Interface]) -> Uid {
     let first = interfaces.first().and_then(|i| i.addrs.first()).copied();
     let own = first.map_or(Uid::NONE, Uid::from_addr);
     given.filter(|uid| !uid.is_none()).unwrap_or(own)
 }
 
 /// What a host may be called in protocol 3, where hosts are called by their addresses.
-pub fn names(interfaces: &[Interface]) -> Vec<Uid> {
+pub(crate) fn names(interfaces: &[Interface]) -> Vec<Uid> {
     let addrs = interfaces.iter().flat_map(|i| i.addrs.iter().copied());
     addrs.filter(IpAddr::is_ipv4).map(Uid::from_addr).collect()
 }
 
 /// What a socket for both families, or for IPv4 alone, is bound to.
-pub fn wildcard(both: bool) -> IpAddr {
+pub(crate) fn wildcard(both: bool) -> IpAddr {
     match both {
         true => Ipv6Addr::UNSPECIFIED.into(),
         false => Ipv4Addr::UNSPECIFIED.into(),
@@ -211,7 +215,7 @@ pub fn wildcard(both: bool) -> IpAddr {
 ///
 /// # Errors
 /// There is none.
-pub fn named(text: &str, option: &str) -> Result<Interface, Failure> {
+pub(crate) fn named(text: &str, option: &str) -> Result<Interface, Failure> {
     find_interface(text).map_err(|error| Failure::command_line(sentence(error)).about(option))
 }
 
@@ -227,7 +231,7 @@ fn sentence(error: impl std::fmt::Display) -> String {
 ///
 /// # Errors
 /// The system does not tell them.
-pub fn usable() -> Result<Vec<Interface>, Failure> {
+pub(crate) fn usable() -> Result<Vec<Interface>, Failure> {
     let mut all = interfaces().map_err(|error| Failure::network(error.to_string()))?;
     all.retain(|i| i.up && !i.addrs.is_empty());
     Ok(all)

@@ -12,14 +12,14 @@ use super::{addresses, lists};
 use crate::exit::Failure;
 
 /// Clients, with the fingerprint of the key each must have, if any.
-pub type Clients = HashMap<Uid, Option<Fingerprint>>;
+pub(crate) type Clients = HashMap<Uid, Option<Fingerprint>>;
 
 /// Reads lists of clients: lines `uid[|fingerprint]`; a name or IPv4 address stands for the id
 /// made of it.
 ///
 /// # Errors
 /// An unreadable file, or a line that cannot be read: it must not pass for one that trusts more.
-pub async fn read(paths: &[PathBuf]) -> Result<Clients, Failure> {
+pub(crate) async fn read(paths: &[PathBuf]) -> Result<Clients, Failure> {
     let mut clients = Clients::new();
     for path in paths {
         let lines = lists::lines(path, "client list");

@@ -87,7 +87,7 @@ pub enum ColorMode {
 
 impl LogArgs {
     /// How lines look on standard error, with the time in front if `timestamps`.
-    pub fn look(&self, timestamps: bool) -> Look {
+    pub(crate) fn look(&self, timestamps: bool) -> Look {
         let color = match self.color {
             ColorMode::Always => true,
             ColorMode::Never => false,
@@ -103,12 +103,12 @@ impl LogArgs {
     }
 
     /// The file of the log, if it goes to one. An empty name is as good as none.
-    pub fn file(&self) -> Option<&OsStr> {
+    pub(crate) fn file(&self) -> Option<&OsStr> {
         self.log_file.as_deref().filter(|path| !path.is_empty())
     }
 
     /// When the log is rolled, if ever.
-    pub fn rolling(&self) -> Option<Rolling> {
+    pub(crate) fn rolling(&self) -> Option<Rolling> {
         self.max_log_size.map(|megabytes| Rolling {
             size: megabytes * 1_000_000,
             keep: self.max_log_count,
@@ -150,7 +150,7 @@ pub struct SocketArgs {
 }
 
 /// How sockets are made, but for address and multicast.
-pub fn socket_config(args: &SocketArgs, bind: SocketAddr) -> SocketConfig {
+pub(crate) fn socket_config(args: &SocketArgs, bind: SocketAddr) -> SocketConfig {
     SocketConfig {
         dscp: args.dscp,
         buffer_size: args.buffer_size,

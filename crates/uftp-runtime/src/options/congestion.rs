@@ -16,7 +16,7 @@ pub enum CongestionControl {
 
 impl CongestionControl {
     /// The rate to send at, given that of `-R`, which congestion control overrules.
-    pub fn rate(self, fixed: Rate) -> Rate {
+    pub(crate) fn rate(self, fixed: Rate) -> Rate {
         match self {
             CongestionControl::None => fixed,
             CongestionControl::Tfmcc(limits) => Rate::Tfmcc(limits),
@@ -29,7 +29,7 @@ impl CongestionControl {
 ///
 /// # Errors
 /// What is wrong with it, in the words of 4.10.2, and what was expected.
-pub fn congestion_control(text: &str) -> Result<CongestionControl, String> {
+pub(super) fn congestion_control(text: &str) -> Result<CongestionControl, String> {
     let mut parts = text.split(':');
     match parts.next() {
         Some("none") => return Ok(CongestionControl::None),

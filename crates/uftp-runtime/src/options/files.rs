@@ -60,7 +60,7 @@ impl FileArgs {
     ///
     /// # Errors
     /// Options that exclude each other, or a script with a relative path.
-    pub fn validate(&self) -> Result<StoreConfig, Failure> {
+    pub(crate) fn validate(&self) -> Result<StoreConfig, Failure> {
         let temp_dir = given(self.temp_dir.as_deref());
         if self.temp_file && temp_dir.is_some() {
             return Err(Failure::command_line(

@@ -15,7 +15,7 @@ const DEFAULT: Version = Version::V5;
 ///
 /// # Errors
 /// Protocol 5 was chosen, and an option has a value that it does not know.
-pub fn choose(chosen: Option<Version>, security: &SenderArgs) -> Result<Version, Failure> {
+pub(super) fn choose(chosen: Option<Version>, security: &SenderArgs) -> Result<Version, Failure> {
     let Some(Alien { words, expected }) = alien_to_5(security) else {
         return Ok(chosen.unwrap_or(DEFAULT));
     };

@@ -32,7 +32,7 @@ impl HeartbeatArgs {
     ///
     /// # Errors
     /// A host that cannot be found, or no port.
-    pub async fn validate(&self) -> Result<Heartbeats, Failure> {
+    pub(crate) async fn validate(&self) -> Result<Heartbeats, Failure> {
         let mut upstreams = Vec::new();
         for text in self.heartbeat_host.iter().filter(|text| !text.is_empty()) {
             let host = addresses::endpoint(text, PORT).await.map_err(|why| {

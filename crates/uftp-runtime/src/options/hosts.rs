@@ -24,7 +24,7 @@ const LOOKUPS: usize = 32;
 
 /// One entry of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HostEntry {
+pub(super) struct HostEntry {
     /// The name as written.
     pub name: String,
     /// It answers for others (`-j`).
@@ -40,7 +40,7 @@ pub struct HostEntry {
 /// # Errors
 /// An unreadable file, an invalid entry, or no entry at all: an empty list must never mean that
 /// anybody may register.
-pub fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
+pub(super) fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
     let mut entries = Vec::new();
     for value in values {
         let before = entries.len();
@@ -74,7 +74,7 @@ pub fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
 ///
 /// # Errors
 /// An unreadable file or an invalid entry.
-pub fn read_proxies(paths: &[OsString]) -> Result<Vec<HostEntry>, Failure> {
+pub(super) fn read_proxies(paths: &[OsString]) -> Result<Vec<HostEntry>, Failure> {
     let mut entries = Vec::new();
     for path in paths {
         read_file(path, &PROXIES, &mut entries)?;
@@ -105,7 +105,7 @@ const PROXIES: Kind = Kind {
 ///
 /// # Errors
 /// An entry that is no name and no id.
-pub async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failure> {
+pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failure> {
     let mut found: Vec<Option<Uid>> = entries.iter().map(|e| e.uid).collect();
     let mut waiting = entries.iter().enumerate().filter(|(_, e)| e.uid.is_none());
     let mut lookups = JoinSet::new();

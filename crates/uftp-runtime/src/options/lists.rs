@@ -6,7 +6,7 @@ use crate::exit::Failure;
 use crate::log::printable;
 
 /// A line of a file that says something.
-pub struct Line {
+pub(super) struct Line {
     /// What.
     pub text: String,
     path: PathBuf,
@@ -17,7 +17,7 @@ pub struct Line {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn lines(path: &Path, what: &str) -> Result<Vec<Line>, Failure> {
+pub(super) fn lines(path: &Path, what: &str) -> Result<Vec<Line>, Failure> {
     let bytes = std::fs::read(path).map_err(|error| {
         let shown = path.display();
         Failure::command_line(format!("Couldn't open {what} {shown}: {error}"))
@@ -36,7 +36,7 @@ pub fn lines(path: &Path, what: &str) -> Result<Vec<Line>, Failure> {
 
 impl Line {
     /// What is wrong with it; `option` names the file.
-    pub fn wrong(&self, option: &str, why: &str) -> Failure {
+    pub(super) fn wrong(&self, option: &str, why: &str) -> Failure {
         let (path, number) = (self.path.display(), self.number);
         Failure::command_line(format!("{why} (option {option}, {path}:{number})"))
     }

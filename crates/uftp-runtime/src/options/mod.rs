@@ -4,26 +4,26 @@
 //! clusters, attached and separated values, values that begin with `-`, repeated options of which
 //! the last wins, options after file names unless `POSIXLY_CORRECT` is set (cli §1.1).
 
-pub mod addresses;
-pub mod clients;
-pub mod common;
-pub mod congestion;
-pub mod files;
-pub mod generation;
-pub mod heartbeats;
-pub mod hosts;
+pub(crate) mod addresses;
+pub(crate) mod clients;
+pub(crate) mod common;
+mod congestion;
+mod files;
+mod generation;
+mod heartbeats;
+mod hosts;
 mod layers;
-pub mod lists;
-pub mod process;
-pub mod protocol3;
-pub mod response_proxy;
-pub mod security;
-pub mod servers;
+mod lists;
+pub(crate) mod process;
+mod protocol3;
+mod response_proxy;
+mod security;
+pub(crate) mod servers;
 pub mod uftp;
 pub mod uftp_keymgt;
 pub mod uftpd;
 pub mod uftpproxyd;
-pub mod values;
+mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -37,7 +37,7 @@ use layers::Surroundings;
 
 /// What a command line asks for.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Parsed<T> {
+pub(crate) enum Parsed<T> {
     /// To do the work.
     Run(T),
     /// To show this on standard output: `--help`, `--version`.
@@ -128,7 +128,9 @@ const COMPLETIONS: &str = "print-completions";
 ///
 /// # Errors
 /// A sentence that names option, value and what was expected.
-pub fn parse<T: Program>(args: impl IntoIterator<Item = OsString>) -> Result<Parsed<T>, Failure> {
+pub(crate) fn parse<T: Program>(
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Parsed<T>, Failure> {
     let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
     parse_within::<T>(args, posix, &Surroundings::real())
 }
@@ -175,7 +177,7 @@ fn is_settable(arg: &Arg) -> bool {
 }
 
 /// What is told of a failure: its sentence, and the usage line if the command line is at fault.
-pub fn complaint<T: Program>(failure: &Failure) -> String {
+pub(crate) fn complaint<T: Program>(failure: &Failure) -> String {
     let command = T::command();
     let name = command.get_name();
     let mut text = format!("{name}: {failure}");

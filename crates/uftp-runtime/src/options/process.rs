@@ -42,13 +42,13 @@ pub struct ProcessArgs {
 
 impl ProcessArgs {
     /// Where the process id is to be written; an empty name means nowhere.
-    pub fn pid_file(&self) -> Option<&Path> {
+    pub(crate) fn pid_file(&self) -> Option<&Path> {
         let path = self.pid_file.as_ref().filter(|path| !path.is_empty());
         path.map(Path::new)
     }
 
     /// Whether this process does the work, and not one in the background.
-    pub fn runs_here(&self) -> bool {
+    pub(crate) fn runs_here(&self) -> bool {
         self.foreground || self.detached_child
     }
 }

@@ -73,7 +73,7 @@ impl PaceArgs {
     ///
     /// # Errors
     /// Times that do not go together, or an option that `version` has no use for.
-    pub fn validate(&self, version: Version) -> Result<FixedPace, Failure> {
+    pub(crate) fn validate(&self, version: Version) -> Result<FixedPace, Failure> {
         if Policy::of(version).clockwork == Clockwork::RoundTrips {
             return match self.given() {
                 None => Ok(FixedPace::default()),
@@ -111,7 +111,7 @@ impl PaceArgs {
     ///
     /// # Errors
     /// The file cannot be used, or there is no fixed rate to change.
-    pub fn steps(&self, rate: Rate) -> Result<Option<Arc<dyn RateSteps>>, Failure> {
+    pub(crate) fn steps(&self, rate: Rate) -> Result<Option<Arc<dyn RateSteps>>, Failure> {
         let Some(path) = &self.rate_steps else {
             return Ok(None);
         };
@@ -145,7 +145,7 @@ impl PaceArgs {
 ///
 /// # Errors
 /// The first that it does not, and what to say instead.
-pub fn check(args: &uftp::Args) -> Result<(), Failure> {
+pub(super) fn check(args: &uftp::Args) -> Result<(), Failure> {
     let alien = |what: &str, instead: &str| {
         Err(Failure::command_line(format!(
             "{what} has no meaning in protocol 3: {instead}"

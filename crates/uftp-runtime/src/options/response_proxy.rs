@@ -26,7 +26,7 @@ pub struct ResponseProxyArgs {
 
 impl ResponseProxyArgs {
     /// The lists of proxies of senders of protocol 5: what `-R` names is a file.
-    pub fn lists(&self) -> Vec<&Path> {
+    pub(crate) fn lists(&self) -> Vec<&Path> {
         let named = self.response_proxy.iter();
         named.filter(|text| is_file(text)).map(Path::new).collect()
     }
@@ -35,7 +35,7 @@ impl ResponseProxyArgs {
     ///
     /// # Errors
     /// A host that cannot be found, or no fingerprint behind a slash.
-    pub async fn validate(&self, port: u16) -> Result<Option<ResponseProxy>, Failure> {
+    pub(crate) async fn validate(&self, port: u16) -> Result<Option<ResponseProxy>, Failure> {
         let mut hosts = self.response_proxy.iter().filter(|text| !is_file(text));
         let four = self.v4_response_proxy.as_ref().map(|text| ("-r", text));
         // The last one wins, as ever.

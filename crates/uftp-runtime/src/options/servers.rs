@@ -15,7 +15,7 @@ use crate::exit::Failure;
 
 /// The senders of a list.
 #[derive(Debug)]
-pub struct Senders {
+pub(crate) struct Senders {
     /// They.
     pub entries: Vec<ServerEntry>,
     /// A line is of the form of 5.x, which has a place for a proxy.
@@ -28,7 +28,7 @@ pub struct Senders {
 ///
 /// # Errors
 /// An unreadable file, or a line that cannot be read: it must not pass for one that trusts more.
-pub async fn read(paths: &[PathBuf]) -> Result<Senders, Failure> {
+pub(crate) async fn read(paths: &[PathBuf]) -> Result<Senders, Failure> {
     let mut senders = Senders {
         entries: Vec::new(),
         five: false,
@@ -49,7 +49,7 @@ pub async fn read(paths: &[PathBuf]) -> Result<Senders, Failure> {
 ///
 /// # Errors
 /// As [`read`].
-pub async fn read_proxies(paths: &[&Path]) -> Result<Vec<ProxyEntry>, Failure> {
+pub(crate) async fn read_proxies(paths: &[&Path]) -> Result<Vec<ProxyEntry>, Failure> {
     let mut entries = Vec::new();
     for path in paths {
         let lines = lists::lines(path, "proxy list");

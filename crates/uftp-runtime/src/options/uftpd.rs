@@ -125,7 +125,7 @@ impl Program for Args {
 
 /// A receiver, ready to run.
 #[derive(Debug)]
-pub struct ReceiveJob {
+pub(crate) struct ReceiveJob {
     /// What the session machine needs.
     pub config: ReceiverConfig,
     /// What the socket needs.
@@ -143,7 +143,7 @@ impl Args {
     ///
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
-    pub async fn validate(self) -> Result<ReceiveJob, Failure> {
+    pub(crate) async fn validate(self) -> Result<ReceiveJob, Failure> {
         let store = self.files.validate()?;
         let interfaces = addresses::listening(&self.interface)?;
         let groups = addresses::groups(&self.public_address).await?;

@@ -184,7 +184,7 @@ impl Program for Args {
 }
 
 /// A proxy, ready to run.
-pub struct ProxyJob {
+pub(crate) struct ProxyJob {
     /// What the session machine needs.
     pub config: ProxyConfig,
     /// What the socket needs.
@@ -199,7 +199,7 @@ pub struct ProxyJob {
 
 /// Files of `-S` and `-C`.
 #[derive(Clone, Default, Debug)]
-pub struct Lists {
+pub(crate) struct Lists {
     /// Of senders.
     pub servers: Vec<PathBuf>,
     /// Of receivers.
@@ -212,7 +212,7 @@ impl Args {
     ///
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
-    pub async fn validate(self) -> Result<ProxyJob, Failure> {
+    pub(crate) async fn validate(self) -> Result<ProxyJob, Failure> {
         let kind = self.kind()?;
         let listening = addresses::listening(&self.interface)?;
         let groups = match kind {

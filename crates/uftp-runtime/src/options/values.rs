@@ -11,7 +11,7 @@ use uftp_proto::wire::Version;
 use uftp_session::sender::{GrttBounds, Rate};
 
 /// A decimal number in `range`; `phrase` begins the complaint.
-pub fn number<T: TryFrom<i64>>(
+pub(super) fn number<T: TryFrom<i64>>(
     phrase: &'static str,
     range: RangeInclusive<i64>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone {
@@ -22,7 +22,7 @@ pub fn number<T: TryFrom<i64>>(
 }
 
 /// As [`number`], also in C's `0x` and leading-zero octal form.
-pub fn c_number<T: TryFrom<i64>>(
+pub(super) fn c_number<T: TryFrom<i64>>(
     phrase: &'static str,
     range: RangeInclusive<i64>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone {
@@ -44,7 +44,7 @@ fn bounded<T: TryFrom<i64>>(
 }
 
 /// An integer as C's `strtol` with base 0 reads it, but all of the text.
-pub fn c_integer(text: &str) -> Option<i64> {
+pub(super) fn c_integer(text: &str) -> Option<i64> {
     let text = text.trim_start();
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -64,7 +64,7 @@ pub fn c_integer(text: &str) -> Option<i64> {
 }
 
 /// `--metrics`: an address, or a port of the loopback interface.
-pub fn listening_address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listening_address(text: &str) -> Result<SocketAddr, String> {
     let port = text.parse().ok().filter(|port| *port != 0);
     port.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         .or_else(|| text.parse().ok())
@@ -72,7 +72,7 @@ pub fn listening_address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// `--allow-from`: a network like 10.0.0.0/8, or one address.
-pub fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let one = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse()
         .or_else(|_| one())
@@ -80,19 +80,19 @@ pub fn network(text: &str) -> Result<IpNet, String> {
 }
 
 /// `--announce-timeout`: whole seconds, a day at most.
-pub fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     number::<u64>("Invalid time", 1..=86_400)(text).map(Duration::from_secs)
 }
 
 /// `-x`: 0 to 5; more is as much as 5.
-pub fn verbosity(text: &str) -> Result<u8, String> {
+pub(super) fn verbosity(text: &str) -> Result<u8, String> {
     number::<i64>("Invalid log level", 0..=i64::MAX)(text)
         .map(|n| u8::try_from(n).unwrap_or(5).min(5))
         .map_err(|_| "Invalid log level: expected a number from 0 to 5".to_owned())
 }
 
 /// `--offload`: how many datagrams may cross the border to the kernel at once.
-pub fn offload(text: &str) -> Result<Offload, String> {
+pub(super) fn offload(text: &str) -> Result<Offload, String> {
     match text {
         "auto" => Ok(Offload::Auto),
         "batch" => Ok(Offload::SendmmsgOnly),
@@ -102,7 +102,7 @@ pub fn offload(text: &str) -> Result<Offload, String> {
 }
 
 /// `-R`: Kbps (1024 bits), -1 for as fast as possible, or bits per second with K, M or G.
-pub fn rate(text: &str) -> Result<Rate, String> {
+pub(super) fn rate(text: &str) -> Result<Rate, String> {
     let complaint = || {
         "Invalid rate: expected -1, or Kbps from 1 to 1073741824, or bits per second like 50M"
             .to_owned()
@@ -128,11 +128,11 @@ pub fn rate(text: &str) -> Result<Rate, String> {
 }
 
 /// Greatest send rate, Kbps.
-pub const MAX_KBPS: i64 = 1_073_741_824;
+pub(super) const MAX_KBPS: i64 = 1_073_741_824;
 
 /// `-U`: hexadecimal, or with dots like an address, as those of protocol 3 are written too (wire-v3
 /// §11); 0 or nothing is "none given".
-pub fn uid(text: &str) -> Result<Uid, String> {
+pub(super) fn uid(text: &str) -> Result<Uid, String> {
     if text.is_empty() {
         return Ok(Uid::NONE);
     }
@@ -142,7 +142,7 @@ pub fn uid(text: &str) -> Result<Uid, String> {
 }
 
 /// Up to 32 bits in hexadecimal, `0x` optional.
-pub fn hex_uid(text: &str) -> Option<Uid> {
+pub(super) fn hex_uid(text: &str) -> Option<Uid> {
     let digits = text
         .strip_prefix("0x")
         .or(text.strip_prefix("0X"))
@@ -152,7 +152,7 @@ pub fn hex_uid(text: &str) -> Option<Uid> {
 }
 
 /// `-r`: `initial[:min:max]`, seconds.
-pub fn grtt(text: &str) -> Result<GrttBounds, String> {
+pub(super) fn grtt(text: &str) -> Result<GrttBounds, String> {
     let seconds = |what: &str, text: &str| {
         text.parse()
             .ok()
@@ -190,7 +190,7 @@ pub fn grtt(text: &str) -> Result<GrttBounds, String> {
 }
 
 /// `--protocol`: the generations that exist.
-pub fn protocol(text: &str) -> Result<Version, String> {
+pub(super) fn protocol(text: &str) -> Result<Version, String> {
     match text {
         "3" => Ok(Version::V3),
         // As its programs from 3.5 on speak it, with another wire id.

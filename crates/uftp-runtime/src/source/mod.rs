@@ -19,20 +19,20 @@ use nix::sys::uio::preadv;
 use uftp_proto::wire::FileType;
 use uftp_session::files::{FileSource, SendItem};
 
-pub use names::Naming;
+pub(crate) use names::Naming;
 
 use crate::log::{self, Tag, printable};
 use names::Named;
 use walk::{Kind, Walk};
 
 /// Longest name and link text that every deployed receiver takes (cli §1.3).
-pub const MAX_NAME: usize = 299;
+pub(crate) const MAX_NAME: usize = 299;
 
 /// Sends files, trees, links and requests in the order of its arguments.
 ///
 /// Directories are read when their turn comes, one open handle a level, so that a tree of any
 /// size needs little memory. What cannot be sent is logged and left out.
-pub struct DiskSource {
+pub(crate) struct DiskSource {
     args: std::vec::IntoIter<OsString>,
     naming: Naming,
     follow_links: bool,
@@ -45,18 +45,18 @@ pub struct DiskSource {
 
 /// How many things a source has left out, each told in the log.
 #[derive(Clone, Default)]
-pub struct Skipped(Arc<AtomicU64>);
+pub(crate) struct Skipped(Arc<AtomicU64>);
 
 impl Skipped {
     /// So many.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// How arguments are turned into items.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SourceOptions {
+pub(crate) struct SourceOptions {
     /// `-D`, `-o`, `-E`.
     pub naming: Naming,
     /// `-l`: send what links point to.
@@ -67,7 +67,7 @@ pub struct SourceOptions {
 
 impl DiskSource {
     /// Sends `args`; log lines carry `tag`.
-    pub fn new(args: Vec<OsString>, options: SourceOptions, tag: Option<Tag>) -> Self {
+    pub(crate) fn new(args: Vec<OsString>, options: SourceOptions, tag: Option<Tag>) -> Self {
         let mut naming = options.naming;
         naming.count_arguments(args.len());
         DiskSource {
@@ -176,7 +176,7 @@ impl DiskSource {
     }
 
     /// What was left out so far, also after this is given away.
-    pub fn skipped(&self) -> Skipped {
+    pub(crate) fn skipped(&self) -> Skipped {
         self.skipped.clone()
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// The rules that turn an argument into a name: `-D`, `-o`, `-E`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Naming {
+pub(crate) struct Naming {
     /// `-D`: the name, or the directory, at the receivers.
     pub dest: Option<Vec<u8>>,
     /// `-o`: `dest` is a directory even for a single argument.

@@ -8,9 +8,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-pub use receiver::ReceiverStatus;
+pub(crate) use receiver::ReceiverStatus;
 pub(crate) use receiver::receiver_word;
-pub use sender::SenderStatus;
+pub(crate) use sender::SenderStatus;
 
 use uftp_proto::wire::FileType;
 
@@ -19,7 +19,7 @@ use crate::log::Sink;
 use crate::say;
 
 /// Where status lines go, each in one write.
-pub enum StatusOut {
+pub(crate) enum StatusOut {
     /// Nowhere.
     None,
     /// A file, appended to.
@@ -38,7 +38,7 @@ impl StatusOut {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(option: Option<&OsStr>, log: &Sink) -> Result<StatusOut, Failure> {
+    pub(crate) fn open(option: Option<&OsStr>, log: &Sink) -> Result<StatusOut, Failure> {
         let Some(path) = option.filter(|path| !path.is_empty()) else {
             return Ok(StatusOut::None);
         };
@@ -58,7 +58,7 @@ impl StatusOut {
 
     /// Opens the file anew, if it is one: somebody has moved the old one away. If it cannot be
     /// opened, the old one stays in use.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         if let StatusOut::File { path, file } = self {
             match open(path) {
                 Ok(fresh) => *file = fresh,
@@ -71,7 +71,7 @@ impl StatusOut {
     }
 
     /// Writes one line; `line` without its line feed.
-    pub fn write_line(&mut self, mut line: String) {
+    pub(crate) fn write_line(&mut self, mut line: String) {
         match self {
             StatusOut::None => {}
             StatusOut::Log(sink) => sink.write_line(line),

@@ -8,14 +8,14 @@ use super::StatusOut;
 use crate::log::{printable, time};
 
 /// Status lines of a receiver.
-pub struct ReceiverStatus {
+pub(crate) struct ReceiverStatus {
     out: StatusOut,
     pub(super) servers: HashMap<SessionId, Uid>,
 }
 
 impl ReceiverStatus {
     /// Lines go to `out`.
-    pub fn new(out: StatusOut) -> Self {
+    pub(crate) fn new(out: StatusOut) -> Self {
         ReceiverStatus {
             out,
             servers: HashMap::new(),
@@ -23,13 +23,13 @@ impl ReceiverStatus {
     }
 
     /// Opens the file anew.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.out.reopen();
     }
 
     /// Writes what an event means; `host` is the name of the sender's host, if it says where
     /// that is.
-    pub fn event(&mut self, event: &ReceiverEvent, host: &str) {
+    pub(crate) fn event(&mut self, event: &ReceiverEvent, host: &str) {
         if matches!(self.out, StatusOut::None) {
             return;
         }

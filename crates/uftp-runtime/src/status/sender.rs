@@ -11,7 +11,7 @@ use crate::log::printable;
 use crate::story::speed;
 
 /// Status lines of a sender.
-pub struct SenderStatus {
+pub(crate) struct SenderStatus {
     out: StatusOut,
     /// In the order in which they were first told of.
     clients: Vec<Totals>,
@@ -32,7 +32,7 @@ struct Totals {
 
 impl SenderStatus {
     /// Lines go to `out`.
-    pub fn new(out: StatusOut) -> Self {
+    pub(crate) fn new(out: StatusOut) -> Self {
         SenderStatus {
             out,
             clients: Vec::new(),
@@ -43,13 +43,13 @@ impl SenderStatus {
 
     /// Nothing is really sent (`-Z`): the rate it would be sent at, in bytes per second, is told.
     #[must_use]
-    pub fn previewing(mut self, rate: u64) -> Self {
+    pub(crate) fn previewing(mut self, rate: u64) -> Self {
         self.preview = Some(rate);
         self
     }
 
     /// Writes what an event means; `name` says what the operator calls a client.
-    pub fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
+    pub(crate) fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
         if matches!(self.out, StatusOut::None) {
             return;
         }

@@ -21,9 +21,9 @@ use std::sync::Arc;
 
 use uftp_session::files::{FileStore, SessionInfo};
 
-pub use durability::Fsync;
-pub use session::DiskSession;
-pub use setup::StoreConfig;
+pub(crate) use durability::Fsync;
+pub(crate) use session::DiskSession;
+pub(crate) use setup::StoreConfig;
 
 use crate::exit::{Exit, Failure};
 use crate::log;
@@ -33,7 +33,7 @@ use held::Held;
 use staging::Claims;
 
 /// The disk of a receiver.
-pub struct DiskStore {
+pub(crate) struct DiskStore {
     place: Arc<Place>,
 }
 
@@ -64,7 +64,7 @@ impl DiskStore {
     ///
     /// # Errors
     /// A directory that is not absolute, not there, not writable, or does not go with the others.
-    pub fn open(config: &StoreConfig) -> Result<DiskStore, Failure> {
+    pub(crate) fn open(config: &StoreConfig) -> Result<DiskStore, Failure> {
         let roots = config.open_roots()?;
         let flusher = match config.fsync {
             Fsync::None => None,

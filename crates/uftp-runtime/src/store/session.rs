@@ -28,7 +28,7 @@ use crate::script::Call;
 const UNKNOWN_SPACE: u64 = i64::MAX as u64;
 
 /// The disk side of one session.
-pub struct DiskSession {
+pub(crate) struct DiskSession {
     place: Arc<Place>,
     info: SessionInfo,
     /// When it was announced.

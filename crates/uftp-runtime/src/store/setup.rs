@@ -11,7 +11,7 @@ use crate::exit::Failure;
 
 /// Where received files go, and what else is done with them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct StoreConfig {
+pub(crate) struct StoreConfig {
     /// The first takes all relative names, the others only absolute names that lie in them.
     pub dest_dirs: Vec<PathBuf>,
     /// For each destination where replaced files are kept; empty if they are not.

@@ -5,9 +5,9 @@ mod proxy;
 mod receiver;
 mod sender;
 
-pub use proxy::ProxyStory;
-pub use receiver::ReceiverStory;
-pub use sender::SenderStory;
+pub(crate) use proxy::ProxyStory;
+pub(crate) use receiver::ReceiverStory;
+pub(crate) use sender::SenderStory;
 pub(crate) use sender::speed;
 
 /// Why a session that came in the clear gave way to itself, encrypted.

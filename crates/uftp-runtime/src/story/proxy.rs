@@ -8,11 +8,11 @@ use crate::log::{self, Tag, Verbosity, printable};
 
 /// Tells what a proxy does.
 #[derive(Default)]
-pub struct ProxyStory;
+pub(crate) struct ProxyStory;
 
 impl ProxyStory {
     /// Logs one event.
-    pub fn event(&self, event: &ProxyEvent) {
+    pub(crate) fn event(&self, event: &ProxyEvent) {
         use ProxyEventKind as K;
         let tag = event.session.map(|id| Tag {
             group: id.group,

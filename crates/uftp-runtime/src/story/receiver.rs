@@ -6,11 +6,11 @@ use crate::log::{self, Tag, Verbosity, printable};
 
 /// Tells what a receiver does.
 #[derive(Default)]
-pub struct ReceiverStory;
+pub(crate) struct ReceiverStory;
 
 impl ReceiverStory {
     /// Logs one event; `host` is the name of the sender's host, if it says where that is.
-    pub fn event(&self, event: &ReceiverEvent, host: &str) {
+    pub(crate) fn event(&self, event: &ReceiverEvent, host: &str) {
         use ReceiverEventKind as K;
         let tag = (event.session != SessionId::NONE).then_some(Tag {
             group: event.session.group,

@@ -8,7 +8,7 @@ use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
 use crate::log::{self, Tag, Verbosity, printable};
 
 /// Tells what a sender does.
-pub struct SenderStory {
+pub(crate) struct SenderStory {
     tag: Tag,
     /// Receivers that failed, with the last word on each.
     failed: BTreeMap<Uid, &'static str>,
@@ -27,7 +27,12 @@ pub struct SenderStory {
 impl SenderStory {
     /// The story of one session of protocol `version`, for a log that shows what is up to
     /// `verbosity`.
-    pub fn new(version: Version, group: GroupId, instance: Instance, verbosity: Verbosity) -> Self {
+    pub(crate) fn new(
+        version: Version,
+        group: GroupId,
+        instance: Instance,
+        verbosity: Verbosity,
+    ) -> Self {
         SenderStory {
             version,
             tag: Tag {
@@ -44,7 +49,7 @@ impl SenderStory {
     }
 
     /// Logs one event; `name` says what the operator calls a client.
-    pub fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
+    pub(crate) fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
         use SenderEvent as E;
         match event {
             E::AnnounceSent {

@@ -35,7 +35,7 @@ impl KeyArgs {
     ///
     /// # Errors
     /// A key that cannot be had, or files and keys that do not pair.
-    pub fn validate(&self) -> Result<Vec<Arc<PrivateKey>>, Failure> {
+    pub(crate) fn validate(&self) -> Result<Vec<Arc<PrivateKey>>, Failure> {
         let files: Vec<&Path> = self
             .key_file
             .iter()

@@ -4,6 +4,6 @@ mod keys;
 mod receiver;
 mod sender;
 
-pub use keys::KeyArgs;
-pub use receiver::{ReceiverArgs, is_ssm};
-pub use sender::{CipherChoice, Exchange, SenderArgs};
+pub(super) use keys::KeyArgs;
+pub(super) use receiver::{ReceiverArgs, is_ssm};
+pub(super) use sender::SenderArgs;

@@ -43,7 +43,7 @@ impl ReceiverArgs {
     /// # Errors
     /// A key or list that cannot be had, or groups that are not source specific where they have
     /// to be.
-    pub async fn validate(
+    pub(crate) async fn validate(
         &self,
         groups: &[IpAddr],
         proxies: &[&Path],
@@ -80,7 +80,7 @@ impl ReceiverArgs {
 ///
 /// # Errors
 /// `-o` without a list (`-S`), or with groups that are not of the range for it.
-pub fn is_ssm(listed: bool, ssm: bool, groups: &[IpAddr]) -> Result<bool, Failure> {
+pub(crate) fn is_ssm(listed: bool, ssm: bool, groups: &[IpAddr]) -> Result<bool, Failure> {
     if !ssm {
         return Ok(listed && groups.iter().all(|g| is_source_specific(*g)));
     }

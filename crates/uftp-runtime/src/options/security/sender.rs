@@ -74,7 +74,7 @@ impl SenderArgs {
     ///
     /// # Errors
     /// A key or an algorithm that cannot be had, or that do not go together.
-    pub fn validate(&self, version: Version) -> Result<Option<SenderSecurity>, Failure> {
+    pub(crate) fn validate(&self, version: Version) -> Result<Option<SenderSecurity>, Failure> {
         let secure = version == Version::V5;
         if secure {
             self.check_curve()?;

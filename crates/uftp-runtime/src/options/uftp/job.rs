@@ -30,7 +30,7 @@ const DEFAULT_ROBUST: u8 = 20;
 
 /// A sender, ready to run.
 #[derive(Debug)]
-pub struct SendJob {
+pub(crate) struct SendJob {
     /// What the session machine needs.
     pub config: SenderConfig,
     /// What the socket needs.
@@ -47,7 +47,7 @@ pub struct SendJob {
 
 impl Args {
     /// Time stamps are wanted.
-    pub fn wants_timestamps(&self) -> bool {
+    pub(crate) fn wants_timestamps(&self) -> bool {
         self.timestamps || self.log.file().is_some()
     }
 
@@ -55,7 +55,7 @@ impl Args {
     ///
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
-    pub async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
+    pub(crate) async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
         let sync = self.sync || self.sync_preview;
         let version = match generation::choose(self.protocol, &self.security)? {
             // Only this wire id carries the times of files (wire-v3 §1).

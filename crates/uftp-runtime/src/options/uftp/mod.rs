@@ -16,7 +16,7 @@ use super::protocol3::PaceArgs;
 use super::security::SenderArgs;
 use super::{Program, addresses, values};
 
-pub use job::SendJob;
+pub(crate) use job::SendJob;
 
 /// Send files to many receivers at once over UDP multicast.
 ///
