@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How far below the previous value a measurement may pull the group round trip time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Decay {
+pub(crate) enum Decay {
     /// To 0.9 of it, but the very first measurement at once: while receivers register.
     FirstFree,
     /// To 0.9 of it.
@@ -14,7 +14,7 @@ pub enum Decay {
 
 /// The group round trip time and its bounds.
 #[derive(Clone, Debug)]
-pub struct Grtt {
+pub(crate) struct Grtt {
     value: Duration,
     min: Duration,
     max: Duration,
@@ -23,10 +23,10 @@ pub struct Grtt {
 
 impl Grtt {
     /// No round trip of a receiver counts as shorter.
-    pub const SHORTEST: Duration = Duration::from_millis(1);
+    pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
     /// Starts at `initial`.
-    pub fn new(initial: Duration, min: Duration, max: Duration) -> Self {
+    pub(crate) fn new(initial: Duration, min: Duration, max: Duration) -> Self {
         Grtt {
             value: initial.max(Self::SHORTEST),
             min: min.max(Self::SHORTEST),
@@ -36,17 +36,17 @@ impl Grtt {
     }
 
     /// The time now.
-    pub fn value(&self) -> Duration {
+    pub(crate) fn value(&self) -> Duration {
         self.value
     }
 
     /// Takes in one round trip at once if it is longer.
-    pub fn raise(&mut self, rtt: Duration) {
+    pub(crate) fn raise(&mut self, rtt: Duration) {
         self.value = self.value.max(rtt.min(self.max));
     }
 
     /// Takes in the longest round trip measured since measurements were last cleared.
-    pub fn update(&mut self, longest: Option<Duration>, decay: Decay) {
+    pub(crate) fn update(&mut self, longest: Option<Duration>, decay: Decay) {
         let Some(longest) = longest else { return };
         let candidate = longest.clamp(self.min, self.max.max(self.min));
         let lowest = match decay {

@@ -15,19 +15,19 @@
 //! next deadline. File bytes come and go through [`files::FileSource`] and [`files::FileStore`].
 //! The same code runs over sockets and disks in `uftp-runtime` and in virtual time in `uftp-sim`.
 
-pub mod batch;
-pub mod clock;
+mod batch;
+mod clock;
 pub mod congestion;
-pub mod counters;
+mod counters;
 pub mod files;
-pub mod grtt;
+mod grtt;
 mod halves;
-pub mod heartbeat;
+mod heartbeat;
 mod letters;
 mod limit;
-pub mod link;
+mod link;
 mod objection;
-pub mod pacing;
+mod pacing;
 mod partings;
 pub mod policy;
 pub mod proxy;
@@ -38,4 +38,5 @@ pub mod sender;
 pub use batch::{Batch, Transmit};
 pub use clock::Clock;
 pub use counters::{Counters, Refusal};
+pub use heartbeat::Heartbeats;
 pub use policy::{PassStyle, Policy};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// backlog floods the network. Of the time in which there was nothing to send as much as
 /// [`BURST`](Self::BURST) counts: a small file need not wait for what went before it.
 #[derive(Clone, Debug)]
-pub struct Pacer {
+pub(crate) struct Pacer {
     /// Bytes per second.
     rate: u64,
     /// Everything sent so far is paid for at this instant.
@@ -23,16 +23,16 @@ pub struct Pacer {
 
 impl Pacer {
     /// Longest burst, in time at the rate.
-    pub const BURST: Duration = Duration::from_millis(1);
+    pub(crate) const BURST: Duration = Duration::from_millis(1);
 
     /// Time between wake-ups at high rates: half a burst, so that a wake-up may be late.
-    pub const QUANTUM: Duration = Duration::from_micros(500);
+    pub(crate) const QUANTUM: Duration = Duration::from_micros(500);
 
     /// How far back unsent data is made up for.
-    pub const DEBT: Duration = Duration::from_millis(20);
+    pub(crate) const DEBT: Duration = Duration::from_millis(20);
 
     /// A pacer for `rate` bytes per second, at least 1.
-    pub fn new(rate: u64) -> Self {
+    pub(crate) fn new(rate: u64) -> Self {
         Pacer {
             rate: rate.max(1),
             paid_until: None,
@@ -42,30 +42,30 @@ impl Pacer {
     }
 
     /// The rate in bytes per second.
-    pub fn rate(&self) -> u64 {
+    pub(crate) fn rate(&self) -> u64 {
         self.rate
     }
 
     /// Changes the rate from now on; what was sent is not charged again.
-    pub fn set_rate(&mut self, rate: u64) {
+    pub(crate) fn set_rate(&mut self, rate: u64) {
         self.rate = rate.max(1);
     }
 
     /// Time that `bytes` take at the rate.
-    pub fn cost(&self, bytes: u64) -> Duration {
+    pub(crate) fn cost(&self, bytes: u64) -> Duration {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.rate);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     /// When the next datagram may be sent; in the past or `now` if at once.
-    pub fn ready_at(&self, now: Instant) -> Instant {
+    pub(crate) fn ready_at(&self, now: Instant) -> Instant {
         self.paid_until.max(self.pause(now)).unwrap_or(now)
     }
 
     /// When it is worth waking up to send datagrams of `bytes` charged bytes: when as many are
     /// due as take [`QUANTUM`](Self::QUANTUM), but one at least and `most` at most. Sending each
     /// as soon as it is due would cost a wake-up a datagram at high rates.
-    pub fn worthwhile_at(&self, now: Instant, bytes: u64, most: u32) -> Instant {
+    pub(crate) fn worthwhile_at(&self, now: Instant, bytes: u64, most: u32) -> Instant {
         let Some(paid) = self.paid_until else {
             return now;
         };
@@ -77,7 +77,7 @@ impl Pacer {
     }
 
     /// How many datagrams of `bytes` charged bytes may go now; at most `most`.
-    pub fn allowance(&self, now: Instant, bytes: u64, most: usize) -> usize {
+    pub(crate) fn allowance(&self, now: Instant, bytes: u64, most: usize) -> usize {
         let Some(paid) = self.paid_until else {
             return most.min(1);
         };
@@ -96,7 +96,7 @@ impl Pacer {
     }
 
     /// Charges `bytes` sent at `now`.
-    pub fn charge(&mut self, now: Instant, bytes: u64) {
+    pub(crate) fn charge(&mut self, now: Instant, bytes: u64) {
         let cost = self.cost(bytes);
         let debt = match self.resting {
             // A datagram that takes longer than a burst is one.
@@ -128,14 +128,8 @@ impl Pacer {
 
     /// There is nothing to send for the moment. The time until there is counts for a burst at
     /// most.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.resting = true;
-    }
-
-    /// Forgets the past: the next datagram may go at once and starts a new account.
-    pub fn reset(&mut self) {
-        self.paid_until = None;
-        self.burst = None;
     }
 }
 

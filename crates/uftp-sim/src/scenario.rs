@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use uftp_proto::wire::{CompleteStatus, FixedPace, Function, Version};
 use uftp_proto::{FileId, GroupId, Instance, Uid, WireTime};
-use uftp_session::Clock;
 use uftp_session::files::SendItem;
-use uftp_session::heartbeat::Heartbeats;
 use uftp_session::receiver::{EndReason, Receiver, ReceiverConfig, ResponseProxy};
 use uftp_session::security::ReceiverSecurity;
 use uftp_session::sender::{
     ClientEntry, FileOutcome, GrttBounds, NakLimit, Outcome, Rate, Sender, SenderConfig, SyncMode,
 };
+use uftp_session::{Clock, Heartbeats};
 
 use crate::node::NodeId;
 use crate::path::PathConfig;

@@ -179,7 +179,7 @@ mod session {
     use uftp_proto::wire::Version;
     use uftp_proto::{GroupId, Instance, Uid, WireTime};
     use uftp_session::Clock;
-    use uftp_session::heartbeat::Heartbeats;
+    use uftp_session::Heartbeats;
     use uftp_session::receiver::{Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind};
     use uftp_session::sender::{Outcome, Sender, SenderEvent};
 

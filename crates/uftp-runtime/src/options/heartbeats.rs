@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use uftp_session::proxy::Heartbeats;
+use uftp_session::Heartbeats;
 
 use super::{addresses, values};
 use crate::exit::Failure;

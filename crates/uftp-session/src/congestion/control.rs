@@ -24,7 +24,7 @@ pub struct Limits {
 
 /// What a receiver reports.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// Its place in the sender's list.
     pub from: usize,
     /// Its state.
@@ -37,7 +37,7 @@ pub struct Report {
 
 /// Round trip times of the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Times {
+pub(crate) struct Times {
     /// To the farthest receiver.
     pub grtt: Duration,
     /// What receivers are told of it: at least the gap between packets.
@@ -46,7 +46,7 @@ pub struct Times {
 
 /// What the passing of time calls for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Due {
+pub(crate) struct Due {
     /// A CONG_CTRL is to be sent.
     pub ctrl: bool,
     /// A round is over: round trip times are to be taken stock of.
@@ -57,7 +57,7 @@ pub struct Due {
 
 /// The rate of a session, after RFC 4654.
 #[derive(Debug)]
-pub struct Controller {
+pub(crate) struct Controller {
     limits: Limits,
     /// Bytes a data packet counts for.
     packet: f64,
@@ -102,7 +102,7 @@ impl Controller {
     const MEASURED: u32 = 5;
 
     /// A controller before the first file. Data packets count for `packet` bytes.
-    pub fn new(limits: Limits, packet: u64, robust: u8, now: Instant) -> Self {
+    pub(crate) fn new(limits: Limits, packet: u64, robust: u8, now: Instant) -> Self {
         Controller {
             limits,
             packet: packet as f64,
@@ -125,27 +125,27 @@ impl Controller {
     }
 
     /// The rate, bytes per second.
-    pub fn rate(&self) -> u64 {
+    pub(crate) fn rate(&self) -> u64 {
         (self.rate as u64).max(1)
     }
 
     /// The limiting receiver.
-    pub fn clr(&self) -> Option<usize> {
+    pub(crate) fn clr(&self) -> Option<usize> {
         self.clr
     }
 
     /// Whether the rate still grows with what receivers take in.
-    pub fn in_slow_start(&self) -> bool {
+    pub(crate) fn in_slow_start(&self) -> bool {
         self.slow_start
     }
 
     /// The feedback round and the lowest rate asked for in it.
-    pub fn round(&self) -> (u16, RateCode) {
+    pub(crate) fn round(&self) -> (u16, RateCode) {
         (self.round, RateCode::from_rate(self.lowest))
     }
 
     /// What every block says.
-    pub fn data_info(&self) -> TfmccDataInfo {
+    pub(crate) fn data_info(&self) -> TfmccDataInfo {
         TfmccDataInfo {
             send_rate: RateCode::from_rate(self.rate()),
             cc_seq: self.round,
@@ -156,7 +156,7 @@ impl Controller {
     /// A file begins; `clr` is the receiver farthest away. The first begins at one packet a round
     /// trip. Later ones begin at the rate of the one before, halved for every
     /// four round trips of pause, as without reports.
-    pub fn start_file(&mut self, now: Instant, clr: Option<usize>, times: Times) {
+    pub(crate) fn start_file(&mut self, now: Instant, clr: Option<usize>, times: Times) {
         let opening = match self.limits.init {
             Some(init) => init as f64,
             None => self.floor(times),
@@ -177,14 +177,14 @@ impl Controller {
     }
 
     /// The file is over.
-    pub fn end_file(&mut self, now: Instant) {
+    pub(crate) fn end_file(&mut self, now: Instant) {
         self.ended = Some(now);
         self.flowing = None;
     }
 
     /// Data begins or ceases to flow. While it does not, little arrives, and what receivers
     /// report of that says nothing of the network.
-    pub fn set_flowing(&mut self, now: Instant, flowing: bool) {
+    pub(crate) fn set_flowing(&mut self, now: Instant, flowing: bool) {
         if flowing {
             self.flowing.get_or_insert(now);
         } else {
@@ -193,22 +193,22 @@ impl Controller {
     }
 
     /// The limiting receiver is out of the file; `next` takes its place.
-    pub fn replace_clr(&mut self, now: Instant, next: Option<usize>) {
+    pub(crate) fn replace_clr(&mut self, now: Instant, next: Option<usize>) {
         self.choose(now, next);
     }
 
     /// The rate a receiver last asked for.
-    pub fn asked(&self, at: usize) -> Option<u64> {
+    pub(crate) fn asked(&self, at: usize) -> Option<u64> {
         self.asked.get(at).copied().flatten()
     }
 
     /// When to call [`poll`](Self::poll).
-    pub fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         self.next_ctrl.min(self.round_ends)
     }
 
     /// What is due at `now`.
-    pub fn poll(&mut self, now: Instant, times: Times) -> Due {
+    pub(crate) fn poll(&mut self, now: Instant, times: Times) -> Due {
         let round = now >= self.round_ends;
         if round {
             if let Some(rate) = self.pending.take() {
@@ -233,7 +233,7 @@ impl Controller {
     }
 
     /// Takes in a report of a receiver that is still at the file.
-    pub fn report(&mut self, now: Instant, report: Report, times: Times) {
+    pub(crate) fn report(&mut self, now: Instant, report: Report, times: Times) {
         let Report {
             from, flags, rtt, ..
         } = report;

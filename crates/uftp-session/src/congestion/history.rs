@@ -16,7 +16,7 @@ const SLOTS: usize = 8;
 /// The loss history of one session: counts loss events over the numbers of all packets that the
 /// sender sends (behaviour-sender-receiver §5.11). Memory is bounded whatever arrives.
 #[derive(Clone, Debug)]
-pub struct LossHistory {
+pub(crate) struct LossHistory {
     /// What packets add to their UDP payload, bytes.
     overhead: u64,
     meter: ReceiveMeter,
@@ -56,7 +56,7 @@ struct Arrival {
 
 /// Round trip times a receiver knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RoundTrips {
+pub(crate) struct RoundTrips {
     /// To the farthest receiver, as headers say.
     pub group: Duration,
     /// Its own, once it was told.
@@ -65,14 +65,14 @@ pub struct RoundTrips {
 
 impl RoundTrips {
     /// Its own, else that of the group (RFC 4654 §2.4).
-    pub fn best(self) -> Duration {
+    pub(crate) fn best(self) -> Duration {
         self.own.unwrap_or(self.group)
     }
 }
 
 impl LossHistory {
     /// An empty history; `overhead` is what packets add to their UDP payload, bytes.
-    pub fn new(overhead: u64) -> Self {
+    pub(crate) fn new(overhead: u64) -> Self {
         LossHistory {
             overhead,
             meter: ReceiveMeter::default(),
@@ -84,7 +84,7 @@ impl LossHistory {
     }
 
     /// A packet arrived. `len` is its UDP payload in bytes.
-    pub fn note(&mut self, now: Instant, seq: Seq, len: usize, ecn: Ecn, rtt: RoundTrips) {
+    pub(crate) fn note(&mut self, now: Instant, seq: Seq, len: usize, ecn: Ecn, rtt: RoundTrips) {
         self.meter.note(now, len as u64 + self.overhead, rtt.group);
         let arrival = Arrival {
             at: now,
@@ -179,7 +179,7 @@ impl LossHistory {
 
     /// The receiver's round trip time became known: what was made up with that of the group is
     /// made up anew.
-    pub fn learn_rtt(&mut self, rtt: Duration) {
+    pub(crate) fn learn_rtt(&mut self, rtt: Duration) {
         if let Some(assumed) = self.assumed.take() {
             let ratio = rtt.as_secs_f64() / assumed.as_secs_f64().max(1e-6);
             self.intervals.scale_first(ratio * ratio);
@@ -188,7 +188,7 @@ impl LossHistory {
 
     /// Track of the numbers was lost: the next packet has number `seq`, and nothing is known of
     /// those before it. What was counted stays.
-    pub fn lose_track(&mut self, now: Instant, seq: Seq) {
+    pub(crate) fn lose_track(&mut self, now: Instant, seq: Seq) {
         let Some(numbers) = &mut self.numbers else {
             return;
         };
@@ -206,7 +206,7 @@ impl LossHistory {
     }
 
     /// Whether a packet with this number comes soon after the newest.
-    pub fn expects(&self, seq: Seq) -> bool {
+    pub(crate) fn expects(&self, seq: Seq) -> bool {
         self.numbers.is_some_and(|numbers| {
             let ahead = seq.distance_from(Seq::from_count(numbers.newest));
             (1..=REORDER as i16).contains(&ahead)
@@ -214,17 +214,17 @@ impl LossHistory {
     }
 
     /// Whether nothing was lost yet.
-    pub fn in_slow_start(&self) -> bool {
+    pub(crate) fn in_slow_start(&self) -> bool {
         self.event.is_none()
     }
 
     /// The loss event rate, 0 in slow start.
-    pub fn loss_event_rate(&self) -> f64 {
+    pub(crate) fn loss_event_rate(&self) -> f64 {
         self.intervals.loss_event_rate(self.open_interval() as f64)
     }
 
     /// What arrives, for slow start.
-    pub fn meter(&self) -> &ReceiveMeter {
+    pub(crate) fn meter(&self) -> &ReceiveMeter {
         &self.meter
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Bytes and packets received, remembered for a few round trips in a bounded number of buckets.
 #[derive(Clone, Debug, Default)]
-pub struct ReceiveMeter {
+pub(crate) struct ReceiveMeter {
     buckets: VecDeque<Bucket>,
 }
 
@@ -18,7 +18,7 @@ struct Bucket {
 
 /// A sum of arrivals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Received {
+pub(crate) struct Received {
     /// Bytes of IP packets.
     pub bytes: u64,
     /// How many there were.
@@ -34,7 +34,7 @@ impl ReceiveMeter {
     const MOST: usize = 2 * (Self::FINENESS * Self::REMEMBERED) as usize;
 
     /// A packet of `bytes` arrived; `round_trip` sets the grain.
-    pub fn note(&mut self, now: Instant, bytes: u64, round_trip: Duration) {
+    pub(crate) fn note(&mut self, now: Instant, bytes: u64, round_trip: Duration) {
         let width = round_trip / Self::FINENESS;
         match self.buckets.back_mut() {
             Some(last) if now < last.from + width => last.sum.add(bytes),
@@ -51,7 +51,7 @@ impl ReceiveMeter {
     }
 
     /// What arrived after `until - window`, up to `until`.
-    pub fn within(&self, until: Instant, window: Duration) -> Received {
+    pub(crate) fn within(&self, until: Instant, window: Duration) -> Received {
         let inside = |b: &&Bucket| b.from + window > until && b.from <= until;
         let sums = self.buckets.iter().filter(inside).map(|b| b.sum);
         sums.fold(Received::default(), |all, one| Received {
@@ -68,7 +68,7 @@ impl Received {
     }
 
     /// Bytes per second when `self` arrived within `window`.
-    pub fn rate(self, window: Duration) -> f64 {
+    pub(crate) fn rate(self, window: Duration) -> f64 {
         self.bytes as f64 / window.as_secs_f64().max(1e-6)
     }
 }

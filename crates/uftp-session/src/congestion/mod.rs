@@ -12,10 +12,10 @@
 //! random wait, and not at all when the sender already goes slower than they ask for. The
 //! arithmetic is in [`uftp_proto::tfmcc`].
 
-pub mod control;
+pub(crate) mod control;
 mod history;
 mod meter;
-pub mod reporter;
+pub(crate) mod reporter;
 
 use std::net::IpAddr;
 
@@ -23,10 +23,9 @@ use uftp_proto::wire::{self, Header};
 
 use crate::link::Link;
 
-pub use control::{Controller, Limits, Report};
-pub use history::LossHistory;
-pub use meter::ReceiveMeter;
-pub use reporter::{Group, Reporter};
+pub use control::Limits;
+pub(crate) use control::{Controller, Report};
+pub(crate) use reporter::{Group, Reporter};
 
 /// Bytes of the IP and UDP headers of a datagram to or from `ip`.
 pub fn ip_udp_len(ip: IpAddr) -> u64 {

@@ -20,7 +20,7 @@ pub(super) const ROUND: u32 = 6;
 
 /// What headers say about the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// Round trip time to the farthest receiver.
     pub grtt: Duration,
     /// Receivers in it.
@@ -29,7 +29,7 @@ pub struct Group {
 
 /// The receiving side of congestion control in one session.
 #[derive(Debug)]
-pub struct Reporter {
+pub(crate) struct Reporter {
     history: LossHistory,
     /// Bytes a data packet counts for.
     packet: f64,
@@ -67,7 +67,7 @@ struct Waiting {
 impl Reporter {
     /// A receiver that has heard nothing yet. `overhead` is what packets add to their UDP payload,
     /// bytes; `seed` makes its waits its own.
-    pub fn new(overhead: u64, seed: u64) -> Self {
+    pub(crate) fn new(overhead: u64, seed: u64) -> Self {
         Reporter {
             history: LossHistory::new(overhead),
             packet: 0.0,
@@ -82,14 +82,14 @@ impl Reporter {
     }
 
     /// Whether a packet with this number may be the sender's next, or nearly so.
-    pub fn expects(&self, seq: Seq) -> bool {
+    pub(crate) fn expects(&self, seq: Seq) -> bool {
         self.history.expects(seq)
     }
 
     /// A packet of the sender arrived; any packet that has a number in its row. What comes before
     /// the FILEINFO of the first file does not count: some of it went to others, or to the group
     /// before we had joined it, or in the clear.
-    pub fn arrived(&mut self, now: Instant, seq: Seq, len: usize, ecn: Ecn, group: Group) {
+    pub(crate) fn arrived(&mut self, now: Instant, seq: Seq, len: usize, ecn: Ecn, group: Group) {
         let rtt = self.round_trips(group);
         if self.packet > 0.0 {
             self.history.note(now, seq, len, ecn, rtt);
@@ -106,13 +106,13 @@ impl Reporter {
     }
 
     /// Track of the sender's numbers was lost; the next one is `seq`.
-    pub fn lose_track(&mut self, now: Instant, seq: Seq) {
+    pub(crate) fn lose_track(&mut self, now: Instant, seq: Seq) {
         self.history.lose_track(now, seq);
     }
 
     /// A file begins with the last packet, whose data packets count for `packet` bytes. Deployed
     /// senders count rounds anew with each.
-    pub fn start_file(&mut self, packet: u64) {
+    pub(crate) fn start_file(&mut self, packet: u64) {
         if let Some(first) = self.last.take() {
             let Heard {
                 at,
@@ -129,7 +129,13 @@ impl Reporter {
     }
 
     /// Takes in a CONG_CTRL. Whether it must be answered at once.
-    pub fn cong_ctrl(&mut self, now: Instant, uid: Uid, ctrl: &CongCtrl, group: Group) -> bool {
+    pub(crate) fn cong_ctrl(
+        &mut self,
+        now: Instant,
+        uid: Uid,
+        ctrl: &CongCtrl,
+        group: Group,
+    ) -> bool {
         let item = ctrl.items.iter().find(|item| item.client == uid);
         let limiting = item.is_some_and(|item| item.flags.contains(CcFlags::CLR));
         if let Some(item) = item
@@ -142,22 +148,22 @@ impl Reporter {
     }
 
     /// Takes in what a block says.
-    pub fn data_info(&mut self, now: Instant, info: &TfmccDataInfo, group: Group) {
+    pub(crate) fn data_info(&mut self, now: Instant, info: &TfmccDataInfo, group: Group) {
         self.heard(now, info.cc_seq, info.cc_rate, group, false);
     }
 
     /// When to call [`due`](Self::due).
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.waiting.map(|waiting| waiting.until)
     }
 
     /// Whether a report is due.
-    pub fn due(&mut self, now: Instant) -> bool {
+    pub(crate) fn due(&mut self, now: Instant) -> bool {
         self.waiting.take_if(|w| w.until <= now).is_some()
     }
 
     /// What a report says now: state, round and rate.
-    pub fn report(&self, now: Instant, group: Group) -> (CcFlags, u16, RateCode) {
+    pub(crate) fn report(&self, now: Instant, group: Group) -> (CcFlags, u16, RateCode) {
         let mut flags = CcFlags::empty();
         flags.set(CcFlags::START, self.history.in_slow_start());
         flags.set(CcFlags::RTT, self.rtt.is_some());

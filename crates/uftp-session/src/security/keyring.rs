@@ -146,7 +146,7 @@ impl Keyring {
 }
 
 /// Whether both are RSA keys, or both EC keys.
-pub fn same_type(a: KeyKind, b: KeyKind) -> bool {
+pub(crate) fn same_type(a: KeyKind, b: KeyKind) -> bool {
     matches!(
         (a, b),
         (KeyKind::Rsa { .. }, KeyKind::Rsa { .. }) | (KeyKind::Ec(_), KeyKind::Ec(_))

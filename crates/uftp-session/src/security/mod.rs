@@ -3,7 +3,7 @@
 //! - [`Server`] is the end that announces, and hands the group's secret to one receiver after
 //!   another; [`Client`] is the end that registers and is handed it. A proxy is a client to the
 //!   one side and a server to the other.
-//! - [`gate`] says what may travel in the clear, [`ReplayWindow`] what was here before.
+//! - [`gate`] says what may travel in the clear, `replay` what was here before.
 //! - [`SenderSecurity`] and [`ReceiverSecurity`] are what the operator decides.
 //!
 //! All protocols go through the same stages (wire-v4 §9.1, wire-v5 §9):
@@ -37,8 +37,8 @@ pub use config::{
     ProxyEntry, RSA_BITS, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry,
     is_source_specific,
 };
-pub use keyring::{Keyring, NoKey, same_type};
+pub(crate) use keyring::same_type;
+pub use keyring::{Keyring, NoKey};
 pub use proxy_keys::ProxyKeys;
-pub use replay::{Past, ReplayWindow};
 pub use secrets::{Fresh, Secrets};
 pub use server::{Admission, Rejection, Server, SessionName};

@@ -7,7 +7,7 @@ use crate::policy::Numbering;
 
 /// What one source has sent under the keys of a session.
 #[derive(Clone, Debug)]
-pub struct Past(Kind);
+pub(crate) struct Past(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -17,7 +17,7 @@ enum Kind {
 
 impl Past {
     /// Nothing so far.
-    pub fn new(numbering: Numbering) -> Self {
+    pub(crate) fn new(numbering: Numbering) -> Self {
         Past(match numbering {
             Numbering::Counters => Kind::Counted(ReplayWindow::default()),
             Numbering::Clocks => Kind::Stamped(Recent::default()),
@@ -28,7 +28,7 @@ impl Past {
     ///
     /// # Errors
     /// [`Refusal::Replayed`] if it was here before, [`Refusal::Stale`] if it is too old to tell.
-    pub fn admit(&mut self, counter: u64) -> Result<(), Refusal> {
+    pub(crate) fn admit(&mut self, counter: u64) -> Result<(), Refusal> {
         match &mut self.0 {
             Kind::Counted(window) => window.admit(counter),
             Kind::Stamped(recent) => recent.admit(counter),
@@ -63,7 +63,7 @@ const WORDS: usize = 4;
 /// The IV counters one source has used lately. Reordering within 256 packets is tolerated;
 /// jumping ahead always is: hosts that restart begin at a higher value, and losses leave gaps.
 #[derive(Clone, Debug, Default)]
-pub struct ReplayWindow {
+pub(super) struct ReplayWindow {
     /// The highest counter seen; `None` before the first.
     highest: Option<u64>,
     /// Bit `n % 256` says whether counter `n` was seen, for those in the window.
@@ -75,7 +75,7 @@ impl ReplayWindow {
     ///
     /// # Errors
     /// [`Refusal::Replayed`] if it was here before, [`Refusal::Stale`] if it is too old to tell.
-    pub fn admit(&mut self, counter: u64) -> Result<(), Refusal> {
+    pub(super) fn admit(&mut self, counter: u64) -> Result<(), Refusal> {
         match self.highest {
             Some(highest) if counter <= highest => {
                 if highest - counter >= WINDOW {

@@ -12,11 +12,9 @@ use uftp_proto::wire::{
     self, Announce, AnnounceFlags, CcType, FileInfoAck, Header, Message, Pace, Register, Version,
 };
 use uftp_proto::{Ecn, FileId, GroupId, Instance, Seq, Uid, WireTime};
-use uftp_session::proxy::{
-    Downstream, Heartbeats, Proxy, ProxyConfig, ProxyEvent, ProxyEventKind, Role,
-};
+use uftp_session::proxy::{Downstream, Proxy, ProxyConfig, ProxyEvent, ProxyEventKind, Role};
 use uftp_session::security::ReceiverSecurity;
-use uftp_session::{Batch, Clock, Refusal};
+use uftp_session::{Batch, Clock, Heartbeats, Refusal};
 
 pub(crate) const SERVER: Uid = Uid(0x0a00_0001);
 pub(crate) const ME: Uid = Uid(0xaaaa_aaaa);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use uftp_proto::crypto::{Curve, Fingerprint, Hash, KeyError, PrivateKey, SignatureForm};
 use uftp_proto::wire::{self, Function, HbCode, Header, Message, Version};
 use uftp_proto::{Ecn, Uid};
-use uftp_session::proxy::{Downstream, Heartbeats, ProxyConfig, Role};
+use uftp_session::Heartbeats;
+use uftp_session::proxy::{Downstream, ProxyConfig, Role};
 use uftp_session::security::{ReceiverSecurity, Secrets};
 
 use super::bench::{Bench, addr, client_role, config, response_role, server_role};

@@ -10,7 +10,8 @@ use uftp_proto::crypto::{
     BackendError, Curve, GroupMaster, KeyError, Opener, Premaster, PrivateKey, Suite,
 };
 use uftp_proto::wire::{self, Function, Header, Message, Version};
-use uftp_session::proxy::{Downstream, Heartbeats, Role};
+use uftp_session::Heartbeats;
+use uftp_session::proxy::{Downstream, Role};
 use uftp_session::security::Secrets;
 
 use super::bench::{addr, client_role, response_role, server_role};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use uftp_proto::crypto::{Curve, KeySpec, PrivateKey};
 use uftp_proto::wire::{self, Abort, Function, Header, Message, Register};
 use uftp_proto::{Ecn, Uid, WireTime};
-use uftp_session::counters::Refusal;
+use uftp_session::Refusal;
 use uftp_session::proxy::ProxyEventKind;
 use uftp_session::sender::SenderEvent;
 use uftp_sim::proxies::{Networks, ProxyNode, Reach, proxy_addr, uid};

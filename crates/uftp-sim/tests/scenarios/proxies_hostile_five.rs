@@ -11,7 +11,7 @@ use uftp_proto::crypto::{Curve, Hash, KeySpec, PrivateKey, SignatureForm};
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{self, ClientKey, Function, Header, KeyInfoAck, Message, ProxyKey, Version};
 use uftp_proto::{GroupId, Instance, Seq, Uid};
-use uftp_session::counters::Refusal;
+use uftp_session::Refusal;
 use uftp_session::receiver::ReceiverEventKind;
 use uftp_sim::proxies::{Networks, Reach};
 use uftp_sim::scenario::{receiver_addr, receiver_uid};

@@ -7,12 +7,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use uftp_proto::wire::{self, Header, Message};
 use uftp_proto::{Ecn, FileId, Seq, Uid, WireTime};
-use uftp_session::heartbeat::Heartbeats;
 use uftp_session::receiver::{
     Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind, SessionId,
 };
 use uftp_session::security::ReceiverSecurity;
-use uftp_session::{Batch, Clock, Refusal};
+use uftp_session::{Batch, Clock, Heartbeats, Refusal};
 
 use super::script::{ME, STAMP, Script};
 use super::store::MemStore;
