@@ -1,9 +1,10 @@
 //! Bytes and keys of UFTP, the encrypted UDP based file transfer protocol with multicast.
 //!
 //! This crate holds what every UFTP program must agree on to the byte: the packet layouts of
-//! protocols 3, 4 and 5 ([`wire`]), the cutting of files into blocks and sections ([`geometry`]),
-//! the maps of missing blocks ([`nak`]), the quantised scalars of the packet header ([`quant`]),
-//! sequence arithmetic ([`seq`]) and that of congestion control ([`tfmcc`]).
+//! protocols 3, 4 and 5 ([`wire`]), algorithms, keys and sealed packets ([`crypto`]), the cutting of
+//! files into blocks and sections ([`geometry`]), the maps of missing blocks ([`nak`]), the quantised
+//! scalars of the packet header ([`quant`]), the names of hosts, sessions and files ([`ids`]), sequence
+//! arithmetic ([`seq`]), stamps ([`time`]) and the arithmetic of congestion control ([`tfmcc`]).
 //!
 //! It has no clock, no socket and no file, and it knows nothing of the order in which messages
 //! are exchanged: that is `uftp-session`.

@@ -75,7 +75,7 @@ impl GroupSizeCode {
 pub struct RateCode(pub u16);
 
 impl RateCode {
-    /// "No limit yet": what 4.10 and later put in a fresh feedback round.
+    /// "No limit yet", in bytes per second: what 4.10 and later put in a fresh feedback round.
     pub const UNLIMITED: u64 = 0xFFFF_FFFF_FFFF;
 
     /// Encodes a rate in bytes per second.

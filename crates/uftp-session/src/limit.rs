@@ -1,3 +1,5 @@
+//! Bounds on what anybody can make us do: for how long, and how often a second.
+
 use std::time::{Duration, Instant};
 
 /// No session is kept longer in silence: headers may claim round trips of 1000 s and more

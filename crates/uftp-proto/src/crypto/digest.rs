@@ -13,7 +13,7 @@ use super::secret;
 
 /// The result of a hash or a MAC.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Digest {
+pub(super) struct Digest {
     bytes: [u8; 64],
     len: usize,
 }

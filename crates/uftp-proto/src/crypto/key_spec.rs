@@ -1,6 +1,7 @@
 //! What key to make, as a user says it.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::curve::{Curve, UnknownCurve};
@@ -20,7 +21,11 @@ impl KeySpec {
     pub const DEFAULT_RSA: KeySpec = KeySpec::Rsa(2048);
 
     /// Bits an RSA key may have: what protocol headers can carry.
-    pub const RSA_BITS: std::ops::RangeInclusive<u32> = 512..=8192;
+    pub const RSA_BITS: RangeInclusive<u32> = 512..=8192;
+
+    /// Bits it may have in sessions of protocol 5 (wire-v5 §3): the largest is the largest that fits
+    /// beside every ECDH key.
+    pub const RSA_BITS_V5: RangeInclusive<u32> = 1024..=3072;
 
     /// Checks the size of an RSA key.
     ///
@@ -50,9 +55,10 @@ impl KeySpec {
                 "an RSA key of {bits} bits is weak; make 2048 bits or more unless an old peer \
                  needs this size"
             )),
-            KeySpec::Rsa(bits) if bits > 3072 => Some(format!(
+            KeySpec::Rsa(bits) if bits > *KeySpec::RSA_BITS_V5.end() => Some(format!(
                 "an RSA key of {bits} bits is more than the messages of protocol 5 have room for \
-                 (3072), and more than UFTP 4.x peers take (2048)"
+                 ({}), and more than UFTP 4.x peers take (2048)",
+                KeySpec::RSA_BITS_V5.end()
             )),
             KeySpec::Rsa(bits) if bits > 2048 => Some(format!(
                 "an RSA key of {bits} bits is more than UFTP 4.x peers take (2048); use it \

@@ -1,4 +1,5 @@
-//! Cryptography: algorithms, keys, key schedules and the sealing of packets, all by OpenSSL.
+//! Cryptography: algorithms, keys, key schedules and the sealing of packets, by OpenSSL, and by *ring*
+//! where AES-GCM is concerned.
 //!
 //! - [`Suite`] names a session's algorithms; [`Curve`], [`Cipher`], [`Hash`](enum@Hash) know their codes,
 //!   names and lengths.
@@ -36,7 +37,6 @@ pub mod v5;
 pub use algorithms::{Cipher, Hash, KeyExchange, SignatureType, TAG_LEN, UnknownName};
 pub use bulk::CipherError;
 pub use curve::{Curve, UnknownCurve};
-pub use digest::Digest;
 pub use error::BackendError;
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use hkdf::{expand_label, extract};

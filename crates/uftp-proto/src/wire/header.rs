@@ -1,3 +1,5 @@
+//! What stands in front of every message: whose it is, what it is, and in which protocol.
+
 use crate::ids::{GroupId, Instance, Uid};
 use crate::quant::{GroupSizeCode, RttCode};
 use crate::seq::Seq;

@@ -27,5 +27,5 @@ pub use codec::{
 pub use encrypted::Encrypted;
 pub use header::{Function, Header, Version};
 pub use message::*;
-pub use reader::{DecodeError, Problem, Reader};
-pub use writer::{EncodeError, Writer};
+pub use reader::{DecodeError, Problem};
+pub use writer::EncodeError;

@@ -1,3 +1,5 @@
+//! Fields read from the front of a message, and what is said of those that cannot be.
+
 use super::header::Function;
 
 /// A packet that cannot be understood: which message, which field, and what is wrong with it.
@@ -68,29 +70,29 @@ impl std::fmt::Display for Name {
 /// Reads fields from the front of a message. Every method fails, naming the field, rather than
 /// read past the end.
 #[derive(Clone, Copy)]
-pub struct Reader<'a> {
+pub(super) struct Reader<'a> {
     message: Option<Function>,
     bytes: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// Reads `bytes` as (part of) `message`.
-    pub fn new(message: Option<Function>, bytes: &'a [u8]) -> Self {
+    pub(super) fn new(message: Option<Function>, bytes: &'a [u8]) -> Self {
         Reader { message, bytes }
     }
 
     /// Bytes not yet read.
-    pub fn left(&self) -> usize {
+    pub(super) fn left(&self) -> usize {
         self.bytes.len()
     }
 
     /// All bytes not yet read.
-    pub fn rest(self) -> &'a [u8] {
+    pub(super) fn rest(self) -> &'a [u8] {
         self.bytes
     }
 
     /// An error about `field` of this message.
-    pub fn error(&self, field: &'static str, problem: Problem) -> DecodeError {
+    pub(super) fn error(&self, field: &'static str, problem: Problem) -> DecodeError {
         DecodeError {
             message: self.message,
             field,
@@ -102,7 +104,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Problem::Short`] if there are fewer.
-    pub fn bytes(&mut self, field: &'static str, n: usize) -> Result<&'a [u8], DecodeError> {
+    pub(super) fn bytes(&mut self, field: &'static str, n: usize) -> Result<&'a [u8], DecodeError> {
         let short = self.error(
             field,
             Problem::Short {
@@ -119,7 +121,10 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Problem::Short`] if there are fewer.
-    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
+    pub(super) fn array<const N: usize>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<[u8; N], DecodeError> {
         let short = self.error(
             field,
             Problem::Short {
@@ -136,7 +141,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Problem::Short`] if there are fewer.
-    pub fn sub(&mut self, field: &'static str, n: usize) -> Result<Reader<'a>, DecodeError> {
+    pub(super) fn sub(&mut self, field: &'static str, n: usize) -> Result<Reader<'a>, DecodeError> {
         Ok(Reader {
             message: self.message,
             bytes: self.bytes(field, n)?,
@@ -147,7 +152,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Problem::Short`] at the end.
-    pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
+    pub(super) fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         let [b] = self.array(field)?;
         Ok(b)
     }
@@ -156,7 +161,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Problem::Short`] at the end.
-    pub fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
+    pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         Ok(u16::from_be_bytes(self.array(field)?))
     }
 
@@ -164,7 +169,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Problem::Short`] at the end.
-    pub fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+    pub(super) fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         Ok(u32::from_be_bytes(self.array(field)?))
     }
 
@@ -172,7 +177,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Problem::Short`] at the end.
-    pub fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+    pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         Ok(u64::from_be_bytes(self.array(field)?))
     }
 }

@@ -1,3 +1,5 @@
+//! Fields written at the front of a buffer, and what is said of those that do not fit.
+
 /// A message that cannot be put on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
@@ -39,29 +41,19 @@ pub enum EncodeError {
 
 /// Writes fields at the front of a buffer. Overflow is remembered and reported by
 /// [`finish`](Writer::finish), so that a message reads as a plain list of its fields.
-pub struct Writer<'a> {
+pub(super) struct Writer<'a> {
     buf: &'a mut [u8],
     len: usize,
 }
 
 impl<'a> Writer<'a> {
     /// Writes into `buf` from its beginning.
-    pub fn new(buf: &'a mut [u8]) -> Self {
+    pub(super) fn new(buf: &'a mut [u8]) -> Self {
         Writer { buf, len: 0 }
     }
 
-    /// Bytes written so far, also those that found no room.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether nothing was written yet.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Appends `bytes`.
-    pub fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let end = self.len.saturating_add(bytes.len());
         if let Some(room) = self.buf.get_mut(self.len..end) {
             room.copy_from_slice(bytes);
@@ -70,27 +62,27 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends one byte.
-    pub fn u8(&mut self, v: u8) {
+    pub(super) fn u8(&mut self, v: u8) {
         self.bytes(&[v]);
     }
 
     /// Appends a big-endian 16-bit number.
-    pub fn u16(&mut self, v: u16) {
+    pub(super) fn u16(&mut self, v: u16) {
         self.bytes(&v.to_be_bytes());
     }
 
     /// Appends a big-endian 32-bit number.
-    pub fn u32(&mut self, v: u32) {
+    pub(super) fn u32(&mut self, v: u32) {
         self.bytes(&v.to_be_bytes());
     }
 
     /// Appends a big-endian 64-bit number.
-    pub fn u64(&mut self, v: u64) {
+    pub(super) fn u64(&mut self, v: u64) {
         self.bytes(&v.to_be_bytes());
     }
 
     /// Appends `n` zero bytes.
-    pub fn zeros(&mut self, n: usize) {
+    pub(super) fn zeros(&mut self, n: usize) {
         let end = self.len.saturating_add(n);
         if let Some(room) = self.buf.get_mut(self.len..end) {
             room.fill(0);
@@ -102,7 +94,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// [`EncodeError::NoRoom`] if they did not all fit.
-    pub fn finish(self) -> Result<usize, EncodeError> {
+    pub(super) fn finish(self) -> Result<usize, EncodeError> {
         if self.len > self.buf.len() {
             Err(EncodeError::NoRoom(self.buf.len()))
         } else {

@@ -1,3 +1,5 @@
+//! What the driver runs, and whom it tells.
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 

@@ -1,3 +1,5 @@
+//! Datagrams on their way from the machine to the socket, and what the network refuses of them.
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

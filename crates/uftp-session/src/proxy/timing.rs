@@ -1,3 +1,5 @@
+//! How long a proxy holds answers, repeats itself, and waits.
+
 use std::time::Duration;
 
 use uftp_proto::wire::{FixedPace, Pace};

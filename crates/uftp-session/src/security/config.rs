@@ -7,7 +7,7 @@ use std::sync::Arc;
 use uftp_proto::crypto::v5::ServerContext;
 use uftp_proto::crypto::{
     BackendError, CipherError, Curve, Fingerprint, GroupMaster, KeyError, KeyExchange, KeyKind,
-    PrivateKey, SetupError, SignatureType, Suite, SuiteError,
+    KeySpec, PrivateKey, SetupError, SignatureType, Suite, SuiteError,
 };
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{
@@ -17,10 +17,6 @@ use uftp_proto::wire::{
 use uftp_proto::{Seq, Uid, WireTime};
 
 use super::server::SessionName;
-
-/// Bits of the RSA keys of protocol 5 (wire-v5 §3): the largest is the largest that fits beside every
-/// ECDH key.
-pub const RSA_BITS: std::ops::RangeInclusive<u32> = 1024..=3072;
 
 /// Encryption of the sessions of a sender, checked: such a session can be set up here.
 #[derive(Clone)]
@@ -66,11 +62,11 @@ impl SenderSecurity {
         };
         if let (KeyKind::Rsa { bits }, KeyExchange::Ecdh) = (identity.kind(), suite.key_exchange) {
             let bits = u32::try_from(bits).unwrap_or(u32::MAX);
-            if bits < *RSA_BITS.start() {
+            if bits < *KeySpec::RSA_BITS_V5.start() {
                 let kind = identity.kind();
                 return Err(SecurityError::TooSmall { kind });
             }
-            if bits > *RSA_BITS.end() {
+            if bits > *KeySpec::RSA_BITS_V5.end() {
                 return Err(SecurityError::TooLarge(identity.kind()));
             }
         }
@@ -317,7 +313,7 @@ pub enum SecurityError {
     )]
     Curve(Curve),
     /// The key is weaker than the protocol wants it.
-    #[error("the key ({kind}) is too small: protocol 5 wants {} bits at least", RSA_BITS.start())]
+    #[error("the key ({kind}) is too small: protocol 5 wants {} bits at least", KeySpec::RSA_BITS_V5.start())]
     TooSmall {
         /// What it is.
         kind: KeyKind,

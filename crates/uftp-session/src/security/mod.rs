@@ -34,8 +34,7 @@ mod server;
 
 pub use client::{Answer, Client, Declined, Invitation, Own};
 pub use config::{
-    ProxyEntry, RSA_BITS, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry,
-    is_source_specific,
+    ProxyEntry, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
 };
 pub(crate) use keyring::same_type;
 pub use keyring::{Keyring, NoKey};

@@ -11,7 +11,7 @@ use uftp_proto::crypto::{
     Suite,
 };
 use uftp_proto::wire::Version;
-use uftp_session::security::{RSA_BITS, SenderSecurity};
+use uftp_session::security::SenderSecurity;
 
 use crate::exit::{Exit, Failure};
 use crate::keys;
@@ -134,8 +134,8 @@ impl SenderArgs {
     fn check_new_key(&self) -> Result<(), Failure> {
         let spec = self.new_key.as_deref().and_then(|text| text.parse().ok());
         let why = match spec {
-            Some(KeySpec::Rsa(bits)) if !RSA_BITS.contains(&bits) => {
-                let (least, most) = (RSA_BITS.start(), RSA_BITS.end());
+            Some(KeySpec::Rsa(bits)) if !KeySpec::RSA_BITS_V5.contains(&bits) => {
+                let (least, most) = (KeySpec::RSA_BITS_V5.start(), KeySpec::RSA_BITS_V5.end());
                 format!("Invalid new key length: {bits}: expected {least} to {most} bits")
             }
             Some(KeySpec::Ec(curve)) if !curve.is_in(Version::V5) => foreign(curve),
