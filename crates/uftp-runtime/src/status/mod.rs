@@ -15,7 +15,7 @@ pub(crate) use sender::SenderStatus;
 use uftp_proto::wire::FileType;
 
 use crate::exit::Failure;
-use crate::log::Sink;
+use crate::log::{Sink, printable};
 use crate::say;
 
 /// Where status lines go, each in one write.
@@ -70,14 +70,15 @@ impl StatusOut {
         }
     }
 
-    /// Writes one line; `line` without its line feed.
-    pub(crate) fn write_line(&mut self, mut line: String) {
+    /// Writes one line; `line` without its line feed. Names in it are bytes; logs are text.
+    pub(crate) fn write_line(&mut self, line: impl Into<Vec<u8>>) {
+        let mut line = line.into();
         match self {
             StatusOut::None => {}
-            StatusOut::Log(sink) => sink.write_line(line),
+            StatusOut::Log(sink) => sink.write_line(String::from_utf8_lossy(&line).into_owned()),
             StatusOut::File { file, .. } => {
-                line.push('\n');
-                if let Err(error) = file.write_all(line.as_bytes()) {
+                line.push(b'\n');
+                if let Err(error) = file.write_all(&line) {
                     say!(0, "Can't write to the status file: {error}");
                     *self = StatusOut::None;
                 }
@@ -92,6 +93,18 @@ fn open(path: &OsStr) -> io::Result<File> {
         .create(true)
         .mode(0o644)
         .open(path)
+}
+
+/// A line with a name in it, byte by byte as it is but for control characters: scripts compare it
+/// with names on disk, whatever the encoding of these.
+fn line_about(before: &str, name: &[u8], after: &str) -> Vec<u8> {
+    let mut line = before.as_bytes().to_vec();
+    for chunk in name.utf8_chunks() {
+        line.extend_from_slice(printable(chunk.valid().as_bytes()).as_bytes());
+        line.extend_from_slice(chunk.invalid());
+    }
+    line.extend_from_slice(after.as_bytes());
+    line
 }
 
 /// What an item is, in one word.

@@ -4,8 +4,8 @@ use uftp_proto::Uid;
 use uftp_proto::wire::CompleteStatus;
 use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind, SessionId};
 
-use super::StatusOut;
-use crate::log::{printable, time};
+use super::{StatusOut, line_about};
+use crate::log::time;
 
 /// Status lines of a receiver.
 pub(crate) struct ReceiverStatus {
@@ -48,14 +48,10 @@ impl ReceiverStatus {
                 name, size, status, ..
             } => {
                 let server = self.servers.get(&event.session).copied();
-                self.out.write_line(format!(
-                    "RESULT;{};{:08X};{group};{};{}KB;{}",
-                    time::status_stamp(),
-                    server.unwrap_or_default().0,
-                    printable(name),
-                    size / 1024,
-                    receiver_word(*status)
-                ));
+                let (stamp, server) = (time::status_stamp(), server.unwrap_or_default().0);
+                let before = format!("RESULT;{stamp};{server:08X};{group};");
+                let after = format!(";{}KB;{}", size / 1024, receiver_word(*status));
+                self.out.write_line(line_about(&before, name, &after));
             }
             ReceiverEventKind::Ended(_) => {
                 self.servers.remove(&event.session);

@@ -6,7 +6,7 @@ use uftp_proto::wire::CompleteStatus;
 use uftp_session::files::SendItem;
 use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
 
-use super::StatusOut;
+use super::{StatusOut, line_about};
 use crate::log::printable;
 use crate::story::speed;
 
@@ -119,12 +119,13 @@ impl SenderStatus {
             FileOutcome::Completed(CompleteStatus::REJECTED) => ("rejected", String::new()),
             FileOutcome::Completed(_) => ("Unknown", String::new()),
         };
-        let file = printable(&item.name);
-        let size = item.size / 1024;
-        let line = format!("RESULT;{client};{file};{size}KB;{word};{rate}");
-        self.out.write_line(line);
+        let before = format!("RESULT;{client};");
+        let after = format!(";{}KB;{word};{rate}", item.size / 1024);
+        self.out.write_line(line_about(&before, &item.name, &after));
         if let Some(free) = report.free_space {
-            self.out.write_line(format!("FREESPACE;{file};{free}"));
+            let after = format!(";{free}");
+            self.out
+                .write_line(line_about("FREESPACE;", &item.name, &after));
         }
     }
 }

@@ -235,3 +235,18 @@ fn files_are_appended_to_and_errors_name_the_file() {
     };
     assert!(failure.message.starts_with("Can't open status file: "));
 }
+
+#[test]
+fn names_are_told_byte_by_byte_but_forge_no_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status");
+    let out = StatusOut::open(Some(path.as_os_str()), &Sink::memory().0).unwrap();
+    let mut told = item("", 2048);
+    told.name = b"caf\xe9;\xc3\xa9\n\x1b\xff".to_vec();
+    let results = vec![report(1, FileOutcome::Lost, 0)];
+    SenderStatus::new(out).event(&finished(told, results), name);
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        b"RESULT;0x00000001;caf\xe9;\xc3\xa9??\xff;2KB;lost;\n"
+    );
+}
