@@ -109,7 +109,8 @@ impl DiskSource {
                 let relative = PathBuf::from(names::base(bytes));
                 self.walk = Some(Walk::new(
                     Named {
-                        path: PathBuf::from(&arg),
+                        // A link is a link with a slash behind it, too.
+                        path: names::without_slashes(&arg).into(),
                         name,
                         relative,
                     },

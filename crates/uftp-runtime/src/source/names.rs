@@ -86,6 +86,14 @@ pub(super) fn base(arg: &[u8]) -> OsString {
     }
 }
 
+/// An argument without the slashes at its end; the root stays what it is.
+pub(super) fn without_slashes(arg: &OsStr) -> &OsStr {
+    match trim_slashes(arg.as_bytes()) {
+        b"" => arg,
+        trimmed => OsStr::from_bytes(trimmed),
+    }
+}
+
 /// Whether a request to delete this name cannot hit a whole destination.
 pub(super) fn may_be_deleted(name: &[u8]) -> bool {
     name.strip_prefix(b"/")

@@ -108,6 +108,22 @@ fn excluded_paths_are_left_out_with_what_is_below() {
 }
 
 #[test]
+fn slashes_behind_an_argument_mean_nothing() {
+    let (_dir, root) = tree();
+    symlink("sub", format!("{root}/way")).unwrap();
+    let args = ["/a/", "/way//", "/sub/"].map(|arg| format!("{root}{arg}").into());
+    let mut source = DiskSource::new(args.to_vec(), SourceOptions::default(), None);
+    assert_eq!(
+        items(&mut source),
+        [
+            ("a".into(), FileType::REGULAR, 5),
+            ("sub/deep/b".into(), FileType::REGULAR, 0),
+            ("way".into(), FileType::SYMLINK, 0),
+        ]
+    );
+}
+
+#[test]
 fn links_can_be_followed_and_loops_end() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("f"), b"abc").unwrap();
