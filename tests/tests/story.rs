@@ -52,7 +52,8 @@ fn told(parties: Parties) -> Result<(Vec<String>, Vec<String>)> {
     write_tree(
         &content,
         &[
-            Content::File("file", 50_000),
+            // More than goes out ahead of the answers to FILEINFO, which would change the order.
+            Content::File("file", 100_000),
             Content::Link("link", "file"),
             Content::Directory("empty"),
         ],
