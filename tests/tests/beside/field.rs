@@ -1,11 +1,17 @@
 //! What happens to command lines and directories in the field.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::Path,
+};
 
-use uftp_tests::{Content, Outcome, Parties, Result, Suite, eventually, patience};
+use uftp_tests::{
+    Content, Outcome, Parties, Result, Suite, World, eventually, patience, write_file,
+};
 
-use crate::has;
 use crate::stage::{Stage, beside};
+use crate::{BOUND, has};
 
 #[test]
 fn two_slashes_in_a_name() -> Result<()> {
@@ -76,4 +82,35 @@ fn arrived(file: &Path) -> Result<()> {
         let there = fs::metadata(file);
         there.map(drop).map_err(|error| error.to_string())
     })
+}
+
+/// A log, say, that is written to while it is sent: what was announced of it arrives, and the session ends.
+#[test]
+fn file_that_grows_while_it_is_sent() -> Result<()> {
+    const SIZE: u64 = 1_000_000;
+    for parties in Parties::WITH_OURS.into_iter().chain([Parties::REFERENCE]) {
+        let world = World::new("grows", 2)?;
+        let file = world.make_dir("content")?.join("log");
+        write_file(&file, SIZE)?;
+        let announced = fs::read(&file)?;
+        let receiver = world.receiver(parties.receiver, 1).start()?;
+        let sender = world.sender(parties.sender, 0).rate("8000").file(&file);
+        let sender = sender
+            .environment("UFTP_PROTOCOL", Path::new("4"))
+            .start()?;
+        eventually("the transfer to be under way", patience(), || {
+            match world.received_bytes(1) {
+                Ok(100_000..) => Ok(()),
+                other => Err(format!("{other:?} bytes were received")),
+            }
+        })?;
+        let mut log = OpenOptions::new().append(true).open(&file)?;
+        log.write_all(&[b'+'; 5000])?;
+        sender.finish(BOUND)?.ended_with(0)?;
+        arrived(&receiver.dest().join("log"))?;
+        let received = fs::read(receiver.dest().join("log"))?;
+        assert!(received == announced, "{parties}: {} bytes", received.len());
+        receiver.stop()?;
+    }
+    Ok(())
 }

@@ -67,16 +67,26 @@ impl Transfer {
             return Err(Refusal::OutOfRange.into());
         }
         let (block, section) = self.locate(seg.at).ok_or(Refusal::OutOfRange)?;
-        if seg.data.len() != self.geometry.block_len(block) {
-            return Err(Refusal::OutOfRange.into());
-        }
+        let data = self.within_file(block, seg.data);
+        let data = data.ok_or(Refusal::OutOfRange)?;
         let (geometry, missing) = (&self.geometry, &mut self.missing);
-        match self.cache.put(block, seg.data, geometry, missing, files) {
+        match self.cache.put(block, data, geometry, missing, files) {
             Ok(Cached::Held | Cached::Duplicate) => {}
             Err(e) => return Err(Stop::disk(&e)),
         }
         self.untouched = false;
         Ok(section)
+    }
+
+    /// What `data` has of this block. Senders of 4.10.2 read on where a file has grown since it was
+    /// announced, so that its last block, if it is a short one, comes longer than it should be.
+    fn within_file<'a>(&self, block: u32, data: &'a [u8]) -> Option<&'a [u8]> {
+        let len = self.geometry.block_len(block);
+        let most = match len {
+            0 => 0,
+            _ => usize::from(self.geometry.block_size()),
+        };
+        data.get(..len).filter(|_| data.len() <= most)
     }
 
     /// Block number in the file and section from 0.

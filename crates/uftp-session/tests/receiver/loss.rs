@@ -291,7 +291,7 @@ fn blocks_that_do_not_fit_the_file_are_refused() {
         (0, 65_535, 10),
         (2, 0, 10),
         (65_535, 0, 10),
-        (1, 49, 10), // the last block has 5 bytes
+        (1, 49, 11), // the last block has 5 bytes
         (1, 49, 4),
         (0, 0, 9),
         (0, 0, 11),
@@ -307,6 +307,19 @@ fn blocks_that_do_not_fit_the_file_are_refused() {
     bench.pass(g() * 2);
     assert_eq!(bench.said(), [""; 0], "none of it started a timer");
     stream(&mut bench, &mut script, 0..100, &[]);
+    bench.hear(&mut script, |s| s.done(&[ME]));
+    assert_received(&bench, &script);
+}
+
+/// The file has grown since it was announced, and the sender reads on.
+#[test]
+fn a_last_block_that_is_too_long_counts_for_what_the_file_has_of_it() {
+    let mut script = Script::default();
+    let mut bench = Bench::receiving(&mut script, 995);
+    stream(&mut bench, &mut script, 0..99, &[]);
+    let mut last = script.content[990..].to_vec();
+    last.extend([b'+'; 5]);
+    bench.hear(&mut script, |s| s.seg_at(1, 49, &last));
     bench.hear(&mut script, |s| s.done(&[ME]));
     assert_received(&bench, &script);
 }
