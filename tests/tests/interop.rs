@@ -344,6 +344,7 @@ fn interrupted_sender(parties: Parties) -> Result<()> {
     sender.program().signal(Signal::SIGINT);
     let sent = sender.finish(patience())?;
     sent.ended_with(6)?;
+    sent.resulted("aborted", &[1], 1)?;
     receiver.holds_nothing(patience())?;
     receiver.reported_copied(0)?;
 

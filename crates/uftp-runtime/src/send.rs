@@ -202,6 +202,7 @@ async fn watch(
                         std::process::exit(Exit::Interrupted as i32);
                     }
                     stopping = true;
+                    say!(0, "Aborting all clients");
                     control.stop();
                 }
                 Asked::Counters => control.tell_counters(),

@@ -388,7 +388,8 @@ pub(super) fn find_or_add(s: &mut Session, uid: Uid) -> Option<usize> {
     }
 }
 
-fn report_connections(s: &mut Session, connected: impl Fn(State) -> bool) {
+/// Tells of every destination known whether it is `connected`.
+pub(super) fn report_connections(s: &mut Session, connected: impl Fn(State) -> bool) {
     let report = |client: &super::clients::Client| SenderEvent::Connect {
         client: client.uid,
         proxy: client.proxy,

@@ -200,13 +200,19 @@ impl<S: FileSource> Sender<S> {
         timer.into_iter().chain(self.packet_ready_at()).min()
     }
 
-    /// The user wants it to end: everybody is sent away.
+    /// The user wants it to end: everybody is sent away. Who has come so far is told, and how the file
+    /// ends whose data flow.
     pub fn stop(&mut self, now: Instant) {
         self.session.now = self.session.now.max(now);
-        if !matches!(self.phase, Phase::Over) {
-            self.session.abort_all("Server quit, aborting all");
-            self.end(Outcome::Interrupted);
+        let s = &mut self.session;
+        match &self.phase {
+            Phase::Over => return,
+            Phase::Announcing(_) => announce::report_connections(s, |state| state == State::Active),
+            Phase::Transfer(phase) => phase.interrupted(s),
+            Phase::Informing(_) | Phase::Closing(_) => {}
         }
+        self.session.abort_all("Server quit, aborting all");
+        self.end(Outcome::Interrupted);
     }
 
     /// Whether the session is over and nothing is left to send.

@@ -1,7 +1,7 @@
 //! The user ends the session.
 
 use uftp_proto::wire::Message;
-use uftp_session::sender::{Outcome, SenderEvent};
+use uftp_session::sender::{FileOutcome, Outcome, SenderEvent};
 
 use crate::lab::*;
 
@@ -64,6 +64,49 @@ fn before_anything_was_sent() {
     assert_eq!(lab.run(), Outcome::Interrupted);
     assert!(matches!(lab.packets[0].message(), Message::Abort(_)));
     assert_eq!(lab.packets.len(), 1);
+}
+
+/// What a stop tells besides that the session was interrupted.
+fn told_by_a_stop_when(until: impl Fn(&SenderEvent) -> bool) -> Vec<SenderEvent> {
+    let source = Memory::default().file("f", noise(200_000));
+    let peers = vec![Peer::new(1), Peer::new(2)];
+    let mut lab = Lab::new(config(Some(&[1, 2, 3])), source, peers);
+    lab.run_until(|lab| lab.has(&until));
+    let before = lab.events.len();
+    let now = lab.now;
+    lab.sender.stop(now);
+    assert_eq!(lab.run(), Outcome::Interrupted);
+    let mut told: Vec<_> = lab.events[before..].to_vec();
+    assert!(matches!(told.pop(), Some(SenderEvent::Finished(_))));
+    told
+}
+
+#[test]
+fn who_has_come_is_told_while_announcing() {
+    let told = told_by_a_stop_when(|e| matches!(e, SenderEvent::RegConfSent { .. }));
+    let connected: Vec<_> = told
+        .iter()
+        .map(|event| match event {
+            SenderEvent::Connect {
+                client, connected, ..
+            } => (client.0, *connected),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(connected, [(1, true), (2, true), (3, false)]);
+}
+
+#[test]
+fn how_a_file_ends_is_told_once_its_data_flow() {
+    let told = told_by_a_stop_when(|e| matches!(e, SenderEvent::FileInfoSent { .. }));
+    assert_eq!(told, []);
+    let told = told_by_a_stop_when(|e| matches!(e, SenderEvent::SectionStarted { .. }));
+    let [SenderEvent::FileFinished { results, .. }] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    let outcomes: Vec<_> = results.iter().map(|r| (r.client.0, r.outcome)).collect();
+    let gone = FileOutcome::Aborted;
+    assert_eq!(outcomes, [(1, gone), (2, gone), (3, FileOutcome::Mute)]);
 }
 
 /// Ids of those who have to be invited again.

@@ -287,6 +287,25 @@ fn all_or_nothing() {
     }
 }
 
+/// One leaves and takes the other along, which was well: it is not lost but sent away.
+#[test]
+fn who_is_sent_away_for_another_is_told_as_aborted() {
+    let source = Memory::default().file("f", noise(200_000));
+    let mut config = config(Some(&[1, 2]));
+    config.quit_on_error = true;
+    let mut lab = Lab::new(config, source, vec![Peer::new(1), Peer::new(2)]);
+    lab.run_until(|lab| !lab.of("FILESEG").is_empty());
+    lab.say(1, &abort("Client shutting down"));
+    assert_eq!(lab.run(), Outcome::AllDropped);
+    let outcomes = lab.events.iter().find_map(|event| match event {
+        SenderEvent::FileFinished { results, .. } => {
+            Some(results.iter().map(|r| r.outcome).collect::<Vec<_>>())
+        }
+        _ => None,
+    });
+    assert_eq!(outcomes, Some(vec![FileOutcome::Aborted; 2]));
+}
+
 #[test]
 fn a_receiver_that_aborts_is_out_at_once() {
     for word in ["REG_CONF", "FILEINFO(1)", "FILESEG", "DONE(1)", "DONE(0)"] {

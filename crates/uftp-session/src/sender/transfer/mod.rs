@@ -10,7 +10,7 @@ use std::time::Instant;
 use uftp_proto::wire::Message;
 use uftp_proto::{BlockMap, FileId, Geometry};
 
-use super::clients::State;
+use super::clients::{Client, State};
 use super::course::Course;
 use super::event::SenderEvent;
 use super::fileinfo::Informing;
@@ -326,8 +326,15 @@ impl Transfer {
 
     fn quit(&mut self, s: &mut Session, why: &'static str) -> Next {
         s.abort_all(why);
-        s.finish_item(self.file, self.item.clone(), Some(self.started));
+        self.interrupted(s);
         Next::Over(self.failure())
+    }
+
+    /// All are sent away: who has not finished never will.
+    pub(super) fn interrupted(&self, s: &mut Session) {
+        let receiving = |c: &Client| c.state().is_receiving().then_some(State::Aborted);
+        s.clients.set_states(receiving);
+        s.finish_item(self.file, self.item.clone(), Some(self.started));
     }
 
     fn end(&mut self, s: &mut Session) -> Next {
