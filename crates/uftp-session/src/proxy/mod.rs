@@ -174,23 +174,10 @@ impl Proxy {
         self.show_keys(now);
         // Closing moves the last session to the place of the closed one: go backwards.
         for position in (0..self.sessions.len()).rev() {
-            let Some((id, session)) = self.sessions.entry_mut(position) else {
+            let Some((session, mut around)) = self.session(position) else {
                 continue;
             };
-            if session.deadline() > now {
-                continue;
-            }
-            let mut around = Surroundings {
-                id,
-                config: &self.config,
-                downstream: None,
-                relay: &mut self.relay,
-                events: &mut self.events,
-                counters: &mut self.counters,
-                traffic: &mut self.traffic,
-                strangers: &mut self.strangers,
-            };
-            if session.handle_timeout(now, &mut around) {
+            if session.deadline() <= now && session.handle_timeout(now, &mut around) {
                 self.close(position, None, ProxyEventKind::TimedOut);
             }
         }
@@ -208,22 +195,10 @@ impl Proxy {
         if !self.relay.is_empty() {
             return;
         }
-        let downstream = self.downstream();
         for position in 0..self.sessions.len() {
-            let Some((id, session)) = self.sessions.entry_mut(position) else {
-                continue;
-            };
-            let mut around = Surroundings {
-                id,
-                config: &self.config,
-                downstream,
-                relay: &mut self.relay,
-                events: &mut self.events,
-                counters: &mut self.counters,
-                traffic: &mut self.traffic,
-                strangers: &mut self.strangers,
-            };
-            session.poll_transmit(now, batch, &mut around);
+            if let Some((session, mut around)) = self.session(position) {
+                session.poll_transmit(now, batch, &mut around);
+            }
         }
         self.counters.sent += self.letters.write(self.config.uid, batch);
         self.counters.sent += self.partings.write(batch);
@@ -354,9 +329,19 @@ impl Proxy {
             }
             None => return Err(Refusal::OtherSession),
         };
+        match self.session(position) {
+            Some((session, mut around)) => {
+                session.receive(now, from, ecn, &header, packet, &mut around)
+            }
+            None => Err(Refusal::OtherSession),
+        }
+    }
+
+    /// The session at a position, and what it is lent.
+    fn session(&mut self, position: usize) -> Option<(&mut Session, Surroundings<'_>)> {
         let downstream = self.downstream();
-        let session = self.sessions.get_mut(position);
-        let mut around = Surroundings {
+        let (id, session) = self.sessions.entry_mut(position)?;
+        let around = Surroundings {
             id,
             config: &self.config,
             downstream,
@@ -366,10 +351,7 @@ impl Proxy {
             traffic: &mut self.traffic,
             strangers: &mut self.strangers,
         };
-        match session {
-            Some(session) => session.receive(now, from, ecn, &header, packet, &mut around),
-            None => Err(Refusal::OtherSession),
-        }
+        Some((session, around))
     }
 
     fn tell(&mut self, session: Option<SessionId>, kind: ProxyEventKind) {
