@@ -30,7 +30,7 @@ mod status;
 mod suite;
 mod world;
 
-pub use command::run;
+pub use command::{Ended, run, run_apart};
 pub use content::{
     Content, compare_trees, compare_undated_trees, first_difference, write_file, write_tree,
 };

@@ -6,10 +6,13 @@ mod uftp;
 mod uftp_keymgt;
 mod uftpd;
 
-use std::{fs, process::Output, time::Duration};
+use std::{fs, time::Duration};
 
 use uftp_runtime::options::{self, Program, command};
-use uftp_tests::{Failure, Result, Suite, World};
+use uftp_tests::{Ended, Result, Suite, World, run_apart};
+
+/// Who refuses does so at once.
+const BOUND: Duration = Duration::from_secs(10);
 
 /// What the reference does with a line.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,14 +51,14 @@ fn lists(world: &World) -> Result<()> {
 }
 
 /// What a program of this suite says to a line.
-fn output(
+fn answer(
     world: &World,
     suite: Suite,
     protocol: Option<&str>,
     program: &str,
     before: &[&str],
     line: &str,
-) -> Result<Output> {
+) -> Result<Ended> {
     let dest = world.make_dir("dest")?.display().to_string();
     let words = before.iter().copied().chain(line.split(' '));
     let words = words.map(|word| match word {
@@ -71,30 +74,7 @@ fn output(
         "uftp" if !line.starts_with("-i") && !line.contains("@DELETE") => command.arg("file"),
         _ => &mut command,
     };
-    run(command)
-}
-
-/// Runs to its end; what goes on although it should not is killed.
-fn run(mut command: std::process::Command) -> Result<Output> {
-    use std::{os::unix::process::CommandExt as _, process::Stdio, thread, time::Instant};
-    let told = format!("{command:?}");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.process_group(0);
-    let mut child = command.spawn()?;
-    let start = Instant::now();
-    while child.try_wait()?.is_none() {
-        if start.elapsed() > Duration::from_secs(10) {
-            child.kill()?;
-            let output = child.wait_with_output()?;
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(Failure::new(format!("{told} goes on:\n{said}")));
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
-    Ok(child.wait_with_output()?)
+    run_apart(program, command, world.dir(), BOUND)
 }
 
 /// Tries all lines of a program and collects what is not as it should be.
@@ -103,16 +83,18 @@ fn refused(program: &str, before: &[&str], table: &[Bad]) -> Result<()> {
     lists(&world)?;
     let mut wrong = Vec::new();
     let mut check = |suite, protocol, line: &str, code: i32, words: &[&str]| {
-        let told = match output(&world, suite, protocol, program, before, line) {
+        let told = match answer(&world, suite, protocol, program, before, line) {
             Err(failure) => failure.to_string(),
-            Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
-                let quiet = output.stdout.is_empty();
-                if output.status.code() == Some(code) && missing.is_empty() && quiet {
+            Ok(Ended {
+                code: ended,
+                out,
+                err,
+            }) => {
+                let missing: Vec<_> = words.iter().filter(|word| !err.contains(**word)).collect();
+                if ended == Some(code) && missing.is_empty() && out.is_empty() {
                     return;
                 }
-                format!("{}, without {missing:?}: {said}", output.status)
+                format!("{ended:?}, without {missing:?}: {err}{out}")
             }
         };
         let protocol = protocol.unwrap_or("by itself");
@@ -202,10 +184,10 @@ fn one_program<T: Program>(world: &World) -> Result<()> {
     let said = |words: &[&str]| -> Result<String> {
         let mut command = world.command(0, &Suite::Ours.program(&program)?);
         command.args(words);
-        let output = run(command)?;
-        assert_eq!(output.status.code(), Some(1), "{program} {words:?}");
-        assert_eq!(output.stdout, b"", "{program} {words:?}");
-        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+        let ended = run_apart(&program, command, world.dir(), BOUND)?;
+        assert_eq!(ended.code, Some(1), "{program} {words:?}");
+        assert_eq!(ended.out, "", "{program} {words:?}");
+        Ok(ended.err)
     };
     for option in command
         .get_arguments()

@@ -1,12 +1,8 @@
 //! A sender and receivers of this suite, and a file to send.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::{fs, path::PathBuf, process::Command};
 
-use uftp_tests::{Program, Receiver, Result, Suite, World, write_file};
+use uftp_tests::{Ended, Receiver, Result, Suite, World, run_apart, write_file};
 
 use crate::BOUND;
 
@@ -14,13 +10,6 @@ use crate::BOUND;
 pub(crate) struct Stage {
     pub(crate) world: World,
     pub(crate) file: PathBuf,
-}
-
-/// How a program ended, and what it said where.
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
 }
 
 impl Stage {
@@ -48,18 +37,8 @@ impl Stage {
 
     /// Runs a program to its end, its streams apart.
     pub(crate) fn run(&self, host: u8, program: &str, args: &[&str]) -> Result<Ended> {
-        let mut command = self.command(host, program, args)?;
-        let (out, err) = (self.path("out"), self.path("err"));
-        command.stdin(Stdio::null());
-        command
-            .stdout(fs::File::create(&out)?)
-            .stderr(fs::File::create(&err)?);
-        let mut running = Program::start_as_is(program, command, &err)?;
-        Ok(Ended {
-            code: running.wait(BOUND)?.code,
-            out: fs::read_to_string(out)?,
-            err: fs::read_to_string(err)?,
-        })
+        let command = self.command(host, program, args)?;
+        run_apart(program, command, self.world.dir(), BOUND)
     }
 
     /// Sends the file with these further options, quickly.
