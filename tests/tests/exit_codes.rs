@@ -172,3 +172,22 @@ fn streams() -> Result<()> {
     }
     Ok(())
 }
+
+/// Groups that are joined for listed senders only, and a list that names none.
+#[test]
+fn nobody_to_join_a_group_for() -> Result<()> {
+    let world = World::new("nobodylisted", 1)?;
+    let list = world.dir().join("list");
+    std::fs::write(&list, "# nobody yet\n")?;
+    let mut command = world.command(0, &Suite::Ours.program("uftpd")?);
+    command
+        .args(["-d", "-M", "232.4.4.4", "-D"])
+        .arg(world.dir());
+    command.arg("-S").arg(&list);
+    let mut receiver = Program::start("receiver", command, &world.log_path("receiver"))?;
+    assert_eq!(receiver.wait(BOUND)?.code, Some(2));
+    let told = receiver.output();
+    let why = "cannot join 232.4.4.4: no sender of -S has an IPv4 address";
+    assert!(told.contains(why), "{told}");
+    Ok(())
+}

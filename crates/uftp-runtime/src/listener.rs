@@ -109,7 +109,11 @@ impl Listener {
     /// The reason of the last failure, if all failed.
     pub(crate) fn join(&mut self, socket: &Socket, group: IpAddr) -> Result<(), String> {
         let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
-        let mut failed = format!("cannot join {group}: no interface of -I has an {family} address");
+        let lacking = match self.each_source(group, |_| ()).as_slice() {
+            [] => "no sender of -S",
+            _ => "no interface of -I",
+        };
+        let mut failed = format!("cannot join {group}: {lacking} has an {family} address");
         let mut joined = false;
         for interface in self.speaking(group) {
             for done in self.join_on(socket, group, interface) {

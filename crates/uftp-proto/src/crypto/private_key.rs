@@ -116,7 +116,7 @@ impl PrivateKey {
     /// Signs all `parts` in a row. The result is as long as [`PublicKey::signature_len`] says.
     ///
     /// # Errors
-    /// [`KeyError::Size`] if an RSA key is too small for the hash, [`KeyError::Backend`] if
+    /// [`KeyError::TooSmallToSign`] if an RSA key is too small for the hash, [`KeyError::Backend`] if
     /// OpenSSL fails.
     pub fn sign(
         &self,
@@ -132,7 +132,7 @@ impl PrivateKey {
             }
             (_, KeyKind::Rsa { bits }) => self
                 .sign_rsa(hash, &digest)
-                .map_err(|_| KeyError::Size(bits)),
+                .map_err(|_| KeyError::TooSmallToSign { bits, hash }),
             (None, KeyKind::Ec(_)) => Err(KeyError::NotRsa),
         }
     }
@@ -334,7 +334,10 @@ mod tests {
         assert!(key.sign(Hash::Sha256, form, &[b"x"]).is_ok());
         assert_eq!(
             key.sign(Hash::Sha384, form, &[b"x"]),
-            Err(KeyError::Size(512))
+            Err(KeyError::TooSmallToSign {
+                bits: 512,
+                hash: Hash::Sha384
+            })
         );
         let sig = key.sign(Hash::Sha1, form, &[b"x"]).unwrap();
         assert!(key.public().verify(Hash::Sha1, &[b"x"], &sig));

@@ -375,6 +375,17 @@ pub enum KeyError {
     /// An RSA key too small or too large.
     #[error("an RSA key of {0} bits cannot be used; expected 512 to 8192 bits")]
     Size(usize),
+    /// An RSA key whose signatures have no room for the hash.
+    #[error(
+        "an RSA key of {bits} bits is too small to sign with {hash}; take a larger key, or sha256 or \
+         sha1"
+    )]
+    TooSmallToSign {
+        /// Of the key.
+        bits: usize,
+        /// What was to be signed with.
+        hash: Hash,
+    },
     /// An RSA key that protocol headers cannot carry.
     #[error(
         "an RSA key of {0} bits cannot be carried by protocol headers; its size must be a \

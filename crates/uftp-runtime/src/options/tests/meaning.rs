@@ -67,7 +67,7 @@ async fn what_is_meant_is_checked_as_a_whole() {
         (
             "uftp f -Y aes256-gcm -h sha512 -K 512",
             3,
-            "the session cannot be encrypted",
+            "the session cannot be encrypted: an RSA key of 512 bits is too small to sign with sha512",
         ),
         ("uftp f -P 10.0.0.x", 1, "Invalid private address 10.0.0."),
         (
