@@ -46,9 +46,22 @@ impl Pacer {
         self.rate
     }
 
-    /// Changes the rate from now on; what was sent is not charged again.
-    pub(crate) fn set_rate(&mut self, rate: u64) {
-        self.rate = rate.max(1);
+    /// Changes the rate from `now` on. What was sent is not charged again. Bytes that the old rate
+    /// has left unsent are still made up for at a higher one, but not at a lower: whoever cannot
+    /// take the old rate must not be given more of it.
+    pub(crate) fn set_rate(&mut self, now: Instant, rate: u64) {
+        let rate = rate.max(1);
+        let debt = self
+            .paid_until
+            .and_then(|paid| now.checked_duration_since(paid));
+        if let Some(debt) = debt.filter(|_| rate != self.rate) {
+            let kept = match rate > self.rate {
+                true => debt.mul_f64(self.rate as f64 / rate as f64),
+                false => Duration::ZERO,
+            };
+            self.paid_until = now.checked_sub(kept);
+        }
+        self.rate = rate;
     }
 
     /// Time that `bytes` take at the rate.
@@ -175,6 +188,21 @@ mod tests {
                     "{rate}: burst of {longest}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_is_unsent_is_made_up_for_at_a_higher_rate_but_not_at_a_lower() {
+        // 10 ms late with 1 MB/s, or 10 kB.
+        for (rate, owed) in [(500_000, 0), (1_000_000, 10_000), (10_000_000, 10_000)] {
+            let start = Instant::now();
+            let mut pacer = Pacer::new(1_000_000);
+            pacer.charge(start, 1000);
+            let late = start + Duration::from_millis(11);
+            pacer.set_rate(late, rate);
+            let paid = pacer.paid_until.unwrap();
+            let debt = late.saturating_duration_since(paid);
+            assert_eq!(debt.as_secs_f64() * rate as f64, f64::from(owed), "{rate}");
         }
     }
 

@@ -226,7 +226,7 @@ impl Session {
     fn obey_rate(&mut self) {
         let rate = self.rate.bytes_per_second();
         if self.pacer.rate() != rate {
-            self.pacer.set_rate(rate);
+            self.pacer.set_rate(self.now, rate);
         }
     }
 }

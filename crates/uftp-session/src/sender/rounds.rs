@@ -254,7 +254,7 @@ impl Transfer {
         });
         let (now, pulse) = (s.now, s.pulse());
         if s.rate.report(now, at, section, naks, pulse) {
-            s.pacer.set_rate(s.rate.bytes_per_second());
+            s.pacer.set_rate(s.now, s.rate.bytes_per_second());
         }
     }
 }

@@ -200,7 +200,7 @@ impl Sample {
         }
     }
 
-    fn add(&mut self, other: Sample) {
+    pub(super) fn add(&mut self, other: Sample) {
         self.lost += other.lost;
         self.blocks += other.blocks;
         self.time += other.time;

@@ -56,6 +56,8 @@ pub(super) struct SelfClock {
 
 impl SelfClock {
     const START: f64 = 60e6;
+    /// Below this rate good windows treble it, as no receiver is so slow on a network so fast.
+    const BRISK: f64 = 200e6;
     const FLOOR: f64 = 1e6;
     const CEILING: f64 = 12e9;
     /// A drop does not go below this part of the rate; if it was too little, another will follow.
@@ -63,11 +65,15 @@ impl SelfClock {
     /// Blocks of a window that must have been sent for growing, and for asking, at least.
     const SAMPLE: u32 = 64;
     /// Receivers are not asked about less time than this, nor does it let the rate grow.
-    const SOONEST: Duration = Duration::from_millis(2);
+    const SOONEST: Duration = Duration::from_millis(5);
+    /// Before the first loss, nor about fewer bytes than queues on the way may take in.
+    const QUEUE: f64 = 500e3;
     /// At most one answer for as many packets.
     const PACKETS_PER_ANSWER: u32 = 20;
     /// A window that went out at this part of a rate shows what that rate does.
-    const KEPT_UP: f64 = 0.7;
+    const KEPT_UP: f64 = 0.85;
+    /// After growing by more than this a window is begun anew, so that it shows the new rate alone.
+    const LEAP: f64 = 1.25;
     /// A drop goes this far below what was taken, so that queues get shorter.
     const RELIEF: f64 = 0.94;
     /// Time without trouble that one window vouches for, at most.
@@ -122,8 +128,14 @@ impl SelfClock {
             return self.windows.asks_again(now, pulse.patience);
         }
         let least = Self::SAMPLE.max(audience.saturating_mul(Self::PACKETS_PER_ANSWER));
-        let enough = |w: &Window| w.blocks >= least && w.age(now) >= Self::SOONEST;
+        let enough = |w: &Window| w.blocks >= least && self.is_telling(w);
         self.windows.open().is_some_and(enough)
+    }
+
+    /// Whether a window has lasted long enough to show anything: queues take a short burst at any rate.
+    fn is_telling(&self, window: &Window) -> bool {
+        let bytes = f64::from(window.blocks) * self.charged;
+        window.took() >= Self::SOONEST && (self.climb.is_some() || bytes >= Self::QUEUE)
     }
 
     /// Receivers were asked.
@@ -151,7 +163,9 @@ impl SelfClock {
         let told = self
             .windows
             .reported(now, section, naks, self.fresh, pulse.delay);
+        let mut last = None::<Window>;
         for window in told {
+            let earlier = last.replace(window);
             if self.receivers.len() <= client {
                 self.receivers.resize(client + 1, Loss::default());
             }
@@ -162,7 +176,7 @@ impl SelfClock {
                 continue;
             }
             loss.judged = window.id + 1;
-            let trouble = self.judge(client, &window, naks);
+            let trouble = self.judge(client, &window, earlier.as_ref(), naks);
             self.windows.answered(window.id, trouble);
         }
         self.settle(now, pulse);
@@ -185,6 +199,9 @@ impl SelfClock {
         while let Some((window, fate)) = self.windows.settle(now, pulse.patience) {
             self.learn(now, &window, fate);
         }
+        if self.rate > Self::LEAP * before {
+            self.windows.begin_anew(now);
+        }
         self.rate != before
     }
 
@@ -192,9 +209,8 @@ impl SelfClock {
     /// rate of today. A sender that cannot keep up with its rate gains nothing by a higher one.
     fn learn(&mut self, now: Instant, window: &Window, fate: Fate) {
         let since = self.settled.replace(now);
-        // Queues take a short burst at any rate.
-        let short = window.blocks < Self::SAMPLE || window.took() < Self::SOONEST;
-        if fate != Fate::Good || window.drops < self.drops || short {
+        let telling = window.blocks >= Self::SAMPLE && self.is_telling(window);
+        if fate != Fate::Good || window.drops < self.drops || !telling {
             return;
         }
         let speed = window.speed(self.charged).min(window.rate);
@@ -202,7 +218,8 @@ impl SelfClock {
             return;
         }
         let grown = match &mut self.climb {
-            None => 2.0 * speed,
+            None if speed < Self::BRISK => 2.0 * speed,
+            None => 3.0 * speed,
             Some(climb) => {
                 let quiet = since.map_or(Duration::ZERO, |s| now.saturating_duration_since(s));
                 climb.pass(quiet.min(Self::VOUCHED));
@@ -214,14 +231,30 @@ impl SelfClock {
 
     /// Whether a receiver that misses `naks` of a window gives reason not to send faster. The rate
     /// drops if it lost too much, and rises again if it has dropped for it in vain.
-    fn judge(&mut self, client: usize, window: &Window, naks: &[u8]) -> bool {
+    ///
+    /// In a window that was short a pause of the receiver looks like a rate far beyond it: such a one
+    /// is seen together with the `earlier` one.
+    fn judge(
+        &mut self,
+        client: usize,
+        window: &Window,
+        earlier: Option<&Window>,
+        naks: &[u8],
+    ) -> bool {
         let Some(loss) = self.receivers.get_mut(client) else {
             return false;
         };
+        let mut lost = window.lost(naks, self.charged);
+        let alike = |earlier: &&Window| earlier.drops == window.drops;
+        if let Some(earlier) = earlier.filter(alike)
+            && window.took() < Self::SOONEST
+        {
+            lost.add(earlier.lost(naks, self.charged));
+        }
         let told = Told {
             drops: window.drops,
             fresh: self.fresh,
-            lost: window.lost(naks, self.charged),
+            lost,
         };
         match loss.effect(&told) {
             Some(Effect::Unknown) => return true,

@@ -33,10 +33,11 @@ struct Bench {
     /// sent.
     owed: Vec<f64>,
     missing: Vec<Vec<u8>>,
-    /// When to answer, of which section, and to what it was before it.
+    /// When to answer, and of which section.
     due: Vec<(Instant, u16)>,
     section: u16,
-    finished: Vec<Vec<u8>>,
+    /// What each misses of the sections before.
+    finished: Vec<Vec<Vec<u8>>>,
 }
 
 impl Bench {
@@ -48,10 +49,10 @@ impl Bench {
             now: Instant::now(),
             rng: StdRng::seed_from_u64(1),
             owed: vec![0.0; models.len()],
-            missing: vec![whole.clone(); models.len()],
+            missing: vec![whole; models.len()],
             due: Vec::new(),
             section: 0,
-            finished: vec![whole; models.len()],
+            finished: Vec::new(),
         }
     }
 
@@ -61,10 +62,8 @@ impl Bench {
             && at <= self.now
         {
             self.due.remove(0);
-            let maps = match section == self.section {
-                true => &self.missing,
-                false => &self.finished,
-            };
+            let maps = self.finished.get(usize::from(section));
+            let maps = maps.unwrap_or(&self.missing);
             for (client, map) in maps.iter().enumerate() {
                 let any = map.iter().any(|b| *b != 0);
                 if any || section == self.section {
@@ -107,8 +106,9 @@ impl Bench {
         }
         self.due.push((self.now + DELAY, self.section));
         self.section += 1;
-        self.finished = std::mem::take(&mut self.missing);
-        self.missing = vec![vec![0; self.finished[0].len()]; self.models.len()];
+        let next = vec![vec![0; self.missing[0].len()]; self.models.len()];
+        self.finished
+            .push(std::mem::replace(&mut self.missing, next));
         let took = (self.now - began).as_secs_f64();
         (took, lost / f64::from(SECTION))
     }

@@ -59,11 +59,6 @@ impl Window {
         self.last.saturating_duration_since(self.began)
     }
 
-    /// How long it has been going out.
-    pub(super) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.began)
-    }
-
     /// What became of its blocks, `charged` bytes each, as a NAK bitmap of its section has it.
     pub(super) fn lost(&self, naks: &[u8], charged: f64) -> Sample {
         let lost = count_naks_in(naks, self.first..self.end);
@@ -185,6 +180,12 @@ impl Windows {
             window.closed = Some(now);
             window.asked = asked;
         }
+    }
+
+    /// What comes will show another rate than what was sent so far, of which only losses count.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        self.close(now, 0);
+        self.settled = self.next_id;
     }
 
     /// Receivers, `audience` in number, were asked. While answers of another time are to come the

@@ -41,7 +41,7 @@ impl Transfer {
         batch: &mut Batch,
     ) {
         if s.rate.settle(now, s.pulse()) {
-            s.pacer.set_rate(s.rate.bytes_per_second());
+            s.pacer.set_rate(s.now, s.rate.bytes_per_second());
         }
         self.ask_in_between(s, now, batch);
         for _ in 0..RUNS_PER_CALL {

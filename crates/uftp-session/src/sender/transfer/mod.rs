@@ -343,7 +343,7 @@ impl Transfer {
         }
         s.lists.clear();
         if s.rate.finish_file(s.now, self.pass == 1 && !self.naks) {
-            s.pacer.set_rate(s.rate.bytes_per_second());
+            s.pacer.set_rate(s.now, s.rate.bytes_per_second());
         }
         s.end_congestion_control();
         s.finish_item(self.file, self.item.clone(), Some(self.started));

@@ -52,7 +52,7 @@ impl Transfer {
         if s.rate
             .report(now, at, status.section, status.naks, s.pulse())
         {
-            s.pacer.set_rate(s.rate.bytes_per_second());
+            s.pacer.set_rate(s.now, s.rate.bytes_per_second());
         }
         let naks = self.believed(s, now, status, &section);
         let count = match &naks {
