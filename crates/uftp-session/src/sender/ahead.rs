@@ -8,7 +8,6 @@
 use uftp_proto::Geometry;
 use uftp_proto::wire::FileType;
 
-use super::clients::Client;
 use super::config::SyncMode;
 use super::session::Session;
 use crate::files::SendItem;
@@ -62,7 +61,7 @@ impl Session {
             && self.config.instance.0 == 0
             && self.rate.tfmcc().is_none()
             && self.pacer.cost(time) <= self.advertised_grtt()
-            && !self.clients.iter().any(|c: &Client| c.proxy)
+            && !self.clients.any_proxy()
             && self.ahead.next()
     }
 }

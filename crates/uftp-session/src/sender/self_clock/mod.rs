@@ -25,11 +25,11 @@ pub(super) struct Pulse {
 /// The self-clocked rate of a session.
 ///
 /// What goes out is cut into windows ([`Windows`]), and receivers are asked again and again how
-/// much of them they got. Before the first loss every window that all got doubles the rate. A
-/// window of which a receiver missed the part `p` when sent at rate `r` shows that it takes
-/// `r * (1 - p)`: the rate drops a little below that and climbs again, fast at first, slowly near
-/// the rate that was too much, and then beyond it faster and faster. If the same rate proves too
-/// much again and again, the climb takes longer.
+/// much of them they got. Before the first loss every window that all got doubles the rate, and at
+/// high rates trebles it. A window of which a receiver missed the part `p` when sent at rate `r`
+/// shows that it takes `r * (1 - p)`: the rate drops a little below that and climbs again, fast at
+/// first, slowly near the rate that was too much, and then beyond it faster and faster. If the same
+/// rate proves too much again and again, the climb takes longer.
 ///
 /// Loss that does not shrink when the rate does is the network's, not the receiver's; it becomes
 /// that receiver's base loss and is no reason to slow down. A drop that turns out to have been
@@ -56,7 +56,8 @@ pub(super) struct SelfClock {
 
 impl SelfClock {
     const START: f64 = 60e6;
-    /// Below this rate good windows treble it, as no receiver is so slow on a network so fast.
+    /// Before the first loss good windows double lower rates and treble others: a receiver that takes
+    /// this much, and its network, are not of the slow kind.
     const BRISK: f64 = 200e6;
     const FLOOR: f64 = 1e6;
     const CEILING: f64 = 12e9;

@@ -38,6 +38,8 @@ pub(super) struct Transfer {
     pub(super) pass: u32,
     /// NAKs were accepted since the pass began.
     pub(super) naks: bool,
+    /// How many have said what they miss since it ended.
+    reported: usize,
     /// Where a pass in lock-step stands.
     pub(super) rounds: Option<Rounds>,
     started: Instant,
@@ -97,6 +99,7 @@ impl Transfer {
             stage: Stage::Sending(0),
             pass: 0,
             naks: false,
+            reported: 0,
             rounds: match s.policy.passes {
                 PassStyle::Streaming => None,
                 PassStyle::LockStep => Some(Rounds::default()),
@@ -230,6 +233,10 @@ impl Transfer {
 
     fn advance_stage(&mut self, s: &mut Session, now: Instant) {
         let cycle = s.cycle();
+        let rest = match self.have_all_reported(s) {
+            true => s.advertised_grtt() / 4,
+            false => cycle,
+        };
         let Stage::Asking {
             attempt,
             again,
@@ -238,8 +245,9 @@ impl Transfer {
         else {
             return;
         };
-        if self.naks && rewind.is_none() {
-            *rewind = Some(now + cycle);
+        if self.naks {
+            let next = now + rest;
+            *rewind = Some(rewind.map_or(next, |rewind| rewind.min(next)));
         }
         if until(*rewind, now) {
             self.rewind(s);
@@ -263,6 +271,7 @@ impl Transfer {
     pub(super) fn begin_pass(&mut self, s: &mut Session) {
         self.pass += 1;
         self.naks = false;
+        self.reported = 0;
         self.section = None;
         self.stage = Stage::Sending(0);
         s.rate.begin_pass(self.pass == 1);

@@ -70,6 +70,7 @@ impl Transfer {
         }
         self.wanted.merge_naks(section, &naks);
         self.naks = true;
+        self.note_report(s, at);
         s.clients.set_state(at, State::ActiveNak);
         if let Some(client) = s.clients.get(at) {
             let client = client.uid;
@@ -80,6 +81,24 @@ impl Transfer {
             });
         }
         Ok(())
+    }
+
+    /// Notes that a receiver has said at the end of a pass what it misses.
+    fn note_report(&mut self, s: &mut Session, at: usize) {
+        let pass = self.pass;
+        if let (Stage::Asking { .. }, Some(client)) = (&self.stage, s.clients.get_mut(at))
+            && std::mem::replace(&mut client.reported, pass) != pass
+        {
+            self.reported += 1;
+        }
+    }
+
+    /// Whether all who have not finished have said what they miss of the pass that is over, so that
+    /// only what they said together with that may still be under way. Through a proxy nobody knows.
+    pub(super) fn have_all_reported(&self, s: &Session) -> bool {
+        s.clients.receivers_in(&[State::Registered, State::Active]) == 0
+            && self.reported >= s.clients.receivers_in(&[State::ActiveNak])
+            && !s.clients.any_proxy()
     }
 
     /// What a report on `section` can know: without the blocks that may have been under way to
