@@ -301,9 +301,4 @@ mod tests {
     fn the_package_takes_the_place_of_debians() -> Result<()> {
         try_out(TRY_PACKAGE, &[&made()?.package, &reference_package()?])
     }
-
-    #[test]
-    fn the_units_do_what_they_say() -> Result<()> {
-        try_out(TRY_UNITS, &[&made()?.tree])
-    }
 }
