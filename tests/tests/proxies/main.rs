@@ -6,6 +6,7 @@
 
 mod cast;
 mod condition;
+mod daemon;
 mod figures;
 mod modern;
 mod nat;
@@ -15,3 +16,4 @@ mod restart;
 mod stage;
 mod three;
 mod trust;
+mod tunnel;

@@ -18,9 +18,10 @@ use uftp_tests::{
 };
 
 use crate::{
-    options::{Daemon, FAR, NEAR, RECEIVERS, Tunnel, ends},
+    daemon::{Daemon, ends},
     restart::begun,
     stage::BOUND,
+    tunnel::{FAR, NEAR, RECEIVERS, Tunnel},
 };
 
 /// The events in a file, once `last` is among them.

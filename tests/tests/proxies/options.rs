@@ -7,74 +7,18 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::{sys::signal::Signal, unistd::Pid};
 use uftp_tests::{
-    Failure, Family, HostId, Plan, Program, ProxyRole, Receiver, Result, SenderSetup, Suite, World,
-    eventually, patience, run, uid, write_file,
+    Failure, Family, Plan, ProxyRole, Result, SenderSetup, Suite, World, eventually, patience, uid,
+    write_file,
 };
 
-use crate::{restart::begun, stage::BOUND};
-
-/// A sender and a server proxy on one network, a client proxy and two receivers on another.
-pub(crate) struct Tunnel {
-    pub(crate) world: World,
-}
-
-pub(crate) const SERVER: HostId = 0;
-pub(crate) const NEAR: HostId = 1;
-pub(crate) const FAR: HostId = 2;
-pub(crate) const RECEIVERS: [HostId; 2] = [3, 4];
-
-impl Tunnel {
-    pub(crate) fn new(label: &str) -> Result<Self> {
-        let mut plan = Plan::default();
-        plan.host(0);
-        plan.host(0);
-        plan.host(1);
-        for _ in RECEIVERS {
-            plan.host(1);
-        }
-        plan.router(&[0, 1]);
-        Ok(Tunnel {
-            world: World::planned(label, plan)?,
-        })
-    }
-
-    /// Sends a small file to both receivers, who get it.
-    pub(crate) fn carries(
-        &self,
-        receivers: Vec<Receiver>,
-        change: impl Fn(SenderSetup<'_>) -> SenderSetup<'_>,
-    ) -> Result<()> {
-        let content = self.world.make_dir("content")?;
-        write_file(&content.join("file"), 100_000)?;
-        let sent = change(self.sender()?).files_of(&content)?.run(BOUND)?;
-        sent.ended_with(0)?;
-        sent.resulted("copy", &RECEIVERS, 1)?;
-        receivers
-            .iter()
-            .try_for_each(|receiver| receiver.holds(&content))
-    }
-
-    pub(crate) fn sender(&self) -> Result<SenderSetup<'_>> {
-        let list = self.world.dir().join("proxies");
-        fs::write(&list, uid(FAR))?;
-        let sender = self.world.sender(Suite::Ours, SERVER).invite(&RECEIVERS);
-        Ok(sender.args(&["-j", &list.to_string_lossy()]))
-    }
-
-    pub(crate) fn far(&self, family: Family) -> IpAddr {
-        self.world.address(FAR, family)
-    }
-
-    pub(crate) fn receivers(&self) -> Result<Vec<Receiver>> {
-        let start = |host| self.world.receiver(Suite::Ours, host).start();
-        RECEIVERS.into_iter().map(start).collect()
-    }
-}
+use crate::{
+    daemon::{Daemon, ends},
+    restart::begun,
+    stage::BOUND,
+    tunnel::{FAR, NEAR, RECEIVERS, SERVER, Tunnel, make_key},
+};
 
 /// `-p`, `-q`: every program has another port.
 #[test]
@@ -354,21 +298,6 @@ fn a_proxy_that_is_stopped_ends_its_session() -> Result<()> {
     sent.resulted("aborted", &RECEIVERS, 1)
 }
 
-/// A new key in a file of this name: the path to it, and its fingerprint.
-pub(crate) fn make_key(world: &World, name: &str, spec: &str) -> Result<(String, String)> {
-    let path = world.dir().join(name).to_string_lossy().into_owned();
-    let keymgt = Suite::Ours.program("uftp_keymgt")?;
-    let script = format!("{} -g {spec} {path} 2>&1", keymgt.display());
-    let told = run("sh", &["-c", &script], "")?;
-    let mut words = told.split_whitespace();
-    let print = words
-        .by_ref()
-        .skip_while(|word| *word != "fingerprint:")
-        .nth(1);
-    let print = print.ok_or_else(|| Failure::new(format!("uftp_keymgt said {told}")))?;
-    Ok((path, print.to_owned()))
-}
-
 /// `fp=`: the tunnel goes to whoever proves the key, and only there. `-H` with a port, `-h`.
 #[test]
 fn the_tunnel_moves_with_the_key() -> Result<()> {
@@ -474,35 +403,4 @@ fn a_daemon_and_its_exit_codes() -> Result<()> {
     })?;
     assert!(!pid_file.exists(), "the process id file is removed");
     Ok(())
-}
-
-/// A daemon, killed at the latest when this is dropped.
-pub(crate) struct Daemon(pub(crate) Pid);
-
-impl Daemon {
-    pub(crate) fn signal(&self, signal: Signal) {
-        // Its end is looked for elsewhere.
-        let _ = kill(self.0, signal);
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGTERM);
-    }
-}
-
-/// Runs `uftpproxyd` with these words until the process that was started ends.
-pub(crate) fn ends(world: &World, line: &[&str], code: i32, says: &str) -> Result<()> {
-    let mut command = world.command(1, &Suite::Ours.program("uftpproxyd")?);
-    command.args(line);
-    let mut program = Program::start("uftpproxyd", command, &world.log_path("started"))?;
-    let exit = program.wait(Duration::from_secs(30))?;
-    let output = program.output();
-    match exit.code == Some(code) && output.contains(says) {
-        true => Ok(()),
-        false => Err(Failure::new(format!(
-            "uftpproxyd {line:?} should end with {code} and say {says:?}: {exit:?} {output}"
-        ))),
-    }
 }

@@ -8,8 +8,8 @@ use uftp_tests::{
 
 use crate::{
     condition::Condition,
-    options::make_key,
     stage::{BOUND, PORT, server_line},
+    tunnel::make_key,
 };
 
 /// First byte of every packet of the earlier programs of protocol 3.

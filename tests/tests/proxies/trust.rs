@@ -6,8 +6,8 @@ use std::{fs, time::Duration};
 use uftp_tests::{Family, HostId, ProxyRole, Receiver, Result, Suite, World, uid, write_file};
 
 use crate::{
-    options::{FAR, NEAR, RECEIVERS, SERVER, Tunnel, make_key},
     stage::BOUND,
+    tunnel::{FAR, NEAR, RECEIVERS, SERVER, Tunnel, make_key},
 };
 
 /// A file of lines in the world's directory; returns its path.

@@ -1,0 +1,86 @@
+//! A tunnel of two proxies, and the keys of those at its ends.
+
+use std::{fs, net::IpAddr};
+
+use uftp_tests::{
+    Failure, Family, HostId, Plan, Receiver, Result, SenderSetup, Suite, World, run, uid,
+    write_file,
+};
+
+use crate::stage::BOUND;
+
+pub(crate) const SERVER: HostId = 0;
+
+pub(crate) const NEAR: HostId = 1;
+
+pub(crate) const FAR: HostId = 2;
+
+pub(crate) const RECEIVERS: [HostId; 2] = [3, 4];
+
+/// A sender and a server proxy on one network, a client proxy and two receivers on another.
+pub(crate) struct Tunnel {
+    pub(crate) world: World,
+}
+
+impl Tunnel {
+    pub(crate) fn new(label: &str) -> Result<Self> {
+        let mut plan = Plan::default();
+        plan.host(0);
+        plan.host(0);
+        plan.host(1);
+        for _ in RECEIVERS {
+            plan.host(1);
+        }
+        plan.router(&[0, 1]);
+        Ok(Tunnel {
+            world: World::planned(label, plan)?,
+        })
+    }
+
+    /// Sends a small file to both receivers, who get it.
+    pub(crate) fn carries(
+        &self,
+        receivers: Vec<Receiver>,
+        change: impl Fn(SenderSetup<'_>) -> SenderSetup<'_>,
+    ) -> Result<()> {
+        let content = self.world.make_dir("content")?;
+        write_file(&content.join("file"), 100_000)?;
+        let sent = change(self.sender()?).files_of(&content)?.run(BOUND)?;
+        sent.ended_with(0)?;
+        sent.resulted("copy", &RECEIVERS, 1)?;
+        receivers
+            .iter()
+            .try_for_each(|receiver| receiver.holds(&content))
+    }
+
+    pub(crate) fn sender(&self) -> Result<SenderSetup<'_>> {
+        let list = self.world.dir().join("proxies");
+        fs::write(&list, uid(FAR))?;
+        let sender = self.world.sender(Suite::Ours, SERVER).invite(&RECEIVERS);
+        Ok(sender.args(&["-j", &list.to_string_lossy()]))
+    }
+
+    pub(crate) fn far(&self, family: Family) -> IpAddr {
+        self.world.address(FAR, family)
+    }
+
+    pub(crate) fn receivers(&self) -> Result<Vec<Receiver>> {
+        let start = |host| self.world.receiver(Suite::Ours, host).start();
+        RECEIVERS.into_iter().map(start).collect()
+    }
+}
+
+/// A new key in a file of this name: the path to it, and its fingerprint.
+pub(crate) fn make_key(world: &World, name: &str, spec: &str) -> Result<(String, String)> {
+    let path = world.dir().join(name).to_string_lossy().into_owned();
+    let keymgt = Suite::Ours.program("uftp_keymgt")?;
+    let script = format!("{} -g {spec} {path} 2>&1", keymgt.display());
+    let told = run("sh", &["-c", &script], "")?;
+    let mut words = told.split_whitespace();
+    let print = words
+        .by_ref()
+        .skip_while(|word| *word != "fingerprint:")
+        .nth(1);
+    let print = print.ok_or_else(|| Failure::new(format!("uftp_keymgt said {told}")))?;
+    Ok((path, print.to_owned()))
+}
