@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::{Failure, HostId, NetworkId, Plan, Result, command::run};
+use crate::{Failure, HostId, NetworkId, Plan, Result, command::run, write_file};
 
 /// Names of all namespaces and directories made here begin so; then come the process id, the number
 /// of the world in the process, and its label.
@@ -117,6 +117,16 @@ impl World {
         fs::create_dir_all(&dir)
             .map_err(|error| Failure::io(format!("creating {}", dir.display()), error))?;
         Ok(dir)
+    }
+
+    /// The directory `content`, with one file, `file`, of `size` bytes to send.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn one_file(&self, size: u64) -> Result<PathBuf> {
+        let content = self.make_dir("content")?;
+        write_file(&content.join("file"), size)?;
+        Ok(content)
     }
 
     /// The words of a command line, in which `DIR/name` stands for the directory `name` of this world,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use uftp_tests::{Failure, Family, HostId, Result, Suite, World, write_file};
+use uftp_tests::{Failure, Family, HostId, Parties, Result, Suite, World};
 
 /// UDP port of the receivers.
 const PORT: u16 = 1044;
@@ -15,23 +15,7 @@ const PORT: u16 = 1044;
 /// The longest a run may take; healthy ones take a second or two.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Who sends to whom.
-#[derive(Clone, Copy)]
-struct Parties {
-    sender: Suite,
-    receiver: Suite,
-}
-
-const ACROSS: [Parties; 2] = [
-    Parties {
-        sender: Suite::Ours,
-        receiver: Suite::Reference,
-    },
-    Parties {
-        sender: Suite::Reference,
-        receiver: Suite::Ours,
-    },
-];
+const ACROSS: [Parties; 2] = [Parties::OURS_TO_THEIRS, Parties::THEIRS_TO_OURS];
 
 const CIPHERS: [&str; 7] = [
     "3des",
@@ -57,11 +41,8 @@ fn keys(exchange: &str) -> (&'static str, &'static str) {
 fn session(name: &str, cipher: &str, hash: &str, exchange: &str, more: &[&str]) -> Result<()> {
     for parties in ACROSS {
         one_way(parties, name, cipher, hash, exchange, more).map_err(|failure| {
-            let Parties { sender, receiver } = parties;
             Failure::new(format!(
-                "{cipher} {hash} {exchange} {more:?}, {} to {}: {failure}",
-                sender.name(),
-                receiver.name()
+                "{cipher} {hash} {exchange} {more:?}, {parties}: {failure}"
             ))
         })?;
     }
@@ -77,7 +58,7 @@ fn one_way(
     more: &[&str],
 ) -> Result<()> {
     let world = World::new(name, 2)?;
-    let content = one_file(&world, 200_000)?;
+    let content = world.one_file(200_000)?;
     let (own, theirs) = keys(exchange);
     let legacy = legacy_provider(&world)?;
     let receiver = world
@@ -108,12 +89,6 @@ fn legacy_provider(world: &World) -> Result<PathBuf> {
                 [providers]\ndefault = on\nlegacy = on\n[on]\nactivate = 1\n";
     fs::write(&path, text)?;
     Ok(path)
-}
-
-fn one_file(world: &World, size: u64) -> Result<PathBuf> {
-    let content = world.make_dir("content")?;
-    write_file(&content.join("file"), size)?;
-    Ok(content)
 }
 
 #[test]
@@ -180,7 +155,7 @@ fn congestion_control_within_encryption() -> Result<()> {
 fn ipv6_and_unicast() -> Result<()> {
     for parties in ACROSS {
         let world = World::new("addresses", 2)?;
-        let content = one_file(&world, 100_000)?;
+        let content = world.one_file(100_000)?;
         let keys = ["-Y", "aes128-gcm", "-h", "sha256", "-e", "ecdh_ecdsa", "-c"];
         for (count, family, unicast) in [(1, Family::V6, false), (2, Family::V4, true)] {
             let receiver = world
@@ -212,7 +187,7 @@ fn ipv6_and_unicast() -> Result<()> {
 fn three_receivers_prove_who_they_are_and_lose_packets() -> Result<()> {
     for parties in ACROSS {
         let world = World::new("auth", 4)?;
-        let content = one_file(&world, 2_000_000)?;
+        let content = world.one_file(2_000_000)?;
         for host in 1..=3 {
             world.lose_incoming(host, PORT, 40)?;
         }
@@ -251,7 +226,7 @@ fn three_receivers_prove_who_they_are_and_lose_packets() -> Result<()> {
 fn a_receiver_with_another_key_than_listed_gets_nothing() -> Result<()> {
     for parties in ACROSS {
         let world = World::new("wrong", 3)?;
-        let content = one_file(&world, 500_000)?;
+        let content = world.one_file(500_000)?;
         let first = make_key(&world, 1)?;
         make_key(&world, 2)?;
         // The second is listed with the key of the first.
@@ -289,7 +264,7 @@ fn a_receiver_with_another_key_than_listed_gets_nothing() -> Result<()> {
 fn keys_are_made_to_fit_where_none_are_given() -> Result<()> {
     for sender in [Suite::Ours, Suite::Reference] {
         let world = World::new("demand", 2)?;
-        let content = one_file(&world, 100_000)?;
+        let content = world.one_file(100_000)?;
         let receiver = world.receiver(Suite::Ours, 1).start()?;
         for (count, keys) in [
             (1, ["-e", "rsa", "-K", "1024"]),
@@ -315,7 +290,7 @@ fn keys_are_made_to_fit_where_none_are_given() -> Result<()> {
 #[test]
 fn a_cipher_is_all_it_takes() -> Result<()> {
     let world = World::new("plainest", 2)?;
-    let content = one_file(&world, 100_000)?;
+    let content = world.one_file(100_000)?;
     let receiver = world.receiver(Suite::Ours, 1).args(&["-E"]).start()?;
     let sent = world
         .sender(Suite::Ours, 0)
@@ -332,7 +307,7 @@ fn a_cipher_is_all_it_takes() -> Result<()> {
 fn a_receiver_that_demands_encryption_refuses_what_is_plain() -> Result<()> {
     for parties in ACROSS {
         let world = World::new("demands", 2)?;
-        let content = one_file(&world, 1000)?;
+        let content = world.one_file(1000)?;
         let receiver = world.receiver(parties.receiver, 1).args(&["-E"]).start()?;
         let sent = world
             .sender(parties.sender, 0)

@@ -10,8 +10,8 @@ use std::{
 
 use nix::sys::signal::Signal;
 use uftp_tests::{
-    Content, Failure, Family, HostId, Receiver, Result, Suite, World, eventually, patience,
-    write_file, write_tree,
+    Content, Failure, Family, HostId, Parties, Receiver, Result, Suite, World, eventually,
+    patience, write_file, write_tree,
 };
 
 /// UDP port of the receivers.
@@ -20,31 +20,24 @@ const PORT: u16 = 1044;
 /// The longest a run may take; healthy ones take a second or two.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Who sends to whom.
-#[derive(Clone, Copy)]
-struct Parties {
-    sender: Suite,
-    receiver: Suite,
-}
-
 macro_rules! cases {
     ($($case:ident),+ $(,)?) => {$(
         mod $case {
-            use super::{Parties, Suite};
+            use uftp_tests::Parties;
 
             #[test]
             fn ours_to_theirs() -> uftp_tests::Result<()> {
-                super::$case(Parties { sender: Suite::Ours, receiver: Suite::Reference })
+                super::$case(Parties::OURS_TO_THEIRS)
             }
 
             #[test]
             fn theirs_to_ours() -> uftp_tests::Result<()> {
-                super::$case(Parties { sender: Suite::Reference, receiver: Suite::Ours })
+                super::$case(Parties::THEIRS_TO_OURS)
             }
 
             #[test]
             fn ours_to_ours() -> uftp_tests::Result<()> {
-                super::$case(Parties { sender: Suite::Ours, receiver: Suite::Ours })
+                super::$case(Parties::OURS)
             }
         }
     )+};
@@ -74,7 +67,7 @@ cases! {
 
 fn one_megabyte(parties: Parties) -> Result<()> {
     let world = World::new("1mb", 2)?;
-    let content = one_file(&world, 1_000_000)?;
+    let content = world.one_file(1_000_000)?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
     // With the programs' own timing once, all other cases are hurried.
     let sender = world
@@ -107,7 +100,7 @@ fn special_sizes(parties: Parties) -> Result<()> {
 
 fn sixty_megabytes_unpaced(parties: Parties) -> Result<()> {
     let world = World::new("60mb", 2)?;
-    let content = one_file(&world, 60_000_000)?;
+    let content = world.one_file(60_000_000)?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
     let sent = world
         .sender(parties.sender, 0)
@@ -121,7 +114,7 @@ fn sixty_megabytes_unpaced(parties: Parties) -> Result<()> {
 
 fn three_receivers_with_loss(parties: Parties) -> Result<()> {
     let world = World::new("loss5", 4)?;
-    let content = one_file(&world, 4_000_000)?;
+    let content = world.one_file(4_000_000)?;
     for host in 1..=3 {
         world.lose_incoming(host, PORT, 50)?;
     }
@@ -146,7 +139,7 @@ fn three_receivers_with_loss(parties: Parties) -> Result<()> {
 /// A fifth of the data and a twentieth of the answers go astray.
 fn one_receiver_with_heavy_loss(parties: Parties) -> Result<()> {
     let world = World::new("loss20", 2)?;
-    let content = one_file(&world, 2_000_000)?;
+    let content = world.one_file(2_000_000)?;
     world.lose_incoming(1, PORT, 200)?;
     world.lose_answers(0, PORT, 50)?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
@@ -167,7 +160,7 @@ fn one_receiver_with_heavy_loss(parties: Parties) -> Result<()> {
 
 fn uninvited_receiver(parties: Parties) -> Result<()> {
     let world = World::new("uninvited", 4)?;
-    let content = one_file(&world, 1_000_000)?;
+    let content = world.one_file(1_000_000)?;
     let invited = start_receivers(&world, parties, 1..=2)?;
     let uninvited = world.receiver(parties.receiver, 3).start()?;
     let sent = world
@@ -191,7 +184,7 @@ fn uninvited_receiver(parties: Parties) -> Result<()> {
 
 fn absent_receiver(parties: Parties) -> Result<()> {
     let world = World::new("absent", 3)?;
-    let content = one_file(&world, 1_000_000)?;
+    let content = world.one_file(1_000_000)?;
     let receivers = start_receivers(&world, parties, 1..=2)?;
     let sent = world
         .sender(parties.sender, 0)
@@ -248,7 +241,7 @@ fn sixty_small_files(parties: Parties) -> Result<()> {
 
 fn ipv6(parties: Parties) -> Result<()> {
     let world = World::new("ipv6", 3)?;
-    let content = one_file(&world, 1_000_000)?;
+    let content = world.one_file(1_000_000)?;
     let receivers = (1..=2)
         .map(|host| {
             world
@@ -270,7 +263,7 @@ fn ipv6(parties: Parties) -> Result<()> {
 /// Two receivers listen, and only the addressed one may get anything.
 fn unicast(parties: Parties) -> Result<()> {
     let world = World::new("unicast", 3)?;
-    let content = one_file(&world, 1_000_000)?;
+    let content = world.one_file(1_000_000)?;
     let addressed = world.receiver(parties.receiver, 1).start()?;
     let other = world.receiver(parties.receiver, 2).start()?;
     let to = world.address(1, Family::V4);
@@ -333,7 +326,7 @@ fn two_senders_at_once(parties: Parties) -> Result<()> {
 /// Ctrl-C in the middle of a file: exit code 6, the receiver drops what it has, and serves on.
 fn interrupted_sender(parties: Parties) -> Result<()> {
     let world = World::new("interrupt", 2)?;
-    let content = one_file(&world, 30_000_000)?;
+    let content = world.one_file(30_000_000)?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
     let mut sender = world
         .sender(parties.sender, 0)
@@ -385,7 +378,7 @@ fn killed_receiver(parties: Parties) -> Result<()> {
 /// the end of the session for the end of its file (behaviour §5.7); the other completes.
 fn receiver_that_is_no_longer_heard(parties: Parties) -> Result<()> {
     let world = World::new("unheard", 3)?;
-    let content = one_file(&world, 6_000_000)?;
+    let content = world.one_file(6_000_000)?;
     world.lose_incoming_data(2, PORT, 200)?;
     let heard = world.receiver(parties.receiver, 1).start()?;
     let unheard = world.receiver(parties.receiver, 2).start()?;
@@ -409,7 +402,7 @@ fn receiver_that_is_no_longer_heard(parties: Parties) -> Result<()> {
 /// A longer and newer file of the same name is there before.
 fn replaced_file(parties: Parties) -> Result<()> {
     let world = World::new("replaced", 2)?;
-    let content = one_file(&world, 100_000)?;
+    let content = world.one_file(100_000)?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
     std::fs::write(receiver.dest().join("file"), vec![b'x'; 300_000])?;
     let sent = world
@@ -483,13 +476,6 @@ fn files(world: &World, count: usize, size: u64) -> Result<PathBuf> {
     for number in 0..count {
         write_file(&content.join(format!("file{number}")), size)?;
     }
-    Ok(content)
-}
-
-/// A directory with one file of `size` bytes.
-fn one_file(world: &World, size: u64) -> Result<PathBuf> {
-    let content = world.make_dir("content")?;
-    write_file(&content.join("file"), size)?;
     Ok(content)
 }
 

@@ -1,13 +1,7 @@
 //! The options of `uftpd`: what each does, seen from outside. Where it matters the reference is given
 //! the same command line.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -15,7 +9,7 @@ use nix::{
 };
 use uftp_tests::{
     Program, ReceiverSetup, Result, SenderSetup, Suite, World, eventually, masked_status, patience,
-    wait_until_listening, write_file,
+    wait_until_listening,
 };
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -28,13 +22,6 @@ fn sender(world: &World) -> SenderSetup<'_> {
     world
         .sender(Suite::Reference, 0)
         .args(&["-r", "0.02:0.01:1"])
-}
-
-/// A file to send, in a directory of its own.
-fn one_file(world: &World, size: u64) -> Result<PathBuf> {
-    let file = world.make_dir("content")?.join("file");
-    write_file(&file, size)?;
-    Ok(file)
 }
 
 /// `uftpd` on host 1 with these options only, listening to this group and port.
@@ -62,7 +49,7 @@ fn is_joined(world: &World, interface: &str) -> Result<bool> {
 #[test]
 fn interfaces() -> Result<()> {
     let world = World::new("interfaces", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     world.add_interface(1, "extra", "10.88.0.2/24")?;
     for suite in BOTH {
         for (line, on_eth0, on_extra, id) in [
@@ -91,7 +78,7 @@ fn interfaces() -> Result<()> {
 #[test]
 fn groups_port_and_id() -> Result<()> {
     let world = World::new("groups", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     for suite in BOTH {
         let line = ["-d", "-q", "-I", "eth0", "-U", "a5", "-p", "1055"];
         let line = [&line[..], &["-M", "239.1.1.1,239.1.1.2", "-M", "239.1.1.3"]].concat();
@@ -116,7 +103,7 @@ fn groups_port_and_id() -> Result<()> {
 #[test]
 fn names_of_senders() -> Result<()> {
     let world = World::new("names", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let hosts = world.dir().join("hosts");
     fs::write(&hosts, "127.0.0.1 localhost\n10.77.0.1 sender.example\n")?;
     for suite in BOTH {
@@ -166,7 +153,7 @@ fn buffer_size() -> Result<()> {
 #[test]
 fn dscp() -> Result<()> {
     let world = World::new("rdscp", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     for suite in BOTH {
         let line = ["-d", "-q", "-I", "eth0", "-U", "1", "-Q", "46"];
         let mut receiver = uftpd(&world, suite, &line, PUBLIC, PORT)?;
@@ -197,7 +184,7 @@ fn session_with(world: &World, setup: ReceiverSetup<'_>, file: &Path) -> Result<
 #[test]
 fn log_level() -> Result<()> {
     let world = World::new("rlevels", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     for suite in BOTH {
         let mut counts = Vec::new();
         for level in ["0", "2", "5"] {
@@ -220,7 +207,7 @@ fn log_level() -> Result<()> {
 #[test]
 fn status_lines_in_the_log() -> Result<()> {
     let world = World::new("ratlog", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let mut told = Vec::new();
     for suite in BOTH {
         let setup = world.receiver(suite, 1).args(&["-F", "@LOG"]);
@@ -300,7 +287,7 @@ fn log_archives_and_pid_file() -> Result<()> {
 #[test]
 fn senders_and_source_specific_groups() -> Result<()> {
     let world = World::new("sources", 3)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let list = world.dir().join("servers");
     fs::write(&list, "# ours\n0A4D0001|10.77.0.1\n")?;
     let list = list.display().to_string();
@@ -327,7 +314,7 @@ fn senders_and_source_specific_groups() -> Result<()> {
 #[test]
 fn several_keys() -> Result<()> {
     let world = World::new("rkeys", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     for suite in BOTH {
         let paths = ["a", "b"].map(|name| {
             let path = world.dir().join(format!("{}-{name}.pem", suite.name()));
@@ -388,7 +375,7 @@ fn heartbeats() -> Result<()> {
 #[test]
 fn response_proxy() -> Result<()> {
     let world = World::new("response", 3)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     for (suite, option) in [
         (Suite::Reference, "-R"),
         (Suite::Ours, "-R"),
@@ -415,7 +402,7 @@ fn response_proxy() -> Result<()> {
 #[test]
 fn system_keys_change_nothing() -> Result<()> {
     let world = World::new("rsystem", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     for suite in BOTH {
         let setup = world.receiver(suite, 1).args(&["-m"]);
         let log = session_with(&world, setup, &file)?;

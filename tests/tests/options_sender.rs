@@ -1,16 +1,11 @@
 //! The options of `uftp`: what each does, seen from outside. Where it matters the reference is given
 //! the same command line.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use uftp_tests::{
     Failure, Family, Receiver, Result, SenderSetup, Suite, World, eventually, masked_status,
-    patience, write_file,
+    patience,
 };
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -22,13 +17,6 @@ fn sender(world: &World, suite: Suite) -> SenderSetup<'_> {
         .sender(suite, 0)
         .environment("UFTP_PROTOCOL", Path::new("4"))
         .args(&["-r", "0.02:0.01:1"])
-}
-
-/// A file to send, in a directory of its own.
-fn one_file(world: &World, size: u64) -> Result<PathBuf> {
-    let file = world.make_dir("content")?.join("file");
-    write_file(&file, size)?;
-    Ok(file)
 }
 
 /// What the program in this host's place has printed.
@@ -106,7 +94,7 @@ const WIRE: [Wire; 17] = [
 #[test]
 fn packets_are_as_the_options_say() -> Result<()> {
     let world = World::new("wire", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     for suite in BOTH {
         for Wire {
@@ -136,7 +124,7 @@ fn packets_are_as_the_options_say() -> Result<()> {
 #[test]
 fn port() -> Result<()> {
     let world = World::new("port", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     for suite in BOTH {
         world.count_incoming(1, &["udp dport 1055", "udp dport 1044"])?;
         let sent = sender(&world, suite).args(&["-p", "1055"]).file(&file);
@@ -153,7 +141,7 @@ fn port() -> Result<()> {
 #[test]
 fn hop_limit_of_ipv6() -> Result<()> {
     let world = World::new("hops", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     world.count_incoming(1, &["udp dport 1044 ip6 hoplimit 200"])?;
     let sent = sender(&world, Suite::Ours).family(Family::V6);
     let sent = sent.args(&["-t", "200"]).file(&file).run(BOUND)?;
@@ -166,7 +154,7 @@ fn hop_limit_of_ipv6() -> Result<()> {
 #[test]
 fn robustness_factor() -> Result<()> {
     let world = World::new("robust", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     for suite in BOTH {
         world.count_incoming(1, &["udp dport 1044 @th,72,8 1"])?;
         let sent = sender(&world, suite).args(&["-s", "12"]).file(&file);
@@ -183,7 +171,7 @@ fn robustness_factor() -> Result<()> {
 #[test]
 fn interface() -> Result<()> {
     let world = World::new("interface", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     world.add_interface(0, "extra", "10.88.0.1/24")?;
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     for suite in BOTH {
@@ -219,7 +207,7 @@ fn last_connect(receiver: &Receiver) -> Result<Option<String>> {
 #[test]
 fn buffer_size() -> Result<()> {
     let world = World::new("buffers", 1)?;
-    let file = one_file(&world, 10)?;
+    let file = world.one_file(10)?.join("file");
     for suite in BOTH {
         let sent = sender(&world, suite).args(&["-B", "65536", "-r", "1"]);
         let running = sent.file(&file).start()?;
@@ -239,7 +227,7 @@ fn buffer_size() -> Result<()> {
 #[test]
 fn rate_and_its_bounds_under_congestion_control() -> Result<()> {
     let world = World::new("bounds", 2)?;
-    let file = one_file(&world, 200_000)?;
+    let file = world.one_file(200_000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     for suite in BOTH {
         // 250 KB/s
@@ -266,7 +254,7 @@ fn rate_and_its_bounds_under_congestion_control() -> Result<()> {
 #[test]
 fn full_speed() -> Result<()> {
     let world = World::new("full", 2)?;
-    let file = one_file(&world, 200_000)?;
+    let file = world.one_file(200_000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     for suite in BOTH {
         let sent = sender(&world, suite).rate("-1").invite(&[1]);
@@ -284,7 +272,7 @@ fn full_speed() -> Result<()> {
 #[test]
 fn timestamps_and_log_level() -> Result<()> {
     let world = World::new("levels", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     for suite in BOTH {
         let mut counts = Vec::new();
@@ -339,7 +327,7 @@ fn is_stamped(line: &str) -> bool {
 #[test]
 fn status_lines_in_the_log() -> Result<()> {
     let world = World::new("atlog", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     let mut told = Vec::new();
     for suite in BOTH {
@@ -360,7 +348,7 @@ fn status_lines_in_the_log() -> Result<()> {
 #[test]
 fn log_files_and_their_number() -> Result<()> {
     let world = World::new("archives", 1)?;
-    let file = one_file(&world, 10)?;
+    let file = world.one_file(10)?.join("file");
     for suite in BOTH {
         let dir = world.make_dir(suite.name())?;
         let log = dir.join("log");
@@ -384,7 +372,7 @@ fn log_files_and_their_number() -> Result<()> {
 #[test]
 fn key_files() -> Result<()> {
     let world = World::new("keyfile", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1);
     let receiver = receiver.args(&["-K", "rsa:1024,ec:secp384r1"]).start()?;
     for suite in BOTH {
@@ -424,7 +412,7 @@ fn key_files() -> Result<()> {
 #[test]
 fn enough_receivers() -> Result<()> {
     let world = World::new("enough", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     let sent = sender(&world, Suite::Ours).args(&["--min-clients", "1", "-s", "50"]);
     sent.file(&file).run(BOUND)?.ended_with(0)?;
@@ -436,7 +424,7 @@ fn enough_receivers() -> Result<()> {
 #[test]
 fn progress() -> Result<()> {
     let world = World::new("progress", 2)?;
-    let file = one_file(&world, 300_000)?;
+    let file = world.one_file(300_000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     for (how, shown) in [("bar", true), ("none", false), ("auto", false)] {
         let sent = sender(&world, Suite::Ours).invite(&[1]).rate("3000");
@@ -452,7 +440,7 @@ fn progress() -> Result<()> {
 #[test]
 fn system_keys_change_nothing() -> Result<()> {
     let world = World::new("system", 2)?;
-    let file = one_file(&world, 5000)?;
+    let file = world.one_file(5000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     for suite in BOTH {
         let sent = sender(&world, suite).invite(&[1]).args(&["-y"]).file(&file);
@@ -465,7 +453,7 @@ fn system_keys_change_nothing() -> Result<()> {
 #[test]
 fn many_passes() -> Result<()> {
     let world = World::new("passes", 2)?;
-    let file = one_file(&world, 100_000)?;
+    let file = world.one_file(100_000)?.join("file");
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     world.lose_incoming_data(1, 1044, 500)?;
     let sent = sender(&world, Suite::Ours)

@@ -28,16 +28,10 @@ const QUICK_THREE: [&str; 10] = [
     "500",
 ];
 
-fn one_file(world: &World, size: u64) -> Result<PathBuf> {
-    let content = world.make_dir("content")?;
-    write_file(&content.join("file"), size)?;
-    Ok(content)
-}
-
 /// One session with these options to two receivers, who insist on encryption.
 fn session(family: Family, size: u64, options: &[&str], receiver_options: &[&str]) -> Result<()> {
     let world = World::new("five", 3)?;
-    let content = one_file(&world, size)?;
+    let content = world.one_file(size)?;
     let receiver = |host| {
         let receiver = world.receiver(Suite::Ours, host).family(family);
         receiver.args(&["-E"]).args(receiver_options).start()
@@ -93,7 +87,7 @@ fn congestion_control() -> Result<()> {
 #[test]
 fn a_closed_group_known_by_fingerprints() -> Result<()> {
     let world = World::new("known", 4)?;
-    let content = one_file(&world, 200_000)?;
+    let content = world.one_file(200_000)?;
     let key = |host: u8| world.dir().join(format!("key{host}.pem"));
     let mut list = String::new();
     for host in 1..=3 {
@@ -134,7 +128,7 @@ fn a_closed_group_known_by_fingerprints() -> Result<()> {
 #[test]
 fn losses() -> Result<()> {
     let world = World::new("lossy", 2)?;
-    let content = one_file(&world, 3_000_000)?;
+    let content = world.one_file(3_000_000)?;
     world.lose_incoming(1, 1044, 50)?;
     let receiver = world.receiver(Suite::Ours, 1).args(&["-E"]).start()?;
     let sent = world
@@ -185,7 +179,7 @@ fn both_generations_at_one_receiver() -> Result<()> {
 #[test]
 fn nobody_registers_who_only_speaks_4() -> Result<()> {
     let world = World::new("deaf", 2)?;
-    let content = one_file(&world, 1000)?;
+    let content = world.one_file(1000)?;
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     let mut sender = world
         .sender(Suite::Ours, 0)
@@ -217,7 +211,7 @@ fn nobody_registers_who_only_speaks_4() -> Result<()> {
 #[test]
 fn the_environment_chooses_too() -> Result<()> {
     let world = World::new("chosen", 2)?;
-    let content = one_file(&world, 1000)?;
+    let content = world.one_file(1000)?;
     let receiver = world.receiver(Suite::Reference, 1).start()?;
     let sent = world
         .sender(Suite::Ours, 0)
@@ -236,7 +230,7 @@ fn the_environment_chooses_too() -> Result<()> {
 #[test]
 fn plain_is_a_choice() -> Result<()> {
     let world = World::new("plain5", 2)?;
-    let content = one_file(&world, 100_000)?;
+    let content = world.one_file(100_000)?;
     for (rule, code) in [(&[][..], 0), (&["--require-encryption"], 7)] {
         let mut receiver = world.receiver(Suite::Ours, 1).args(rule).start()?;
         for protocol in ["3", "4", "5"] {
@@ -262,7 +256,7 @@ fn plain_is_a_choice() -> Result<()> {
 #[test]
 fn the_protocols_named_are_heard() -> Result<()> {
     let world = World::new("rprotocol", 2)?;
-    let content = one_file(&world, 5000)?;
+    let content = world.one_file(5000)?;
     for (named, spoken) in [
         (&["--protocols", "4,5"][..], &["4", "5"][..]),
         (&["--protocols", "3", "--protocol", "5"], &["3", "5"]),
@@ -294,7 +288,7 @@ fn the_protocols_named_are_heard() -> Result<()> {
 #[test]
 fn source_specific_groups() -> Result<()> {
     let world = World::new("rssm", 2)?;
-    let content = one_file(&world, 5000)?;
+    let content = world.one_file(5000)?;
     let group: IpAddr = Ipv4Addr::new(232, 4, 4, 1).into();
     let here = world.address(0, Family::V4);
     let elsewhere = Ipv4Addr::new(10, 77, 0, 99);
@@ -325,7 +319,7 @@ fn source_specific_groups() -> Result<()> {
 #[test]
 fn a_key_too_large_for_signed_messages() -> Result<()> {
     let world = World::new("large", 2)?;
-    let content = one_file(&world, 5000)?;
+    let content = world.one_file(5000)?;
     let key = world.dir().join("key").to_string_lossy().into_owned();
     let output = Command::new(Suite::Ours.program("uftp_keymgt")?)
         .args(["-g", "rsa:4096", &key])

@@ -8,9 +8,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use uftp_tests::{
-    Failure, Family, Parties, Program, Result, Suite, World, eventually, patience, write_file,
-};
+use uftp_tests::{Failure, Family, Parties, Program, Result, Suite, World, eventually, patience};
 
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -49,17 +47,10 @@ fn restart_file(world: &World) -> Result<PathBuf> {
     }
 }
 
-/// A file of `size` bytes to send.
-fn content(world: &World, size: u64) -> Result<PathBuf> {
-    let dir = world.make_dir("content")?;
-    write_file(&dir.join("file"), size)?;
-    Ok(dir)
-}
-
 /// `options` are the sender's.
 fn resumes_for_the_absent(first: Suite, options: &[&str]) -> Result<()> {
     let world = World::new("absent", 3)?;
-    let content = content(&world, 300_000)?;
+    let content = world.one_file(300_000)?;
     let receiver = world.receiver(Suite::Ours, 1).start()?;
     let args = ["-R", "50000", "-H", "0x1,0x2", "-f", "content/file"];
     let args = [&args, options].concat();
@@ -144,7 +135,7 @@ fn sent_again(parties: Parties, length: usize, options: &[&str], forged: bool) -
     // Packets with a whole block of data.
     world.count_incoming(1, &[&format!("udp dport 1044 udp length {length}")])?;
     let blocks = || world.counted(1).map(|counts| counts.iter().sum::<u64>());
-    let content = content(&world, SIZE)?;
+    let content = world.one_file(SIZE)?;
     let temp = world.make_dir("temp")?;
     let temp = temp.to_string_lossy().into_owned();
     let receiver = world.receiver(parties.receiver, 1).args(&["-T", &temp]);
@@ -192,7 +183,7 @@ fn sent_again(parties: Parties, length: usize, options: &[&str], forged: bool) -
 #[test]
 fn conflicts_and_damaged_files_are_refused() -> Result<()> {
     let world = World::new("conflict", 1)?;
-    content(&world, 10)?;
+    world.one_file(10)?;
     let code = run(
         &world,
         "leaving",

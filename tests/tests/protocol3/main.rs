@@ -3,7 +3,7 @@
 
 mod restart;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use uftp_tests::{Family, Result, Suite, World, write_file};
 
@@ -30,12 +30,6 @@ const ONE: &str = "0x00000001";
 const TWO: &str = "0x00000001,0x00000002";
 const ALL: &str = "0x00000001,0x00000002,0x00000003";
 
-fn one_file(world: &World, size: u64) -> Result<PathBuf> {
-    let content = world.make_dir("content")?;
-    write_file(&content.join("file"), size)?;
-    Ok(content)
-}
-
 /// One session of so many bytes with these options to so many receivers, who lose `permille` of
 /// what comes in.
 fn session(
@@ -46,7 +40,7 @@ fn session(
     receiver_options: &[&str],
 ) -> Result<()> {
     let world = World::new("three", receivers + 1)?;
-    let content = one_file(&world, size)?;
+    let content = world.one_file(size)?;
     let hosts: Vec<u8> = (1..=receivers).collect();
     let mut running = Vec::new();
     for &host in &hosts {
@@ -91,7 +85,7 @@ fn three_receivers_lose_packets_over_several_sections_and_passes() -> Result<()>
 #[test]
 fn every_cipher_hash_and_signature() -> Result<()> {
     let world = World::new("ciphers", 2)?;
-    let content = one_file(&world, 30_000)?;
+    let content = world.one_file(30_000)?;
     // One key for all; what it is made of is of no matter here.
     let receiver = world
         .receiver(Suite::Ours, 1)
@@ -133,7 +127,7 @@ fn client_authentication() -> Result<()> {
 #[test]
 fn addresses_for_names() -> Result<()> {
     let world = World::new("names", 2)?;
-    let content = one_file(&world, 30_000)?;
+    let content = world.one_file(30_000)?;
     let receiver = world.receiver(Suite::Ours, 1).by_itself().start()?;
     let address = world.address(1, Family::V4).to_string();
     for options in [vec!["-H", &address], vec!["--announce-time", "1"]] {
@@ -155,7 +149,7 @@ fn addresses_for_names() -> Result<()> {
 #[test]
 fn unicast() -> Result<()> {
     let world = World::new("one", 2)?;
-    let content = one_file(&world, 300_000)?;
+    let content = world.one_file(300_000)?;
     let receiver = world.receiver(Suite::Ours, 1).start()?;
     let sent = world
         .sender(Suite::Ours, 0)
@@ -174,7 +168,7 @@ fn unicast() -> Result<()> {
 #[test]
 fn what_is_there_already_is_skipped() -> Result<()> {
     let world = World::new("sync", 2)?;
-    let content = one_file(&world, 300_000)?;
+    let content = world.one_file(300_000)?;
     let receiver = world.receiver(Suite::Ours, 1).start()?;
     let there = receiver.dest().join("file");
     let mut told = Vec::new();
@@ -237,7 +231,7 @@ fn one_receiver_serves_senders_of_3_4_and_5_at_once() -> Result<()> {
 #[test]
 fn announcements_say_what_the_options_say() -> Result<()> {
     let world = World::new("said", 2)?;
-    let content = one_file(&world, 10)?;
+    let content = world.one_file(10)?;
     // ANNOUNCE interval, STATUS, REGISTER, DONE (ms), ANNOUNCE and STATUS time (s), MTU; each at
     // its place in the datagram behind the headers of IP and UDP.
     let expected = [
@@ -280,7 +274,7 @@ fn announcements_say_what_the_options_say() -> Result<()> {
 fn small_files_have_the_least_time() -> Result<()> {
     for (options, seconds) in [(&[][..], 10), (&["--least-time", "2"], 2)] {
         let world = World::new("least", 2)?;
-        let content = one_file(&world, 1_000)?;
+        let content = world.one_file(1_000)?;
         let receiver = world.receiver(Suite::Ours, 1).start()?;
         let sent = world
             .sender(Suite::Ours, 0)
@@ -304,7 +298,7 @@ fn small_files_have_the_least_time() -> Result<()> {
 #[test]
 fn the_rate_answers_to_loss_in_steps() -> Result<()> {
     let world = World::new("steps", 2)?;
-    let content = one_file(&world, 3_000_000)?;
+    let content = world.one_file(3_000_000)?;
     let steps = world.dir().join("steps");
     fs::write(&steps, "1;1\n100;0.8\n").map_err(|e| uftp_tests::Failure::io("writing", e))?;
     let steps = steps.to_string_lossy().into_owned();

@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::Signal;
 use uftp_tests::{Failure, Family, Program, Result, Suite, World, eventually, patience};
 
-use super::{BOUND, ONE, QUICK, TWO, one_file};
+use super::{BOUND, ONE, QUICK, TWO};
 
 const SIZE: u64 = 8_000_000;
 
@@ -29,7 +29,7 @@ fn sender(world: &World, args: &[&str]) -> Result<Command> {
 #[test]
 fn only_what_is_missing_is_sent_again() -> Result<()> {
     let world = World::new("half", 2)?;
-    let content = one_file(&world, SIZE)?;
+    let content = world.one_file(SIZE)?;
     let temp = world.make_dir("temp")?;
     let temp = temp.to_string_lossy().into_owned();
     let receiver = world.receiver(Suite::Ours, 1).args(&["-T", &temp]);
@@ -91,7 +91,7 @@ fn kept(temp: &Path) -> std::result::Result<(), String> {
 #[test]
 fn a_killed_receiver_is_served_by_the_next_run() -> Result<()> {
     let world = World::new("killed", 3)?;
-    let content = one_file(&world, SIZE)?;
+    let content = world.one_file(SIZE)?;
     let survivor = world.receiver(Suite::Ours, 1).start()?;
     let mut victim = world.receiver(Suite::Ours, 2).start()?;
     let args = ["-R", "24000", "--status-time", "2", "-H", TWO, "-f"];
@@ -119,7 +119,7 @@ fn a_killed_receiver_is_served_by_the_next_run() -> Result<()> {
 #[test]
 fn a_killed_sender_is_followed_by_the_next_run() -> Result<()> {
     let world = World::new("again", 2)?;
-    let content = one_file(&world, SIZE)?;
+    let content = world.one_file(SIZE)?;
     let temp = world.make_dir("temp")?;
     let temp = temp.to_string_lossy().into_owned();
     let receiver = world.receiver(Suite::Ours, 1).args(&["-T", &temp]);
