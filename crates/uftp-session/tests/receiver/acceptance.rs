@@ -109,6 +109,14 @@ fn broken_lengths_are_answered_only_by_the_invited() {
         p[Header::LEN + 24] = 200;
     };
     assert_eq!(answer_to_bytes(&[ME], unknown), ["REGISTER"]);
+    // Damaged, nobody knows of what it is.
+    for words in [0, 2, 255] {
+        let damaged = |p: &mut Vec<u8>| {
+            unknown(p);
+            p[Header::LEN + 25] = words;
+        };
+        assert_eq!(answer_to_bytes(&[ME], damaged), [""; 0], "{words} words");
+    }
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn check_plain(mut rest: Reader<'_>) -> Result<(), DecodeError> {
         let says = usize::from(rest.u8("extension size")?) * 4;
         if says == 0 || says > whole.left() {
             let expected = whole.left();
-            return Err(whole.error("extension size", Problem::ExtensionSize { says, expected }));
+            return Err(whole.error("extension size", Problem::Length { says, expected }));
         }
         let mut parts = rest.sub("extension", says.saturating_sub(2))?;
         if says >= ENC_INFO_FIXED {
