@@ -1,6 +1,6 @@
 //! The sessions of a proxy as its events tell of them: who is behind it, and how they end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use uftp_proto::{FileId, Uid};
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
@@ -22,7 +22,8 @@ pub(crate) struct Ledger {
 /// One session.
 #[derive(Default)]
 struct Page {
-    clients: HashSet<Uid>,
+    /// Each with the proxy that speaks for it, if that is behind us.
+    clients: HashMap<Uid, Option<Uid>>,
     /// Somebody behind us was told to have all, and the sender hears it.
     completed: bool,
     /// Why the sender gave up.
@@ -80,9 +81,10 @@ impl Ledger {
             K::Announced { .. } => {
                 self.open.entry(id).or_default();
             }
-            K::Registered { client, .. } => {
+            K::Registered { client, via, .. } => {
                 if let Some(page) = self.open.get_mut(&id) {
-                    self.clients += usize::from(page.clients.insert(*client));
+                    let new = page.clients.insert(*client, *via).is_none();
+                    self.clients += usize::from(new);
                 }
             }
             K::AbortedByClient { client, .. } | K::Unregistered { client } => {
@@ -110,9 +112,13 @@ impl Ledger {
         None
     }
 
-    fn leaves(&mut self, id: SessionId, client: Uid) {
+    /// One leaves, and with it those for whom it spoke.
+    fn leaves(&mut self, id: SessionId, one: Uid) {
         if let Some(page) = self.open.get_mut(&id) {
-            self.clients -= usize::from(page.clients.remove(&client));
+            let before = page.clients.len();
+            page.clients
+                .retain(|client, via| *client != one && *via != Some(one));
+            self.clients -= before - page.clients.len();
         }
     }
 
@@ -167,8 +173,25 @@ mod tests {
     }
 
     fn registered(client: u32, again: bool) -> ProxyEventKind {
+        ProxyEventKind::Registered {
+            client: Uid(client),
+            via: None,
+            again,
+        }
+    }
+
+    fn registered_via(client: u32, proxy: u32) -> ProxyEventKind {
+        ProxyEventKind::Registered {
+            client: Uid(client),
+            via: Some(Uid(proxy)),
+            again: false,
+        }
+    }
+
+    fn left(client: u32) -> ProxyEventKind {
         let client = Uid(client);
-        ProxyEventKind::Registered { client, again }
+        let reason = String::new();
+        ProxyEventKind::AbortedByClient { client, reason }
     }
 
     fn aborted(host: Uid) -> ProxyEventKind {
@@ -247,14 +270,48 @@ mod tests {
         entered(&mut ledger, 2, &come);
         entered(&mut ledger, 2, &[registered(7, true), announced()]);
         assert_eq!((ledger.sessions(), ledger.clients()), (2, 4));
-        let gone = ProxyEventKind::AbortedByClient {
-            client: Uid(7),
-            reason: String::new(),
-        };
         let unproved = ProxyEventKind::Unregistered { client: Uid(8) };
-        entered(&mut ledger, 1, &[gone.clone(), gone, unproved]);
+        entered(&mut ledger, 1, &[left(7), left(7), unproved]);
         assert_eq!((ledger.sessions(), ledger.clients()), (2, 2));
         let standing = Ledger::new(OWN, false).standing();
         assert_eq!(standing.clients, None, "of a server proxy");
+    }
+
+    #[test]
+    fn with_a_lower_proxy_go_those_behind_it() {
+        for (gone, stay) in [
+            (left(50), 2),
+            (ProxyEventKind::Unregistered { client: Uid(50) }, 2),
+            (aborted(Uid(50)), 2),
+            // One of them alone, and one who never came.
+            (left(7), 4),
+            (left(60), 5),
+        ] {
+            let mut ledger = Ledger::new(OWN, true);
+            let come = [
+                announced(),
+                registered_via(6, 50),
+                registered_via(7, 50),
+                registered_via(8, 50),
+                registered_via(9, 51),
+                registered(10, false),
+            ];
+            entered(&mut ledger, 1, &come);
+            entered(&mut ledger, 2, &come);
+            assert_eq!(ledger.clients(), 10);
+            entered(&mut ledger, 1, std::slice::from_ref(&gone));
+            assert_eq!(ledger.clients(), 5 + stay, "{gone:?}");
+            let closed = entered(&mut ledger, 1, &[ProxyEventKind::TimedOut]);
+            assert_eq!(closed[0].clients, stay, "{gone:?}");
+        }
+    }
+
+    #[test]
+    fn who_comes_through_another_goes_with_that() {
+        let mut ledger = Ledger::new(OWN, true);
+        let moved = [announced(), registered_via(6, 50), registered(6, true)];
+        entered(&mut ledger, 1, &moved);
+        entered(&mut ledger, 1, &[left(50)]);
+        assert_eq!(ledger.clients(), 1);
     }
 }

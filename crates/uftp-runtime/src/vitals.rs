@@ -33,7 +33,8 @@ impl fmt::Display for Standing {
         }
         write!(f, "Sessions: {} under way", self.open)?;
         if let Some(clients) = self.clients {
-            write!(f, " with {clients} receivers")?;
+            let plural = if clients == 1 { "" } else { "s" };
+            write!(f, " with {clients} receiver{plural}")?;
         }
         write!(f, ", {} over", self.over)
     }
@@ -152,6 +153,9 @@ mod tests {
         standing.clients = Some(31);
         standing.over = 7;
         let words = "Sessions: 2 under way with 31 receivers, 7 over";
+        assert_eq!(standing.to_string(), words);
+        standing.clients = Some(1);
+        let words = "Sessions: 2 under way with 1 receiver, 7 over";
         assert_eq!(standing.to_string(), words);
     }
 

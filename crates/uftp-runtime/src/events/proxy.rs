@@ -71,6 +71,7 @@ fn happened(kind: &ProxyEventKind) -> Option<(&'static str, Value)> {
         K::Registered {
             client,
             again: false,
+            ..
         } => ("client_registered", json!({"client": id(*client)})),
         K::ClientKeyRejected { client } => {
             let reason = "key fingerprint mismatch";

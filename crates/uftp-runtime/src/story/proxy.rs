@@ -74,7 +74,7 @@ impl ProxyStory {
                 say(1, format_args!("{client} not fully registered at proxy"));
             }
             K::Leave(group) => say(3, format_args!("Leaving {group}")),
-            K::Registered { client, again } => {
+            K::Registered { client, again, .. } => {
                 let plus = if *again { "+" } else { "" };
                 say(2, format_args!("Received REGISTER{plus} from {client}"));
             }

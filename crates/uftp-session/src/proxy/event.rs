@@ -74,6 +74,8 @@ pub enum ProxyEventKind {
     Registered {
         /// Which.
         client: Uid,
+        /// The proxy below us that speaks for it, if one does.
+        via: Option<Uid>,
         /// It had before.
         again: bool,
     },

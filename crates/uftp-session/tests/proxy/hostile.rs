@@ -112,6 +112,7 @@ fn who_is_refused_is_not_remembered() {
     });
     let registered = |client| ProxyEventKind::Registered {
         client: Uid(client),
+        via: (client != 2).then_some(Uid(2)),
         again: false,
     };
     bench.client_says(2, &both);

@@ -218,7 +218,7 @@ impl Turn<'_, '_> {
             }
             let again = !self.assembly.registered.insert(client);
             self.around
-                .tell(ProxyEventKind::Registered { client, again });
+                .tell(ProxyEventKind::Registered { client, via, again });
             self.assembly.below.extend(via);
             self.say(client, answer);
         }
