@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // these are tests
 
 mod bench;
+mod encrypted;
 mod gathering;
 mod hostile;
 mod passing;

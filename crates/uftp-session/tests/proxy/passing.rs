@@ -342,3 +342,36 @@ fn sessions_in_the_clear_are_refused_where_encryption_is_required() {
         assert!(bench.proxy.is_idle());
     }
 }
+
+/// A host that a lower proxy has not registered with us is behind it all the same.
+#[test]
+fn who_leaves_is_named_by_the_proxy_it_is_behind() {
+    let mut bench = Bench::announced(client_role());
+    let listed = Message::Register(uftp_proto::wire::Register {
+        echo: STAMP,
+        random: [0; 32],
+        key: Vec::new(),
+        clients: vec![Uid(11), Uid(12)],
+    });
+    bench.client_says(1, &listed);
+    bench.client_says(2, &register(STAMP));
+    bench.pass(Duration::from_millis(100));
+    for (author, host, named) in [
+        (1, Uid(11), Uid(11)),
+        (1, Uid(13), Uid(13)),
+        // It has no say in others that we know, nor has anybody else in its clients.
+        (1, Uid(2), Uid(1)),
+        (2, Uid(12), Uid(2)),
+        (2, Uid(13), Uid(2)),
+        (1, Uid::NONE, Uid(1)),
+    ] {
+        let out = bench.client_says(author, &abort(host, "enough"));
+        let said = out.iter().map(Out::message).collect::<Vec<_>>();
+        assert_eq!(said, [abort(named, "enough")], "{author} of {host}");
+        let told = ProxyEventKind::AbortedByClient {
+            client: named,
+            reason: "enough".to_owned(),
+        };
+        assert_eq!(bench.events.last(), Some(&told));
+    }
+}

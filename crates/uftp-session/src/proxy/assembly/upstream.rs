@@ -243,14 +243,13 @@ impl Turn<'_, '_> {
         if config.strict && !config.clients.as_ref().is_none_or(listed) {
             return Err(Refusal::UnknownSource);
         }
-        let encrypted = self.assembly.keys.is_some();
+        // Who has keys is not spoken for by others, nor is who is behind a proxy that has. What is said
+        // without proof keeps nobody out.
+        let held = self.assembly.keys_of(client) == gate::Keys::Ready;
         let clients = &mut self.assembly.clients;
         let room = clients.len() < self.around.config.max_clients;
         match clients.entry(client) {
-            // Who proves itself is not spoken for by others.
-            Entry::Occupied(known) if encrypted && *known.get() != via => {
-                Err(Refusal::UnknownSource)
-            }
+            Entry::Occupied(known) if held && *known.get() != via => Err(Refusal::UnknownSource),
             Entry::Occupied(mut known) => {
                 known.insert(via);
                 Ok(())
@@ -358,13 +357,16 @@ impl Turn<'_, '_> {
         self.around.traffic.gathered += 1;
     }
 
-    /// Whether the author may speak for a client.
+    /// Whether the author may speak for a client. Nobody does for one that has keys of its own.
     fn speaks_for(&self, client: Uid) -> bool {
+        let keys = self.assembly.keys.as_ref();
+        let proved = keys.is_some_and(|keys| keys.of(client) == gate::Keys::Ready);
         let via = self.assembly.clients.get(&client);
-        via.is_some_and(|via| client == self.author || *via == Some(self.author))
+        via.is_some_and(|via| client == self.author || (*via == Some(self.author) && !proved))
     }
 
-    /// The author leaves, or somebody it speaks for does. One who never came may say why; that one
+    /// The author leaves, or somebody it speaks for does, or who is behind a proxy below us and never
+    /// came that far, as long as that has keys. One who never came may say why; that one
     /// who came leaves before it had keys, anybody may say, and it is not passed on in our name.
     fn left(&mut self, known: bool, host: Uid, reason: String) -> Handled {
         let came = |client: &Uid| self.assembly.registered.contains(client);
@@ -376,7 +378,11 @@ impl Turn<'_, '_> {
         if !known && !self.around.strangers.allow(self.now) {
             return Err(Refusal::Limit);
         }
-        let client = match known && self.speaks_for(host) {
+        let unheard = !host.is_none()
+            && !self.assembly.clients.contains_key(&host)
+            && self.assembly.below.contains(&self.author)
+            && self.assembly.keys_of(self.author) != gate::Keys::Pending;
+        let client = match known && (unheard || self.speaks_for(host)) {
             true => host,
             false => self.author,
         };
