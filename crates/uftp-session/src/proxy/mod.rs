@@ -11,7 +11,7 @@
 //! [`Proxy`] reads packet headers, finds the session a packet belongs to, and owns what belongs
 //! to none. `opening` takes sessions on and ends them, `session` says what becomes of a packet,
 //! `gather` makes few answers of many, `relay` holds what passes through unchanged, `standing` is
-//! what is said outside sessions.
+//! what is said outside sessions, `traffic` counts what goes through.
 //!
 //! Which way a packet goes is told by its source alone: what comes from where the first ANNOUNCE
 //! came from goes downstream, all else goes up.

@@ -1,3 +1,5 @@
+//! What has gone through a proxy, counted.
+
 use uftp_proto::wire::Message;
 
 /// What has gone through a proxy since it was made. Only what belongs to sessions counts, not

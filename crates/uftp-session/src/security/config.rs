@@ -319,7 +319,10 @@ pub enum SecurityError {
         kind: KeyKind,
     },
     /// The key does not fit an ANNOUNCE.
-    #[error("the key ({0}) is too large for the announcement of a session; use a smaller one")]
+    #[error(
+        "the key ({0}) is too large for the announcement of a session: protocol 5 takes {most} bits at most",
+        most = KeySpec::RSA_BITS_V5.end()
+    )]
     TooLarge(KeyKind),
     /// The group's secret is not known yet.
     #[error("the secret of the group is not known yet")]

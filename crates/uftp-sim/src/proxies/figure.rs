@@ -1,3 +1,5 @@
+//! What a world with proxies is made of, and how it is made.
+
 use std::sync::Arc;
 use std::time::Duration;
 

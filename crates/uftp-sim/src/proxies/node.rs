@@ -1,3 +1,5 @@
+//! A proxy as a node of the world.
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
