@@ -114,3 +114,19 @@ fn file_that_grows_while_it_is_sent() -> Result<()> {
     }
     Ok(())
 }
+
+/// What was a file is a directory now: in one session, or from one to the next.
+#[test]
+fn file_that_becomes_a_directory() -> Result<()> {
+    for options in [&[][..], &["-T", "DIR/temp"]] {
+        let left = beside("becomes", options, |stage| {
+            stage.write(&[Content::File("old/x", 3000), Content::File("new/x/y/z", 10)])?;
+            stage.send(&["-D", "at-once", "old/x", "new/x"])?;
+            stage.send(&["old/x"])?;
+            arrived(&stage.dest("x"))?;
+            stage.send(&["new/x"])
+        })?;
+        assert_eq!(left.codes, [Some(0); 3], "{options:?} {left}");
+    }
+    Ok(())
+}

@@ -84,6 +84,25 @@ impl Dir {
         Ok(dir)
     }
 
+    /// The regular file that stands where a directory of `names` should be, if one does, and the way
+    /// to it.
+    pub(super) fn file_in_the_way<'a>(
+        &self,
+        names: &'a [OsString],
+    ) -> io::Result<Option<(&'a OsString, &'a [OsString])>> {
+        let mut dir = self.again()?;
+        for (above, name) in names.iter().enumerate() {
+            dir = match dir.child(name) {
+                Ok(child) => child,
+                Err(Errno::ENOTDIR) if matches!(dir.look(name)?, Entry::Regular { .. }) => {
+                    return Ok(names.get(..above).map(|above| (name, above)));
+                }
+                Err(_) => return Ok(None),
+            };
+        }
+        Ok(None)
+    }
+
     /// Makes a directory, mode 0755.
     pub(super) fn make(&self, name: &OsStr) -> Result<(), Errno> {
         mkdirat(&self.0, name, Mode::from_bits_truncate(0o755))

@@ -15,6 +15,7 @@ mod session;
 mod setup;
 mod shelf;
 mod staging;
+mod way;
 
 use std::io;
 use std::sync::Arc;

@@ -20,6 +20,7 @@ use super::durability::{Fsync, Touched, Unflushed};
 use super::name::{self, Target};
 use super::restart::Partial;
 use super::staging::Staging;
+use super::way;
 use super::{Place, Root};
 use crate::log::{self, Tag};
 use crate::script::Call;
@@ -124,10 +125,7 @@ impl DiskSession {
 
     fn regular(&mut self, file: &IncomingFile, target: Target) -> Answer {
         let base = self.base(&target)?;
-        let there = match base.descend(&target.parents)? {
-            Some(parent) => parent.look(&target.entry)?,
-            None => Entry::Absent,
-        };
+        let there = way::entry(&base, &target)?;
         let staging = self.staging.as_ref();
         if staging.is_some_and(|staging| staging.has_whole(there, file)) {
             return Ok(done(CompleteStatus::NORMAL));
@@ -144,7 +142,7 @@ impl DiskSession {
         if base.free_space().is_ok_and(|free| to_come > free) {
             return Ok(Offer::Abort("Not enough disk space".into()));
         }
-        let parent = base.descend_making(&target.parents)?;
+        let parent = self.parent(&base, &target)?;
         self.refuse_full_directory(&parent, &target, there)?;
         let temporary = self.temporary(file, &target.entry);
         let mut missing = None;
@@ -182,7 +180,7 @@ impl DiskSession {
                 _ => CompleteStatus::NORMAL,
             }));
         }
-        let parent = base.descend_making(&target.parents)?;
+        let parent = self.parent(&base, target)?;
         match parent.look(&target.entry)? {
             Entry::Directory => return Ok(done(CompleteStatus::SKIPPED)),
             Entry::Absent => {}
@@ -204,7 +202,7 @@ impl DiskSession {
             return Err(name::NameError::Nul.into());
         }
         if !self.info.preview {
-            let parent = self.base(target)?.descend_making(&target.parents)?;
+            let parent = self.parent(&self.base(target)?, target)?;
             let there = parent.look(&target.entry)?;
             self.refuse_full_directory(&parent, target, there)?;
             let temporary = self.temporary(file, &target.entry);
@@ -248,13 +246,13 @@ impl DiskSession {
         }
     }
 
-    fn root(&self, target: &Target) -> io::Result<&Root> {
+    pub(super) fn root(&self, target: &Target) -> io::Result<&Root> {
         let root = self.place.roots.get(target.root);
         root.ok_or_else(|| io::Error::other("there is no destination directory"))
     }
 
     /// Keeps what is at `target` in the backup directory, if there is one.
-    fn back_up(&self, parent: &Dir, target: &Target) -> io::Result<()> {
+    pub(super) fn back_up(&self, parent: &Dir, target: &Target) -> io::Result<()> {
         let root = self.root(target)?;
         let Some(backup) = &root.backup else {
             return Ok(());

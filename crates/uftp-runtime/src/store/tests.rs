@@ -180,7 +180,8 @@ fn nothing_escapes_the_destination() {
     let world = world();
     symlink(&world.outside, world.dest.join("lnk")).unwrap();
     symlink("..", world.dest.join("up")).unwrap();
-    fs::write(world.dest.join("plain"), b"").unwrap();
+    let pipe = world.dest.join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let before = world.entries();
     let absolute = world.outside.join("victim");
     let beside = format!("{}2/x", world.dest.display());
@@ -196,7 +197,7 @@ fn nothing_escapes_the_destination() {
         "lnk/victim",
         "lnk/sub/victim",
         "up/outside/victim",
-        "plain/x",
+        "pipe/x",
         "",
         ".",
         "//etc//passwd",
@@ -219,6 +220,27 @@ fn nothing_escapes_the_destination() {
     }
     world.untouched();
     assert_eq!(world.entries(), before);
+}
+
+#[test]
+fn a_file_makes_room_for_a_directory_of_its_name() {
+    let world = world();
+    for name in ["a", "b", "c", "kept"] {
+        fs::write(world.dest.join(name), b"file").unwrap();
+    }
+    let mut preview = world.session_with(|info| info.preview = true);
+    for kind in [FileType::REGULAR, FileType::DIRECTORY, FileType::SYMLINK] {
+        preview.offer(&incoming("kept/x", kind));
+    }
+    let mut session = world.session();
+    session.offer(&incoming("kept/x", FileType::DELETE));
+    receive(&mut session, "a/deep/er");
+    session.offer(&incoming("b/dir", FileType::DIRECTORY));
+    session.offer(&incoming("c/link", FileType::SYMLINK));
+    assert_eq!(world.read("a/deep/er"), b"hello");
+    assert!(world.dest.join("b/dir").is_dir());
+    assert!(world.dest.join("c/link").is_symlink());
+    assert_eq!(world.read("kept"), b"file");
 }
 
 #[test]

@@ -175,3 +175,12 @@ fn backup_directories_must_go_with_the_destinations() {
     assert!(kept.world.entries().is_empty(), "trying out leaves nothing");
     assert_eq!(fs::read_dir(other_system.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_file_that_makes_room_for_a_directory_is_kept() {
+    let kept = kept();
+    fs::write(kept.world.dest.join("a"), b"file").unwrap();
+    receive(&mut kept.session(), "a/b");
+    assert_eq!(kept.world.read("a/b"), b"hello");
+    assert_eq!(fs::read(kept.copy().join("a")).unwrap(), b"file");
+}
