@@ -20,6 +20,22 @@ pub enum Membership {
     Leave(IpAddr),
 }
 
+impl Membership {
+    /// A machine that has `joined` these groups asks for `group`. Panics if it is one of them.
+    pub(crate) fn join(joined: &mut Vec<IpAddr>, group: IpAddr) -> Self {
+        assert!(!joined.contains(&group), "joins {group} again");
+        joined.push(group);
+        Membership::Join(group)
+    }
+
+    /// A machine that has `joined` these groups is done with `group`. Panics if it is none of them.
+    pub(crate) fn leave(joined: &mut Vec<IpAddr>, group: IpAddr) -> Self {
+        let at = joined.iter().position(|g| *g == group);
+        joined.swap_remove(at.unwrap_or_else(|| panic!("leaves {group}, which it has not joined")));
+        Membership::Leave(group)
+    }
+}
+
 /// A machine without I/O: one input, then its outputs are drained.
 pub trait Node: Any {
     /// A datagram arrived. It may be changed in place.

@@ -163,16 +163,10 @@ impl Node for ReceiverNode {
             match kind {
                 ReceiverEventKind::Join(group) => match self.refuse_joins {
                     Some(reason) => self.machine.join_failed(now, group, reason),
-                    None => {
-                        assert!(!self.joined.contains(&group), "joins {group} again");
-                        self.joined.push(group);
-                        return Some(Membership::Join(group));
-                    }
+                    None => return Some(Membership::join(&mut self.joined, group)),
                 },
                 ReceiverEventKind::Leave(group) => {
-                    let at = self.joined.iter().position(|g| *g == group);
-                    self.joined.swap_remove(at.expect("leaves what it joined"));
-                    return Some(Membership::Leave(group));
+                    return Some(Membership::leave(&mut self.joined, group));
                 }
                 _ => {}
             }

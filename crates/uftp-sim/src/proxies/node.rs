@@ -50,14 +50,10 @@ impl Node for ProxyNode {
             self.events.push((now, event));
             match kind {
                 ProxyEventKind::Join(group) | ProxyEventKind::JoinFrom { group, .. } => {
-                    assert!(!self.joined.contains(&group), "joins {group} again");
-                    self.joined.push(group);
-                    return Some(Membership::Join(group));
+                    return Some(Membership::join(&mut self.joined, group));
                 }
                 ProxyEventKind::Leave(group) => {
-                    let at = self.joined.iter().position(|g| *g == group);
-                    self.joined.swap_remove(at.expect("leaves what it joined"));
-                    return Some(Membership::Leave(group));
+                    return Some(Membership::leave(&mut self.joined, group));
                 }
                 _ => {}
             }
