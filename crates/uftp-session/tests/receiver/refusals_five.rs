@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use uftp_proto::Uid;
-use uftp_proto::crypto::{self, Curve, Fingerprint, Hash, PrivateKey};
+use uftp_proto::crypto::{self, Curve, Fingerprint, Hash, KeySpec, PrivateKey};
 use uftp_proto::wire::{self, Abort, Announce, EncInfo, Function, Header, Message, Version};
 use uftp_session::Refusal;
 use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind};
@@ -297,4 +297,43 @@ fn a_proxy_that_never_says_its_key() {
         "{at:?}"
     );
     assert!(bench.receiver.is_idle());
+}
+
+/// So many signatures are checked and told of in a second, and nothing is said to anybody.
+#[test]
+fn floods_of_proxy_keys_are_not_all_looked_into() {
+    const CHECKED: usize = 20;
+    let proxy = Uid(0xB2);
+    let another = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    let (mut bench, first) = bench(entry(SERVER, Some(proxy), None));
+    bench.feed(first.from, &mut first.bytes.clone());
+    bench.happened();
+    let message = Message::ProxyKey(wire::ProxyKey {
+        nonce: 0,
+        key: another.public().blob().to_vec(),
+        dh_key: another.public().blob().to_vec(),
+        signature: vec![7; another.public().signature_len()],
+    });
+    let header = Header {
+        function: Function::ProxyKey,
+        src: proxy,
+        ..wire::decode_header(&first.bytes).unwrap()
+    };
+    let mut packet = vec![0; 1000];
+    let len = wire::encode(&header, &message, &mut packet).unwrap();
+    packet.truncate(len);
+    for second in 1..=2 {
+        for _ in 0..1000 {
+            bench.feed("10.9.9.9:1044".parse().unwrap(), &mut packet.clone());
+        }
+        let told = bench.happened();
+        let rejected =
+            |kind: &&ReceiverEventKind| matches!(kind, ReceiverEventKind::ProxyKeyRejected(_));
+        assert_eq!(told.iter().filter(rejected).count(), CHECKED);
+        assert_eq!(told.len(), CHECKED, "and of nothing else: {told:?}");
+        let refused = bench.receiver.counters().refused(Refusal::Limit);
+        assert_eq!(refused, second * (1000 - CHECKED as u64));
+        bench.pass(Duration::from_secs(1));
+    }
+    assert_eq!(bench.sent.len(), 0);
 }

@@ -287,6 +287,44 @@ fn registrations_are_looked_into_within_limits() {
     pair.assert_whole();
 }
 
+/// In the names of as many hosts, none of which ever proves anything. They take the places that there
+/// are; what they are told is within the bounds of what announcing says anyway, and nobody else misses
+/// anything.
+#[test]
+fn floods_of_registrations_are_answered_with_few_words() {
+    const FORGED: u32 = 1100;
+    let stranger = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    for exchange in [KeyExchange::Ecdh, KeyExchange::EcdhEcdsa] {
+        let suite = suite(Cipher::Aes128Gcm, Hash::Sha256, exchange);
+        let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+        let (mut heard, mut said) = (0, 0);
+        pair.play(|pair, to, datagram| {
+            if to == Side::Receiver {
+                said += datagram.len();
+            }
+            if heard == 0 {
+                for n in 0..FORGED {
+                    let register = Message::Register(Register {
+                        echo: WireTime(1),
+                        random: [7; 32],
+                        key: stranger.public().blob().to_vec(),
+                        clients: Vec::new(),
+                    });
+                    let mut packet = pair.forge(Side::Sender, Seq(0), &register);
+                    packet[4..8].copy_from_slice(&(0x7700_0000 + n).to_be_bytes());
+                    heard += packet.len();
+                    pair.deliver(Side::Sender, packet);
+                }
+                assert_eq!(pair.refused(Side::Sender, &[Refusal::Limit]), 100);
+            }
+            true
+        });
+        pair.assert_whole();
+        // An entry of 52 bytes in each KEYINFO, which come as often as the group is called.
+        assert!(said < 8 * heard, "{said} bytes for {heard}");
+    }
+}
+
 #[test]
 fn announcements_are_looked_into_within_limits() {
     // Nobody signs these.

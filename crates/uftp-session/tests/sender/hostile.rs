@@ -6,7 +6,7 @@ use std::time::Duration;
 use uftp_proto::wire::{CompleteStatus, FileInfoAck, Header, Message};
 use uftp_proto::{FileId, Uid, WireTime};
 use uftp_session::Refusal;
-use uftp_session::sender::{Outcome, SenderEvent};
+use uftp_session::sender::{Outcome, Rate, SenderEvent};
 
 use crate::lab::*;
 
@@ -168,6 +168,37 @@ fn a_stranger_in_a_closed_group_is_sent_away_within_a_limit() {
     )));
     let group: SocketAddr = lab.packets[0].to;
     assert!(group.ip().is_multicast());
+}
+
+/// Words to strangers take turns with data. What waits for its turn wakes nobody up before that.
+#[test]
+fn words_that_wait_for_data_do_not_keep_the_sender_awake() {
+    let source = Memory::default().file("f", noise(5_000_000));
+    let mut config = config(Some(&[1]));
+    // Many packets are worth one wake-up.
+    config.rate = Rate::Fixed(100_000_000);
+    let mut lab = Lab::new(config, source, vec![Peer::new(1)]);
+    let mut stranger = Peer::new(66);
+    for n in 1..=20 {
+        lab.run_until(|lab| lab.of("FILESEG").len() >= 100 * n);
+        const ASKED: usize = 4;
+        for _ in 0..ASKED {
+            let packet = stranger.packet(&register(WireTime(0)));
+            lab.post(Duration::ZERO, stranger.addr, packet);
+        }
+        let (mut idle, mut last) = (0, (lab.now, lab.packets.len()));
+        lab.run_until(|lab| {
+            let here = (lab.now, lab.packets.len());
+            idle += usize::from(here == last);
+            last = here;
+            // Each of theirs is a step in which nothing need happen, and a timer may ring early.
+            assert!(idle <= 2 * ASKED, "awake {idle} times for nothing");
+            lab.of("FILESEG").len() >= 100 * n + 50
+        });
+    }
+    assert_eq!(lab.run(), Outcome::Success);
+    let told = lab.of("ABORT(66) Not in host list").len();
+    assert!(told > 4, "{told}");
 }
 
 #[test]
