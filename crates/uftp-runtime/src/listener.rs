@@ -10,7 +10,7 @@ use uftp_net::{Interface, InterfaceChanges, Socket};
 use crate::driver::Control;
 use crate::exit::Failure;
 use crate::options::addresses;
-use crate::relist::Fresh;
+use crate::reload::Fresh;
 use crate::say;
 
 /// So long nothing more must have happened to interfaces before they are looked up: groups are

@@ -11,7 +11,7 @@ use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 use uftp_session::{Counters, Refusal};
 
 use crate::exit::Failure;
-use crate::ledger::{Closed, Ledger};
+use crate::proxy_sessions::{Closed, ProxySessions};
 use crate::status::receiver_word;
 
 /// Serves them over HTTP at `addr` from now on.
@@ -218,10 +218,17 @@ impl ProxyMeters {
         self.gatherings.absolute(traffic.gatherings);
     }
 
-    /// Something has happened, and stands in `ledger`; `closed` is the session that is over by it.
-    pub(crate) fn event(&self, event: &ProxyEvent, ledger: &Ledger, closed: Option<&Closed>) {
-        self.sessions.under_way.set(ledger.sessions() as f64);
-        self.clients.set(ledger.clients() as f64);
+    /// Something has happened, and stands in `proxy_sessions`; `closed` is the session that is over by it.
+    pub(crate) fn event(
+        &self,
+        event: &ProxyEvent,
+        proxy_sessions: &ProxySessions,
+        closed: Option<&Closed>,
+    ) {
+        self.sessions
+            .under_way
+            .set(proxy_sessions.sessions() as f64);
+        self.clients.set(proxy_sessions.clients() as f64);
         match closed {
             Some(closed) => self.sessions.ended(closed.outcome),
             None if matches!(event.kind, ProxyEventKind::Refused { .. }) => {

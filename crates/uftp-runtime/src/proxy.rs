@@ -14,19 +14,19 @@ use crate::driver::{Control, Driver, Relay, Watcher};
 use crate::events::{EventOut, ProxyEvents};
 use crate::exit::{Exit, Failure};
 use crate::keys;
-use crate::ledger::Ledger;
 use crate::listener::Listener;
+use crate::liveness::{Liveness, liveness};
 use crate::log::Sink;
 use crate::metrics::ProxyMeters;
 use crate::options::clients::Clients;
 use crate::options::common::{GeneralArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::uftpproxyd::{Args, ProxyJob};
-use crate::relist::{ClientLists, Fresh, ServerLists};
+use crate::proxy_sessions::ProxySessions;
+use crate::reload::{ClientLists, Fresh, ServerLists};
 use crate::say;
 use crate::service::{self, Home, Service};
 use crate::story::ProxyStory;
-use crate::vitals::{Vitals, vitals};
 
 /// Runs `uftpproxyd` with these words, the program's name first.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
@@ -77,16 +77,16 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let now = Instant::now();
     let clock = Clock::new(now, common::wall_clock());
     let gathers = !matches!(job.config.role, Role::Server { .. });
-    let ledger = Ledger::new(job.config.uid, gathers);
+    let proxy_sessions = ProxySessions::new(job.config.uid, gathers);
     let proxy = Proxy::new(job.config, clock, common::seeded()?, now);
     let control = Control::new()?;
     listener.follow(named, control.clone());
-    let (vitals, monitor) = vitals();
+    let (liveness, monitor) = liveness();
     let watcher = ProxyWatcher {
-        vitals,
+        liveness,
         story: ProxyStory,
         events: ProxyEvents::new(events),
-        ledger,
+        proxy_sessions,
         listener,
         meters: metered.then(ProxyMeters::new),
         servers: servers.fresh(),
@@ -177,10 +177,10 @@ fn join(list: &[impl ToString]) -> String {
 
 /// Has the events of a proxy told and minds its groups.
 struct ProxyWatcher {
-    vitals: Vitals,
+    liveness: Liveness,
     story: ProxyStory,
     events: ProxyEvents,
-    ledger: Ledger,
+    proxy_sessions: ProxySessions,
     listener: Listener,
     meters: Option<ProxyMeters>,
     servers: Fresh<Vec<ServerEntry>>,
@@ -190,10 +190,10 @@ struct ProxyWatcher {
 impl Watcher<Relay> for ProxyWatcher {
     fn event(&mut self, now: Instant, machine: &mut Relay, socket: &Socket, event: ProxyEvent) {
         self.story.event(&event);
-        let closed = self.ledger.note(&event);
+        let closed = self.proxy_sessions.note(&event);
         self.events.event(&event, closed.as_ref());
         if let Some(meters) = &self.meters {
-            meters.event(&event, &self.ledger, closed.as_ref());
+            meters.event(&event, &self.proxy_sessions, closed.as_ref());
         }
         match event.kind {
             ProxyEventKind::Join(group) | ProxyEventKind::JoinFrom { group, .. } => {
@@ -208,7 +208,7 @@ impl Watcher<Relay> for ProxyWatcher {
         if let Some(meters) = &self.meters {
             meters.read(machine.proxy.counters(), machine.proxy.traffic());
         }
-        self.vitals.turn(self.ledger.standing());
+        self.liveness.turn(self.proxy_sessions.standing());
     }
 
     fn renew_groups(&mut self, socket: &Socket) {

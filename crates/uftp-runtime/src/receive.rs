@@ -12,21 +12,21 @@ use crate::common;
 use crate::driver::{Control, Daemon, Driver, Watcher};
 use crate::events::EventOut;
 use crate::exit::{Exit, Failure};
-use crate::herald::Herald;
 use crate::keys;
 use crate::listener::Listener;
+use crate::liveness::{Liveness, Standing, liveness};
 use crate::log::Sink;
 use crate::metrics::ReceiverMeters;
 use crate::names::Names;
 use crate::options::common::{GeneralArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::uftpd::{Args, ReceiveJob};
-use crate::relist::{Fresh, ServerLists};
+use crate::reload::{Fresh, ServerLists};
+use crate::reporter::Reporter;
 use crate::say;
 use crate::service::{self, Home, Service};
 use crate::status::StatusOut;
 use crate::store::DiskStore;
-use crate::vitals::{Standing, Vitals, vitals};
 
 /// Runs `uftpd` with these words, the program's name first.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
@@ -97,11 +97,11 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
             names
         }
     };
-    let (vitals, monitor) = vitals();
+    let (liveness, monitor) = liveness();
     let watcher = ReceiveWatcher {
-        vitals,
+        liveness,
         standing: Standing::default(),
-        herald: Herald::new(status, events, names),
+        reporter: Reporter::new(status, events, names),
         listener,
         meters: metered.then(ReceiverMeters::new),
         fresh: servers.fresh(),
@@ -139,9 +139,9 @@ fn introduce(job: &ReceiveJob) {
 
 /// Has the events of a receiver told and minds its groups.
 struct ReceiveWatcher {
-    vitals: Vitals,
+    liveness: Liveness,
     standing: Standing,
-    herald: Herald,
+    reporter: Reporter,
     listener: Listener,
     meters: Option<ReceiverMeters>,
     fresh: Fresh<Vec<ServerEntry>>,
@@ -159,7 +159,7 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         if let Some(meters) = &self.meters {
             meters.event(&event);
         }
-        self.herald.event(event);
+        self.reporter.event(event);
         match kind {
             ReceiverEventKind::Announced { .. } => self.standing.open += 1,
             ReceiverEventKind::Ended(_) => {
@@ -177,11 +177,11 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
     }
 
     fn turn(&mut self, _now: Instant, machine: &Daemon<DiskStore>) {
-        self.herald.turn();
+        self.reporter.turn();
         if let Some(meters) = &self.meters {
             meters.read(machine.receiver.counters());
         }
-        self.vitals.turn(self.standing);
+        self.liveness.turn(self.standing);
     }
 
     fn renew_groups(&mut self, socket: &Socket) {
@@ -189,7 +189,7 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
     }
 
     fn reload(&mut self, machine: &mut Daemon<DiskStore>) {
-        self.herald.reopen();
+        self.reporter.reopen();
         if let Some(list) = self.fresh.take() {
             machine.receiver.set_servers(Some(list));
         }

@@ -8,6 +8,7 @@ use crate::common;
 use crate::daemon::{self, PidFile, Streams};
 use crate::driver::{Control, Driver, Machine, Tally, Watcher};
 use crate::exit::{Exit, Failure};
+use crate::liveness::Monitor;
 use crate::log::{self, Sink};
 use crate::metrics;
 use crate::notify;
@@ -18,7 +19,6 @@ use crate::privileges::Identity;
 use crate::say;
 use crate::script;
 use crate::signals::{Asked, Signals};
-use crate::vitals::Monitor;
 
 /// The command line of a daemon.
 pub(crate) trait Service: Program {

@@ -110,7 +110,7 @@ impl Names {
     }
 
     /// The source of messages of `uid` outside sessions (wire-v3 §2.1).
-    pub fn of_letters(self, uid: Uid) -> Uid {
+    pub fn outside_sessions(self, uid: Uid) -> Uid {
         match self {
             Names::Ids => uid,
             Names::Addresses => Uid::NONE,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 
 use super::{EventOut, id, object};
-use crate::ledger::Closed;
+use crate::proxy_sessions::Closed;
 use crate::status::receiver_word;
 
 /// Events of a proxy.

@@ -10,26 +10,26 @@
 //!
 //! [`Proxy`] reads packet headers, finds the session a packet belongs to, and owns what belongs
 //! to none. `opening` takes sessions on and ends them, `session` says what becomes of a packet,
-//! `gather` makes few answers of many, `relay` holds what passes through unchanged, `standing` is
+//! `aggregation` makes few answers of many, `relay` holds what passes through unchanged, `standing` is
 //! what is said outside sessions, `traffic` counts what goes through.
 //!
 //! Which way a packet goes is told by its source alone: what comes from where the first ANNOUNCE
 //! came from goes downstream, all else goes up.
 
+mod aggregation;
 mod announce;
 mod assembly;
 mod config;
-mod door;
+mod destination;
 mod event;
-mod gather;
 mod keys;
 mod opening;
-mod pen;
 mod relay;
 mod session;
 mod standing;
 mod timing;
 mod traffic;
+mod writer;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +45,7 @@ pub use config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, ProxyCon
 pub use event::{ProxyEvent, ProxyEventKind};
 pub use traffic::{Flow, Traffic};
 
-use door::Door;
+use destination::Destination;
 use relay::Relay;
 use session::{Session, Surroundings};
 use standing::KeyTurn;
@@ -54,12 +54,12 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::heartbeat::Beats;
-use crate::letters::Letters;
 use crate::limit::Limit;
-use crate::partings::Partings;
+use crate::pending_aborts::PendingAborts;
 use crate::receiver::SessionId;
 use crate::receiver::table::{Groups, Table};
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
+use crate::sessionless::SessionlessQueue;
 
 /// Words to those who have no part in a session, or whose session we do not carry, in a second.
 const STRANGERS_PER_SECOND: u32 = 100;
@@ -74,14 +74,14 @@ pub struct Proxy {
     groups: Groups,
     relay: Relay,
     /// Where a learned downstream proves itself.
-    door: Option<Door>,
+    destination: Option<Destination>,
     beats: Beats,
     /// The operator was told that there is no downstream.
     missed_downstream: bool,
     key_turns: [KeyTurn; 3],
-    letters: Letters,
+    sessionless: SessionlessQueue,
     /// Last words of sessions that are over.
-    partings: Partings,
+    pending_aborts: PendingAborts,
     strangers: Limit,
     /// Announcements looked into, which is dear.
     judged: Limit,
@@ -101,11 +101,11 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy that waits for announcements. Its first heartbeats are due at once.
     pub fn new(config: ProxyConfig, clock: Clock, mut rng: StdRng, now: Instant) -> Self {
-        let door = match &config.role {
+        let destination = match &config.role {
             Role::Server {
                 downstream: Downstream::Learned(wanted),
                 ..
-            } => Some(Door::new(*wanted, &mut rng)),
+            } => Some(Destination::new(*wanted, &mut rng)),
             _ => None,
         };
         Proxy {
@@ -114,11 +114,11 @@ impl Proxy {
             sessions: Table::default(),
             groups: Groups::default(),
             relay: Relay::default(),
-            door,
+            destination,
             missed_downstream: false,
             key_turns: KeyTurn::all(),
-            letters: Letters::default(),
-            partings: Partings::default(),
+            sessionless: SessionlessQueue::default(),
+            pending_aborts: PendingAborts::default(),
             strangers: Limit::per_second(STRANGERS_PER_SECOND),
             judged: Limit::per_second(STRANGERS_PER_SECOND),
             askers: Limit::per_second(ASKERS_PER_SECOND),
@@ -200,8 +200,8 @@ impl Proxy {
                 session.poll_transmit(now, batch, &mut around);
             }
         }
-        self.counters.sent += self.letters.write(self.config.uid, batch);
-        self.counters.sent += self.partings.write(batch);
+        self.counters.sent += self.sessionless.write(self.config.uid, batch);
+        self.counters.sent += self.pending_aborts.write(batch);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.
@@ -242,8 +242,8 @@ impl Proxy {
     /// Where packets are passed on to; `None` if that is not known yet, and in proxies that
     /// have no such place.
     pub fn downstream(&self) -> Option<SocketAddr> {
-        match (&self.config.role, &self.door) {
-            (_, Some(door)) => door.downstream(),
+        match (&self.config.role, &self.destination) {
+            (_, Some(destination)) => destination.downstream(),
             (
                 Role::Server {
                     downstream: Downstream::Fixed(addr),
@@ -264,8 +264,8 @@ impl Proxy {
     pub fn is_idle(&self) -> bool {
         self.sessions.is_empty()
             && self.relay.is_empty()
-            && self.letters.is_empty()
-            && self.partings.is_empty()
+            && self.sessionless.is_empty()
+            && self.pending_aborts.is_empty()
     }
 
     /// Datagrams in and out, and those refused.

@@ -12,7 +12,7 @@ use super::{Proxy, ProxyEventKind, Role};
 use crate::counters::Refusal;
 use crate::link::{Cover, Dest, Link};
 use crate::objection::Objection;
-use crate::partings::Parting;
+use crate::pending_aborts::PendingAbort;
 use crate::receiver::SessionId;
 use crate::security::Invitation;
 
@@ -215,7 +215,8 @@ impl Proxy {
         };
         let link = Link::new(header.version, self.config.uid, id.group, id.instance)
             .towards(Dest::Host(header.src));
-        self.partings.push(Parting::to_server(link, from, reason));
+        self.pending_aborts
+            .push(PendingAbort::to_server(link, from, reason));
         self.tell(Some(id), ProxyEventKind::Refused { from, reason });
         Refusal::OutOfPlace
     }
@@ -251,7 +252,7 @@ impl Proxy {
         if let Some(reason) = words {
             let to_server = session.upstream_addr();
             if let Some((down, to, estimate)) = session.farewell_to_clients(id) {
-                self.partings.push(Parting {
+                self.pending_aborts.push(PendingAbort {
                     link: down,
                     to,
                     estimate,
@@ -260,8 +261,8 @@ impl Proxy {
                 });
             }
             let link = session.into_link(id, self.config.uid);
-            self.partings
-                .push(Parting::to_server(link, to_server, reason));
+            self.pending_aborts
+                .push(PendingAbort::to_server(link, to_server, reason));
         }
         self.tell(Some(id), kind);
     }

@@ -41,12 +41,12 @@ impl Proxy {
         request: &HbReq,
     ) -> Result<(), Refusal> {
         let before = self.downstream();
-        let answer = match &mut self.door {
+        let answer = match &mut self.destination {
             None => HbResp {
                 code: wire::HbCode::OK,
                 nonce: 0,
             },
-            Some(door) => door
+            Some(destination) => destination
                 .judge(now, from, request, &mut self.rng)
                 .ok_or(Refusal::Limit)?,
         };
@@ -60,7 +60,8 @@ impl Proxy {
             self.missed_downstream = false;
             self.tell(None, ProxyEventKind::Downstream(addr));
         }
-        self.letters.post(from, version, Message::HbResp(answer))
+        self.sessionless
+            .post(from, version, Message::HbResp(answer))
     }
 
     /// An upstream proxy answers our heartbeat.
@@ -82,7 +83,7 @@ impl Proxy {
                     self.tell(None, ProxyEventKind::HeartbeatDenied(from));
                     return Ok(());
                 };
-                return self.letters.post(from, version, Message::HbReq(proof));
+                return self.sessionless.post(from, version, Message::HbReq(proof));
             }
         }
         Ok(())
@@ -102,7 +103,7 @@ impl Proxy {
         for (to, version) in due {
             // What finds no room is repeated like what is lost.
             let _ = self
-                .letters
+                .sessionless
                 .post(to, version, Message::HbReq(heartbeat::request()));
         }
     }
@@ -128,7 +129,7 @@ impl Proxy {
             Some(_) if self.askers.allow(now) => {
                 let message = self.proxy_key(version).ok_or(Refusal::OutOfPlace)?;
                 let message = Message::ProxyKey(message);
-                self.letters.post(from, version, message)
+                self.sessionless.post(from, version, message)
             }
             Some(next) => {
                 turn.due.get_or_insert(next);
@@ -191,7 +192,7 @@ impl Proxy {
             let to = SocketAddr::new(*group, self.config.port);
             let message = Message::ProxyKey(message.clone());
             // What finds no room is asked for again.
-            let _ = self.letters.post(to, version, message);
+            let _ = self.sessionless.post(to, version, message);
         }
         for turn in &mut self.key_turns {
             if turn.version == version {

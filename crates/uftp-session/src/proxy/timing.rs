@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uftp_proto::wire::{FixedPace, Pace};
 
-use super::gather::Kind;
+use super::aggregation::Kind;
 use crate::limit::LONGEST_PATIENCE;
 use crate::link::GroupEstimate;
 

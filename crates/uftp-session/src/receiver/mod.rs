@@ -39,7 +39,7 @@ use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::FileStore;
 use crate::limit::Limit;
-use crate::partings::Partings;
+use crate::pending_aborts::PendingAborts;
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
@@ -54,7 +54,7 @@ pub struct Receiver<F: FileStore> {
     sessions: Table<Session<F::Session>>,
     groups: Groups,
     /// Last words of sessions that are over.
-    partings: Partings,
+    pending_aborts: PendingAborts,
     events: VecDeque<ReceiverEvent>,
     counters: Counters,
     /// Time of the last call.
@@ -89,7 +89,7 @@ impl<F: FileStore> Receiver<F> {
             store,
             sessions: Table::default(),
             groups: Groups::default(),
-            partings: Partings::default(),
+            pending_aborts: PendingAborts::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
             now,
@@ -147,7 +147,7 @@ impl<F: FileStore> Receiver<F> {
         self.now = now;
         self.counters.sent += self.proxies.write(self.config.uid, batch);
         self.for_each_session(|session, around| session.poll_transmit(now, batch, around));
-        self.counters.sent += self.partings.write(batch);
+        self.counters.sent += self.pending_aborts.write(batch);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.
@@ -182,7 +182,7 @@ impl<F: FileStore> Receiver<F> {
 
     /// Whether no session is open and nothing is left to transmit.
     pub fn is_idle(&self) -> bool {
-        self.sessions.is_empty() && self.partings.is_empty() && self.proxies.is_idle()
+        self.sessions.is_empty() && self.pending_aborts.is_empty() && self.proxies.is_idle()
     }
 
     /// The disk side.
@@ -316,8 +316,8 @@ impl<F: FileStore> Receiver<F> {
             events: &mut self.events,
             counters: &mut self.counters,
         };
-        if let Some(parting) = session.close(&reason, &mut around) {
-            self.partings.push(parting);
+        if let Some(aborts) = session.close(&reason, &mut around) {
+            self.pending_aborts.push(aborts);
         }
         if let Some(group) = private
             && self.groups.exit(group)

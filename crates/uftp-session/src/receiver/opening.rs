@@ -16,7 +16,7 @@ use crate::counters::Refusal;
 use crate::files::{FileStore, SessionInfo};
 use crate::link::{Dest, Link};
 use crate::objection::Objection;
-use crate::partings::Parting;
+use crate::pending_aborts::PendingAbort;
 use crate::policy::Policy;
 use crate::security::{Client, Declined, Invitation, Own};
 
@@ -303,8 +303,8 @@ impl<F: FileStore> Receiver<F> {
         let link = Link::new(version, uid, header.group, header.instance);
         let link = link.towards(Dest::Host(header.src));
         let to = self.proxies.response_addr(header.version).unwrap_or(from);
-        self.partings
-            .push(Parting::to_server(link, to, words.to_owned()));
+        self.pending_aborts
+            .push(PendingAbort::to_server(link, to, words.to_owned()));
         Ok(())
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Outbox {
 }
 
 /// All that it takes to write an answer.
-pub(super) struct Pen<'a, 'e, S> {
+pub(super) struct Writer<'a, 'e, S> {
     pub(super) session: SessionId,
     pub(super) to: SocketAddr,
     /// The sender's last stamp plus the time it was held.
@@ -113,17 +113,20 @@ impl Outbox {
     /// # Errors
     /// The end of the session if the disk fails: what is in the cache is written before it is
     /// said what is missing.
-    pub(super) fn write<S: SessionFiles>(&mut self, pen: &mut Pen<'_, '_, S>) -> Result<(), Stop> {
+    pub(super) fn write<S: SessionFiles>(
+        &mut self,
+        writer: &mut Writer<'_, '_, S>,
+    ) -> Result<(), Stop> {
         while let Some(answer) = self.queue.front_mut() {
             let written = match answer {
-                Outgoing::Register => pen.register(),
-                Outgoing::ClientKey => pen.client_key(),
-                Outgoing::KeyInfoAck(proof) => pen.key_info_ack(proof),
-                Outgoing::FileInfoAck => pen.file_info_ack(),
-                Outgoing::Complete(answer) => pen.complete(*answer),
-                Outgoing::CcAck => pen.cc_ack(),
-                Outgoing::Report(question) => pen.report(*question, &mut self.bitmap)?,
-                Outgoing::Naks(sweep) => pen.naks(sweep, &mut self.bitmap)?,
+                Outgoing::Register => writer.register(),
+                Outgoing::ClientKey => writer.client_key(),
+                Outgoing::KeyInfoAck(proof) => writer.key_info_ack(proof),
+                Outgoing::FileInfoAck => writer.file_info_ack(),
+                Outgoing::Complete(answer) => writer.complete(*answer),
+                Outgoing::CcAck => writer.cc_ack(),
+                Outgoing::Report(question) => writer.report(*question, &mut self.bitmap)?,
+                Outgoing::Naks(sweep) => writer.naks(sweep, &mut self.bitmap)?,
             };
             if let Written::NoRoom = written {
                 break;
@@ -134,7 +137,7 @@ impl Outbox {
     }
 }
 
-impl<S: SessionFiles> Pen<'_, '_, S> {
+impl<S: SessionFiles> Writer<'_, '_, S> {
     fn register(&mut self) -> Written {
         let (random, key) = match self.security {
             None => ([0; 32], Some(Vec::new())),

@@ -14,10 +14,10 @@ use super::event::ReceiverEventKind;
 use crate::batch::Batch;
 use crate::counters::Refusal;
 use crate::heartbeat::{self, Answered, Beats};
-use crate::letters::Letters;
 use crate::limit::Limit;
 use crate::policy::Policy;
 use crate::security::ProxyKeys;
+use crate::sessionless::SessionlessQueue;
 
 /// Longest time from one KEY_REQ to the next, while there is no answer; the first few follow
 /// sooner, as the network may lose them.
@@ -39,7 +39,7 @@ const CHECKS_PER_SECOND: u32 = 20;
 pub(super) struct Proxies {
     beats: Beats,
     response: Option<Response>,
-    letters: Letters,
+    sessionless: SessionlessQueue,
 }
 
 /// The response proxy, and its keys as far as they are here.
@@ -107,7 +107,7 @@ impl Proxies {
         Proxies {
             beats: Beats::new(&config.heartbeats, now),
             response: config.response_proxy.map(response),
-            letters: Letters::default(),
+            sessionless: SessionlessQueue::default(),
         }
     }
 
@@ -118,7 +118,7 @@ impl Proxies {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.letters.is_empty()
+        self.sessionless.is_empty()
     }
 
     /// Where answers go in sessions of this protocol, if not to senders.
@@ -147,12 +147,12 @@ impl Proxies {
 
     /// Queues what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant, mut tell: impl FnMut(ReceiverEventKind)) {
-        let (beats, letters) = (&mut self.beats, &mut self.letters);
+        let (beats, sessionless) = (&mut self.beats, &mut self.sessionless);
         beats.beat(
             now,
             |to, version| {
                 // What finds no room is repeated like what is lost.
-                let _ = letters.post(to, version, Message::HbReq(heartbeat::request()));
+                let _ = sessionless.post(to, version, Message::HbReq(heartbeat::request()));
             },
             |from| tell(ReceiverEventKind::HeartbeatUnanswered(from)),
         );
@@ -167,7 +167,7 @@ impl Proxies {
             standing.ask = now + pause.min(KEY_REQ_INTERVAL);
             standing.asked = standing.asked.saturating_add(1);
             // What a proxy does not know it drops.
-            let _ = self.letters.post(to, standing.version, Message::KeyReq);
+            let _ = self.sessionless.post(to, standing.version, Message::KeyReq);
             asked = true;
         }
         if asked {
@@ -195,7 +195,8 @@ impl Proxies {
             Answered::Challenged(nonce) => match heartbeat::proof(key, version, nonce) {
                 None => Some(ReceiverEventKind::HeartbeatDenied(from)),
                 Some(proof) => {
-                    self.letters.post(from, version, Message::HbReq(proof))?;
+                    self.sessionless
+                        .post(from, version, Message::HbReq(proof))?;
                     None
                 }
             },
@@ -234,6 +235,6 @@ impl Proxies {
 
     /// Writes what is queued, as words of `uid`. Returns how many datagrams that were.
     pub(super) fn write(&mut self, uid: Uid, batch: &mut Batch) -> u64 {
-        self.letters.write(uid, batch)
+        self.sessionless.write(uid, batch)
     }
 }

@@ -51,7 +51,7 @@ impl Assembly {
                     self.learn_name(&announce, around.config);
                 }
                 if self.public.is_some() {
-                    self.gather.introduce();
+                    self.aggregation.introduce();
                 }
             }
             return self.pass(ecn, header, packet, around);
@@ -69,12 +69,12 @@ impl Assembly {
                 }
                 let Some((public, _)) = self.forward else {
                     if self.public.is_some() {
-                        self.gather.introduce();
+                        self.aggregation.introduce();
                     }
                     return Ok(());
                 };
                 if self.public.is_some() {
-                    self.gather.introduce();
+                    self.aggregation.introduce();
                     return around.pass_down(public, ecn, packet);
                 }
                 let ours = self.keys.as_ref();
@@ -140,7 +140,7 @@ impl Assembly {
             others |= via.is_some();
             keys.confirm(via.unwrap_or(*client), until);
         }
-        self.gather.hand_out(&keys.due_clients(now));
+        self.aggregation.hand_out(&keys.due_clients(now));
         // A proxy below us waits for it in its turn.
         match others {
             true => self.pass(ecn, header, packet, around),
@@ -167,8 +167,8 @@ impl Assembly {
             self.up.secure(sealer, keys.counter());
             around.tell(ProxyEventKind::KeyInfoReceived);
         }
-        self.gather.acknowledge(answer.proof);
-        self.gather.hand_out(&keys.due_clients(now));
+        self.aggregation.acknowledge(answer.proof);
+        self.aggregation.hand_out(&keys.due_clients(now));
         match message.signature.is_empty() {
             true => self.believe_while_joining(header),
             // The signature covers the header.
@@ -204,7 +204,7 @@ impl Assembly {
                 let known = self.clients.iter().filter(|(client, _)| invited(client));
                 let speaking: HashSet<Uid> = known.filter_map(|(_, via)| *via).collect();
                 keys.confirm_all(|client| invited(&client) || speaking.contains(&client));
-                self.gather.hand_out(&keys.due_clients(now));
+                self.aggregation.hand_out(&keys.due_clients(now));
             }
             if let Some(abort) = news.abort {
                 self.note_abort(abort, around);
@@ -261,13 +261,13 @@ impl Assembly {
         let for_us = abort.host == self.uid;
         if for_us {
             // It concerns all who are behind us.
-            self.gather.expel(Uid::NONE, abort.reason.clone());
+            self.aggregation.expel(Uid::NONE, abort.reason.clone());
         } else if self.forward.is_none() && self.clients.contains_key(&abort.host) {
-            self.gather.expel(abort.host, abort.reason.clone());
+            self.aggregation.expel(abort.host, abort.reason.clone());
         }
         if for_us || (abort.host.is_none() && !abort.current_file) {
             self.over = true;
-            self.gather.forget();
+            self.aggregation.forget();
         }
         around.tell(ProxyEventKind::AbortedByServer {
             host: abort.host,

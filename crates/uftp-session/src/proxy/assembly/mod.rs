@@ -12,14 +12,14 @@ use std::time::Instant;
 use uftp_proto::Uid;
 use uftp_proto::wire::Header;
 
+use super::aggregation::{Aggregation, Asked, Room};
 use super::announce::Terms;
 use super::config::{ProxyConfig, Role};
 use super::event::ProxyEventKind;
-use super::gather::{Asked, Gather, Room};
 use super::keys::Keys;
-use super::pen::Pen;
 use super::session::{Surroundings, estimate};
 use super::timing::Timing;
+use super::writer::Writer;
 use crate::batch::Batch;
 use crate::halves::Halves;
 use crate::limit::{HANDSHAKES_PER_SECOND, Limit};
@@ -52,7 +52,7 @@ pub(super) struct Assembly {
     /// Messages of the handshake looked into; those of clients that have proved themselves cost
     /// nothing.
     handshakes: Limit,
-    gather: Gather,
+    aggregation: Aggregation,
     /// What proxies below us report.
     halves: Halves<(Uid, Asked), Uid>,
     up: Link,
@@ -122,7 +122,7 @@ impl Assembly {
             invited: HashSet::new(),
             flowing: false,
             handshakes: Limit::per_second(HANDSHAKES_PER_SECOND),
-            gather: Gather::new(room, terms.stamp, now),
+            aggregation: Aggregation::new(room, terms.stamp, now),
             halves: Halves::default(),
             up,
             keys: keys.map(Box::new),
@@ -170,30 +170,30 @@ impl Assembly {
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` if nothing is pending.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let keys = self.keys.as_ref().and_then(|k| k.deadline());
-        self.gather.due().into_iter().chain(keys).min()
+        self.aggregation.due().into_iter().chain(keys).min()
     }
 
     /// Whether nothing is held or waited for.
     pub(super) fn is_idle(&self) -> bool {
-        self.gather.is_empty() && self.keys.as_ref().is_none_or(|k| k.deadline().is_none())
+        self.aggregation.is_empty() && self.keys.as_ref().is_none_or(|k| k.deadline().is_none())
     }
 
     /// Does what is due. Whether that was anything.
     pub(super) fn handle_timeout(&mut self, now: Instant, around: &mut Surroundings<'_>) -> bool {
         let mut busy = false;
-        if self.gather.due().is_some_and(|due| due <= now) {
-            self.gather.flush();
+        if self.aggregation.due().is_some_and(|due| due <= now) {
+            self.aggregation.flush();
             busy = true;
         }
         let keys = self.keys.as_mut();
         if let Some(keys) = keys.filter(|k| k.deadline().is_some_and(|due| due <= now)) {
             for client in keys.expired(now) {
                 let words = "Client not fully registered at proxy".to_owned();
-                self.gather.expel(client, words.clone());
-                self.gather.left(client, words);
+                self.aggregation.expel(client, words.clone());
+                self.aggregation.left(client, words);
                 around.tell(ProxyEventKind::Unregistered { client });
             }
-            self.gather.hand_out(&keys.due_clients(now));
+            self.aggregation.hand_out(&keys.due_clients(now));
             busy = true;
         }
         busy
@@ -207,7 +207,7 @@ impl Assembly {
         batch: &mut Batch,
         around: &mut Surroundings<'_>,
     ) {
-        let mut pen = Pen {
+        let mut writer = Writer {
             up: &mut self.up,
             uid: self.uid,
             key_giver: self.policy.key_giver,
@@ -220,7 +220,7 @@ impl Assembly {
             batch,
             around,
         };
-        self.gather.write(now, &mut pen);
+        self.aggregation.write(now, &mut writer);
     }
 
     /// A header is to be believed.

@@ -12,8 +12,8 @@ use uftp_proto::{Ecn, FileId, Uid, WireTime};
 use super::{Assembly, invites};
 use crate::counters::Refusal;
 use crate::policy::{Clockwork, PassStyle};
+use crate::proxy::aggregation::{Answer, Asked, Kind};
 use crate::proxy::event::ProxyEventKind;
-use crate::proxy::gather::{Answer, Asked, Kind};
 use crate::proxy::keys::Held;
 use crate::proxy::session::{Handled, Surroundings};
 use crate::security::Rejection;
@@ -108,7 +108,7 @@ impl Assembly {
                 if !turn.speaks_for(m.info.client) {
                     return Err(Refusal::UnknownSource);
                 }
-                self.gather.report(m.info);
+                self.aggregation.report(m.info);
                 Ok(())
             }
             Message::CcAck(_) => around.pass_up(upstream, ecn, packet),
@@ -184,7 +184,7 @@ impl Turn<'_, '_> {
     fn unproved(&mut self) -> Refusal {
         if self.around.strangers.allow(self.now) {
             let (client, words) = (self.author, "Failed to verify client key fingerprint");
-            self.assembly.gather.expel(client, words.to_owned());
+            self.assembly.aggregation.expel(client, words.to_owned());
             self.around
                 .tell(ProxyEventKind::ClientKeyRejected { client });
         }
@@ -226,7 +226,7 @@ impl Turn<'_, '_> {
         if let Some(keys) = &mut self.assembly.keys
             && keys.is_due(now, author)
         {
-            self.assembly.gather.hand_out(&[author]);
+            self.assembly.aggregation.hand_out(&[author]);
         }
         refused
     }
@@ -261,7 +261,7 @@ impl Turn<'_, '_> {
             Entry::Vacant(_) => {
                 if self.around.strangers.allow(self.now) {
                     let words = "Max destinations exceeded".to_owned();
-                    self.assembly.gather.expel(client, words);
+                    self.assembly.aggregation.expel(client, words);
                     self.around.tell(ProxyEventKind::ClientRefused(client));
                 }
                 Err(Refusal::Limit)
@@ -279,7 +279,9 @@ impl Turn<'_, '_> {
         let asked = Asked::by(message.file, message.pass, message.section);
         if let PassStyle::Streaming = assembly.policy.passes {
             let hold = assembly.timing.hold(assembly.estimate, Kind::Status(asked));
-            assembly.gather.naks(self.now, hold, asked, message.naks);
+            assembly
+                .aggregation
+                .naks(self.now, hold, asked, message.naks);
             self.around.traffic.gathered += 1;
             return Ok(());
         }
@@ -349,11 +351,11 @@ impl Turn<'_, '_> {
         let Assembly {
             timing,
             estimate,
-            gather,
+            aggregation,
             ..
         } = &mut *self.assembly;
         let hold = timing.hold(*estimate, answer.kind);
-        gather.answer(self.now, hold, client, answer);
+        aggregation.answer(self.now, hold, client, answer);
         self.around.traffic.gathered += 1;
     }
 
@@ -386,7 +388,7 @@ impl Turn<'_, '_> {
             true => host,
             false => self.author,
         };
-        self.assembly.gather.left(client, reason.clone());
+        self.assembly.aggregation.left(client, reason.clone());
         self.around
             .tell(ProxyEventKind::AbortedByClient { client, reason });
         Ok(())

@@ -23,14 +23,14 @@ pub(super) use stop::{Handled, Stop, Surroundings};
 
 use super::announce::Terms;
 use super::event::{EndReason, SessionId};
-use super::outbox::{Answer, Outbox, Outgoing, Pen};
+use super::outbox::{Answer, Outbox, Outgoing, Writer};
 use super::timing::Timing;
 use super::transfer::Transfer;
 use crate::batch::Batch;
 use crate::congestion::{Group, Reporter, ip_udp_len};
 use crate::files::{SessionFiles, SessionInfo};
 use crate::link::{Dest, Link};
-use crate::partings::Parting;
+use crate::pending_aborts::PendingAbort;
 use crate::policy::Policy;
 use crate::security::Client;
 
@@ -275,7 +275,7 @@ impl<S: SessionFiles> Session<S> {
                 echo,
             }
         });
-        let mut pen = Pen {
+        let mut writer = Writer {
             session: self.id,
             to: self.reply_to,
             echo,
@@ -287,7 +287,7 @@ impl<S: SessionFiles> Session<S> {
             batch,
             around,
         };
-        self.outbox.write(&mut pen)
+        self.outbox.write(&mut writer)
     }
 
     /// The session is over. Returns what must still be said to the sender.
@@ -295,7 +295,7 @@ impl<S: SessionFiles> Session<S> {
         mut self,
         reason: &EndReason,
         around: &mut Surroundings<'_>,
-    ) -> Option<Parting> {
+    ) -> Option<PendingAbort> {
         let (complete, words) = match reason {
             EndReason::Confirmed | EndReason::Unconfirmed => (true, None),
             EndReason::AbortedByServer(words) => (false, Some(words)),
@@ -307,7 +307,7 @@ impl<S: SessionFiles> Session<S> {
         match reason {
             EndReason::Aborted(words) => {
                 let (link, to) = (self.link, self.reply_to);
-                Some(Parting::to_server(link, to, words.clone()))
+                Some(PendingAbort::to_server(link, to, words.clone()))
             }
             _ => None,
         }

@@ -1,6 +1,6 @@
 //! What all phases of a sender share.
 
-mod parting;
+mod aborts;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +10,7 @@ use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{self, Abort, CcType, CompleteStatus, Message, Pace};
 use uftp_proto::{Ecn, FileId, Uid, WireTime};
 
-use parting::{OutgoingAbort, RefusalLimit};
+use aborts::{OutgoingAbort, RefusalLimit};
 
 use super::ahead::Ahead;
 use super::clients::{Client, Clients, ItemResult, State};

@@ -14,7 +14,7 @@ use crate::limit::Limit;
 const CHECKS_PER_SECOND: u32 = 20;
 
 /// The receiving end of a server proxy whose downstream must prove itself.
-pub(super) struct Door {
+pub(super) struct Destination {
     wanted: Fingerprint,
     /// Changes with every success, so that no proof counts twice.
     nonce: u32,
@@ -22,9 +22,9 @@ pub(super) struct Door {
     checks: Limit,
 }
 
-impl Door {
+impl Destination {
     pub(super) fn new(wanted: Fingerprint, rng: &mut StdRng) -> Self {
-        Door {
+        Destination {
             wanted,
             nonce: draw(rng),
             downstream: None,
@@ -103,10 +103,10 @@ mod tests {
         let (right, wrong) = (key(), key());
         let mut rng = StdRng::seed_from_u64(1);
         let now = Instant::now();
-        let mut door = Door::new(right.public().fingerprint(), &mut rng);
+        let mut destination = Destination::new(right.public().fingerprint(), &mut rng);
         let from = SocketAddr::from(FROM);
         let other = SocketAddr::from(([10, 0, 0, 8], 1044));
-        let mut ask = |from, req: &HbReq| door.judge(now, from, req, &mut rng).unwrap();
+        let mut ask = |from, req: &HbReq| destination.judge(now, from, req, &mut rng).unwrap();
 
         let challenge = ask(from, &request());
         assert_eq!(challenge.code, HbCode::CHALLENGE);
@@ -129,7 +129,7 @@ mod tests {
             HbCode::CHALLENGE,
             "a proof is used up"
         );
-        assert_eq!(door.downstream(), Some(from));
+        assert_eq!(destination.downstream(), Some(from));
     }
 
     #[test]
@@ -140,9 +140,9 @@ mod tests {
             for spoken in [Version::V3, Version::V4] {
                 let mut rng = StdRng::seed_from_u64(1);
                 let print = Fingerprint::of_key(named, key.public().blob());
-                let mut door = Door::new(print, &mut rng);
-                let proof = proof(Some(&key), spoken, door.nonce).unwrap();
-                let verdict = door.judge(now, from, &proof, &mut rng).unwrap();
+                let mut destination = Destination::new(print, &mut rng);
+                let proof = proof(Some(&key), spoken, destination.nonce).unwrap();
+                let verdict = destination.judge(now, from, &proof, &mut rng).unwrap();
                 assert_eq!(verdict.code, HbCode::OK, "{named:?} {spoken:?}");
             }
         }
@@ -153,11 +153,12 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         let now = Instant::now();
         let (right, wrong) = (key(), key());
-        let mut door = Door::new(right.public().fingerprint(), &mut rng);
-        let guess = proved(&wrong, door.nonce);
+        let mut destination = Destination::new(right.public().fingerprint(), &mut rng);
+        let guess = proved(&wrong, destination.nonce);
         let checked = (0..100)
             .filter(|_| {
-                door.judge(now, SocketAddr::from(FROM), &guess, &mut rng)
+                destination
+                    .judge(now, SocketAddr::from(FROM), &guess, &mut rng)
                     .is_some()
             })
             .count();

@@ -9,8 +9,8 @@ use uftp_proto::wire::{
 };
 use uftp_proto::{Ecn, Uid, WireTime};
 
+use super::aggregation::{Kind, List, Ready};
 use super::event::ProxyEventKind;
-use super::gather::{Kind, List, Ready};
 use super::keys::Keys;
 use super::session::Surroundings;
 use crate::batch::Batch;
@@ -41,7 +41,7 @@ pub(super) enum Written {
 }
 
 /// How a session's own messages are written.
-pub(super) struct Pen<'a, 'e> {
+pub(super) struct Writer<'a, 'e> {
     /// Numbers and seals what goes to the server.
     pub(super) up: &'a mut Link,
     /// What we are called.
@@ -63,7 +63,7 @@ pub(super) struct Pen<'a, 'e> {
     pub(super) around: &'a mut Surroundings<'e>,
 }
 
-impl Pen<'_, '_> {
+impl Writer<'_, '_> {
     /// Writes one message.
     pub(super) fn write(&mut self, ready: &Ready) -> Written {
         match ready {

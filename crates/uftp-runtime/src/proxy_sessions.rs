@@ -6,11 +6,11 @@ use uftp_proto::{FileId, Uid};
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 use uftp_session::receiver::SessionId;
 
+use crate::liveness::Standing;
 use crate::story::UNPROVED;
-use crate::vitals::Standing;
 
 /// The sessions that are open. There are no more than the proxy has.
-pub(crate) struct Ledger {
+pub(crate) struct ProxySessions {
     /// What the proxy is called.
     own: Uid,
     gathers: bool,
@@ -41,10 +41,10 @@ pub(crate) struct Closed {
     pub(crate) clients: usize,
 }
 
-impl Ledger {
+impl ProxySessions {
     /// Of a proxy that is called `own` and `gathers` the answers of its clients, or knows of none.
     pub(crate) fn new(own: Uid, gathers: bool) -> Self {
-        Ledger {
+        ProxySessions {
             own,
             gathers,
             open: HashMap::new(),
@@ -151,14 +151,18 @@ mod tests {
     const OWN: Uid = Uid(100);
 
     /// What is entered of one session, and what comes out.
-    fn entered(ledger: &mut Ledger, group: u32, kinds: &[ProxyEventKind]) -> Vec<Closed> {
+    fn entered(
+        proxy_sessions: &mut ProxySessions,
+        group: u32,
+        kinds: &[ProxyEventKind],
+    ) -> Vec<Closed> {
         let session = SessionId {
             group: GroupId(group),
             instance: Instance(0),
         };
         let note = |kind: &ProxyEventKind| {
             let (session, kind) = (Some(session), kind.clone());
-            ledger.note(&ProxyEvent { session, kind })
+            proxy_sessions.note(&ProxyEvent { session, kind })
         };
         kinds.iter().filter_map(note).collect()
     }
@@ -248,32 +252,38 @@ mod tests {
                 closed("refused", Some("no group"), 1),
             ),
         ] {
-            let mut ledger = Ledger::new(OWN, true);
+            let mut proxy_sessions = ProxySessions::new(OWN, true);
             let kinds = [announced(), registered(7, false), middle, end];
-            assert_eq!(entered(&mut ledger, 1, &kinds), [expected]);
+            assert_eq!(entered(&mut proxy_sessions, 1, &kinds), [expected]);
             let standing = Standing {
                 open: 0,
                 clients: Some(0),
                 over: 1,
             };
-            assert_eq!(ledger.standing(), standing);
+            assert_eq!(proxy_sessions.standing(), standing);
         }
     }
 
     #[test]
     fn clients_are_those_of_all_sessions_that_have_not_left() {
-        let mut ledger = Ledger::new(OWN, true);
+        let mut proxy_sessions = ProxySessions::new(OWN, true);
         // What is not taken on is no session that ends.
-        assert_eq!(entered(&mut ledger, 3, &[refused()]), []);
+        assert_eq!(entered(&mut proxy_sessions, 3, &[refused()]), []);
         let come = [announced(), registered(7, false), registered(8, false)];
-        entered(&mut ledger, 1, &come);
-        entered(&mut ledger, 2, &come);
-        entered(&mut ledger, 2, &[registered(7, true), announced()]);
-        assert_eq!((ledger.sessions(), ledger.clients()), (2, 4));
+        entered(&mut proxy_sessions, 1, &come);
+        entered(&mut proxy_sessions, 2, &come);
+        entered(&mut proxy_sessions, 2, &[registered(7, true), announced()]);
+        assert_eq!(
+            (proxy_sessions.sessions(), proxy_sessions.clients()),
+            (2, 4)
+        );
         let unproved = ProxyEventKind::Unregistered { client: Uid(8) };
-        entered(&mut ledger, 1, &[left(7), left(7), unproved]);
-        assert_eq!((ledger.sessions(), ledger.clients()), (2, 2));
-        let standing = Ledger::new(OWN, false).standing();
+        entered(&mut proxy_sessions, 1, &[left(7), left(7), unproved]);
+        assert_eq!(
+            (proxy_sessions.sessions(), proxy_sessions.clients()),
+            (2, 2)
+        );
+        let standing = ProxySessions::new(OWN, false).standing();
         assert_eq!(standing.clients, None, "of a server proxy");
     }
 
@@ -287,7 +297,7 @@ mod tests {
             (left(7), 4),
             (left(60), 5),
         ] {
-            let mut ledger = Ledger::new(OWN, true);
+            let mut proxy_sessions = ProxySessions::new(OWN, true);
             let come = [
                 announced(),
                 registered_via(6, 50),
@@ -296,22 +306,22 @@ mod tests {
                 registered_via(9, 51),
                 registered(10, false),
             ];
-            entered(&mut ledger, 1, &come);
-            entered(&mut ledger, 2, &come);
-            assert_eq!(ledger.clients(), 10);
-            entered(&mut ledger, 1, std::slice::from_ref(&gone));
-            assert_eq!(ledger.clients(), 5 + stay, "{gone:?}");
-            let closed = entered(&mut ledger, 1, &[ProxyEventKind::TimedOut]);
+            entered(&mut proxy_sessions, 1, &come);
+            entered(&mut proxy_sessions, 2, &come);
+            assert_eq!(proxy_sessions.clients(), 10);
+            entered(&mut proxy_sessions, 1, std::slice::from_ref(&gone));
+            assert_eq!(proxy_sessions.clients(), 5 + stay, "{gone:?}");
+            let closed = entered(&mut proxy_sessions, 1, &[ProxyEventKind::TimedOut]);
             assert_eq!(closed[0].clients, stay, "{gone:?}");
         }
     }
 
     #[test]
     fn who_comes_through_another_goes_with_that() {
-        let mut ledger = Ledger::new(OWN, true);
+        let mut proxy_sessions = ProxySessions::new(OWN, true);
         let moved = [announced(), registered_via(6, 50), registered(6, true)];
-        entered(&mut ledger, 1, &moved);
-        entered(&mut ledger, 1, &[left(50)]);
-        assert_eq!(ledger.clients(), 1);
+        entered(&mut proxy_sessions, 1, &moved);
+        entered(&mut proxy_sessions, 1, &[left(50)]);
+        assert_eq!(proxy_sessions.clients(), 1);
     }
 }

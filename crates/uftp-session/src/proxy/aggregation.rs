@@ -9,7 +9,7 @@ use uftp_proto::wire::{
 use uftp_proto::{FileId, Uid, WireTime};
 
 use super::keys::Keys;
-use super::pen::{Pen, Written};
+use super::writer::{Writer, Written};
 use crate::link::Link;
 use crate::policy::{Policy, ProxyLists};
 
@@ -73,7 +73,7 @@ impl Room {
 }
 
 /// What is held for a while, and what is ready to go.
-pub(super) struct Gather {
+pub(super) struct Aggregation {
     room: Room,
     /// First stamp of the server and when it came: no honest echo is older or, time having
     /// passed, newer.
@@ -183,9 +183,9 @@ pub(super) enum Ready {
     CcAck(TfmccAckInfo),
 }
 
-impl Gather {
+impl Aggregation {
     pub(super) fn new(room: Room, first: WireTime, now: Instant) -> Self {
-        Gather {
+        Aggregation {
             room,
             first: (first, now),
             echoed: HashMap::new(),
@@ -342,7 +342,7 @@ impl Gather {
     }
 
     /// Writes what is ready as far as the batch has room.
-    pub(super) fn write(&mut self, now: Instant, pen: &mut Pen<'_, '_>) {
+    pub(super) fn write(&mut self, now: Instant, writer: &mut Writer<'_, '_>) {
         while let Some(ready) = self.ready.front_mut() {
             if let Ready::List(list) = ready {
                 let (stamp, at) = list.oldest.unwrap_or((self.told, now));
@@ -351,7 +351,7 @@ impl Gather {
                     self.told = self.told.max(list.echo);
                 }
             }
-            match pen.write(ready) {
+            match writer.write(ready) {
                 Written::Sent => {}
                 Written::SentWithKey => {
                     self.ready.push_front(Ready::ClientKey);

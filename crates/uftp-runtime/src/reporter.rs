@@ -15,7 +15,7 @@ const WAITING: usize = 1000;
 
 /// Renders events in the order in which they happen within a session. Those of a session whose
 /// sender's host is still being looked up wait.
-pub(crate) struct Herald {
+pub(crate) struct Reporter {
     story: ReceiverStory,
     status: ReceiverStatus,
     events: ReceiverEvents,
@@ -29,11 +29,11 @@ struct Waiting {
     events: Vec<ReceiverEvent>,
 }
 
-impl Herald {
+impl Reporter {
     /// Status lines go to `status`, what programs want to know to `events`; hosts are called what
     /// `names` says.
     pub(crate) fn new(status: StatusOut, events: EventOut, names: Names) -> Self {
-        Herald {
+        Reporter {
             story: ReceiverStory,
             status: ReceiverStatus::new(status),
             events: ReceiverEvents::new(events),
@@ -100,7 +100,7 @@ impl Herald {
     }
 }
 
-impl Drop for Herald {
+impl Drop for Reporter {
     fn drop(&mut self) {
         while let Some((session, waiting)) = self.waiting.first_key_value() {
             let (session, host) = (*session, waiting.host);
@@ -165,22 +165,22 @@ mod tests {
     async fn a_session_waits_for_the_name_of_its_sender_and_others_do_not() {
         let (sink, written) = Sink::memory();
         let (names, resolver) = Names::new();
-        let mut herald = Herald::new(StatusOut::Log(sink), EventOut::None, names);
-        herald.event(announced(1));
-        herald.event(finished(1));
-        herald.event(finished(2));
-        herald.turn();
+        let mut reporter = Reporter::new(StatusOut::Log(sink), EventOut::None, names);
+        reporter.event(announced(1));
+        reporter.event(finished(1));
+        reporter.event(finished(2));
+        reporter.turn();
         assert_eq!(told(&written()), ["RESULT 00000002 copied"]);
         tokio::spawn(resolver.run(Control::new().unwrap()));
         while written().lines().count() < 3 {
             tokio::task::yield_now().await;
-            herald.turn();
+            reporter.turn();
         }
         let lines = told(&written());
         let name = lines[1].strip_prefix("CONNECT 00000001 ").unwrap();
         assert!(!name.is_empty());
         assert_eq!(lines[2], "RESULT 00000001 copied");
-        herald.event(announced(3));
+        reporter.event(announced(3));
         assert_eq!(
             told(&written())[3],
             format!("CONNECT 00000003 {name}"),
@@ -192,15 +192,15 @@ mod tests {
     fn what_waits_is_told_at_the_end_and_when_it_grows() {
         let (sink, written) = Sink::memory();
         let (names, _resolver) = Names::new();
-        let mut herald = Herald::new(StatusOut::Log(sink), EventOut::None, names);
-        herald.event(announced(1));
-        herald.event(announced(2));
+        let mut reporter = Reporter::new(StatusOut::Log(sink), EventOut::None, names);
+        reporter.event(announced(1));
+        reporter.event(announced(2));
         for _ in 1..WAITING {
-            herald.event(finished(2));
+            reporter.event(finished(2));
         }
         assert_eq!(written().lines().count(), WAITING);
         assert_eq!(told(&written())[0], "CONNECT 00000002 127.0.0.1");
-        drop(herald);
+        drop(reporter);
         let all = written();
         assert_eq!(told(&all)[WAITING], "CONNECT 00000001 127.0.0.1");
     }

@@ -15,15 +15,15 @@ const MOST: usize = 1024;
 
 /// Messages that wait to be sent.
 #[derive(Default)]
-pub(crate) struct Letters(VecDeque<Letter>);
+pub(crate) struct SessionlessQueue(VecDeque<SessionlessMessage>);
 
-struct Letter {
+struct SessionlessMessage {
     to: SocketAddr,
     version: Version,
     message: Message<'static>,
 }
 
-impl Letters {
+impl SessionlessQueue {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -41,7 +41,7 @@ impl Letters {
         if self.0.len() >= MOST {
             return Err(Refusal::Limit);
         }
-        self.0.push_back(Letter {
+        self.0.push_back(SessionlessMessage {
             to,
             version,
             message,
@@ -57,7 +57,7 @@ impl Letters {
                 version: letter.version,
                 function: letter.message.function(),
                 seq: Seq(0),
-                src: Policy::of(letter.version).names.of_letters(uid),
+                src: Policy::of(letter.version).names.outside_sessions(uid),
                 group: GroupId(0),
                 instance: Instance(0),
                 grtt: Default::default(),

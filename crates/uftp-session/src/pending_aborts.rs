@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::link::{Cover, GroupEstimate, Link};
 
 /// An ABORT that ends a session for all who hear it.
-pub(crate) struct Parting {
+pub(crate) struct PendingAbort {
     pub(crate) link: Link,
     pub(crate) to: SocketAddr,
     /// What its header says about the group.
@@ -20,14 +20,14 @@ pub(crate) struct Parting {
     pub(crate) reason: Cow<'static, str>,
 }
 
-impl Parting {
+impl PendingAbort {
     /// To a server, under the session's keys if there are any. Says nothing about the group.
     pub(crate) fn to_server(
         link: Link,
         to: SocketAddr,
         reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Parting {
+        PendingAbort {
             link,
             to,
             estimate: GroupEstimate::default(),
@@ -39,33 +39,33 @@ impl Parting {
 
 /// Those that wait to be sent.
 #[derive(Default)]
-pub(crate) struct Partings(VecDeque<Parting>);
+pub(crate) struct PendingAborts(VecDeque<PendingAbort>);
 
-impl Partings {
+impl PendingAborts {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn push(&mut self, parting: Parting) {
-        self.0.push_back(parting);
+    pub(crate) fn push(&mut self, abort: PendingAbort) {
+        self.0.push_back(abort);
     }
 
     /// Writes as many as the batch has room for. Returns how many went.
     pub(crate) fn write(&mut self, batch: &mut Batch) -> u64 {
         let mut written = 0;
-        while let Some(parting) = self.0.front_mut() {
+        while let Some(abort) = self.0.front_mut() {
             let words = Message::Abort(Abort {
                 current_file: false,
                 host: Uid::NONE,
-                reason: parting.reason.clone().into_owned(),
+                reason: abort.reason.clone().into_owned(),
             });
-            let Parting {
+            let PendingAbort {
                 link,
                 to,
                 estimate,
                 cover,
                 ..
-            } = parting;
+            } = abort;
             match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
                 Ok(_) => written += 1,
                 Err(error) if error.is_no_room() && !batch.is_empty() => break,

@@ -49,7 +49,7 @@ struct Told {
 }
 
 /// The end of the session thread.
-pub(crate) struct Vitals {
+pub(crate) struct Liveness {
     asked: Arc<AtomicBool>,
     last: Standing,
     told: watch::Sender<Told>,
@@ -63,18 +63,18 @@ pub(crate) struct Monitor {
 }
 
 /// Both ends.
-pub(crate) fn vitals() -> (Vitals, Monitor) {
+pub(crate) fn liveness() -> (Liveness, Monitor) {
     let asked = Arc::<AtomicBool>::default();
     let (told, hears) = watch::channel(Told::default());
-    let vitals = Vitals {
+    let liveness = Liveness {
         asked: asked.clone(),
         last: Standing::default(),
         told,
     };
-    (vitals, Monitor { asked, told: hears })
+    (liveness, Monitor { asked, told: hears })
 }
 
-impl Vitals {
+impl Liveness {
     /// The session thread has had a turn, after which things stand so.
     pub(crate) fn turn(&mut self, standing: Standing) {
         let asked = self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::Relaxed);
@@ -161,14 +161,14 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_no_turn_does_not_pass_for_alive() {
-        let (mut vitals, monitor) = vitals();
+        let (mut liveness, monitor) = liveness();
         let beats = || monitor.told.borrow().beats;
-        vitals.turn(Standing::default());
+        liveness.turn(Standing::default());
         assert_eq!(beats(), 0, "nobody asked");
         monitor.asked.store(true, Ordering::Relaxed);
         assert_eq!(beats(), 0);
-        vitals.turn(Standing::default());
-        vitals.turn(Standing::default());
+        liveness.turn(Standing::default());
+        liveness.turn(Standing::default());
         assert_eq!(beats(), 1);
     }
 }
