@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
@@ -111,6 +112,14 @@ pub trait SessionFiles {
     /// Any error of the system. The session is then aborted: a receiver never reports complete
     /// what is not on disk.
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// All bytes are written: whether what was written has come to rest on its medium, so that
+    /// [`finish`](Self::finish) need not wait for that. Waits for it no longer than `patience`; as long
+    /// as it has not the file counts as incomplete, and this is called again.
+    fn is_at_rest(&mut self, patience: Duration) -> bool {
+        let _ = patience;
+        true
+    }
 
     /// All bytes are written: closes the file and puts it in its place.
     ///

@@ -9,8 +9,9 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use super::beneath::Dir;
 use super::name::Target;
@@ -31,38 +32,96 @@ pub enum Fsync {
 /// Bytes of a file that arrive before they begin to be written out.
 const WRITE_OUT: usize = 8 << 20;
 
+/// Files of at most so many bytes are on the disk in no time.
+const SMALL: u64 = 1 << 20;
+
+/// Orders that may wait for the thread.
+const MOST_ORDERS: usize = 16;
+
 /// Directories remembered before they are waited for.
 const MAX_TOUCHED: usize = 1000;
 
 /// Writes files out while they arrive.
 pub(super) struct Flusher {
-    files: SyncSender<File>,
+    orders: SyncSender<Order>,
+}
+
+/// A file to be written out, and whoever waits for that.
+struct Order {
+    file: File,
+    done: Option<SyncSender<()>>,
 }
 
 impl Flusher {
     /// Starts the thread, which ends when this is dropped.
     pub(super) fn start() -> io::Result<Flusher> {
-        let (files, arriving) = sync_channel::<File>(1);
+        let (orders, arriving) = sync_channel::<Order>(MOST_ORDERS);
         thread::Builder::new()
             .name("flusher".into())
             .spawn(move || write_out(&arriving))?;
-        Ok(Flusher { files })
+        Ok(Flusher { orders })
     }
 
     /// There is much to write out of this file. If the thread is busy, it will be told again.
     fn note(&self, file: &File) {
+        self.order(file, None);
+    }
+
+    fn order(&self, file: &File, done: Option<SyncSender<()>>) {
         // The kernel tells of an error once for each time a file was opened: whoever waits for the
         // content in the end must not miss it because this thread was told.
         if let Ok(file) = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())) {
-            let _ = self.files.try_send(file);
+            let _ = self.orders.try_send(Order { file, done });
         }
     }
 }
 
-fn write_out(arriving: &Receiver<File>) {
-    for file in arriving {
+fn write_out(arriving: &Receiver<Order>) {
+    for order in arriving {
         // An error is for the one who waits for the file at its end.
-        let _ = file.sync_data();
+        let _ = order.file.sync_data();
+        if let Some(done) = order.done {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// The end of one file, on its way to the disk.
+#[derive(Default)]
+pub(super) enum Rest {
+    /// Nobody has asked for it yet.
+    #[default]
+    Unasked,
+    Awaited(Receiver<()>),
+    Reached,
+}
+
+impl Rest {
+    /// Whether all of `file`, which is `size` bytes long, is on the disk, or it is no use to wait.
+    /// Waits for `patience` at most.
+    pub(super) fn is_reached(
+        &mut self,
+        size: u64,
+        file: &File,
+        flusher: &Flusher,
+        patience: Duration,
+    ) -> bool {
+        if size <= SMALL {
+            return true;
+        }
+        if let Rest::Unasked = self {
+            let (done, awaited) = sync_channel(1);
+            flusher.order(file, Some(done));
+            *self = Rest::Awaited(awaited);
+        }
+        if let Rest::Awaited(awaited) = self {
+            match awaited.recv_timeout(patience) {
+                Err(RecvTimeoutError::Timeout) => return false,
+                // The thread was too busy for the order; whoever finishes the file waits for it.
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => *self = Rest::Reached,
+            }
+        }
+        true
     }
 }
 
@@ -127,8 +186,8 @@ mod tests {
 
     #[test]
     fn much_is_written_out_and_little_is_not() {
-        let (files, arriving) = sync_channel(1);
-        let flusher = Flusher { files };
+        let (orders, arriving) = sync_channel(1);
+        let flusher = Flusher { orders };
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"x").unwrap();
         let mut unflushed = Unflushed::default();
@@ -141,6 +200,31 @@ mod tests {
         assert!(arriving.try_recv().is_ok());
         assert!(arriving.try_recv().is_err());
         drop(Flusher::start().unwrap());
+    }
+
+    #[test]
+    fn a_file_is_at_rest_when_the_thread_says_so_or_has_no_time_for_it() {
+        let soon = Duration::from_millis(1);
+        let (orders, arriving) = sync_channel(1);
+        let flusher = Flusher { orders };
+        let file = tempfile::tempfile().unwrap();
+        let (mut small, mut slow, mut late) = (Rest::default(), Rest::default(), Rest::default());
+        assert!(small.is_reached(SMALL, &file, &flusher, soon));
+        assert!(arriving.try_recv().is_err());
+
+        assert!(!slow.is_reached(SMALL + 1, &file, &flusher, soon));
+        assert!(
+            late.is_reached(SMALL + 1, &file, &flusher, soon),
+            "no room for it"
+        );
+        assert!(!slow.is_reached(SMALL + 1, &file, &flusher, soon));
+        arriving.try_recv().unwrap().done.unwrap().send(()).unwrap();
+        assert!(slow.is_reached(SMALL + 1, &file, &flusher, soon));
+        assert!(arriving.try_recv().is_err(), "ordered once");
+
+        let flusher = Flusher::start().unwrap();
+        let long = Duration::from_secs(60);
+        assert!(Rest::default().is_reached(SMALL + 1, &file, &flusher, long));
     }
 
     #[test]

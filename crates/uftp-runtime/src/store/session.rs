@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
@@ -16,7 +17,7 @@ use uftp_session::files::{IncomingFile, Offer, SessionFiles, SessionInfo};
 
 use super::backup::{self, Stamp};
 use super::beneath::{Dir, Entry};
-use super::durability::{Fsync, Touched, Unflushed};
+use super::durability::{Fsync, Rest, Touched, Unflushed};
 use super::name::{self, Target};
 use super::restart::Partial;
 use super::staging::Staging;
@@ -46,6 +47,7 @@ struct Arriving {
     status: CompleteStatus,
     file: File,
     unflushed: Unflushed,
+    rest: Rest,
     /// Where it is now.
     from: Dir,
     temporary: OsString,
@@ -162,6 +164,7 @@ impl DiskSession {
             status,
             file: opened,
             unflushed: Unflushed::default(),
+            rest: Rest::default(),
             from,
             temporary,
             parent,
@@ -411,6 +414,14 @@ impl SessionFiles for DiskSession {
         let flusher = self.place.flusher.as_deref();
         arriving.unflushed.add(data.len(), &arriving.file, flusher);
         Ok(())
+    }
+
+    fn is_at_rest(&mut self, patience: Duration) -> bool {
+        let (Some(arriving), Some(flusher)) = (&mut self.open, &self.place.flusher) else {
+            return true;
+        };
+        let (size, file) = (arriving.offered.size, &arriving.file);
+        arriving.rest.is_reached(size, file, flusher, patience)
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -169,15 +169,38 @@ impl Transfer {
         count
     }
 
-    /// Puts everything received on disk. Returns whether the file is complete.
+    /// Puts everything received on disk.
     ///
     /// # Errors
     /// The end of the session if it cannot be written.
-    pub(super) fn flush(&mut self, files: &mut impl SessionFiles) -> Result<bool, Stop> {
+    pub(super) fn flush(&mut self, files: &mut impl SessionFiles) -> Result<(), Stop> {
         let (geometry, missing) = (&self.geometry, &mut self.missing);
-        match self.cache.flush(geometry, missing, files) {
-            Ok(()) => Ok(missing.missing() == 0),
-            Err(e) => Err(Stop::disk(&e)),
+        let flushed = self.cache.flush(geometry, missing, files);
+        flushed.map_err(|error| Stop::disk(&error))
+    }
+
+    /// Puts everything received on disk. Returns whether the file is complete.
+    ///
+    /// While a slow disk is not done with the file within `patience` its last block counts as missing.
+    /// A sender gives up whoever answers nothing, but sends a block as often as it is asked for.
+    ///
+    /// # Errors
+    /// The end of the session if it cannot be written.
+    pub(super) fn is_complete(
+        &mut self,
+        files: &mut impl SessionFiles,
+        patience: Duration,
+    ) -> Result<bool, Stop> {
+        self.flush(files)?;
+        if self.missing.missing() > 0 {
+            return Ok(false);
+        }
+        match self.geometry.blocks().checked_sub(1) {
+            Some(last) if !files.is_at_rest(patience) => {
+                self.missing.set(last);
+                Ok(false)
+            }
+            _ => Ok(true),
         }
     }
 

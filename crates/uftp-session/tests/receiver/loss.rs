@@ -51,6 +51,31 @@ fn a_done_is_answered_after_one_round_trip() {
 }
 
 #[test]
+fn a_slow_disk_is_waited_for_by_asking_for_the_last_block_again() {
+    let mut script = Script::default();
+    let mut bench = Bench::receiving(&mut script, 195);
+    bench.store.change(|disk| disk.busy = 2);
+    stream(&mut bench, &mut script, 0..20, &[]);
+    for _ in 0..2 {
+        bench.hear(&mut script, |s| s.done(&[ME]));
+        bench.pass(g());
+        assert_eq!(bench.said(), ["STATUS 1/0 [19]"]);
+        assert!(bench.store.look().files.is_empty());
+        stream(&mut bench, &mut script, 19..20, &[]);
+    }
+    bench.hear(&mut script, |s| s.done(&[ME]));
+    assert_eq!(bench.said(), ["COMPLETE 1"]);
+    assert_received(&bench, &script);
+
+    // A file without blocks has none to ask for.
+    let mut script = Script::default();
+    let mut bench = Bench::receiving(&mut script, 0);
+    bench.store.change(|disk| disk.busy = 1);
+    bench.hear(&mut script, |s| s.done(&[ME]));
+    assert_eq!(bench.said(), ["COMPLETE 1"]);
+}
+
+#[test]
 fn bitmaps_have_a_spare_byte_for_whole_bytes_of_blocks() {
     for (size, bytes) in [(150, 2), (160, 3), (170, 3)] {
         let mut script = Script::default();

@@ -1,6 +1,6 @@
 //! What becomes of a file: offered, received, asked about, finished or given up.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uftp_proto::wire::{CompleteStatus, Done, FileInfo, FileSeg, FileType};
 use uftp_proto::{FileId, Geometry, Seq};
@@ -12,6 +12,9 @@ use crate::files::{IncomingFile, Offer, SessionFiles};
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::{Answer, Outgoing};
 use crate::receiver::transfer::Transfer;
+
+/// How long the disk is waited for when the sender asks no more.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 impl<S: SessionFiles> Session<S> {
     pub(super) fn file_info(
@@ -229,7 +232,7 @@ impl<S: SessionFiles> Session<S> {
                 self.alive = now;
                 if asked {
                     around.tell(self.id, done.file, heard);
-                    if transfer.flush(&mut self.files)? {
+                    if transfer.is_complete(&mut self.files, self.timing.grtt())? {
                         return self.finish_file(around);
                     }
                 }
@@ -253,7 +256,7 @@ impl<S: SessionFiles> Session<S> {
     /// The sender ends the session. An unfinished file is never taken for a finished one.
     fn group_done(&mut self, now: Instant, asked: bool, around: &mut Surroundings<'_>) -> Handled {
         if let Phase::Receiving(transfer) = &mut self.phase {
-            if !transfer.flush(&mut self.files)? {
+            if !transfer.is_complete(&mut self.files, LAST_PATIENCE)? {
                 return Err(Stop::abort("Session ended before the file was complete"));
             }
             self.finish_file(around)?;

@@ -4,6 +4,7 @@ use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use uftp_proto::BlockMap;
 use uftp_proto::wire::{CompleteStatus, FileType};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) writes: usize,
     /// Bytes the disk has room for.
     pub(crate) room: usize,
+    /// Times the disk says of a whole file that it is not done with it.
+    pub(crate) busy: u32,
     pub(crate) finish_fails: bool,
     pub(crate) commit_fails: bool,
     /// Times everything was put in its final place.
@@ -51,6 +54,7 @@ impl Default for Shared {
             ended: Vec::new(),
             writes: 0,
             room: usize::MAX,
+            busy: 0,
             finish_fails: false,
             commit_fails: false,
             commits: 0,
@@ -129,6 +133,13 @@ impl SessionFiles for MemFiles {
         shared.writes += 1;
         bytes[range].copy_from_slice(data);
         Ok(())
+    }
+
+    fn is_at_rest(&mut self, _: Duration) -> bool {
+        let mut shared = self.shared.borrow_mut();
+        let busy = shared.busy > 0;
+        shared.busy = shared.busy.saturating_sub(1);
+        !busy
     }
 
     fn finish(&mut self) -> io::Result<()> {
