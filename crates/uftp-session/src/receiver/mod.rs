@@ -316,8 +316,8 @@ impl<F: FileStore> Receiver<F> {
             events: &mut self.events,
             counters: &mut self.counters,
         };
-        if let Some(aborts) = session.close(&reason, &mut around) {
-            self.pending_aborts.push(aborts);
+        if let Some(abort) = session.close(&reason, &mut around) {
+            self.pending_aborts.push(abort);
         }
         if let Some(group) = private
             && self.groups.exit(group)

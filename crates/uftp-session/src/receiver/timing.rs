@@ -37,6 +37,9 @@ const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 /// Nothing is repeated faster than this, whatever round trip time a header claims.
 const SHORTEST_REPEAT: Duration = Duration::from_millis(1);
 
+/// Longest wait for the disk in one go.
+const LONGEST_DISK_WAIT: Duration = Duration::from_millis(100);
+
 impl Timing {
     pub(super) fn new(policy: Policy, pace: &Pace, grtt: RttCode) -> Self {
         match *pace {
@@ -66,6 +69,12 @@ impl Timing {
             trips.code = grtt;
             trips.grtt = grtt.duration();
         }
+    }
+
+    /// How long a slow disk is waited for before the sender is told something: no longer than other
+    /// sessions may be kept waiting, whatever the sender says.
+    pub(super) fn disk_patience(&self) -> Duration {
+        self.grtt().min(LONGEST_DISK_WAIT)
     }
 
     /// Round trip time to the farthest receiver, as the sender says; nothing if it does not.

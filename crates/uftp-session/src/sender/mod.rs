@@ -7,6 +7,9 @@
 //!                   └── nothing to transfer ──▶ next item
 //! ```
 //!
+//! The data of small files goes before FILEINFO is answered (`ahead`); if somebody lost that, the
+//! transfer leads back to it.
+//!
 //! A phase has three entrances: `handle` takes in a message of a known destination, `lists_sent`
 //! starts the wait for answers once all queued messages are out, `advance` does what the state of
 //! affairs and the time call for. What outlives a phase is in `session`.

@@ -85,7 +85,7 @@ impl<S: SessionFiles> Session<S> {
                     self.alive = now;
                 }
                 if let Some(sweep) = transfer.naks_due(now) {
-                    if transfer.is_complete(&mut self.files, self.timing.grtt())? {
+                    if transfer.is_complete(&mut self.files, self.timing.disk_patience())? {
                         return self.finish_file(around);
                     }
                     self.outbox.push(Outgoing::Naks(sweep));

@@ -232,7 +232,7 @@ impl<S: SessionFiles> Session<S> {
                 self.alive = now;
                 if asked {
                     around.tell(self.id, done.file, heard);
-                    if transfer.is_complete(&mut self.files, self.timing.grtt())? {
+                    if transfer.is_complete(&mut self.files, self.timing.disk_patience())? {
                         return self.finish_file(around);
                     }
                 }

@@ -341,8 +341,8 @@ impl Transfer {
 
     /// All are sent away: who has not finished never will.
     pub(super) fn interrupted(&self, s: &mut Session) {
-        let receiving = |c: &Client| c.state().is_receiving().then_some(State::Aborted);
-        s.clients.set_states(receiving);
+        let expected = |c: &Client| c.state().is_expected().then_some(State::Aborted);
+        s.clients.set_states(expected);
         s.finish_item(self.file, self.item.clone(), Some(self.started));
     }
 
