@@ -3,15 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use uftp_proto::wire::{CompleteStatus, FixedPace, Function, Version};
-use uftp_proto::{FileId, GroupId, Instance, Uid, WireTime};
+use uftp_proto::wire::{CompleteStatus, Function, Version};
+use uftp_proto::{FileId, GroupId, Uid, WireTime};
+use uftp_session::Clock;
 use uftp_session::files::SendItem;
 use uftp_session::receiver::{EndReason, Receiver, ReceiverConfig, ResponseProxy};
 use uftp_session::security::ReceiverSecurity;
-use uftp_session::sender::{
-    ClientEntry, FileOutcome, GrttBounds, NakLimit, Outcome, Rate, Sender, SenderConfig, SyncMode,
-};
-use uftp_session::{Clock, Heartbeats};
+use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderConfig};
 
 use crate::node::NodeId;
 use crate::path::PathConfig;
@@ -103,13 +101,7 @@ impl Scenario {
     pub fn stage(mut self) -> Stage {
         let mut world = World::new(self.seed);
         if self.closed && self.config.clients.is_none() {
-            let entry = |i| ClientEntry {
-                uid: receiver_uid(i),
-                name: format!("host{i}"),
-                proxy: false,
-                fingerprint: None,
-            };
-            self.config.clients = Some((0..self.receivers).map(entry).collect());
+            self.config.clients = Some((0..self.receivers).map(receiver_entry).collect());
         }
         let sender = add_sender(&mut world, self.config.clone(), &self.items);
         let receivers = (0..self.receivers)
@@ -243,6 +235,14 @@ pub fn receiver_uid(i: usize) -> Uid {
     Uid::from_addr(receiver_addr(i).ip())
 }
 
+/// Receiver number `i` in the host list of a sender.
+pub fn receiver_entry(i: usize) -> ClientEntry {
+    ClientEntry {
+        name: format!("host{i}"),
+        ..ClientEntry::receiver(receiver_uid(i))
+    }
+}
+
 /// Address of receiver number `i`.
 pub fn receiver_addr(i: usize) -> SocketAddr {
     let host = u32::from(Ipv4Addr::new(10, 1, 0, 1)) + u32::try_from(i).expect("few receivers");
@@ -251,29 +251,13 @@ pub fn receiver_addr(i: usize) -> SocketAddr {
 
 /// Settings of sender number `k`: protocol 4 to everybody, 2 MB/s, defaults else.
 pub fn sender_config(k: u8) -> SenderConfig {
+    let uid = Uid(0x0a00_0001 + u32::from(k));
+    let group = GroupId(0x1234_5600 + u32::from(k));
+    let public = (PUBLIC, PORT).into();
+    let private = (Ipv4Addr::new(230, 5, 5, 1 + k), PORT).into();
     SenderConfig {
-        version: Version::V4,
-        uid: Uid(0x0a00_0001 + u32::from(k)),
-        group: GroupId(0x1234_5600 + u32::from(k)),
-        instance: Instance(0),
-        public: (PUBLIC, PORT).into(),
-        private: (Ipv4Addr::new(230, 5, 5, 1 + k), PORT).into(),
-        clients: None,
-        block_size: 1300,
-        robust: 20,
-        grtt: GrttBounds::default(),
-        fixed: FixedPace::default(),
         rate: Rate::Fixed(2_000_000),
-        rate_steps: None,
-        max_passes: u16::MAX,
-        nak_limit: NakLimit::default(),
-        max_time_percent: None,
-        shortest_max_time: None,
-        quit_on_error: false,
-        sync: SyncMode::Off,
-        min_clients: None,
-        announce_time: None,
-        security: None,
+        ..SenderConfig::new(Version::V4, uid, group, public, private)
     }
 }
 
@@ -335,15 +319,9 @@ pub fn proxied_receiver_node(
 /// Settings of receiver number `i`.
 pub fn receiver_config(i: usize) -> ReceiverConfig {
     ReceiverConfig {
-        uid: receiver_uid(i),
         addresses: vec![Uid::from_addr(receiver_addr(i).ip())],
         cache_size: 16 * 1024,
-        max_sessions: 100,
-        protocols: None,
-        require_encryption: false,
-        heartbeats: Heartbeats::default(),
-        response_proxy: None,
-        security: ReceiverSecurity::default(),
+        ..ReceiverConfig::new(receiver_uid(i))
     }
 }
 

@@ -179,7 +179,6 @@ mod session {
     use uftp_proto::wire::Version;
     use uftp_proto::{GroupId, Instance, Uid, WireTime};
     use uftp_session::Clock;
-    use uftp_session::Heartbeats;
     use uftp_session::receiver::{Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind};
     use uftp_session::sender::{Outcome, Sender, SenderEvent};
 
@@ -225,17 +224,7 @@ mod session {
         let socket = socket("0.0.0.0:1044");
         let group: IpAddr = "230.4.4.1".parse().unwrap();
         socket.join(group, &find_interface("lo").unwrap()).unwrap();
-        let config = ReceiverConfig {
-            uid: Uid(5),
-            addresses: Vec::new(),
-            cache_size: 1 << 20,
-            max_sessions: 10,
-            protocols: None,
-            require_encryption: false,
-            heartbeats: Heartbeats::default(),
-            response_proxy: None,
-            security: uftp_session::security::ReceiverSecurity::default(),
-        };
+        let config = ReceiverConfig::new(Uid(5));
         let now = Instant::now();
         let store = DiskStore::open(&StoreConfig {
             dest_dirs: vec![dest],

@@ -39,7 +39,8 @@ pub struct Args {
     pub files: FileArgs,
 
     /// Bytes gathered before they are written to disk, 10240 to 20971520
-    #[arg(short = 'c', long, value_name = "BYTES", default_value = "1048576", help_heading = "Files",
+    #[arg(short = 'c', long, value_name = "BYTES", help_heading = "Files",
+          default_value_t = ReceiverConfig::DEFAULT_CACHE_SIZE,
           value_parser = values::number::<usize>("Invalid cache size", 10_240..=20_971_520))]
     pub cache_size: usize,
 
@@ -53,7 +54,8 @@ pub struct Args {
     pub protocols: Vec<Version>,
 
     /// Most sessions at once
-    #[arg(long, value_name = "COUNT", default_value = "100", help_heading = "Sessions",
+    #[arg(long, value_name = "COUNT", help_heading = "Sessions",
+          default_value_t = ReceiverConfig::DEFAULT_MAX_SESSIONS,
           value_parser = values::number::<usize>("Invalid number of sessions", 1..=10_000))]
     pub max_sessions: usize,
 

@@ -9,9 +9,7 @@ use clap::Parser;
 use uftp_net::{Interface, SocketConfig, interfaces};
 use uftp_proto::Uid;
 use uftp_proto::crypto::{Curve, Fingerprint, KeySpec, PrivateKey};
-use uftp_session::proxy::{
-    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, ProxyConfig, Role,
-};
+use uftp_session::proxy::{Downstream, ProxyConfig, Role};
 use uftp_session::security::ReceiverSecurity;
 
 use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, socket_config};
@@ -59,12 +57,12 @@ pub struct Args {
     pub response_proxy: bool,
 
     /// Most receivers of one session
-    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MAX_CLIENTS, help_heading = "Role",
+    #[arg(long, value_name = "COUNT", default_value_t = ProxyConfig::DEFAULT_MAX_CLIENTS, help_heading = "Role",
           value_parser = values::number::<usize>("Invalid number of clients", 1..=1_000_000))]
     pub max_clients: usize,
 
     /// Most sessions at once
-    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_MAX_SESSIONS, help_heading = "Role",
+    #[arg(long, value_name = "COUNT", default_value_t = ProxyConfig::DEFAULT_MAX_SESSIONS, help_heading = "Role",
           value_parser = values::number::<usize>("Invalid number of sessions", 1..=100_000))]
     pub max_sessions: usize,
 

@@ -1,3 +1,5 @@
+//! What steers a proxy.
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -40,6 +42,29 @@ pub struct ProxyConfig {
 }
 
 impl ProxyConfig {
+    /// Clients of one session, unless the operator says otherwise.
+    pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
+    /// Sessions at once, unless the operator says otherwise.
+    pub const DEFAULT_MAX_SESSIONS: usize = 100;
+
+    /// A proxy without keys and lists, with the defaults of the command line for all that is not
+    /// given here.
+    pub fn new(uid: Uid, role: Role, port: u16) -> Self {
+        ProxyConfig {
+            uid,
+            role,
+            port,
+            addresses: Vec::new(),
+            max_sessions: Self::DEFAULT_MAX_SESSIONS,
+            max_clients: Self::DEFAULT_MAX_CLIENTS,
+            security: ReceiverSecurity::default(),
+            clients: None,
+            strict: false,
+            require_encryption: false,
+            heartbeats: Heartbeats::default(),
+        }
+    }
+
     /// The key it is known by where a protocol has clients know it by one: the first that its
     /// messages can carry.
     pub(super) fn identity(&self, version: Version) -> Option<&Arc<PrivateKey>> {
@@ -47,12 +72,6 @@ impl ProxyConfig {
         keys.iter().find(|key| key.kind().is_in(version))
     }
 }
-
-/// Clients of one session if the operator says nothing.
-pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
-
-/// Sessions at once if the operator says nothing.
-pub const DEFAULT_MAX_SESSIONS: usize = 100;
 
 /// What a proxy does (behaviour-proxies §1).
 #[derive(Clone)]

@@ -41,7 +41,7 @@ use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{self, Function, Header, Message, Version};
 use uftp_proto::{Ecn, GroupId, Uid};
 
-pub use config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_SESSIONS, Downstream, ProxyConfig, Role};
+pub use config::{Downstream, ProxyConfig, Role};
 pub use event::{ProxyEvent, ProxyEventKind};
 pub use traffic::{Flow, Traffic};
 

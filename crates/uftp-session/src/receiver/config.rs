@@ -1,3 +1,5 @@
+//! What steers a receiver.
+
 use std::net::{IpAddr, SocketAddr};
 
 use uftp_proto::Uid;
@@ -31,6 +33,27 @@ pub struct ReceiverConfig {
 }
 
 impl ReceiverConfig {
+    /// Bytes gathered before they are written, unless the operator says otherwise (cli §3.1).
+    pub const DEFAULT_CACHE_SIZE: usize = 1 << 20;
+    /// Sessions at once, unless the operator says otherwise.
+    pub const DEFAULT_MAX_SESSIONS: usize = 100;
+
+    /// A receiver that hears all protocols from everybody, in the clear and encrypted, with the
+    /// defaults of the command line for all that is not given here.
+    pub fn new(uid: Uid) -> Self {
+        ReceiverConfig {
+            uid,
+            addresses: Vec::new(),
+            cache_size: Self::DEFAULT_CACHE_SIZE,
+            max_sessions: Self::DEFAULT_MAX_SESSIONS,
+            protocols: None,
+            require_encryption: false,
+            security: ReceiverSecurity::default(),
+            heartbeats: Heartbeats::default(),
+            response_proxy: None,
+        }
+    }
+
     /// The addresses groups are joined for; `None` for any. A response proxy speaks to groups, too
     /// (wire-v5 §11.5).
     pub fn sources(&self) -> Option<Vec<IpAddr>> {

@@ -1,3 +1,5 @@
+//! What steers a sender.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +65,50 @@ pub struct SenderConfig {
     pub security: Option<SenderSecurity>,
 }
 
+impl SenderConfig {
+    /// Bytes of file data in a packet, unless the operator says otherwise (cli §2.1).
+    pub const DEFAULT_BLOCK_SIZE: u16 = 1300;
+    /// Repetitions of a message, unless the operator says otherwise (cli §2.1).
+    pub const DEFAULT_ROBUST: u8 = 20;
+    /// Passes over a file, unless the operator says otherwise (cli §2.1): as good as no limit.
+    pub const DEFAULT_MAX_PASSES: u16 = u16::MAX;
+
+    /// A session in the clear that anybody may join, with the defaults of the command line for all
+    /// that is not given here.
+    pub fn new(
+        version: Version,
+        uid: Uid,
+        group: GroupId,
+        public: SocketAddr,
+        private: SocketAddr,
+    ) -> Self {
+        SenderConfig {
+            version,
+            uid,
+            group,
+            instance: Instance(0),
+            public,
+            private,
+            clients: None,
+            block_size: Self::DEFAULT_BLOCK_SIZE,
+            robust: Self::DEFAULT_ROBUST,
+            grtt: GrttBounds::default(),
+            fixed: FixedPace::default(),
+            rate: Rate::default(),
+            rate_steps: None,
+            max_passes: Self::DEFAULT_MAX_PASSES,
+            nak_limit: NakLimit::default(),
+            max_time_percent: None,
+            shortest_max_time: None,
+            quit_on_error: false,
+            sync: SyncMode::Off,
+            min_clients: None,
+            announce_time: None,
+            security: None,
+        }
+    }
+}
+
 /// A receiver or proxy named by the operator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClientEntry {
@@ -74,6 +120,26 @@ pub struct ClientEntry {
     pub proxy: bool,
     /// The key it must prove to have, in sessions with client authentication; `None` for any.
     pub fingerprint: Option<Fingerprint>,
+}
+
+impl ClientEntry {
+    /// A receiver called by its id, of which no key is known.
+    pub fn receiver(uid: Uid) -> Self {
+        ClientEntry {
+            uid,
+            name: uid.to_string(),
+            proxy: false,
+            fingerprint: None,
+        }
+    }
+
+    /// A proxy called by its id, of which no key is known.
+    pub fn proxy(uid: Uid) -> Self {
+        ClientEntry {
+            proxy: true,
+            ..Self::receiver(uid)
+        }
+    }
 }
 
 /// Initial round trip time estimate and its bounds.
@@ -106,6 +172,13 @@ pub enum Rate {
     SelfClocked,
     /// TCP-friendly: congestion control of RFC 4654.
     Tfmcc(Limits),
+}
+
+impl Default for Rate {
+    /// 1000 Kbps (cli §2.1).
+    fn default() -> Self {
+        Rate::Fixed(1000 * 1024 / 8)
+    }
 }
 
 impl Rate {

@@ -13,8 +13,7 @@ use uftp_proto::wire::{
 };
 use uftp_proto::{Ecn, FileId, GroupId, Instance, Seq, Uid, WireTime};
 use uftp_session::proxy::{Downstream, Proxy, ProxyConfig, ProxyEvent, ProxyEventKind, Role};
-use uftp_session::security::ReceiverSecurity;
-use uftp_session::{Batch, Clock, Heartbeats, Refusal};
+use uftp_session::{Batch, Clock, Refusal};
 
 pub(crate) const SERVER: Uid = Uid(0x0a00_0001);
 pub(crate) const ME: Uid = Uid(0xaaaa_aaaa);
@@ -90,17 +89,10 @@ pub(crate) fn server_role(downstream: Downstream) -> Role {
 
 pub(crate) fn config(role: Role) -> ProxyConfig {
     ProxyConfig {
-        uid: ME,
-        role,
-        port: 1044,
         addresses: vec![addr("10.9.0.1:1044").ip()],
         max_sessions: 5,
         max_clients: 1000,
-        security: ReceiverSecurity::default(),
-        clients: None,
-        strict: false,
-        require_encryption: false,
-        heartbeats: Heartbeats::default(),
+        ..ProxyConfig::new(ME, role, 1044)
     }
 }
 

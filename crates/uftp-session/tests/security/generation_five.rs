@@ -3,23 +3,21 @@
 
 use std::sync::Arc;
 
-use uftp_proto::crypto::{
-    Cipher, Curve, Fingerprint, Hash, KeyExchange, KeySpec, PrivateKey, Suite,
-};
+use uftp_proto::crypto::{Cipher, Curve, Hash, KeyExchange, KeySpec, PrivateKey, Suite};
 use uftp_proto::wire::{self, ClientKey, Encrypted, Function, Message, Version};
 use uftp_proto::{FileId, Seq};
 use uftp_session::Refusal;
 use uftp_session::congestion::Limits;
 use uftp_session::receiver::ReceiverEventKind as K;
 use uftp_session::security::{ReceiverSecurity, SecurityError, SenderSecurity};
-use uftp_session::sender::{ClientEntry, FileOutcome, Rate, SenderEvent as E, SyncMode};
+use uftp_session::sender::{FileOutcome, Rate, SenderEvent as E, SyncMode};
 use uftp_sim::peers::ReceiverNode;
 use uftp_sim::scenario::receiver_uid;
 use uftp_sim::source::file;
 use uftp_sim::{Loss, PathConfig, Scenario, Stage};
 
 use super::pair::{Pair, Side, function};
-use super::scene::{EC, LIMIT, RSA, scene, suite};
+use super::scene::{EC, LIMIT, RSA, known_by, scene, suite};
 use super::suites::assert_covered;
 
 const CIPHERS: [Cipher; 4] = [
@@ -146,17 +144,6 @@ fn curves_and_algorithms_of_protocol_4_are_refused() {
         let told = make(suite, &RSA.server, "secp256r1");
         assert!(matches!(told, Err(SecurityError::Suite(_))), "{told:?}");
     }
-}
-
-fn known_by(scenario: Scenario, prints: &[Fingerprint]) -> Scenario {
-    let entry = |(i, print): (usize, &Fingerprint)| ClientEntry {
-        uid: receiver_uid(i),
-        name: format!("host{i}"),
-        proxy: false,
-        fingerprint: Some(*print),
-    };
-    let clients = prints.iter().enumerate().map(entry).collect();
-    scenario.configure(|c| c.clients = Some(clients))
 }
 
 #[test]

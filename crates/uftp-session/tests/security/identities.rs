@@ -12,31 +12,19 @@ use uftp_proto::{Seq, Uid};
 use uftp_session::Refusal;
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind as K};
 use uftp_session::security::{ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry};
-use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, SenderEvent as E};
+use uftp_session::sender::{FileOutcome, Outcome, SenderEvent as E};
+use uftp_sim::Stage;
 use uftp_sim::scenario::{receiver_uid, sender_config};
 use uftp_sim::source::file;
-use uftp_sim::{Scenario, Stage};
 
 use super::pair::{Pair, Side, function};
-use super::scene::{EC, LIMIT, RSA, keys_for, scene, suite};
+use super::scene::{EC, LIMIT, RSA, keys_for, known_by, scene, suite};
 
 fn with_auth(cipher: Cipher, exchange: KeyExchange) -> Suite {
     Suite {
         client_auth: true,
         ..suite(cipher, Hash::Sha256, exchange)
     }
-}
-
-/// A closed group whose members are known by these keys.
-fn known_by(scenario: Scenario, prints: &[Fingerprint]) -> Scenario {
-    let entry = |(i, print): (usize, &Fingerprint)| ClientEntry {
-        uid: receiver_uid(i),
-        name: format!("host{i}"),
-        proxy: false,
-        fingerprint: Some(*print),
-    };
-    let clients = prints.iter().enumerate().map(entry).collect();
-    scenario.configure(|c| c.clients = Some(clients))
 }
 
 fn prints(exchange: KeyExchange) -> Vec<Fingerprint> {

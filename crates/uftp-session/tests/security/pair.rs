@@ -13,7 +13,7 @@ use uftp_session::files::SendItem;
 use uftp_session::receiver::{Receiver, ReceiverConfig, ReceiverEvent};
 use uftp_session::security::ReceiverSecurity;
 use uftp_session::sender::{Sender, SenderConfig, SenderEvent};
-use uftp_session::{Batch, Clock, Heartbeats, Refusal};
+use uftp_session::{Batch, Clock, Refusal};
 use uftp_sim::scenario::{receiver_addr, receiver_uid, sender_config};
 use uftp_sim::source::MemSource;
 use uftp_sim::store::MemStore;
@@ -53,18 +53,14 @@ impl Pair {
         let sender = Sender::new(config.clone(), source, clock, rng(1), now);
         let store = MemStore::default();
         let receiver_config = ReceiverConfig {
-            uid: receiver_uid(0),
-            addresses: Vec::new(),
             cache_size: 16 * 1024,
             max_sessions: 5,
-            protocols: None,
             require_encryption: true,
-            heartbeats: Heartbeats::default(),
-            response_proxy: None,
             security: ReceiverSecurity {
                 keys: vec![keys_for(suite.key_exchange).clients[0].clone()],
                 ..ReceiverSecurity::default()
             },
+            ..ReceiverConfig::new(receiver_uid(0))
         };
         let receiver = Receiver::new(receiver_config, store.clone(), clock, rng(2), now);
         Pair {

@@ -4,11 +4,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use uftp_proto::crypto::{
-    Cipher, Curve, Hash, KeyExchange, KeySpec, PrivateKey, SignatureType, Suite,
+    Cipher, Curve, Fingerprint, Hash, KeyExchange, KeySpec, PrivateKey, SignatureType, Suite,
 };
 use uftp_proto::wire::Version;
 use uftp_session::security::{ReceiverSecurity, SenderSecurity};
+use uftp_session::sender::ClientEntry;
 use uftp_sim::Scenario;
+use uftp_sim::scenario::receiver_entry;
 use uftp_sim::source::file;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -63,6 +65,16 @@ pub(crate) fn version(suite: &Suite) -> Version {
 pub(crate) fn security(suite: Suite) -> SenderSecurity {
     let server = keys_for(suite.key_exchange).server.clone();
     SenderSecurity::new(version(&suite), suite, server, Curve::DEFAULT).unwrap()
+}
+
+/// A closed group whose members are known by these keys.
+pub(crate) fn known_by(scenario: Scenario, prints: &[Fingerprint]) -> Scenario {
+    let entry = |(i, print): (usize, &Fingerprint)| ClientEntry {
+        fingerprint: Some(*print),
+        ..receiver_entry(i)
+    };
+    let clients = prints.iter().enumerate().map(entry).collect();
+    scenario.configure(|c| c.clients = Some(clients))
 }
 
 /// One small file to so many receivers, encrypted; each receiver has a key of its own.

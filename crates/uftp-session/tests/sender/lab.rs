@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use uftp_proto::wire::{FixedPace, Message, Version};
-use uftp_proto::{Ecn, GroupId, Instance, Uid, WireTime};
+use uftp_proto::wire::{Message, Version};
+use uftp_proto::{Ecn, GroupId, Uid, WireTime};
 use uftp_session::sender::{
-    ClientEntry, FileOutcome, GrttBounds, NakLimit, Outcome, Rate, Sender, SenderConfig,
-    SenderEvent, SyncMode,
+    ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderConfig, SenderEvent,
 };
 use uftp_session::{Batch, Clock};
 
@@ -29,34 +28,15 @@ pub(crate) const DELAY: Duration = Duration::from_micros(200);
 /// A configuration like the reference's defaults at 20 000 Kbps.
 pub(crate) fn config(clients: Option<&[u32]>) -> SenderConfig {
     let entry = |&uid: &u32| ClientEntry {
-        uid: Uid(uid),
         name: format!("host{uid}"),
-        proxy: false,
-        fingerprint: None,
+        ..ClientEntry::receiver(Uid(uid))
     };
+    let public = "230.4.4.1:1044".parse().unwrap();
+    let private = "230.5.5.7:1044".parse().unwrap();
     SenderConfig {
-        version: Version::V4,
-        uid: SERVER,
-        group: GROUP,
-        instance: Instance(0),
-        public: "230.4.4.1:1044".parse().unwrap(),
-        private: "230.5.5.7:1044".parse().unwrap(),
         clients: clients.map(|list| list.iter().map(entry).collect()),
-        block_size: 1300,
-        robust: 20,
-        grtt: GrttBounds::default(),
-        fixed: FixedPace::default(),
         rate: Rate::Fixed(2_560_000),
-        rate_steps: None,
-        max_passes: u16::MAX,
-        nak_limit: NakLimit::default(),
-        max_time_percent: None,
-        shortest_max_time: None,
-        quit_on_error: false,
-        sync: SyncMode::Off,
-        min_clients: None,
-        announce_time: None,
-        security: None,
+        ..SenderConfig::new(Version::V4, SERVER, GROUP, public, private)
     }
 }
 

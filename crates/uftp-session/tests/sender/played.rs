@@ -303,13 +303,7 @@ pub(super) fn play_and_watch(case: &Case) -> (Vec<String>, Vec<String>, Vec<Send
         group => SocketAddr::new(group, announced.port()),
     };
     let stamp = announce.timestamp;
-    let entry = |uid: &Uid| ClientEntry {
-        uid: *uid,
-        name: uid.to_string(),
-        proxy: false,
-        fingerprint: None,
-    };
-    let listed = &announce.clients;
+    let listed = announce.clients.iter().copied();
     let sync = announce.flags.contains(AnnounceFlags::SYNC);
     let ms = Duration::from_millis;
     let config = SenderConfig {
@@ -319,7 +313,7 @@ pub(super) fn play_and_watch(case: &Case) -> (Vec<String>, Vec<String>, Vec<Send
         instance: header.instance,
         public: announced,
         private,
-        clients: (!listed.is_empty()).then(|| listed.iter().map(entry).collect()),
+        clients: (listed.len() > 0).then(|| listed.map(ClientEntry::receiver).collect()),
         block_size,
         robust,
         grtt: GrttBounds {

@@ -10,12 +10,8 @@ const PROXY: u32 = 100;
 
 fn closed() -> SenderConfig {
     let mut config = config(Some(&[1, 2]));
-    config.clients.as_mut().unwrap().push(ClientEntry {
-        uid: Uid(PROXY),
-        name: "proxy".into(),
-        proxy: true,
-        fingerprint: None,
-    });
+    let proxy = ClientEntry::proxy(Uid(PROXY));
+    config.clients.as_mut().unwrap().push(proxy);
     config
 }
 

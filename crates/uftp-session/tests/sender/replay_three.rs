@@ -56,10 +56,8 @@ impl Stand {
             .map(|addr| Uid::from_addr(addr.parse::<IpAddr>().unwrap()))
             .collect();
         let entry = |uid: Uid| ClientEntry {
-            uid,
-            name: uid.to_string(),
             proxy: proxies.contains(&uid),
-            fingerprint: None,
+            ..ClientEntry::receiver(uid)
         };
         let private = match announce.private {
             unicast if unicast.is_unspecified() => packet.to,

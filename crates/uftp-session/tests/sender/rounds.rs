@@ -31,16 +31,11 @@ struct Talk {
 impl Talk {
     /// In the middle of the first round, which asks about a file of two blocks.
     fn asked(proxy: bool) -> Talk {
-        let entry = |uid: Uid| ClientEntry {
-            uid,
-            name: uid.to_string(),
-            proxy: uid == PROXY,
-            fingerprint: None,
-        };
-        let (clients, speaker) = match proxy {
-            true => (vec![entry(ONE), entry(TWO), entry(PROXY)], PROXY),
-            false => (vec![entry(ONE)], ONE),
-        };
+        let mut clients = vec![ClientEntry::receiver(ONE)];
+        if proxy {
+            clients.extend([ClientEntry::receiver(TWO), ClientEntry::proxy(PROXY)]);
+        }
+        let speaker = if proxy { PROXY } else { ONE };
         let config = SenderConfig {
             version: Version::V3,
             clients: Some(clients),

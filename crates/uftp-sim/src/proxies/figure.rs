@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use uftp_proto::crypto::PrivateKey;
 use uftp_session::files::SendItem;
-use uftp_session::proxy::DEFAULT_MAX_CLIENTS;
+use uftp_session::proxy::ProxyConfig;
 use uftp_session::security::ReceiverSecurity;
 use uftp_session::sender::{ClientEntry, SenderConfig};
 
 use super::places::{halfway, proxy_addr, uid, upper_addr};
 use super::{Networks, key};
 use crate::path::PathConfig;
-use crate::scenario::{add_sender, receiver_uid, sender_config};
+use crate::scenario::{add_sender, receiver_entry, sender_config};
 use crate::world::World;
 
 /// How receivers away from the sender are reached.
@@ -89,7 +89,7 @@ impl Figure {
             up: PathConfig::default(),
             down: PathConfig::default(),
             between: PathConfig::default(),
-            max_clients: DEFAULT_MAX_CLIENTS,
+            max_clients: ProxyConfig::DEFAULT_MAX_CLIENTS,
             head_start: Duration::ZERO,
             securities: Vec::new(),
             proxy_securities: Vec::new(),
@@ -112,17 +112,10 @@ impl Figure {
         let nested = self.reach == Reach::Nested;
         let count = self.local + self.remote.iter().sum::<usize>() + sites * self.halfway;
         if self.closed {
-            let entry = |uid, name, proxy| ClientEntry {
-                uid,
-                name,
-                proxy,
-                fingerprint: None,
-            };
-            let receivers = (0..count).map(|i| entry(receiver_uid(i), format!("host{i}"), false));
             // The sender hears of the first proxy alone.
             let heard = if nested { upper_addr } else { proxy_addr };
-            let proxies = (0..sites).map(|k| entry(uid(heard(k)), format!("proxy{k}"), true));
-            self.config.clients = Some(receivers.chain(proxies).collect());
+            let proxies = (0..sites).map(|k| ClientEntry::proxy(uid(heard(k))));
+            self.config.clients = Some((0..count).map(receiver_entry).chain(proxies).collect());
         }
         let keys = match self.reach {
             Reach::LearnedTunnel | Reach::Chain => self.remote.iter().map(|_| key()).collect(),

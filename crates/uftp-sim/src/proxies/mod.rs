@@ -12,7 +12,7 @@ use uftp_proto::FileId;
 use uftp_proto::crypto::{Curve, KeySpec, PrivateKey};
 use uftp_proto::wire::CompleteStatus;
 use uftp_session::Heartbeats;
-use uftp_session::proxy::{DEFAULT_MAX_SESSIONS, Downstream, Proxy, ProxyConfig, Role};
+use uftp_session::proxy::{Downstream, Proxy, ProxyConfig, Role};
 use uftp_session::receiver::{EndReason, ResponseProxy};
 use uftp_session::security::ReceiverSecurity;
 use uftp_session::sender::{FileOutcome, Outcome};
@@ -204,17 +204,11 @@ impl Networks {
         security: ReceiverSecurity,
     ) -> ProxyNode {
         let config = ProxyConfig {
-            uid: uid(addr),
-            role,
-            port: addr.port(),
             addresses: vec![addr.ip()],
-            max_sessions: DEFAULT_MAX_SESSIONS,
             max_clients: self.figure.max_clients,
             security,
-            clients: None,
-            strict: false,
-            require_encryption: false,
             heartbeats,
+            ..ProxyConfig::new(uid(addr), role, addr.port())
         };
         let rng = self.world.rng(uid(addr).0.into());
         ProxyNode::new(Proxy::new(

@@ -4,7 +4,7 @@ use uftp_proto::wire::{CompleteStatus, FileType, Function, Version};
 use uftp_proto::{FileId, Uid};
 use uftp_session::files::SendItem;
 use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind};
-use uftp_session::sender::{FileOutcome, Outcome, SenderEvent};
+use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, SenderEvent};
 use uftp_sim::scenario::{self, PUBLIC, receiver_addr, receiver_uid};
 use uftp_sim::{MemStore, PathConfig, Scenario, Stage, source};
 
@@ -122,13 +122,7 @@ fn a_closed_group_knows_receivers_by_their_addresses_too() {
     closed.closed = false;
     let mut stage = closed
         .configure(|c| {
-            let entry = |uid: Uid| uftp_session::sender::ClientEntry {
-                uid,
-                name: uid.to_string(),
-                proxy: false,
-                fingerprint: None,
-            };
-            c.clients = Some(addresses.map(entry).to_vec());
+            c.clients = Some(addresses.map(ClientEntry::receiver).to_vec());
         })
         .stage();
     for i in 0..2 {

@@ -24,10 +24,6 @@ use crate::restart::Restart;
 use crate::say;
 use crate::source::{Naming, SourceOptions};
 
-/// What `-b` and `-s` are unless given (cli §2.1).
-const DEFAULT_BLOCK_SIZE: u16 = 1300;
-const DEFAULT_ROBUST: u8 = 20;
-
 /// A sender, ready to run.
 #[derive(Debug)]
 pub(crate) struct SendJob {
@@ -137,8 +133,8 @@ impl Args {
                 public: SocketAddr::new(public, self.port),
                 private: SocketAddr::new(private, self.port),
                 clients,
-                block_size: self.block_size.unwrap_or(DEFAULT_BLOCK_SIZE),
-                robust: self.robust.unwrap_or(DEFAULT_ROBUST),
+                block_size: self.block_size.unwrap_or(SenderConfig::DEFAULT_BLOCK_SIZE),
+                robust: self.robust.unwrap_or(SenderConfig::DEFAULT_ROBUST),
                 grtt: self.grtt.unwrap_or_default(),
                 fixed,
                 rate: self.congestion_control.rate(self.rate),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use uftp_proto::Uid;
 use uftp_proto::wire::Version;
-use uftp_session::sender::{GrttBounds, Rate};
+use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig};
 
 use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs};
 use super::congestion::{self, CongestionControl};
@@ -58,17 +58,20 @@ pub struct Args {
     pub robust: Option<u8>,
 
     /// Give up on receivers that are not done after so many passes over a file
-    #[arg(short = 'a', long, value_name = "COUNT", default_value = "65535", help_heading = "Transfer",
+    #[arg(short = 'a', long, value_name = "COUNT", help_heading = "Transfer",
+          default_value_t = SenderConfig::DEFAULT_MAX_PASSES,
           value_parser = values::number::<u16>("Invalid max passes", 1..=65535))]
     pub max_passes: u16,
 
     /// Percentage of a section that a receiver may miss before a strike is counted; 100 never
-    #[arg(short = 'N', long, value_name = "PERCENT", default_value = "100", help_heading = "Transfer",
+    #[arg(short = 'N', long, value_name = "PERCENT", help_heading = "Transfer",
+          default_value_t = NakLimit::default().percent,
           value_parser = values::number::<u8>("Invalid max_nak_pct", 0..=100))]
     pub max_nak_percent: u8,
 
     /// Strikes before a receiver is aborted, 1 to 1000
-    #[arg(short = 'm', long, value_name = "COUNT", default_value = "1", help_heading = "Transfer",
+    #[arg(short = 'm', long, value_name = "COUNT", help_heading = "Transfer",
+          default_value_t = NakLimit::default().strikes,
           value_parser = values::number::<u32>("Invalid max nak count", 1..=1000))]
     pub max_nak_count: u32,
 

@@ -10,8 +10,7 @@ use uftp_proto::{Ecn, FileId, Seq, Uid, WireTime};
 use uftp_session::receiver::{
     Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind, SessionId,
 };
-use uftp_session::security::ReceiverSecurity;
-use uftp_session::{Batch, Clock, Heartbeats, Refusal};
+use uftp_session::{Batch, Clock, Refusal};
 
 use super::script::{ME, STAMP, Script};
 use super::store::MemStore;
@@ -30,15 +29,9 @@ pub(crate) struct Bench {
 
 pub(crate) fn config() -> ReceiverConfig {
     ReceiverConfig {
-        uid: ME,
-        addresses: Vec::new(),
         cache_size: 65536,
         max_sessions: 3,
-        protocols: None,
-        require_encryption: false,
-        heartbeats: Heartbeats::default(),
-        response_proxy: None,
-        security: ReceiverSecurity::default(),
+        ..ReceiverConfig::new(ME)
     }
 }
 
