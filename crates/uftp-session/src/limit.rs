@@ -27,6 +27,11 @@ impl Limit {
         }
     }
 
+    /// One more a second from now on.
+    pub(crate) fn raise(&mut self) {
+        self.most = self.most.saturating_add(1);
+    }
+
     /// Whether there is one more for now; takes it.
     pub(crate) fn allow(&mut self, now: Instant) -> bool {
         let over = |start| now.saturating_duration_since(start) >= Duration::from_secs(1);

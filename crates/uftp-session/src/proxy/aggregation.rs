@@ -270,6 +270,11 @@ impl Aggregation {
         self.ready.push_back(Ready::Left(client, reason));
     }
 
+    /// A client has gone as if it had never come.
+    pub(super) fn part_with(&mut self, client: Uid) {
+        self.echoed.remove(&client);
+    }
+
     /// A client is to be sent away; all are if it is [`Uid::NONE`].
     pub(super) fn expel(&mut self, client: Uid, reason: String) {
         self.ready.push_back(Ready::Expelled(client, reason));
@@ -291,10 +296,18 @@ impl Aggregation {
         }
     }
 
-    /// Clients are to be handed the group's keys.
+    /// Clients are to be handed the group's keys, as many as can be with one message.
     pub(super) fn hand_out(&mut self, clients: &[Uid]) {
         let most = usize::from(self.room.block_size / KEY_ENTRY).max(1);
-        let parts = clients.chunks(most);
+        let room = match self.ready.back_mut() {
+            Some(Ready::KeyInfo(before)) => {
+                let room = most.saturating_sub(before.len()).min(clients.len());
+                before.extend(clients.iter().take(room));
+                room
+            }
+            _ => 0,
+        };
+        let parts = clients.get(room..).unwrap_or_default().chunks(most);
         self.ready
             .extend(parts.map(|part| Ready::KeyInfo(part.to_vec())));
     }

@@ -28,6 +28,9 @@ pub(super) trait Schedule {
     /// Of a receiver nothing is known yet.
     fn history(&self) -> Self::History;
 
+    /// Whether there is nothing in it that must not come again.
+    fn is_blank(history: &Self::History) -> bool;
+
     /// What operators call a key.
     fn name(&self, key: &PublicKey) -> Fingerprint;
 
@@ -220,6 +223,15 @@ impl<S: Schedule> Registry<S> {
         }
         peer.held = Some(claim);
         Ok(Admission::AwaitsKey)
+    }
+
+    /// A receiver has proved nothing, and is to begin anew if it comes again. What must not be
+    /// played back is remembered.
+    pub(super) fn forget(&mut self, uid: Uid) {
+        let peer = self.peers.get(&uid);
+        if peer.is_some_and(|p| !p.proven && S::is_blank(&p.history)) {
+            self.peers.remove(&uid);
+        }
     }
 
     pub(super) fn key_entry(

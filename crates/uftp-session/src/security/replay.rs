@@ -24,6 +24,14 @@ impl Past {
         })
     }
 
+    /// Whether there was nothing yet.
+    pub(crate) fn is_blank(&self) -> bool {
+        match &self.0 {
+            Kind::Counted(window) => window.highest.is_none(),
+            Kind::Stamped(recent) => recent.0.is_empty(),
+        }
+    }
+
     /// Takes note of a packet that has proved authentic.
     ///
     /// # Errors

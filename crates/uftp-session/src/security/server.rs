@@ -197,6 +197,12 @@ impl Server {
         each!(&mut self.0, s => s.client_key(uid, claim, expected))
     }
 
+    /// A receiver is given up that has proved nothing: nothing is kept of it but what must not come
+    /// again.
+    pub fn forget(&mut self, uid: Uid) {
+        each!(&mut self.0, s => s.forget(uid));
+    }
+
     /// The entry of a KEYINFO with `counter`, sent by `src`, for a receiver; `None` if it has no
     /// keys.
     ///

@@ -64,8 +64,13 @@ struct Carried {
 impl Carried {
     fn new(config: ProxyConfig) -> Self {
         let first = announcement();
+        let bytes = open_to_all(&first.bytes);
+        Carried::announced(config, Recorded { bytes, ..first })
+    }
+
+    fn announced(config: ProxyConfig, first: Recorded) -> Self {
         let mut bench = Bench::new(config);
-        bench.hand(first.from, Ecn::NotEct, &open_to_all(&first.bytes));
+        bench.hand(first.from, Ecn::NotEct, &first.bytes);
         let key = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
         Carried {
             bench,
@@ -273,4 +278,74 @@ fn floods_of_proxy_keys_are_not_answered() {
         let out = carried.bench.hand(first.from, Ecn::NotEct, &packet[..len]);
         assert_eq!(out, []);
     }
+}
+
+/// Who proves nothing is given up, and so is its place: whatever it said, and whomever it spoke for.
+#[test]
+fn who_is_given_up_takes_no_place() {
+    let mut config = config(client_role());
+    config.max_clients = 4;
+    let attacks: [fn(&mut Carried, u32) -> Vec<Out>; 4] = [
+        |carried, n| carried.register(Uid(0x1000 + n), &[]),
+        // No key at all.
+        |carried, n| {
+            carried.key[5..].fill(0xff);
+            carried.register(Uid(0x1000 + n), &[])
+        },
+        |carried, n| carried.register(Uid(0x1000 + n), &[Uid(0x2000 + n)]),
+        |carried, n| carried.register(Uid(0x1000), &[Uid(0x2000 + n)]),
+    ];
+    for (attack, forged) in attacks.into_iter().enumerate() {
+        let mut carried = Carried::new(config.clone());
+        let key = carried.key.clone();
+        for n in 0..8 {
+            forged(&mut carried, n);
+        }
+        // They are all there until their time is up; the server goes on with the session meanwhile.
+        let registration = carried.header.grtt.duration() * 20;
+        let second = std::time::Duration::from_secs(1);
+        carried.bench.pass(registration.max(second));
+        carried.key = key;
+        for n in 1..=4 {
+            carried.register(Uid(n), &[]);
+            assert!(carried.registered(Uid(n), None), "attack {attack}, {n}");
+        }
+        carried.register(Uid(5), &[]);
+        assert!(!carried.registered(Uid(5), None), "there are but four");
+    }
+}
+
+/// Nor does one who says who it is, and never registers: in protocol 4 that is in the clear.
+#[test]
+fn who_says_no_more_than_who_it_is_takes_no_place_for_long() {
+    let mut config = config(client_role());
+    config.max_clients = 2;
+    let first = pcap::read("v4-enc-cbc-keyex.pcap").into_iter().next();
+    let first = first.unwrap();
+    let message = wire::decode(Version::V4, Function::Announce, &first.bytes[Header::LEN..]);
+    let Ok(Message::Announce(announce)) = message else {
+        panic!("no ANNOUNCE");
+    };
+    let mut carried = Carried::announced(config, first);
+    let message = Message::ClientKey(wire::ClientKey {
+        // Of the right kind.
+        key: announce.encryption.unwrap().key,
+        signature: vec![7; 64],
+    });
+    for n in 0..4 {
+        carried.say(Uid(0x1000 + n), &message);
+    }
+    let looked_into = |carried: &Carried| {
+        let received =
+            |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::ClientKeyReceived { .. });
+        carried.bench.events.iter().filter(received).count()
+    };
+    assert_eq!(looked_into(&carried), 2, "the others find no place");
+    let registration = carried.header.grtt.duration() * 20;
+    carried
+        .bench
+        .pass(registration.max(std::time::Duration::from_secs(1)));
+    carried.say(Uid(1), &message);
+    carried.say(Uid(2), &message);
+    assert_eq!(looked_into(&carried), 4);
 }

@@ -13,7 +13,7 @@ use uftp_sim::proxies::{Networks, ProxyNode, Reach, proxy_addr, uid};
 use uftp_sim::scenario::{receiver_addr, receiver_uid};
 use uftp_sim::{Figure, NodeId, Verdict, seeds};
 
-use super::proxies_encrypted::{encrypted, suites};
+use super::proxies_encrypted::{encrypted, five, suites};
 use super::{delayed, ms, secs, two_files};
 
 /// A figure with somebody on its networks who heard the first ANNOUNCE.
@@ -38,7 +38,9 @@ impl Forger {
     }
 
     /// Has `to` hear something in the clear, as if `src` had said it.
-    fn say(&mut self, to: NodeId, src: Uid, message: &Message<'_>) {
+    ///
+    /// Returns how long it was, bytes.
+    fn say(&mut self, to: NodeId, src: Uid, message: &Message<'_>) -> u64 {
         let header = Header {
             function: message.function(),
             src,
@@ -49,6 +51,7 @@ impl Forger {
         let from = receiver_addr(77);
         let world = &mut self.networks.world;
         world.inject(to, from, Ecn::NotEct, &packet[..len]);
+        len as u64
     }
 
     fn run_until(&mut self, mut over: impl FnMut(&Networks) -> bool) {
@@ -130,6 +133,55 @@ fn registrations_at_proxies_are_looked_into_within_limits() {
         let counters = forger.networks.proxy(0).machine.counters();
         assert_eq!(counters.refused(Refusal::Limit), 100, "{reach:?}");
         forger.networks.play(secs(600)).assert_all_whole();
+    }
+}
+
+/// A registration that nobody follows up is answered with about as much as it was long: the keys are
+/// handed out less and less often to who does not say that it has them, and not many are told that
+/// they are given up.
+#[test]
+fn registrations_of_nobody_are_answered_with_little() {
+    const FORGED: u16 = 1000;
+    for reach in [Reach::Tunnel, Reach::Response] {
+        for modern in [false, true] {
+            let figure = Figure::new(seeds::one(1), reach, 0, &[2], two_files(4_000_000));
+            let figure = figure.with(|f| {
+                f.closed = false;
+                f.up = delayed(ms(20));
+            });
+            let mut forger = Forger::new(match modern {
+                false => figure.with(encrypted(suites()[1])),
+                true => figure.with(five(false)),
+            });
+            let proxy = forger.networks.proxies[0];
+            let acked =
+                |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::KeyInfoAcked { .. });
+            // Whoever comes now is handed keys at once.
+            forger.run_until(|networks| networks.proxy(0).kinds().filter(acked).count() == 2);
+            let said = move |networks: &Networks| {
+                let sent = networks.world.sent(networks.proxies[0]);
+                // A client proxy passes on those of the sender.
+                let aborts = (reach == Reach::Response).then(|| sent.of(Function::Abort).bytes);
+                sent.of(Function::KeyInfo).bytes + aborts.unwrap_or(0)
+            };
+            let before = said(&forger.networks);
+            let mut heard = 0;
+            for n in 0..FORGED {
+                heard += forger.say(
+                    proxy,
+                    receiver_uid(100 + usize::from(n)),
+                    &register(n, Vec::new()),
+                );
+            }
+            let networks = forger.networks.play(secs(600));
+            networks.assert_all_whole();
+            let answers = said(&networks) - before;
+            assert!(answers > 0);
+            assert!(
+                answers < 2 * heard,
+                "{reach:?}: {answers} bytes for {heard}"
+            );
+        }
     }
 }
 

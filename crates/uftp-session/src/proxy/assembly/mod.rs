@@ -187,16 +187,53 @@ impl Assembly {
         }
         let keys = self.keys.as_mut();
         if let Some(keys) = keys.filter(|k| k.deadline().is_some_and(|due| due <= now)) {
-            for client in keys.expired(now) {
-                let words = "Client not fully registered at proxy".to_owned();
-                self.aggregation.expel(client, words.clone());
-                self.aggregation.left(client, words);
+            let expired = keys.expired(now);
+            let due = keys.due_clients(now);
+            for client in expired {
+                // Who has proved nothing may not be there at all.
+                if around.strangers.allow(now) {
+                    let words = "Client not fully registered at proxy".to_owned();
+                    self.aggregation.expel(client, words.clone());
+                    self.aggregation.left(client, words);
+                }
                 around.tell(ProxyEventKind::Unregistered { client });
+                self.part_with(client);
             }
-            self.aggregation.hand_out(&keys.due_clients(now));
+            self.aggregation.hand_out(&due);
             busy = true;
         }
         busy
+    }
+
+    /// Who has proved nothing in time makes room for others, and so do those it spoke for. But those
+    /// behind a proxy below us stay with that.
+    fn part_with(&mut self, client: Uid) {
+        let via = self.clients.get(&client).copied().flatten();
+        if via.is_none_or(|via| !self.clients.contains_key(&via)) {
+            self.clients.remove(&client);
+            self.registered.remove(&client);
+            self.aggregation.part_with(client);
+        }
+        let Some(keys) = &mut self.keys else {
+            return;
+        };
+        keys.forget(client);
+        if !self.below.remove(&client) {
+            return;
+        }
+        let (registered, aggregation) = (&mut self.registered, &mut self.aggregation);
+        self.clients.retain(|behind, via| {
+            if *via != Some(client) {
+                return true;
+            }
+            *via = None;
+            let stays = keys.awaits(*behind) || keys.of(*behind) == gate::Keys::Ready;
+            if !stays {
+                registered.remove(behind);
+                aggregation.part_with(*behind);
+            }
+            stays
+        });
     }
 
     /// Appends what is to be said, as far as the batch has room.

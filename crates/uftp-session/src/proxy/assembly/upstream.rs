@@ -131,13 +131,20 @@ impl Turn<'_, '_> {
     fn register(&mut self, message: &Register) -> Handled {
         self.listed()?;
         self.handshake()?;
+        let before = self.assembly.clients.get(&self.author).copied();
         self.admit(self.author, None)?;
         let (now, until) = (self.now, self.assembly.registration_ends(self.now));
         let invited = |client: Uid| invites(&self.assembly.invited, client);
         let mut speakers = speakers(self.author, &message.clients).chain([self.author]);
         let confirmed = self.assembly.flowing && speakers.any(invited);
         let said = match &mut self.assembly.keys {
-            Some(keys) => keys.register(self.author, message, now, until, confirmed)?,
+            Some(keys) => match keys.register(self.author, message, now, until, confirmed) {
+                Ok(said) => said,
+                Err(refusal) => {
+                    self.leave_as(before);
+                    return Err(refusal);
+                }
+            },
             None => Some(Held {
                 echo: message.echo,
                 at: now,
@@ -151,18 +158,37 @@ impl Turn<'_, '_> {
     fn client_key(&mut self, message: &ClientKey, bytes: &[u8]) -> Handled {
         let expected = self.listed()?;
         self.handshake()?;
+        let before = self.assembly.clients.get(&self.author).copied();
         self.admit(self.author, None)?;
+        let until = self.assembly.registration_ends(self.now);
         let keys = self.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let client = self.author;
         let again = keys.of(client) == gate::Keys::Ready;
-        match keys.client_key(client, message, bytes, expected) {
+        match keys.client_key(client, message, bytes, expected, until) {
             Ok(said) => {
                 self.around
                     .tell(ProxyEventKind::ClientKeyReceived { client, again });
                 said.map_or(Ok(()), |said| self.registered(&said))
             }
-            Err(Rejection::Refused(refusal)) => Err(refusal),
-            Err(Rejection::Fingerprint) => Err(self.unproved()),
+            Err(rejection) => {
+                self.leave_as(before);
+                Err(match rejection {
+                    Rejection::Refused(refusal) => refusal,
+                    Rejection::Fingerprint => self.unproved(),
+                })
+            }
+        }
+    }
+
+    /// What the author said of itself was nothing: it is where it was `before`.
+    fn leave_as(&mut self, before: Option<Option<Uid>>) {
+        let Assembly { clients, keys, .. } = &mut *self.assembly;
+        match before {
+            None => clients.remove(&self.author),
+            Some(via) => clients.insert(self.author, via),
+        };
+        if let Some(keys) = keys {
+            keys.forget(self.author);
         }
     }
 

@@ -8,7 +8,15 @@ use uftp_proto::{Uid, WireTime};
 
 use super::Keys;
 use crate::counters::Refusal;
+use crate::limit::Limit;
 use crate::security::{Admission, Rejection, gate};
+
+/// Clients in a second that are handed the keys though they have not asked again, and one more for each
+/// that has proved that it has them: who never answers may not be there at all.
+const REMINDED_PER_SECOND: u32 = 100;
+
+/// If more are to be reminded, the others wait at least so long.
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 
 /// A client that has not proved yet that it has the group's keys.
 pub(super) struct Waiting {
@@ -41,6 +49,11 @@ pub(in crate::proxy) struct Held {
     pub(in crate::proxy) echo: WireTime,
     pub(in crate::proxy) at: Instant,
     pub(in crate::proxy) clients: Vec<Uid>,
+}
+
+/// How many are reminded.
+pub(super) fn reminders() -> Limit {
+    Limit::per_second(REMINDED_PER_SECOND)
 }
 
 impl Keys {
@@ -88,16 +101,24 @@ impl Keys {
         }
     }
 
-    /// A client says who it is, in a message of these `bytes`. Returns the REGISTER that counts from now on, if one does.
+    /// A client says who it is, in a message of these `bytes`, and is given up at `until` if nothing
+    /// comes of it. Returns the REGISTER that counts from now on, if one does.
     pub(in crate::proxy) fn client_key(
         &mut self,
         client: Uid,
         message: &ClientKey,
         bytes: &[u8],
         expected: Option<Fingerprint>,
+        until: Instant,
     ) -> Result<Option<Held>, Rejection> {
         match self.server.client_key(client, message, bytes, expected)? {
-            Admission::AwaitsKey => Ok(None),
+            Admission::AwaitsKey => {
+                let place = self.waiting.len();
+                let waiting = self.waiting.entry(client);
+                let waiting = waiting.or_insert_with(|| Waiting::new(until, place));
+                self.due = self.due.into_iter().chain([waiting.until]).min();
+                Ok(None)
+            }
             Admission::Ready => {
                 let waiting = self.waiting.get_mut(&client);
                 Ok(waiting.and_then(|w| w.held.take()))
@@ -151,17 +172,40 @@ impl Keys {
             return Vec::new();
         }
         let mut due = Vec::new();
-        for (uid, waiting) in &mut self.waiting {
+        for (uid, waiting) in &self.waiting {
             let again = waiting.told.is_none_or(|told| told + self.interval <= now);
             let keyed = self.server.is_keyed(*uid);
             if waiting.confirmed && keyed && again {
+                due.push((waiting.told, waiting.place, *uid));
+            }
+        }
+        // Those who have waited longest come first.
+        due.sort_unstable();
+        let wanted = due.len();
+        self.held_back = None;
+        due.retain(|(told, _, _)| told.is_none() || self.reminders.allow(now));
+        if due.len() < wanted {
+            self.held_back = Some(now + self.interval.max(SHORTEST_WAIT));
+        }
+        for (.., uid) in &due {
+            if let Some(waiting) = self.waiting.get_mut(uid) {
                 waiting.told = Some(now);
-                due.push((waiting.place, *uid));
             }
         }
         self.set_deadline();
-        due.sort_unstable();
-        due.into_iter().map(|(_, uid)| uid).collect()
+        due.into_iter().map(|(.., uid)| uid).collect()
+    }
+
+    /// Whether a client is on its way to the keys.
+    pub(in crate::proxy) fn awaits(&self, client: Uid) -> bool {
+        self.waiting.contains_key(&client)
+    }
+
+    /// Forgets a client unless it is on its way, or has proved that it has the keys.
+    pub(in crate::proxy) fn forget(&mut self, client: Uid) {
+        if !self.awaits(client) {
+            self.server.forget(client);
+        }
     }
 
     /// Those whose time is up; they are waited for no longer.
@@ -176,8 +220,12 @@ impl Keys {
     fn set_deadline(&mut self) {
         let keys = self.own() == gate::Keys::Ready;
         let interval = self.interval;
+        let held_back = self.held_back;
         let due = |w: &Waiting| match w.told {
-            Some(told) if keys && w.confirmed => w.until.min(told + interval),
+            Some(told) if keys && w.confirmed => {
+                let again = (told + interval).max(held_back.unwrap_or(told));
+                w.until.min(again)
+            }
             _ => w.until,
         };
         self.due = self.waiting.values().map(due).min();
@@ -207,7 +255,7 @@ impl Keys {
         ack: &KeyInfoAck,
     ) -> Result<(), Refusal> {
         self.server.acknowledge(client, ack)?;
-        self.waiting.remove(&client);
+        self.proved(client);
         Ok(())
     }
 
@@ -216,9 +264,15 @@ impl Keys {
     pub(in crate::proxy) fn prove_by_use(&mut self, client: Uid) -> bool {
         let news = self.server.prove_by_use(client);
         if news {
-            self.waiting.remove(&client);
+            self.proved(client);
         }
         news
+    }
+
+    fn proved(&mut self, client: Uid) {
+        if self.waiting.remove(&client).is_some() {
+            self.reminders.raise();
+        }
     }
 
     /// Opens a packet of a client in place.

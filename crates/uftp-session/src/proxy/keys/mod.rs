@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A client is handed the group's secret when it has registered here, the server has confirmed
-//! it, and the secret is here. It is told again until it proves that it has it, or its time is
-//! up.
+//! it, and the secret is here. It is told again until it proves that it has it, or its time is up
+//! and its place free.
 
 mod clients;
 
@@ -30,6 +30,7 @@ use clients::Waiting;
 use super::config::{ProxyConfig, Role};
 use crate::clock::Clock;
 use crate::counters::Refusal;
+use crate::limit::Limit;
 use crate::objection::Objection;
 use crate::security::{
     Client, Declined, Invitation, Keyring, NoKey, Own, Secrets, SenderSecurity, Server,
@@ -55,6 +56,9 @@ pub(super) struct Keys {
     due: Option<Instant>,
     /// From one KEYINFO to a client to the next.
     interval: Duration,
+    /// Those who are handed the keys again, and when the others are if they are too many.
+    reminders: Limit,
+    held_back: Option<Instant>,
     /// Where our packets begin to count.
     counter: IvCounter,
     /// Packets to be looked into without harm.
@@ -137,6 +141,8 @@ impl Keys {
             waiting: HashMap::new(),
             due: None,
             interval: Duration::ZERO,
+            reminders: clients::reminders(),
+            held_back: None,
             scratch: Vec::new(),
         })
     }

@@ -194,6 +194,10 @@ impl Schedule for Announcer {
 
     fn history(&self) {}
 
+    fn is_blank((): &()) -> bool {
+        true
+    }
+
     fn name(&self, key: &PublicKey) -> Fingerprint {
         key.fingerprint()
     }

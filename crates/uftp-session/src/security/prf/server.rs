@@ -164,6 +164,10 @@ impl Schedule for Announcer {
         Past::new(Policy::of(self.session.version).numbering)
     }
 
+    fn is_blank(history: &Past) -> bool {
+        history.is_blank()
+    }
+
     fn name(&self, key: &PublicKey) -> Fingerprint {
         Fingerprint::of_key(self.session.version, key.blob())
     }
