@@ -356,12 +356,14 @@ fn who_leaves_is_named_by_the_proxy_it_is_behind() {
     bench.client_says(1, &listed);
     bench.client_says(2, &register(STAMP));
     bench.pass(Duration::from_millis(100));
+    // It has no say in others that we know, nor has anybody else in its clients.
+    for (author, host) in [(1, Uid(2)), (2, Uid(12))] {
+        assert_eq!(bench.client_says(author, &abort(host, "enough")), []);
+    }
+    assert_eq!(bench.refused(Refusal::OutOfPlace), 2);
     for (author, host, named) in [
         (1, Uid(11), Uid(11)),
         (1, Uid(13), Uid(13)),
-        // It has no say in others that we know, nor has anybody else in its clients.
-        (1, Uid(2), Uid(1)),
-        (2, Uid(12), Uid(2)),
         (2, Uid(13), Uid(2)),
         (1, Uid::NONE, Uid(1)),
     ] {

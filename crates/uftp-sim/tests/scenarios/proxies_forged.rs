@@ -216,3 +216,54 @@ fn is_announced(networks: &Networks) -> bool {
     let announced = |kind: &ProxyEventKind| matches!(kind, ProxyEventKind::Announced { .. });
     networks.proxy(0).kinds().any(announced)
 }
+
+/// Somebody registers with the lower of two proxies in the name of a client of the upper one, before
+/// that has registered, before it has its keys, or after. The lower proxy tells the upper one of it, and in the end that it has
+/// left: that is not its to say, and it has not left itself.
+#[test]
+fn no_proxy_says_that_others_have_left() {
+    for heard in 0..3 {
+        let figure = Figure::new(seeds::one(1), Reach::Nested, 0, &[1], two_files(12_000_000));
+        let figure = figure.with(|f| {
+            f.halfway = 1;
+            f.closed = false;
+            f.up = delayed(ms(20));
+        });
+        let mut forger = Forger::new(figure.with(encrypted(suites()[1])));
+        let (lower, halfway) = (forger.networks.proxies[0], receiver_uid(1));
+        let first = ProxyEventKind::Registered {
+            client: halfway,
+            via: None,
+            again: false,
+        };
+        let last = ProxyEventKind::KeyInfoAcked { client: halfway };
+        forger.run_until(is_announced);
+        let has = |networks: &Networks, told| networks.upper(0).kinds().any(|kind| kind == told);
+        if heard > 0 {
+            forger.run_until(|networks| has(networks, &first));
+        }
+        if heard == 2 {
+            forger.run_until(|networks| has(networks, &last));
+        }
+        for _ in 0..1000 {
+            forger.say(lower, halfway, &register(1, Vec::new()));
+            forger.networks.world.run_for(ms(2));
+            if heard != 1 || has(&forger.networks, &last) {
+                break;
+            }
+        }
+        let via = Some(uid(proxy_addr(0)));
+        let taken = |kind: &&ProxyEventKind| {
+            matches!(kind, ProxyEventKind::Registered { client, via: by, .. }
+                if *client == halfway && *by == via)
+        };
+        let networks = forger.networks.play(secs(600));
+        let upper = networks.upper(0);
+        assert_eq!(upper.kinds().any(|kind| taken(&kind)), heard < 2);
+        let gone = ProxyEventKind::Unregistered { client: halfway };
+        assert!(networks.proxy(0).kinds().any(|kind| *kind == gone));
+        let left = |kind: &ProxyEventKind| matches!(kind, ProxyEventKind::AbortedByClient { .. });
+        assert!(!upper.kinds().any(left), "after {heard}");
+        networks.assert_all_whole();
+    }
+}

@@ -410,8 +410,11 @@ impl Turn<'_, '_> {
             && !self.assembly.clients.contains_key(&host)
             && self.assembly.below.contains(&self.author)
             && self.assembly.keys_of(self.author) != gate::Keys::Pending;
+        let other = host != self.author && self.assembly.clients.contains_key(&host);
         let client = match known && (unheard || self.speaks_for(host)) {
             true => host,
+            // It is not the author's to say, and nothing about the author.
+            false if other => return Err(Refusal::OutOfPlace),
             false => self.author,
         };
         self.assembly.aggregation.left(client, reason.clone());
