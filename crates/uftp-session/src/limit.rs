@@ -1,5 +1,6 @@
 //! Bounds on what anybody can make us do: for how long, and how often a second.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// No session is kept longer in silence: headers may claim round trips of 1000 s and more
@@ -44,9 +45,42 @@ impl Limit {
     }
 }
 
+/// So many a second from each of a number of parts of the network: who speaks from another part leaves
+/// to everybody what is theirs.
+#[derive(Debug)]
+pub(crate) struct Shares([Limit; SHARES]);
+
+/// Parts of the network.
+const SHARES: usize = 16;
+
+impl Shares {
+    pub(crate) fn per_second(most: u32) -> Self {
+        Shares(std::array::from_fn(|_| Limit::per_second(most)))
+    }
+
+    /// Whether there is one more for now for this host; takes it.
+    pub(crate) fn allow(&mut self, now: Instant, from: IpAddr) -> bool {
+        let last = match from {
+            IpAddr::V4(ip) => ip.octets().last().copied(),
+            IpAddr::V6(ip) => ip.octets().last().copied(),
+        };
+        let share = usize::from(last.unwrap_or_default()) % SHARES;
+        self.0.get_mut(share).is_some_and(|limit| limit.allow(now))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_apart() {
+        let mut shares = Shares::per_second(1);
+        let now = Instant::now();
+        let hosts = ["10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.17", "fd66::3"];
+        let allowed = hosts.map(|host| shares.allow(now, host.parse().unwrap()));
+        assert_eq!(allowed, [true, false, true, false, true]);
+    }
 
     #[test]
     fn a_second_later_there_is_more() {

@@ -32,8 +32,9 @@ const LAST_REQUESTS: u32 = 8;
 /// Protocols in which response proxies have standing keys; ours may speak one or both.
 const STANDING: [Version; 2] = [Version::V4, Version::V3];
 
-/// Signatures of PROXY_KEYs checked in a second.
-const CHECKS_PER_SECOND: u32 = 20;
+/// Signatures of PROXY_KEYs checked in a second: as many as cost little, lest few forgeries in the name
+/// of the proxy hide what it says.
+const CHECKS_PER_SECOND: u32 = 200;
 
 /// The proxies a receiver knows.
 pub(super) struct Proxies {
@@ -223,6 +224,10 @@ impl Proxies {
         let standing = standing.ok_or(Refusal::OutOfPlace)?;
         if standing.keys.as_ref().is_some_and(|k| k.are(message)) {
             return Ok(None);
+        }
+        let known = response.proxy.fingerprint;
+        if known.is_some_and(|known| !known.names(&message.key)) {
+            return Err(Refusal::Unauthentic);
         }
         if !response.checks.allow(now) {
             return Err(Refusal::Limit);

@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use uftp_proto::Uid;
-use uftp_proto::crypto::{self, Curve, Fingerprint, Hash, KeySpec, PrivateKey};
+use uftp_proto::crypto::v5::{ProxyContext, ServerContext, proxy_key_input};
+use uftp_proto::crypto::{
+    self, Curve, Fingerprint, Hash, KeySpec, PrivateKey, PublicKey, SignatureForm,
+};
 use uftp_proto::wire::{self, Abort, Announce, EncInfo, Function, Header, Message, Version};
 use uftp_session::Refusal;
 use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind};
-use uftp_session::security::{ReceiverSecurity, ServerEntry};
+use uftp_session::security::{ProxyEntry, ReceiverSecurity, ServerEntry};
 
 use super::recorded::pcap;
 use super::support::{Bench, config};
@@ -299,29 +302,93 @@ fn a_proxy_that_never_says_its_key() {
     assert!(bench.receiver.is_idle());
 }
 
+const PROXY: Uid = Uid(0xB2);
+
+/// PROXY_KEY of the proxy with the key `shown` in the session of `announcement`, signed by the holder
+/// of a key, or not at all.
+fn proxy_key(announcement: &[u8], shown: &PublicKey, signer: Option<&PrivateKey>) -> Vec<u8> {
+    let header = wire::decode_header(announcement).unwrap();
+    let body = &announcement[Header::LEN..];
+    let Ok(Message::Announce(announce)) = wire::decode(Version::V5, Function::Announce, body)
+    else {
+        panic!("no ANNOUNCE");
+    };
+    let mut key = wire::ProxyKey {
+        nonce: 0,
+        key: shown.blob().to_vec(),
+        dh_key: shown.blob().to_vec(),
+        signature: vec![7; shown.signature_len()],
+    };
+    let mut bytes = vec![0; 1100];
+    let unsigned = Message::ProxyKey(key.clone());
+    let len = wire::encode_message(Version::V5, &unsigned, &mut bytes).unwrap();
+    if let Some(signer) = signer {
+        let sc = ServerContext::new(&header, &announce, body).unwrap();
+        let pc = ProxyContext::new(PROXY, &key, &bytes[..len]).unwrap();
+        let form = SignatureForm::of(Version::V5);
+        let signature = signer.sign(Hash::Sha256, form, &proxy_key_input(&sc, &pc));
+        key.signature = signature.unwrap();
+    }
+    let header = Header {
+        function: Function::ProxyKey,
+        src: PROXY,
+        ..header
+    };
+    let len = wire::encode(&header, &Message::ProxyKey(key), &mut bytes).unwrap();
+    bytes.truncate(len);
+    bytes
+}
+
+/// Nobody elsewhere, and where the key of the proxy is known nobody at all without it, keeps the true
+/// PROXY_KEY from being looked into.
+#[test]
+fn floods_of_proxy_keys_do_not_hide_the_true_one() {
+    let key = || PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    let (truly, another) = (key(), key());
+    let address = "10.1.0.2:1044".parse().unwrap();
+    let elsewhere = "10.9.9.9:1044".parse().unwrap();
+    for (listed, from) in [(false, elsewhere), (true, elsewhere), (true, address)] {
+        let first = pcap::read("v5-enc-gcm.pcap").into_iter().next().unwrap();
+        let mut bench = Bench::with(ReceiverConfig {
+            uid: Uid(0x11),
+            security: ReceiverSecurity {
+                servers: entry(SERVER, Some(PROXY), None),
+                proxies: vec![ProxyEntry {
+                    uid: PROXY,
+                    addresses: Vec::new(),
+                    fingerprint: listed.then(|| truly.public().fingerprint()),
+                }],
+                ..ReceiverSecurity::default()
+            },
+            ..config()
+        });
+        bench.feed(first.from, &mut first.bytes.clone());
+        for _ in 0..1000 {
+            bench.feed(from, &mut proxy_key(&first.bytes, another.public(), None));
+        }
+        let told = bench.happened();
+        let rejected =
+            |kind: &&ReceiverEventKind| matches!(kind, ReceiverEventKind::ProxyKeyRejected(_));
+        let told = told.iter().filter(rejected).count();
+        assert!((1..=20).contains(&told), "{told}");
+        let mut packet = proxy_key(&first.bytes, truly.public(), Some(&truly));
+        bench.feed(address, &mut packet);
+        let print = truly.public().fingerprint();
+        let received = ReceiverEventKind::ProxyKeyReceived(print);
+        assert!(bench.happened().contains(&received), "{listed}, {from}");
+        assert_eq!(registers(&mut bench), REGISTER[..1]);
+    }
+}
+
 /// So many signatures are checked and told of in a second, and nothing is said to anybody.
 #[test]
 fn floods_of_proxy_keys_are_not_all_looked_into() {
     const CHECKED: usize = 20;
-    let proxy = Uid(0xB2);
     let another = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
-    let (mut bench, first) = bench(entry(SERVER, Some(proxy), None));
+    let (mut bench, first) = bench(entry(SERVER, Some(PROXY), None));
     bench.feed(first.from, &mut first.bytes.clone());
     bench.happened();
-    let message = Message::ProxyKey(wire::ProxyKey {
-        nonce: 0,
-        key: another.public().blob().to_vec(),
-        dh_key: another.public().blob().to_vec(),
-        signature: vec![7; another.public().signature_len()],
-    });
-    let header = Header {
-        function: Function::ProxyKey,
-        src: proxy,
-        ..wire::decode_header(&first.bytes).unwrap()
-    };
-    let mut packet = vec![0; 1000];
-    let len = wire::encode(&header, &message, &mut packet).unwrap();
-    packet.truncate(len);
+    let packet = proxy_key(&first.bytes, another.public(), None);
     for second in 1..=2 {
         for _ in 0..1000 {
             bench.feed("10.9.9.9:1044".parse().unwrap(), &mut packet.clone());

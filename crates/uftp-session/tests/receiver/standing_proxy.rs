@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use uftp_proto::crypto::{Hash, PrivateKey, SignatureForm};
+use uftp_proto::crypto::{Curve, Fingerprint, Hash, KeySpec, PrivateKey, SignatureForm};
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{self, Function, Header, Message, ProxyKey, Version};
 use uftp_proto::{GroupId, Instance, Seq, Uid};
@@ -15,13 +15,18 @@ use super::support::{Bench, config};
 
 /// A receiver that hears these, and its proxy.
 fn bench(protocols: Option<&[Version]>) -> (Bench, SocketAddr) {
+    bench_knowing(None, protocols)
+}
+
+/// The same, if it knows the key of the proxy.
+fn bench_knowing(
+    fingerprint: Option<Fingerprint>,
+    protocols: Option<&[Version]>,
+) -> (Bench, SocketAddr) {
     let addr = SocketAddr::from(([10, 66, 0, 20], 1044));
     let bench = Bench::with(ReceiverConfig {
         protocols: protocols.map(<[_]>::to_vec),
-        response_proxy: Some(ResponseProxy {
-            addr,
-            fingerprint: None,
-        }),
+        response_proxy: Some(ResponseProxy { addr, fingerprint }),
         ..config()
     });
     (bench, addr)
@@ -109,5 +114,26 @@ fn is_believed_in_protocols_that_are_heard() {
             asked(&mut bench, proxy).is_empty(),
             believed || heard == Version::V5
         );
+    }
+}
+
+/// Not even in the proxy's own name does anybody without its key keep it from being heard where that
+/// is known; else it takes more than few who try.
+#[test]
+fn is_heard_among_forgeries() {
+    let key = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    let another = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    let received = ReceiverEventKind::ProxyKeyReceived(key.public().fingerprint());
+    for (known, forged) in [(true, 1000), (false, 100)] {
+        let print = known.then(|| key.public().fingerprint());
+        let (mut bench, proxy) = bench_knowing(print, Some(&[Version::V4]));
+        let mut packet = proxy_key(&another, Version::V4);
+        // Of its signature.
+        *packet.last_mut().unwrap() ^= 1;
+        for _ in 0..forged {
+            bench.feed(proxy, &mut packet.clone());
+        }
+        bench.feed(proxy, &mut proxy_key(&key, Version::V4));
+        assert!(bench.happened().contains(&received), "known: {known}");
     }
 }

@@ -11,20 +11,25 @@ use uftp_proto::{FileId, Uid};
 use super::{Handled, Phase, Session, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
-use crate::limit::Limit;
+use crate::limit::{Limit, Shares};
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::Outgoing;
 use crate::security::gate::{self, Form, Keys};
 
-/// Signatures of PROXY_KEYs checked in a second.
+/// Signatures of PROXY_KEYs checked in a second, of those that come from one part of the network.
 const CHECKS_PER_SECOND: u32 = 20;
+
+/// PROXY_KEYs with another key than the proxy's told of in a second.
+const OTHERS_PER_SECOND: u32 = 20;
 
 /// A proxy as the operator names it.
 pub(in crate::receiver) struct NamedProxy {
     uid: Uid,
     /// Its key; `None` for any.
     fingerprint: Option<Fingerprint>,
-    checks: Limit,
+    checks: Shares,
+    /// What has another key takes no place of what may have the right one.
+    others: Limit,
 }
 
 impl NamedProxy {
@@ -32,7 +37,8 @@ impl NamedProxy {
         NamedProxy {
             uid,
             fingerprint,
-            checks: Limit::per_second(CHECKS_PER_SECOND),
+            checks: Shares::per_second(CHECKS_PER_SECOND),
+            others: Limit::per_second(OTHERS_PER_SECOND),
         }
     }
 }
@@ -81,7 +87,12 @@ impl<S: SessionFiles> Session<S> {
             // It follows every ANNOUNCE.
             return Ok(());
         };
-        if !proxy.checks.allow(now) {
+        let print = Fingerprint::of(&message.key);
+        let allowed = match proxy.fingerprint.is_some_and(|expected| expected != print) {
+            true => proxy.others.allow(now),
+            false => proxy.checks.allow(now, from.ip()),
+        };
+        if !allowed {
             return Err(Refusal::Limit.into());
         }
         if let Some(security) = &mut self.security {
@@ -103,7 +114,6 @@ impl<S: SessionFiles> Session<S> {
                 );
                 return Err(Refusal::Unauthentic.into());
             }
-            let print = Fingerprint::of(&message.key);
             let received = ReceiverEventKind::ProxyKeyReceived(print);
             around.tell(self.id, FileId::SESSION, received);
             if let Some(sealer) = client.handshake_sealer() {
