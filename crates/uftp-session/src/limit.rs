@@ -10,20 +10,26 @@ pub(crate) const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
 /// Messages of the handshake looked into in a second. Who is refused comes again.
 pub(crate) const HANDSHAKES_PER_SECOND: u32 = 1000;
 
-/// So many a second, and no more.
+/// So many in a span of time, mostly a second, and no more.
 #[derive(Debug)]
 pub(crate) struct Limit {
     most: u32,
-    /// The second being counted, and what was used of it.
-    second: Option<Instant>,
+    span: Duration,
+    /// When the span being counted began, and what was used of it.
+    begun: Option<Instant>,
     used: u32,
 }
 
 impl Limit {
     pub(crate) fn per_second(most: u32) -> Self {
+        Limit::per(Duration::from_secs(1), most)
+    }
+
+    pub(crate) fn per(span: Duration, most: u32) -> Self {
         Limit {
             most,
-            second: None,
+            span,
+            begun: None,
             used: 0,
         }
     }
@@ -35,13 +41,18 @@ impl Limit {
 
     /// Whether there is one more for now; takes it.
     pub(crate) fn allow(&mut self, now: Instant) -> bool {
-        let over = |start| now.saturating_duration_since(start) >= Duration::from_secs(1);
-        if self.second.is_none_or(over) {
-            (self.second, self.used) = (Some(now), 0);
-        }
-        let allowed = self.used < self.most;
+        let allowed = self.has_more(now);
         self.used += u32::from(allowed);
         allowed
+    }
+
+    /// Whether there is one more for now.
+    pub(crate) fn has_more(&mut self, now: Instant) -> bool {
+        let over = |begun| now.saturating_duration_since(begun) >= self.span;
+        if self.begun.is_none_or(over) {
+            (self.begun, self.used) = (Some(now), 0);
+        }
+        self.used < self.most
     }
 }
 

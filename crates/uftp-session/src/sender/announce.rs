@@ -1,7 +1,7 @@
 //! The announce phase: who takes part (behaviour-sender-receiver §3.3).
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uftp_proto::Uid;
 use uftp_proto::wire::{ClientKey, KeyInfoAck, Message, Register};
@@ -32,7 +32,17 @@ pub(super) struct Announcing {
     silence: Option<Instant>,
     /// Messages that cost public key operations.
     handshakes: Limit,
+    /// Places for whom destinations speak that have proved nothing.
+    listed: Limit,
 }
+
+/// Places taken in [`LISTED_SPAN`] by lists of proxies that have not proved themselves yet: as many as
+/// very large ones need at once, and far fewer than there are while announcing lasts.
+const MOST_LISTED: u32 = 10_000;
+const LISTED_SPAN: Duration = Duration::from_secs(10);
+
+/// Most of those who have proved nothing that are told so in the end.
+const MOST_TOLD: usize = 100;
 
 #[derive(Debug)]
 enum Stage {
@@ -54,6 +64,7 @@ impl Announcing {
             hurried: false,
             silence: None,
             handshakes: Limit::per_second(HANDSHAKES_PER_SECOND),
+            listed: Limit::per(LISTED_SPAN, MOST_LISTED),
         };
         phase.call(s);
         phase
@@ -215,6 +226,11 @@ impl Announcing {
             // has by one that has not.
             let elsewhere = s.is_spoken_for(client) && s.proxy_of(client) != Some(uid);
             let taken = s.keys(client) == Keys::Ready || (elsewhere && !ready);
+            let doubtful = s.security.is_some() && !ready && s.clients.find(client).is_none();
+            if doubtful && s.is_open() && !self.listed.allow(now) {
+                s.counters.refuse(Refusal::Limit);
+                continue;
+            }
             match find_or_add(s, client) {
                 Some(place) if place != at && !taken && self.registrable(&s.clients, place) => {
                     s.measure(place, now, register.echo);
@@ -229,6 +245,11 @@ impl Announcing {
         if waits && matches!(self.stage, Stage::Lingering(_)) {
             self.confirm(s);
         }
+    }
+
+    /// Whether a REGISTER of a stranger would be looked into.
+    pub(super) fn looks_into(&mut self, s: &Session, now: Instant) -> bool {
+        s.security.is_none() || self.handshakes.has_more(now)
     }
 
     /// Whether a message of the handshake may be looked into. Those of receivers that have proved
@@ -326,8 +347,13 @@ impl Announcing {
         s.update_grtt(Decay::Gradual);
         s.clients.clear_measured();
         s.part_with_declined();
-        for at in s.clients.places(|c| c.state() == State::Registered) {
-            s.lose(at, "ANNOUNCE");
+        let unproved = s.clients.places(|c| c.state() == State::Registered);
+        for (n, at) in unproved.into_iter().enumerate() {
+            match n < MOST_TOLD {
+                true => s.lose(at, "ANNOUNCE"),
+                // Who may not be there at all is not told in a packet each.
+                false => s.forget(at, "ANNOUNCE"),
+            }
         }
         let missing = [State::Mute, State::Lost, State::Aborted];
         s.miss(s.clients.destinations_in(&missing));

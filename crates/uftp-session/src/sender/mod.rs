@@ -397,12 +397,17 @@ impl<S: FileSource> Sender<S> {
             s.refuse(now, from, uid, "Not in host list");
             return Err(Refusal::UnknownSource);
         }
-        match (&self.phase, message) {
-            (Phase::Announcing(_), Message::Register(_)) => announce::find_or_add(s, uid)
-                .ok_or_else(|| {
+        match (&mut self.phase, message) {
+            (Phase::Announcing(phase), Message::Register(_)) => {
+                if !phase.looks_into(s, now) {
+                    // It takes no place.
+                    return Err(Refusal::Limit);
+                }
+                announce::find_or_add(s, uid).ok_or_else(|| {
                     s.refuse(now, from, uid, "Max destinations exceeded");
                     Refusal::Limit
-                }),
+                })
+            }
             _ => Err(Refusal::UnknownSource),
         }
     }

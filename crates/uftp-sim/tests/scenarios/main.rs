@@ -9,6 +9,7 @@ mod crowd;
 mod death;
 mod delivery;
 mod endings;
+mod floods;
 mod forgeries;
 mod protocol3;
 mod proxies;

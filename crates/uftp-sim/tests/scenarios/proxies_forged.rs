@@ -17,13 +17,13 @@ use super::proxies_encrypted::{encrypted, five, suites};
 use super::{delayed, ms, secs, two_files};
 
 /// A figure with somebody on its networks who heard the first ANNOUNCE.
-struct Forger {
-    networks: Networks,
-    heard: Rc<Cell<Option<Header>>>,
+pub(super) struct Forger {
+    pub(super) networks: Networks,
+    pub(super) heard: Rc<Cell<Option<Header>>>,
 }
 
 impl Forger {
-    fn new(figure: Figure) -> Self {
+    pub(super) fn new(figure: Figure) -> Self {
         let mut networks = figure.stage();
         let heard = Rc::new(Cell::new(None));
         let first = Rc::clone(&heard);
@@ -40,7 +40,7 @@ impl Forger {
     /// Has `to` hear something in the clear, as if `src` had said it.
     ///
     /// Returns how long it was, bytes.
-    fn say(&mut self, to: NodeId, src: Uid, message: &Message<'_>) -> u64 {
+    pub(super) fn say(&mut self, to: NodeId, src: Uid, message: &Message<'_>) -> u64 {
         let header = Header {
             function: message.function(),
             src,
@@ -54,7 +54,7 @@ impl Forger {
         len as u64
     }
 
-    fn run_until(&mut self, mut over: impl FnMut(&Networks) -> bool) {
+    pub(super) fn run_until(&mut self, mut over: impl FnMut(&Networks) -> bool) {
         for _ in 0..20_000 {
             if over(&self.networks) {
                 return;
@@ -65,7 +65,7 @@ impl Forger {
     }
 }
 
-fn register(random: u16, clients: Vec<Uid>) -> Message<'static> {
+pub(super) fn register(random: u16, clients: Vec<Uid>) -> Message<'static> {
     let key = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
     let [high, low] = random.to_be_bytes();
     Message::Register(Register {
@@ -212,7 +212,7 @@ fn unlisted_clients_take_no_places() {
     }
 }
 
-fn is_announced(networks: &Networks) -> bool {
+pub(super) fn is_announced(networks: &Networks) -> bool {
     let announced = |kind: &ProxyEventKind| matches!(kind, ProxyEventKind::Announced { .. });
     networks.proxy(0).kinds().any(announced)
 }
