@@ -79,6 +79,16 @@ impl ListRun {
         }
     }
 
+    /// Whether it has not begun, and will tell all whom `message` would: they are chosen as it goes.
+    pub(super) fn will_confirm_like(&self, message: &ListMessage) -> bool {
+        let same = matches!(
+            (&self.message, message),
+            (ListMessage::RegConf, ListMessage::RegConf)
+                | (ListMessage::DoneConf, ListMessage::DoneConf)
+        );
+        same && self.next == 0
+    }
+
     pub(super) fn is_file_info(&self) -> bool {
         matches!(self.message, ListMessage::FileInfo(_))
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // these are tests
 
 mod ahead;
+mod floods;
 mod flow;
 mod hostile;
 mod lab;

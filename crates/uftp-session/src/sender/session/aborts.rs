@@ -18,6 +18,9 @@ use crate::sender::event::SenderEvent;
 /// Most hosts told of as having declined the announcement of an open group.
 const MOST_DECLINED: usize = 16;
 
+/// If as many ABORTs wait, nobody is told again that it has been given up.
+const MOST_WAITING: usize = 64;
+
 /// What everybody is told if the operator wants all or nothing, and one would not take part (any
 /// more), or was lost.
 const ABORTED: &str = "A client aborted, aborting all";
@@ -170,6 +173,9 @@ impl Session {
     /// Tells a destination that has been given up, but talks on, once more: the first ABORT may
     /// have been lost.
     pub(in crate::sender) fn remind(&mut self, at: usize, now: Instant) {
+        if self.aborts.len() >= MOST_WAITING {
+            return;
+        }
         let pause = self.linger(Repeated::Done);
         let told = self.clients.get(at).and_then(|c| c.told_off);
         if told.is_none_or(|then| now.saturating_duration_since(then) >= pause) {

@@ -322,8 +322,13 @@ impl Session {
 
     // ----- sending ----------------------------------------------------------------------------
 
-    /// Queues a message with a list, behind those already queued.
+    /// Queues a message with a list, behind those already queued. What confirms stands there once: else
+    /// those who repeat themselves faster than we may speak would keep the session where it is.
     pub(super) fn send_list(&mut self, message: ListMessage, attempt: u32) {
+        let waits = |run: &ListRun| run.will_confirm_like(&message);
+        if self.lists.iter().any(waits) {
+            return;
+        }
         self.lists.push_back(ListRun::new(message, attempt));
     }
 
