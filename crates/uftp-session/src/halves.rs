@@ -6,9 +6,19 @@ use std::collections::{BTreeSet, VecDeque};
 /// Most reports held at once; the oldest make room.
 const MOST: usize = 1024;
 
+/// Most bytes of what they say; the oldest make room.
+const MOST_BYTES: usize = 4 << 20;
+
+/// About what a set takes for one of its members, bytes.
+const MEMBER: usize = 16;
+
 /// Reports of which a part is here; `P` says whose and about what they are, `C` are the clients.
 #[derive(Debug)]
-pub(crate) struct Halves<P, C>(VecDeque<Half<P, C>>);
+pub(crate) struct Halves<P, C> {
+    list: VecDeque<Half<P, C>>,
+    /// What they say, bytes.
+    bytes: usize,
+}
 
 #[derive(Debug)]
 struct Half<P, C> {
@@ -22,14 +32,18 @@ struct Half<P, C> {
 
 impl<P, C> Default for Halves<P, C> {
     fn default() -> Self {
-        Halves(VecDeque::new())
+        Halves {
+            list: VecDeque::new(),
+            bytes: 0,
+        }
     }
 }
 
 impl<P: PartialEq, C: Ord + Copy> Halves<P, C> {
     /// Nothing of before counts any more.
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.list.clear();
+        self.bytes = 0;
     }
 
     /// Says what is missing. Returns by whom, as far as that is known.
@@ -51,22 +65,33 @@ impl<P: PartialEq, C: Ord + Copy> Halves<P, C> {
     }
 
     fn update<T>(&mut self, of: P, number: u8, update: impl FnOnce(&mut Half<P, C>) -> T) -> T {
-        let known = |half: &&mut Half<P, C>| half.of == of && half.number == number;
-        if let Some(half) = self.0.iter_mut().find(known) {
-            return update(half);
-        }
-        if self.0.len() >= MOST {
-            self.0.pop_front();
-        }
-        let mut half = Half {
+        let known = |half: &Half<P, C>| half.of == of && half.number == number;
+        // What is added to goes to the end.
+        let known = self.list.iter().position(known);
+        let known = known.and_then(|at| self.list.remove(at));
+        let mut half = known.unwrap_or(Half {
             of,
             number,
             naks: None,
             clients: BTreeSet::new(),
-        };
+        });
+        self.bytes -= half.bytes();
         let told = update(&mut half);
-        self.0.push_back(half);
+        self.bytes += half.bytes();
+        self.list.push_back(half);
+        while self.list.len() > MOST || self.bytes > MOST_BYTES {
+            let Some(oldest) = self.list.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.bytes();
+        }
         told
+    }
+}
+
+impl<P, C> Half<P, C> {
+    fn bytes(&self) -> usize {
+        self.naks.as_ref().map_or(0, Vec::len) + self.clients.len() * MEMBER
     }
 }
 
@@ -94,8 +119,27 @@ mod tests {
         for n in 0..=MOST {
             halves.named(n, 0, &[n]);
         }
-        assert_eq!(halves.0.len(), MOST);
+        assert_eq!(halves.list.len(), MOST);
         assert_eq!(halves.missing(0, 0, &[]), [].into());
         assert_eq!(halves.missing(2, 0, &[]), [2].into());
+    }
+
+    #[test]
+    fn what_they_say_takes_bounded_room() {
+        // One to which more and more is added, and many with much in each.
+        for spread in [1, 500] {
+            let mut halves = Halves::default();
+            for n in 0..4000u32 {
+                let clients: Vec<_> = (0..300).map(|i| 300 * n + i).collect();
+                halves.named(n % spread, 0, &clients);
+                let held = halves.list.iter().map(Half::bytes).sum::<usize>();
+                assert!(held <= MOST_BYTES && held == halves.bytes, "{held}");
+            }
+        }
+        let mut halves = Halves::<_, u32>::default();
+        for n in 0..1000 {
+            halves.missing(n, 0, &[1; 60_000]);
+        }
+        assert!(halves.list.len() < 100 && halves.named(999, 0, &[1]).is_some());
     }
 }

@@ -10,8 +10,12 @@ use uftp_proto::wire::{HbCode, HbReq, HbResp};
 
 use crate::limit::Limit;
 
-/// Signatures checked in a second: a nonce is anybody's for the asking.
-const CHECKS_PER_SECOND: u32 = 20;
+/// Signatures checked in a second: a nonce is anybody's for the asking, and so is the key. As many as
+/// cost little, lest few forgeries hide the true proof.
+const CHECKS_PER_SECOND: u32 = 200;
+
+/// Heartbeats under another key answered in a second.
+const OTHERS_PER_SECOND: u32 = 20;
 
 /// The receiving end of a server proxy whose downstream must prove itself.
 pub(super) struct Destination {
@@ -20,6 +24,7 @@ pub(super) struct Destination {
     nonce: u32,
     downstream: Option<SocketAddr>,
     checks: Limit,
+    others: Limit,
 }
 
 impl Destination {
@@ -29,6 +34,7 @@ impl Destination {
             nonce: draw(rng),
             downstream: None,
             checks: Limit::per_second(CHECKS_PER_SECOND),
+            others: Limit::per_second(OTHERS_PER_SECOND),
         }
     }
 
@@ -54,24 +60,30 @@ impl Destination {
                 nonce: self.nonce,
             });
         }
+        if !self.wanted.names(&request.key) {
+            return self.others.allow(now).then_some(HbResp {
+                code: HbCode::FAILED,
+                nonce: 0,
+            });
+        }
         if !self.checks.allow(now) {
             return None;
         }
-        if !self.is_proved(request) {
+        if !is_proved(request) {
             return verdict(HbCode::FAILED);
         }
         self.downstream = Some(from);
         self.nonce = draw(rng);
         verdict(HbCode::OK)
     }
+}
 
-    fn is_proved(&self, request: &HbReq) -> bool {
-        self.wanted.names(&request.key)
-            && PublicKey::from_blob(&request.key).is_ok_and(|key| {
-                let nonce = request.nonce.to_be_bytes();
-                key.verify(Hash::Sha1, &[&nonce], &request.signature)
-            })
-    }
+/// Whether a heartbeat is signed with the key it shows.
+fn is_proved(request: &HbReq) -> bool {
+    PublicKey::from_blob(&request.key).is_ok_and(|key| {
+        let nonce = request.nonce.to_be_bytes();
+        key.verify(Hash::Sha1, &[&nonce], &request.signature)
+    })
 }
 
 /// A nonce; never 0, which asks for one.
@@ -154,14 +166,31 @@ mod tests {
         let now = Instant::now();
         let (right, wrong) = (key(), key());
         let mut destination = Destination::new(right.public().fingerprint(), &mut rng);
-        let guess = proved(&wrong, destination.nonce);
-        let checked = (0..100)
-            .filter(|_| {
-                destination
-                    .judge(now, SocketAddr::from(FROM), &guess, &mut rng)
-                    .is_some()
-            })
-            .count();
-        assert_eq!(checked as u32, CHECKS_PER_SECOND);
+        let other = proved(&wrong, destination.nonce);
+        let guess = HbReq {
+            key: right.public().blob().to_vec(),
+            ..other.clone()
+        };
+        let good = proved(&right, destination.nonce);
+        let mut answered = |request: &HbReq, times| {
+            let from = SocketAddr::from(FROM);
+            let answers =
+                (0..times).filter_map(|_| destination.judge(now, from, request, &mut rng));
+            answers.map(|answer| answer.code).collect::<Vec<_>>()
+        };
+        assert_eq!(answered(&other, 1000).len() as u32, OTHERS_PER_SECOND);
+        assert_eq!(answered(&guess, 100), [HbCode::FAILED; 100]);
+        assert_eq!(answered(&good, 1), [HbCode::OK], "among few forgeries");
+        let (mut rng, mut destination) = (StdRng::seed_from_u64(1), destination);
+        let elsewhere = SocketAddr::from(([10, 0, 0, 8], 1044));
+        let guess = HbReq {
+            nonce: destination.nonce,
+            ..guess
+        };
+        let checked = (0..1000).filter(|_| {
+            let judged = destination.judge(now, elsewhere, &guess, &mut rng);
+            judged.is_some()
+        });
+        assert_eq!(checked.count() as u32, CHECKS_PER_SECOND - 101);
     }
 }
