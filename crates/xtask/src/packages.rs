@@ -69,19 +69,32 @@ pub(crate) fn install_missing(need: Need) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    println!("installing system packages: {}", missing.join(" "));
+    let missing = missing.join(" ");
+    println!("installing system packages: {missing}");
+    let by_hand = format!(
+        "as root: apt-get install --no-install-recommends {missing} (or what your system calls these), \
+         and try again"
+    );
+    if !may_install() {
+        return Err(Failure::new(format!(
+            "system packages are missing, and you are neither root nor may use sudo without a password; {by_hand}"
+        )));
+    }
     update_lists();
     let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
-    install.extend(&missing);
+    install.extend(missing.split(' '));
     if apt_get(&install) {
         Ok(())
     } else {
         Err(Failure::new(format!(
-            "these system packages are missing and could not be installed by apt-get (it needs root, \
-             or sudo without a password): {}. Install them, or what your system calls them, and try again.",
-            missing.join(" ")
+            "system packages are missing, and apt-get did not install them; {by_hand}"
         )))
     }
+}
+
+/// Whether apt-get can be run with the rights it needs, without asking anybody.
+fn may_install() -> bool {
+    geteuid().is_root() || succeeds("sudo", &["-n", "true"])
 }
 
 /// Fetches the lists of packages anew.
@@ -95,6 +108,11 @@ fn is_there(package: &Package) -> bool {
     let Some((program, args)) = package.probe.split_first() else {
         return true;
     };
+    succeeds(program, args)
+}
+
+/// Whether a program is there and ends well; what it says is not shown.
+fn succeeds(program: &str, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)
         .stdin(Stdio::null())

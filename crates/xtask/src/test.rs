@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use uftp_tests::{Result, reference_dir};
+use nix::unistd::geteuid;
+use uftp_tests::{Failure, Result, reference_dir};
 
 use crate::{
     options::Options,
@@ -12,6 +13,12 @@ use crate::{
 
 /// Runs all tests of the workspace, those in network namespaces and with the reference included.
 pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
+    if !geteuid().is_root() {
+        return Err(Failure::new(
+            "the tests make network namespaces, which takes root: sudo env \"PATH=$PATH\" cargo xtask test. \
+             Without root there are: cargo test -p uftp-proto -p uftp-session -p uftp-sim",
+        ));
+    }
     install_missing(Need::Tests)?;
     // Fetched before any test waits for it; a machine that was never updated has no lists to fetch it by.
     let reference = reference_dir().or_else(|_| {
