@@ -34,7 +34,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 impl Service for Args {
-    const DEFAULT_LOG: &'static str = "/tmp/uftpd.log";
+    const DEFAULT_LOG: &'static str = crate::options::uftpd::DEFAULT_LOG;
 
     fn process(&self) -> &ProcessArgs {
         &self.process

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, ValueEnum};
 use uftp_net::{Offload, SocketConfig};
 
 use super::values;
@@ -32,7 +32,7 @@ pub struct LogArgs {
     #[arg(short = 'x', long, value_name = "LEVEL", default_value = "2", value_parser = values::verbosity)]
     pub log_level: Verbosity,
 
-    /// Append the log to this file, with time stamps; standard error otherwise
+    /// Append the log to this file, with time stamps [default: standard error]
     #[arg(short = 'L', long, value_name = "FILE")]
     pub log_file: Option<OsString>,
 
@@ -63,6 +63,13 @@ pub struct LogArgs {
         hide_possible_values = false
     )]
     pub color: ColorMode,
+}
+
+/// The option `-L` of a daemon whose log in the background is `file` by default.
+pub(crate) fn log_of_daemon(arg: Arg, file: &str) -> Arg {
+    arg.help(format!(
+        "Append the log to this file, with time stamps [default: {file}; with -d standard error]"
+    ))
 }
 
 /// How log lines look.

@@ -5,6 +5,7 @@ use uftp_session::sender::Rate;
 
 use super::*;
 
+mod defaults;
 mod meaning;
 mod uftpproxyd_lines;
 mod values;

@@ -10,7 +10,7 @@ use uftp_proto::Uid;
 use uftp_proto::wire::Version;
 use uftp_session::receiver::ReceiverConfig;
 
-use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, socket_config};
+use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, log_of_daemon, socket_config};
 use super::files::FileArgs;
 use super::heartbeats::HeartbeatArgs;
 use super::process::ProcessArgs;
@@ -20,11 +20,15 @@ use super::{Program, addresses, values};
 use crate::exit::Failure;
 use crate::store::StoreConfig;
 
+/// Where a daemon in the background logs without `-L`.
+pub(crate) const DEFAULT_LOG: &str = "/tmp/uftpd.log";
+
 /// Receive files that uftp sends over UDP multicast.
 ///
 /// Without -d it goes into the background.
 #[derive(Parser, Clone, PartialEq, Debug)]
-#[command(name = "uftpd", version, max_term_width = 100)]
+#[command(name = "uftpd", version, max_term_width = 100,
+          mut_arg("log_file", |arg| log_of_daemon(arg, DEFAULT_LOG)))]
 pub struct Args {
     /// Words that are no options mean nothing
     #[arg(hide = true)]

@@ -12,7 +12,7 @@ use uftp_proto::crypto::{Curve, Fingerprint, KeySpec, PrivateKey};
 use uftp_session::proxy::{Downstream, ProxyConfig, Role};
 use uftp_session::security::ReceiverSecurity;
 
-use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, socket_config};
+use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, log_of_daemon, socket_config};
 use super::heartbeats::HeartbeatArgs;
 use super::process::ProcessArgs;
 use super::security::{KeyArgs, is_ssm};
@@ -26,13 +26,17 @@ const LEARNED: &str = "fp=";
 /// Letters that may stand before the `r` of `-r:CURVE`.
 const FLAGS: &str = "dmo";
 
+/// Where a daemon in the background logs without `-L`.
+pub(crate) const DEFAULT_LOG: &str = "/tmp/uftpproxyd.log";
+
 /// Carry the sessions of uftp to other networks, or gather the answers of its receivers.
 ///
 /// A server proxy (-s) beside the sender passes everything on to one address; a client proxy (-c)
 /// there multicasts it and gathers the answers. A response proxy (-r) gathers the answers of
 /// receivers that hear the sender themselves. Without -d it goes into the background.
 #[derive(Parser, Clone, PartialEq, Debug)]
-#[command(name = "uftpproxyd", version, max_term_width = 100)]
+#[command(name = "uftpproxyd", version, max_term_width = 100,
+          mut_arg("log_file", |arg| log_of_daemon(arg, DEFAULT_LOG)))]
 pub struct Args {
     /// Words that are no options mean nothing
     #[arg(hide = true)]
