@@ -1,7 +1,8 @@
 //! What the programs do alike.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,11 +10,12 @@ use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use uftp_net::{Socket, SocketConfig};
+use uftp_net::{NetError, Socket, SocketConfig};
 use uftp_proto::WireTime;
 use uftp_session::{Counters, Refusal};
 
 use crate::exit::{Exit, Failure};
+use crate::log::printable;
 use crate::options::common::DEFAULT_BUFFER_SIZE;
 use crate::options::{self, Parsed, Program};
 use crate::say;
@@ -41,6 +43,18 @@ pub(crate) fn show(text: &str) -> Result<Exit, Failure> {
 /// Says that `--check` has found nothing wrong.
 pub(crate) fn in_order(program: &str) -> Result<Exit, Failure> {
     show(&format!("{program}: everything is in order\n"))
+}
+
+/// Says which words of a daemon's command line mean nothing, as in the C programs: most likely a comma
+/// was meant, or a letter is missing.
+pub(crate) fn tell_ignored(words: &[OsString]) {
+    for word in words {
+        say!(
+            1,
+            "{} belongs to no option and means nothing",
+            printable(word.as_bytes())
+        );
+    }
 }
 
 /// The runtime for signals, timers and names; the session has its own thread.
@@ -128,7 +142,22 @@ pub(crate) fn wall_clock() -> WireTime {
 /// # Errors
 /// The socket cannot be made or bound.
 pub(crate) fn bind(config: &SocketConfig) -> Result<Socket, Failure> {
-    let socket = Socket::bind(config).map_err(|error| Failure::network(error.to_string()))?;
+    let socket = Socket::bind(config).map_err(|error| {
+        let hint = match &error {
+            NetError::Bind { source, .. } => match source.kind() {
+                ErrorKind::AddrInUse => {
+                    "; another program has the port, perhaps uftpd or uftpproxyd: end it, or choose \
+                     another port (-p, of uftp -u)"
+                }
+                ErrorKind::PermissionDenied => {
+                    "; ports below 1024 take root or CAP_NET_BIND_SERVICE"
+                }
+                _ => "",
+            },
+            _ => "",
+        };
+        Failure::network(format!("{error}{hint}"))
+    })?;
     let granted = socket.granted_buffers();
     let least = granted.recv.min(granted.send);
     if least < config.buffer_size && config.buffer_size != DEFAULT_BUFFER_SIZE {

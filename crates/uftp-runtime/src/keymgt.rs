@@ -51,6 +51,14 @@ fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Result<Exit, Fa
             .map_err(cannot_print)?;
             Ok(Exit::Success)
         }
+        (None, false) if args.files.is_empty() => {
+            writeln!(
+                err,
+                "No key file is named, so there is none to show (--help lists the options)"
+            )
+            .map_err(cannot_print)?;
+            Ok(Exit::Success)
+        }
         (None, false) => show_all(args, out, err),
     }
 }
@@ -252,7 +260,8 @@ mod tests {
     fn what_has_nothing_to_do_succeeds() {
         let dir = tempfile::tempdir().unwrap();
         let ran = keymgt(dir.path(), "");
-        assert_eq!((ran.exit, ran.err.as_str()), (Exit::Success, ""));
+        assert_eq!(ran.exit, Exit::Success);
+        assert!(ran.err.starts_with("No key file is named"), "{}", ran.err);
         assert_eq!(keymgt(dir.path(), "-d x.pem").exit, Exit::Success);
         let help = keymgt(dir.path(), "--help");
         assert_eq!((help.exit, help.err.as_str()), (Exit::Success, ""));

@@ -58,6 +58,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let events = args.events.events.clone();
     let named = args.interface.clone();
     let check = args.general.check;
+    common::tell_ignored(&args.ignored);
     let metered = args.process.metrics.is_some();
     let job = args.validate().await?;
     if check {

@@ -59,6 +59,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let check = args.general.check;
     let metered = args.process.metrics.is_some();
     let look_up_names = !args.no_name_lookup;
+    common::tell_ignored(&args.ignored);
     // A daemon's working directory changes.
     let lists = args.security.server_list.iter().map(std::path::absolute);
     let lists = lists.collect::<Result<_, _>>().unwrap_or_default();
@@ -69,6 +70,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let store = DiskStore::open(&job.store)?;
     if check {
         home.resign(|| job.store.try_out())?;
+        job.store.try_script()?;
         return common::in_order("uftpd");
     }
     let socket = common::bind(&job.socket)?;
@@ -82,6 +84,10 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     };
     let ((status, events), settled) = home.settle(&sink, open_files, || job.store.try_out())?;
     introduce(&job);
+    // It may be put there later.
+    if let Err(failure) = job.store.try_script() {
+        say!(1, "{failure}");
+    }
 
     let now = Instant::now();
     let clock = Clock::new(now, common::wall_clock());

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use nix::unistd::close;
+use nix::unistd::{AccessFlags, close, eaccess};
 use uftp_proto::Uid;
 use uftp_proto::wire::CompleteStatus;
 
+use crate::exit::Failure;
 use crate::log::{self, Tag, printable};
 use crate::status::receiver_word;
 
@@ -32,6 +33,20 @@ pub(crate) struct Call<'a> {
 impl PostReceive {
     pub(crate) fn new(path: &Path) -> Self {
         PostReceive(path.to_owned())
+    }
+
+    /// Looks whether the program is there and this user may run it.
+    ///
+    /// # Errors
+    /// It is not, or may not.
+    pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
+        let program = path.display();
+        let accessible = eaccess(path, AccessFlags::X_OK);
+        accessible.map_err(|error| {
+            Failure::command_line(format!(
+                "can't run postreceive script {program}: {error} (option -s)"
+            ))
+        })
     }
 
     /// Starts the program: no shell, nothing to read, nowhere to write, signals as if started by

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::future::pending;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ use crate::progress::{Display, Reporter, Shared};
 use crate::restart::Restart;
 use crate::say;
 use crate::signals::{Asked, Signals};
-use crate::source::{DiskSource, Skipped};
+use crate::source::{self, DiskSource, Skipped};
 use crate::status::{SenderStatus, StatusOut, file_type_word};
 use crate::story::SenderStory;
 
@@ -70,16 +71,25 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let shared = Shared::default();
     let display = Display::new(&args, shared.clone(), sink.clone());
     let (check, dry_run, strict) = (args.general.check, args.dry_run, args.strict);
+    let listed = !args.files_from.is_empty();
     let events = args.events.events.clone();
     let status = args.status_file.clone();
     let stamped = args.wants_timestamps();
     let verbosity = args.log.log_level;
     let job = args.validate(&mut rng).await?;
-    if check {
-        return common::in_order("uftp");
-    }
-    if dry_run {
+    if dry_run && !check {
         return list(job);
+    }
+    if check {
+        let missing = missing(&job.files).next();
+        return missing.map_or_else(
+            || common::in_order("uftp"),
+            |text| Err(Failure::command_line(text)),
+        );
+    }
+    if !listed {
+        // They may come before their turn does. A list may be too long to look at twice.
+        missing(&job.files).for_each(|text| say!(1, "{text}"));
     }
     let status =
         StatusOut::open(status.as_deref(), &sink).map_err(|failure| failure.about("-S"))?;
@@ -143,6 +153,16 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     Ok(match ended {
         Exit::Success if strict => losses.exit(&skipped),
         ended => ended,
+    })
+}
+
+/// Those of the files to send that are not there now, each with the reason.
+fn missing(files: &[OsString]) -> impl Iterator<Item = String> {
+    let on_disk = files.iter().filter(|file| !source::is_request(file));
+    on_disk.filter_map(|file| {
+        let error = Path::new(file).symlink_metadata().err()?;
+        let name = log::printable(file.as_bytes());
+        Some(format!("Can't find {name}, which is to be sent: {error}"))
     })
 }
 

@@ -40,6 +40,7 @@ fn lists(world: &World) -> Result<()> {
         ("nobody", "1|no.such.invalid\n"),
         ("prints", "1|10.0.0.1\n2|10.0.0.2|zz:11\n"),
         ("servers", "1|10.0.0.1\n"),
+        ("typo", "# a remark\n10.0.0.1\n10.0.0.300\n"),
         ("file", "content"),
     ] {
         fs::write(world.dir().join(name), text)?;

@@ -64,7 +64,7 @@ pub(crate) const LINES: &[Bad] = &[
     ("-H 127.0.0.1:web", 1, &["-H", "1 to 65535"], Ends(1)),
     ("-h 0", 1, &["-h (--heartbeat-interval)", "1 to 3600"], Says("Invalid heartbeat interval")),
     ("-h 3601", 1, &["-h (--heartbeat-interval)"], Says("Invalid heartbeat interval")),
-    ("-I nosuch0", 1, &["-I", "nosuch0"], Says("Invalid name/address nosuch0")),
+    ("-I nosuch0", 1, &["-I", "nosuch0", "interfaces here: "], Says("Invalid name/address nosuch0")),
     ("-I 10.99.0.1", 1, &["-I"], Says("Interface 10.99.0.1 not found")),
     ("-M no.such.invalid", 1, &["-M"], Says("Invalid multicast address")),
     ("-M 10.0.0.1", 2, &["-M", "not a multicast address"], Takes),

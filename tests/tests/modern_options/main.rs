@@ -74,7 +74,70 @@ fn a_check_starts_nothing() -> Result<()> {
         stage.run(1, "uftpd", &["--check", "-D", &dest])?.code,
         Some(0)
     );
+    let ended = stage.run(1, "uftpd", &["-d", "-D", &dest])?;
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(
+        ended.err.contains("another program has the port"),
+        "{}",
+        ended.err
+    );
     receiver.stop().map(drop)
+}
+
+#[test]
+fn what_is_not_there_is_told_at_once() -> Result<()> {
+    let stage = Stage::new("notthere", 2)?;
+    let dest = stage.world.make_dir("dest")?.to_string_lossy().into_owned();
+    let script = stage.write("script", "no program")?;
+    let daemon = ["--check", "-I", "eth0", "-D", &dest];
+    let with = |more: &[&'static str]| [&daemon[..], more].concat();
+    for (program, args, code, says) in [
+        (
+            "uftp",
+            vec!["--check", "content/none", "@FREESPACE"],
+            1,
+            "Can't find content/none",
+        ),
+        ("uftp", vec!["--check", "@FREESPACE", "@DELETE:none"], 0, ""),
+        (
+            "uftpd",
+            with(&["-s", "/no/script"]),
+            1,
+            "can't run postreceive script /no/script: ENOENT",
+        ),
+        (
+            "uftpd",
+            [&daemon[..], &["-s", &script]].concat(),
+            1,
+            "EACCES",
+        ),
+        (
+            "uftpd",
+            with(&["stray", "words"]),
+            0,
+            "words belongs to no option",
+        ),
+        (
+            "uftpproxyd",
+            vec!["--check", "-c", "stray"],
+            0,
+            "stray belongs to no option",
+        ),
+    ] {
+        let ended = stage.run(1, program, &args)?;
+        assert_eq!(ended.code, Some(code), "{program} {args:?}: {}", ended.err);
+        assert!(ended.err.contains(says), "{}", ended.err);
+    }
+    // A session begins all the same: the file may come before its turn.
+    let session = ["-s", "10", "-r", "0.01", "content/none"];
+    let ended = stage.run(0, "uftp", &session)?;
+    assert_eq!(ended.code, Some(7), "{}", ended.err);
+    let (found, announced) = (
+        ended.err.find("Can't find content/none"),
+        ended.err.find("ANNOUNCE 1"),
+    );
+    assert!(found.is_some() && found < announced, "{}", ended.err);
+    Ok(())
 }
 
 #[test]

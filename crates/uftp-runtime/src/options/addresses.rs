@@ -216,7 +216,12 @@ pub(crate) fn wildcard(both: bool) -> IpAddr {
 /// # Errors
 /// There is none.
 pub(crate) fn named(text: &str, option: &str) -> Result<Interface, Failure> {
-    find_interface(text).map_err(|error| Failure::command_line(sentence(error)).about(option))
+    find_interface(text).map_err(|error| {
+        let here = usable().unwrap_or_default();
+        let here: Vec<_> = here.iter().map(ToString::to_string).collect();
+        let text = format!("{}; interfaces here: {}", sentence(error), here.join(", "));
+        Failure::command_line(text).about(option)
+    })
 }
 
 /// An error as a sentence begins.

@@ -33,6 +33,8 @@ pub(super) struct HostEntry {
     pub fingerprint: Option<Fingerprint>,
     /// Its id, if it can be told without asking the resolver.
     uid: Option<Uid>,
+    /// Where it stands: the option, and the line of its file.
+    place: String,
 }
 
 /// Reads the values of `-H`: comma separated names, or `@FILE`.
@@ -48,7 +50,8 @@ pub(super) fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
             Some(path) => read_file(OsStr::new(path), &DESTINATIONS, &mut entries)?,
             None => {
                 for name in value.split(',').filter(|n| !n.is_empty()) {
-                    let read = entry(name, None, &DESTINATIONS);
+                    let place = format!("option {}", DESTINATIONS.option);
+                    let read = entry(name, None, &DESTINATIONS, place);
                     let told = |why: String| Failure::command_line(why).about(DESTINATIONS.option);
                     entries.push(read.map_err(told)?);
                 }
@@ -106,7 +109,8 @@ const PROXIES: Kind = Kind {
 /// # Errors
 /// An entry that is no name and no id.
 pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failure> {
-    let mut found: Vec<Option<Uid>> = entries.iter().map(|e| e.uid).collect();
+    let known = |entry: &HostEntry| entry.uid.ok_or_else(String::new);
+    let mut found: Vec<Result<Uid, String>> = entries.iter().map(known).collect();
     let mut waiting = entries.iter().enumerate().filter(|(_, e)| e.uid.is_none());
     let mut lookups = JoinSet::new();
     loop {
@@ -137,21 +141,19 @@ pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>,
             name,
             proxy,
             fingerprint,
+            place,
             ..
         } = entry;
-        let option = if proxy {
-            PROXIES.option
-        } else {
-            DESTINATIONS.option
+        let wrong = |why: &str| {
+            Failure::command_line(format!(
+                "Invalid UID {name}: {why}expected a host name, an IPv4 address or a hexadecimal id \
+                 other than 0 and FFFFFFFF ({place})"
+            ))
         };
-        let uid = uid
-            .filter(|u| !matches!(u.0, 0 | u32::MAX))
-            .ok_or_else(|| {
-                Failure::command_line(format!(
-                    "Invalid UID {name} (option {option}): expected a host name, an IPv4 address or a \
-                 hexadecimal id other than 0 and FFFFFFFF"
-                ))
-            })?;
+        let uid = uid.map_err(|why| wrong(&format!("{why}; ")))?;
+        if matches!(uid.0, 0 | u32::MAX) {
+            return Err(wrong(""));
+        }
         if let Some(first) = seen.insert(uid, name.clone()) {
             say!(
                 1,
@@ -172,25 +174,30 @@ pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>,
 fn read_file(path: &OsStr, kind: &Kind, entries: &mut Vec<HostEntry>) -> Result<(), Failure> {
     let lines = lists::lines(Path::new(path), kind.name);
     for line in lines.map_err(|failure| failure.about(kind.option))? {
-        let read = listed(&line.text, kind);
+        let read = listed(&line, kind);
         entries.push(read.map_err(|why| line.wrong(kind.option, &why))?);
     }
     Ok(())
 }
 
 /// A line of a list: `name[|fingerprint]`.
-fn listed(line: &str, kind: &Kind) -> Result<HostEntry, String> {
-    let (name, fingerprint) = match line.split_once('|') {
-        None => (line, None),
+fn listed(line: &lists::Line, kind: &Kind) -> Result<HostEntry, String> {
+    let (name, fingerprint) = match line.text.split_once('|') {
+        None => (line.text.as_str(), None),
         Some((name, rest)) => {
             let word = rest.split_whitespace().next();
             (name, word.map(|w| fingerprint(name, w)).transpose()?)
         }
     };
-    entry(name, fingerprint, kind)
+    entry(name, fingerprint, kind, line.place(kind.option))
 }
 
-fn entry(name: &str, fingerprint: Option<Fingerprint>, kind: &Kind) -> Result<HostEntry, String> {
+fn entry(
+    name: &str,
+    fingerprint: Option<Fingerprint>,
+    kind: &Kind,
+    place: String,
+) -> Result<HostEntry, String> {
     if name.len() > MAX_HOST {
         return Err(format!(
             "name too long: {name}: expected at most {MAX_HOST} characters"
@@ -201,6 +208,7 @@ fn entry(name: &str, fingerprint: Option<Fingerprint>, kind: &Kind) -> Result<Ho
         name: name.to_owned(),
         proxy: kind.proxies,
         fingerprint,
+        place,
     })
 }
 
@@ -253,15 +261,21 @@ fn old_address(text: &str) -> Option<Ipv4Addr> {
 }
 
 /// The id of a name: its IPv4 address, else what it says in hexadecimal.
-async fn look_up(name: &str) -> Option<Uid> {
+///
+/// # Errors
+/// The resolver's words, or that it knows no IPv4 address.
+async fn look_up(name: &str) -> Result<Uid, String> {
     let v4 = |addr: SocketAddr| match addr.ip() {
         IpAddr::V4(v4) => Some(Uid::from_addr(v4.into())),
         IpAddr::V6(_) => None,
     };
-    let found = tokio::net::lookup_host((name, 0)).await.ok();
-    found
-        .and_then(|mut addrs| addrs.find_map(v4))
-        .or_else(|| hex_uid(name))
+    let found = match tokio::net::lookup_host((name, 0)).await {
+        Ok(mut addrs) => addrs
+            .find_map(v4)
+            .ok_or_else(|| "the name has no IPv4 address".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    found.or_else(|why| hex_uid(name).ok_or(why))
 }
 
 #[cfg(test)]

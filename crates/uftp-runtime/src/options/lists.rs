@@ -37,7 +37,11 @@ pub(super) fn lines(path: &Path, what: &str) -> Result<Vec<Line>, Failure> {
 impl Line {
     /// What is wrong with it; `option` names the file.
     pub(super) fn wrong(&self, option: &str, why: &str) -> Failure {
-        let (path, number) = (self.path.display(), self.number);
-        Failure::command_line(format!("{why} (option {option}, {path}:{number})"))
+        Failure::command_line(format!("{why} ({})", self.place(option)))
+    }
+
+    /// Where it stands; `option` names the file.
+    pub(super) fn place(&self, option: &str) -> String {
+        format!("option {option}, {}:{}", self.path.display(), self.number)
     }
 }

@@ -4,7 +4,7 @@ mod names;
 mod walk;
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +27,11 @@ use walk::{Kind, Walk};
 
 /// Longest name and link text that every deployed receiver takes (cli §1.3).
 pub(crate) const MAX_NAME: usize = 299;
+
+/// Asks receivers for their free disk space.
+const FREESPACE: &[u8] = b"@FREESPACE";
+/// Deletes at the receivers what follows.
+const DELETE: &[u8] = b"@DELETE:";
 
 /// Sends files, trees, links and requests in the order of its arguments.
 ///
@@ -65,6 +70,12 @@ pub(crate) struct SourceOptions {
     pub exclude: Vec<OsString>,
 }
 
+/// Whether an argument asks receivers for something and is no file.
+pub(crate) fn is_request(arg: &OsStr) -> bool {
+    let bytes = arg.as_bytes();
+    bytes == FREESPACE || bytes.starts_with(DELETE)
+}
+
 impl DiskSource {
     /// Sends `args`; log lines carry `tag`.
     pub(crate) fn new(args: Vec<OsString>, options: SourceOptions, tag: Option<Tag>) -> Self {
@@ -86,10 +97,10 @@ impl DiskSource {
     fn next_argument(&mut self) -> Option<Option<SendItem>> {
         let arg = self.args.next()?;
         let bytes = arg.as_bytes();
-        if bytes == b"@FREESPACE" {
+        if bytes == FREESPACE {
             return Some(Some(request(&arg, FileType::FREESPACE, b".".to_vec())));
         }
-        if let Some(target) = bytes.strip_prefix(b"@DELETE:") {
+        if let Some(target) = bytes.strip_prefix(DELETE) {
             let name = self.naming.name(target);
             return Some(match name.filter(|n| names::may_be_deleted(n)) {
                 Some(name) => Some(request(&arg, FileType::DELETE, name)),

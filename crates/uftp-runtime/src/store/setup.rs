@@ -8,6 +8,7 @@ use super::beneath::Dir;
 use super::held::Held;
 use super::{Fsync, Root, TempDir};
 use crate::exit::Failure;
+use crate::script::PostReceive;
 
 /// Where received files go, and what else is done with them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -34,6 +35,16 @@ impl StoreConfig {
     pub(crate) fn try_out(&self) -> Result<(), Failure> {
         let roots = self.open_roots()?;
         self.open_temp(&roots).map(drop)
+    }
+
+    /// Looks whether this user can run what `-s` names.
+    ///
+    /// # Errors
+    /// It is not there, or may not be run.
+    pub(crate) fn try_script(&self) -> Result<(), Failure> {
+        self.post_receive
+            .as_deref()
+            .map_or(Ok(()), PostReceive::try_out)
     }
 
     /// Opens and tries the destination and backup directories.
