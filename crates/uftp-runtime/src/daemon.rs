@@ -192,6 +192,8 @@ impl PidFile {
             .create(true)
             .truncate(true)
             .mode(0o644)
+            // Whoever may write to its directory must not choose what is overwritten.
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(path)
             .and_then(|mut file| file.write_all(format!("{own}\n").as_bytes()))
             .map_err(|error| {
@@ -251,6 +253,17 @@ mod tests {
         fs::write(&path, format!("{ours}\n")).unwrap();
         assert_eq!(living_namesake(&path, ours), None);
         assert_eq!(living_namesake(&path, ours + 1), Some(ours));
+    }
+
+    #[test]
+    fn a_pid_file_is_not_written_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let failure = PidFile::write(&link).err().unwrap();
+        assert!(failure.to_string().contains("(option -P)"), "{failure}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::dir;
@@ -11,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, fsync, linkat, symlinkat, syncfs, unlinkat};
+use nix::unistd::{UnlinkatFlags, fsync, geteuid, linkat, symlinkat, syncfs, unlinkat};
 
 /// Directories in one another beyond which a tree is not walked.
 pub(super) const MAX_DEPTH: usize = 200;
@@ -235,6 +236,12 @@ impl Dir {
         Ok(blocks.saturating_mul(size))
     }
 
+    /// Whether it belongs to who this process is: nobody else can put anything in the place of what is
+    /// in it.
+    pub(super) fn is_own(&self) -> io::Result<bool> {
+        Ok(fstat(&self.0)?.st_uid == geteuid().as_raw())
+    }
+
     /// Whether both are one directory.
     pub(super) fn is(&self, other: &Dir) -> io::Result<bool> {
         let (a, b) = (fstat(&self.0)?, fstat(&other.0)?);
@@ -269,6 +276,13 @@ impl Entry {
             _ => Entry::Other,
         }
     }
+}
+
+/// Whether a file is a regular one of who this process is, and has no other name, by which somebody
+/// might have meant another file to be written to or read.
+pub(super) fn is_own(file: &File) -> io::Result<bool> {
+    let kept = file.metadata()?;
+    Ok(kept.is_file() && kept.uid() == geteuid().as_raw() && kept.nlink() == 1)
 }
 
 fn in_the_way(name: &OsStr, error: Errno) -> io::Error {

@@ -8,7 +8,7 @@ use openssl::sha::sha256;
 use uftp_proto::{BlockMap, GroupId, Instance, Uid};
 use uftp_session::files::IncomingFile;
 
-use super::beneath::{Dir, Entry};
+use super::beneath::{self, Dir, Entry};
 
 /// Begins every file of this format and version.
 const MAGIC: &[u8] = b"UFTP receiver restart, version 2\n";
@@ -87,7 +87,11 @@ impl Restart {
             _ => return Err(RestartError::Foreign),
         }
         let mut bytes = Vec::new();
-        dir.read(name)?.take(MAX_LEN).read_to_end(&mut bytes)?;
+        let file = dir.read(name)?;
+        if !beneath::is_own(&file)? {
+            return Err(RestartError::Foreign);
+        }
+        file.take(MAX_LEN).read_to_end(&mut bytes)?;
         Restart::decode(&bytes).map(Some)
     }
 

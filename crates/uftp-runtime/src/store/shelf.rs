@@ -8,12 +8,15 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::slice;
 
-use uftp_proto::GroupId;
+use nix::errno::Errno;
+use uftp_proto::{FileId, GroupId};
+use uftp_session::files::SessionInfo;
 
 use super::beneath::{Dir, Entry};
 use super::restart::Restart;
-use crate::log;
+use crate::log::{self, Tag};
 
 /// The names of a session's entries.
 pub(super) struct Shelf {
@@ -36,6 +39,46 @@ impl Shelf {
             restart: format!("{tree}_restart").into(),
             tree: tree.into(),
         }
+    }
+
+    /// Whether what is there is our own; what is not can be anything.
+    pub(super) fn is_own(&self, temp: &Dir, info: &SessionInfo) -> bool {
+        let own = |name: &OsString| match temp.child(name) {
+            Ok(dir) => dir.is_own().unwrap_or(false),
+            Err(error) => error == Errno::ENOENT,
+        };
+        let strange = [&self.tree, &self.parts]
+            .into_iter()
+            .find(|name| !own(name));
+        if let Some(name) = strange {
+            let name = log::printable(name.as_encoded_bytes());
+            let tag = Tag {
+                group: info.group,
+                instance: info.instance,
+                file: FileId::SESSION,
+            };
+            let text = format_args!("{name} is not used: it belongs to somebody else");
+            log::line(1, Some(tag), text);
+        }
+        strange.is_none()
+    }
+
+    /// The directories for whole files and for parts, made where they are not there.
+    ///
+    /// # Errors
+    /// They belong to somebody else, or the system's.
+    pub(super) fn make(&self, temp: &Dir) -> io::Result<[Dir; 2]> {
+        let make = |name: &OsString| {
+            let dir = temp.descend_making(slice::from_ref(name))?;
+            match dir.is_own()? {
+                true => Ok(dir),
+                false => Err(io::Error::other(format!(
+                    "{} in the temp directory belongs to somebody else",
+                    log::printable(name.as_encoded_bytes())
+                ))),
+            }
+        };
+        Ok([make(&self.tree)?, make(&self.parts)?])
     }
 
     /// Removes all there is.

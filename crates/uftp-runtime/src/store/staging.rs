@@ -6,13 +6,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use uftp_proto::{FileId, GroupId};
 use uftp_session::files::{IncomingFile, SessionInfo};
 
-use super::beneath::{Dir, Entry, MAX_DEPTH};
+use super::beneath::{self, Dir, Entry, MAX_DEPTH};
 use super::restart::{Partial, Restart};
 use super::shelf::{self, Shelf};
 use crate::log::{self, Tag};
@@ -57,11 +56,11 @@ impl Staging {
         let claim = Claim::new((info.group, info.encrypted), claims)?;
         let shelf = Shelf::of(info.group, info.encrypted);
         shelf::sort_out(temp, info.group)?;
-        let earlier = earlier_run(temp, &shelf, info);
+        let earlier = earlier_run(temp, &shelf, info).filter(|_| shelf.is_own(temp, info));
         if earlier.is_none() {
             shelf.clear(temp)?;
         }
-        let parts = temp.descend_making(slice::from_ref(&shelf.parts))?;
+        let [tree, parts] = shelf.make(temp)?;
         let resuming = earlier.is_some();
         let partials = earlier.map_or(Vec::new(), |restart| restart.partials);
         for name in parts.entries()? {
@@ -71,7 +70,7 @@ impl Staging {
         }
         Ok(Staging {
             temp: temp.again()?,
-            tree: temp.descend_making(slice::from_ref(&shelf.tree))?,
+            tree,
             shelf,
             parts,
             info: info.clone(),
@@ -109,7 +108,10 @@ impl Staging {
         let parts = self.parts.again()?;
         if let Some(at) = self.partials.iter().position(|p| p.is_of(file)) {
             let earlier = self.partials.swap_remove(at);
-            if let Ok(file) = parts.reopen(&earlier.part) {
+            let opened = parts.reopen(&earlier.part);
+            if let Ok(file) = opened
+                && beneath::is_own(&file)?
+            {
                 return Ok(Opened {
                     file,
                     parts,

@@ -1,7 +1,8 @@
 //! What a command line of `uftp` means.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -19,6 +20,7 @@ use super::Args;
 use crate::exit::Failure;
 use crate::options::common::socket_config;
 use crate::options::hosts::HostEntry;
+use crate::options::lists::read;
 use crate::options::{addresses, generation, hosts, protocol3};
 use crate::restart::Restart;
 use crate::say;
@@ -266,10 +268,9 @@ impl Args {
 /// The lines of a list of paths, taken literally; blank ones are passed over.
 fn lines(path: &OsString, what: &str) -> Result<Vec<OsString>, Failure> {
     let read = if path == "-" {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+        read(io::stdin().lock())
     } else {
-        std::fs::read(path)
+        File::open(path).and_then(read)
     };
     let bytes = read.map_err(|error| {
         Failure::command_line(format!(

@@ -207,3 +207,39 @@ fn what_the_version_before_left_is_gone_on_from_in_the_clear_only() {
     assert!(goes_on(&mut run(&old(), 1, false)));
     assert!(!goes_on(&mut run(&old(), 1, true)));
 }
+
+/// Whoever may write to the temp directory must not choose which file a part is written to.
+#[test]
+fn a_part_with_another_name_is_not_written_to() {
+    let staged = left(false);
+    let parts = staged.temp.join("_group_0000ABCD_partial");
+    let part = fs::read_dir(&parts).unwrap().next().unwrap().unwrap();
+    let other = staged.temp.with_file_name("other");
+    fs::hard_link(part.path(), &other).unwrap();
+    let before = fs::read(&other).unwrap();
+    let mut second = run(&staged, 1, false);
+    let offer = second.offer(&ten("part"));
+    assert!(matches!(offer, Offer::Accept { missing: None, .. }));
+    second.write_at(0, &[2; 100]).unwrap();
+    second.finish().unwrap();
+    second.commit().unwrap();
+    assert_eq!(staged.world.read("part"), [2; 100]);
+    assert_eq!(fs::read(&other).unwrap(), before);
+}
+
+/// Nor what is gone on from, or what comes to be in the place of a received file.
+#[test]
+fn what_belongs_to_somebody_else_is_not_gone_on_from() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    for name in ["", "_partial", "_restart"] {
+        let staged = left(false);
+        let path = staged.temp.join(format!("_group_0000ABCD{name}"));
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        let mut second = run(&staged, 1, false);
+        assert!(!goes_on(&mut second), "{name}");
+        second.end(false);
+    }
+}
