@@ -5,6 +5,25 @@
 //! ever leaves by an interface of the machine. Programs of either [`Suite`] run on its hosts, bounded
 //! in time, and everything is taken down when the world is dropped, also by a failing test.
 //!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use uftp_tests::{Suite, World};
+//!
+//! # fn main() -> uftp_tests::Result<()> {
+//! // Two hosts on one network: number 0 sends to number 1, which loses 5 % of what comes in.
+//! let world = World::new("example", 2)?;
+//! world.lose_incoming(1, 1044, 50)?;
+//! let content = world.one_file(1_000_000)?;
+//! let receiver = world.receiver(Suite::Reference, 1).start()?;
+//! let sender = world.sender(Suite::Ours, 0).files_of(&content)?;
+//! let sent = sender.run(Duration::from_secs(60))?;
+//! sent.ended_with(0)?;
+//! sent.resulted("copy", &[1], 1)?;
+//! receiver.holds(&content)?;
+//! # Ok(()) }
+//! ```
+//!
 //! What the harness needs (root, `ip`, `nft`, the reference programs) it demands: a missing
 //! precondition is a [`Failure`] with a reason, never a test that passes without having run.
 

@@ -20,6 +20,27 @@
 //! File bytes are generated ([`content`]), not kept: a receiver's store checks each write against
 //! the generator and notes which bytes arrived, so a thousand receivers cost no memory and
 //! "identical" still means every byte.
+//!
+//! # Example
+//!
+//! A file goes to 20 receivers, each of which loses five datagrams of a hundred.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use uftp_sim::{Loss, PathConfig, Scenario, source};
+//!
+//! let lossy = PathConfig {
+//!     loss: Loss::Random(0.05),
+//!     ..PathConfig::default()
+//! };
+//! let stage = Scenario::new(1, 20, [source::file("song", 500_000)])
+//!     .paths(PathConfig::default(), lossy)
+//!     .stage()
+//!     .play(Duration::from_secs(60));
+//! stage.assert_all_whole();
+//! assert!(stage.blocks_sent_ratio() < 3.0);
+//! ```
 
 #![allow(
     clippy::expect_used,
