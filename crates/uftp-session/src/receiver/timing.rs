@@ -74,7 +74,11 @@ impl Timing {
     /// How long a slow disk is waited for before the sender is told something: no longer than other
     /// sessions may be kept waiting, whatever the sender says.
     pub(super) fn disk_patience(&self) -> Duration {
-        self.grtt().min(LONGEST_DISK_WAIT)
+        match self {
+            Timing::RoundTrips(trips) => trips.grtt.min(LONGEST_DISK_WAIT),
+            // spec: the sender asks again a status interval later, at least half a second.
+            Timing::Fixed(_) => LONGEST_DISK_WAIT,
+        }
     }
 
     /// Round trip time to the farthest receiver, as the sender says; nothing if it does not.
@@ -96,6 +100,16 @@ impl Timing {
             |trips| trips.register_interval,
             |pace| pace.register_interval,
         )
+    }
+
+    /// From keys that nothing has proved yet to the next REGISTER. Deployed senders of protocol 3 go on
+    /// to the first file, which proves them, one and a half register intervals after the last word
+    /// of all who register (wire-v3 §6.3), so none must come before.
+    pub(super) fn doubt(&self) -> Duration {
+        match self {
+            Timing::RoundTrips(_) => self.register_repeat(),
+            Timing::Fixed(_) => self.register_repeat() * 2,
+        }
     }
 
     /// From the ANNOUNCE until an unconfirmed registration is given up.
@@ -185,6 +199,8 @@ mod tests {
         timing.set_grtt(RttCode(200));
         assert!(!timing.differs(RttCode(200)));
         assert_eq!(timing.register_repeat(), Duration::from_secs(3));
+        assert_eq!(timing.doubt(), Duration::from_secs(6));
+        assert_eq!(timing.disk_patience(), LONGEST_DISK_WAIT);
         assert_eq!(timing.registration(), Duration::from_secs(10));
         assert_eq!(timing.silence(), Duration::from_secs(12));
         assert_eq!(timing.complete_repeat(), Duration::from_secs(5));
@@ -210,6 +226,7 @@ mod tests {
         assert_eq!(v4.silence(), Duration::from_secs(1));
         assert_eq!(v4.between_files(), v4.registration());
         assert_eq!(v4.register_repeat(), g * 4);
+        assert_eq!(v4.doubt(), g * 4);
         assert_eq!(v5.register_repeat(), g * 5);
         assert_eq!(v5.complete_repeat(), g * 4);
         let slow = adaptive(Version::V4, 20, RttCode(157));

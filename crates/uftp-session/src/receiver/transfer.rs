@@ -132,7 +132,12 @@ impl Transfer {
 
     /// Whether a DONE may speak of this section.
     pub(super) fn has_section(&self, section: u16) -> bool {
-        section <= self.geometry.last_section()
+        section <= self.last_section()
+    }
+
+    /// The last section, from 0.
+    pub(super) fn last_section(&self) -> u16 {
+        self.geometry.last_section()
     }
 
     /// When to call [`naks_due`](Self::naks_due).
@@ -181,8 +186,9 @@ impl Transfer {
 
     /// Puts everything received on disk. Returns whether the file is complete.
     ///
-    /// While a slow disk is not done with the file within `patience` its last block counts as missing.
-    /// A sender gives up whoever answers nothing, but sends a block as often as it is asked for.
+    /// While a slow disk is not done with the file within `patience` the last block of `section` counts
+    /// as missing. A sender gives up whoever answers nothing, but sends a block as often as it is asked
+    /// for; in protocol 3, where a report is on the section in question, in no other.
     ///
     /// # Errors
     /// The end of the session if it cannot be written.
@@ -190,12 +196,14 @@ impl Transfer {
         &mut self,
         files: &mut impl SessionFiles,
         patience: Duration,
+        section: u16,
     ) -> Result<bool, Stop> {
         self.flush(files)?;
         if self.missing.missing() > 0 {
             return Ok(false);
         }
-        match self.geometry.blocks().checked_sub(1) {
+        let blocks = self.geometry.section(section).unwrap_or_default();
+        match blocks.last() {
             Some(last) if !files.is_at_rest(patience) => {
                 self.missing.set(last);
                 Ok(false)

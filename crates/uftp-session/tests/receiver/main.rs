@@ -22,3 +22,4 @@ mod replay_five;
 mod replay_three;
 mod several;
 mod standing_proxy;
+mod three;

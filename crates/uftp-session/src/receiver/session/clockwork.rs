@@ -85,7 +85,8 @@ impl<S: SessionFiles> Session<S> {
                     self.alive = now;
                 }
                 if let Some(sweep) = transfer.naks_due(now) {
-                    if transfer.is_complete(&mut self.files, self.timing.disk_patience())? {
+                    let (patience, last) = (timing.disk_patience(), transfer.last_section());
+                    if transfer.is_complete(&mut self.files, patience, last)? {
                         return self.finish_file(around);
                     }
                     self.outbox.push(Outgoing::Naks(sweep));

@@ -232,7 +232,8 @@ impl<S: SessionFiles> Session<S> {
                 self.alive = now;
                 if asked {
                     around.tell(self.id, done.file, heard);
-                    if transfer.is_complete(&mut self.files, self.timing.disk_patience())? {
+                    let patience = self.timing.disk_patience();
+                    if transfer.is_complete(&mut self.files, patience, done.section)? {
                         return self.finish_file(around);
                     }
                 }
@@ -256,7 +257,7 @@ impl<S: SessionFiles> Session<S> {
     /// The sender ends the session. An unfinished file is never taken for a finished one.
     fn group_done(&mut self, now: Instant, asked: bool, around: &mut Surroundings<'_>) -> Handled {
         if let Phase::Receiving(transfer) = &mut self.phase {
-            if !transfer.is_complete(&mut self.files, LAST_PATIENCE)? {
+            if !transfer.is_complete(&mut self.files, LAST_PATIENCE, transfer.last_section())? {
                 return Err(Stop::abort("Session ended before the file was complete"));
             }
             self.finish_file(around)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{
     self, Abort, Announce, AnnounceFlags, BlockRef, CcType, Done, DoneConf, FileInfo, FileSeg,
-    FileType, Function, Header, Message, Pace, RegConf, Version,
+    FileType, FixedPace, Function, Header, Message, Pace, RegConf, Version,
 };
 use uftp_proto::{FileId, Geometry, GroupId, Instance, Seq, Uid, WireTime};
 
@@ -95,16 +95,31 @@ impl Script {
         };
         Announce {
             flags: AnnounceFlags::empty(),
-            pace: Pace::Adaptive {
-                robust: self.robust,
-                cc: CcType::NONE,
-                block_size: self.block_size,
-            },
+            pace: self.pace(),
             timestamp: STAMP,
             public,
             private: self.private,
             encryption: None,
             clients: clients.to_vec(),
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        if self.version == Version::V3 {
+            return Pace::Fixed(FixedPace {
+                announce_interval: 500,
+                status_interval: 500,
+                register_interval: 900,
+                done_interval: 900,
+                announce_time: 2,
+                status_time: 3,
+                mtu: self.block_size + 56, // headers of IP, UDP, UFTP and FILESEG
+            });
+        }
+        Pace::Adaptive {
+            robust: self.robust,
+            cc: CcType::NONE,
+            block_size: self.block_size,
         }
     }
 
@@ -131,7 +146,10 @@ impl Script {
             file_type: FileType::REGULAR,
             size: self.content.len() as u64,
             mtime: 1_700_000_000,
-            stated_geometry: None,
+            stated_geometry: (self.version == Version::V3).then(|| {
+                let geometry = self.geometry();
+                (geometry.blocks(), geometry.sections())
+            }),
             timestamp: STAMP,
             name: format!("file{}", self.file.0).into_bytes(),
             link: Vec::new(),
