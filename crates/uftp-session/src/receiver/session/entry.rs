@@ -156,7 +156,7 @@ impl<S: SessionFiles> Session<S> {
         let heard = ReceiverEventKind::KeyInfoReceived;
         match self.phase {
             Phase::Registering { .. } => {
-                let wait = self.timing.register_repeat();
+                let wait = self.timing.doubt();
                 let doubt = Doubt {
                     at: now + wait,
                     wait,
