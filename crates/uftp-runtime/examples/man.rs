@@ -252,6 +252,20 @@ mod tests {
     }
 
     #[test]
+    fn examples_are_read() {
+        fn read<T: Program>(rows: &str) {
+            for line in rows.lines().filter_map(|row| Some(row.split_once('\t')?.0)) {
+                let read = options::command::<T>().try_get_matches_from(line.split(' '));
+                assert!(read.is_ok(), "{line}: {}", read.unwrap_err());
+            }
+        }
+        read::<uftp::Args>(EXAMPLES_UFTP);
+        read::<uftpd::Args>(EXAMPLES_UFTPD);
+        read::<uftpproxyd::Args>(EXAMPLES_UFTPPROXYD);
+        read::<uftp_keymgt::Args>(EXAMPLES_KEYMGT);
+    }
+
+    #[test]
     fn pages_and_help_have_the_same_options() {
         agree::<uftp::Args>();
         agree::<uftpd::Args>();

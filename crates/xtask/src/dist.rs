@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use uftp_tests::{Failure, Result, reference_package, run};
 
 use crate::options::Options;
+use crate::packages::{Need, install_missing};
 use crate::programs::cargo;
 
 /// Greater than that of Debian's package, which this one replaces.
@@ -81,6 +82,7 @@ const TRY_UNITS: &str = "packaging/systemd/try-units";
 /// Makes the tree and the package.
 pub(crate) fn dist(options: &mut Options) -> Result<ExitCode> {
     no_more("dist", options)?;
+    install_missing(Need::Build)?;
     make(Profile::Release)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -43,7 +43,7 @@ usage: cargo xtask TASK
                     in the place of Debian's and alone; use, upgrade, remove and purge it there
   try-units         make the tree and have its units run by a systemd of their own
 
-demo and test install the system packages they miss, by apt-get, without asking.
+demo, test and dist install the system packages they miss, by apt-get, without asking.
 ";
 
 fn main() -> ExitCode {

@@ -46,7 +46,9 @@ const FAKETIME: Package = Package {
 /// What a task needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Building the programs, and one network namespace.
+    /// Building the programs.
+    Build,
+    /// Also one network namespace.
     Demo,
     /// Also the worlds of the whole-suite tests.
     Tests,
@@ -57,7 +59,10 @@ pub(crate) enum Need {
 /// # Errors
 /// When some are missing and cannot be installed, naming them.
 pub(crate) fn install_missing(need: Need) -> Result<()> {
-    let mut wanted = vec![PKG_CONFIG, OPENSSL, IPROUTE];
+    let mut wanted = vec![PKG_CONFIG, OPENSSL];
+    if need != Need::Build {
+        wanted.push(IPROUTE);
+    }
     if need == Need::Tests {
         wanted.extend([NFTABLES, SYSTEMD, EXT4, FAKETIME]);
     }
@@ -70,7 +75,6 @@ pub(crate) fn install_missing(need: Need) -> Result<()> {
         return Ok(());
     }
     let missing = missing.join(" ");
-    println!("installing system packages: {missing}");
     let by_hand = format!(
         "as root: apt-get install --no-install-recommends {missing} (or what your system calls these), \
          and try again"
@@ -80,6 +84,7 @@ pub(crate) fn install_missing(need: Need) -> Result<()> {
             "system packages are missing, and you are neither root nor may use sudo without a password; {by_hand}"
         )));
     }
+    println!("installing system packages: {missing}");
     update_lists();
     let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
     install.extend(missing.split(' '));

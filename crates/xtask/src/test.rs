@@ -13,9 +13,10 @@ use crate::{
 
 /// Runs all tests of the workspace, those in network namespaces and with the reference included.
 pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
+    install_missing(Need::Build)?;
     if !geteuid().is_root() {
         return Err(Failure::new(
-            "the tests make network namespaces, which takes root: sudo env \"PATH=$PATH\" cargo xtask test. \
+            "the tests make network namespaces, which takes root: sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask test. \
              Without root there are: cargo test -p uftp-proto -p uftp-session -p uftp-sim",
         ));
     }
