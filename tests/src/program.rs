@@ -19,7 +19,7 @@ use nix::{
 };
 use wait4::Wait4;
 
-use crate::{Failure, Result, eventually, patience};
+use crate::{Failure, Result, Suite, eventually, patience};
 
 /// How a program ended and what it used.
 #[derive(Clone, Debug)]
@@ -168,6 +168,27 @@ impl Program {
                     within.as_secs_f64()
                 )))
             }
+        }
+    }
+
+    /// Tells a daemon of `suite` to stop, as a service manager would, and expects exit code 6 of it. The
+    /// reference may end as it likes: it is known to crash while stopping.
+    ///
+    /// # Errors
+    /// When it had ended before, or ends otherwise.
+    pub(crate) fn stop(mut self, suite: Suite) -> Result<Exit> {
+        if let Some(exit) = self.try_wait() {
+            let name = &self.name;
+            return Err(Failure::new(format!("{name} had already ended: {exit:?}")));
+        }
+        self.signal(Signal::SIGTERM);
+        let exit = self.wait(patience())?;
+        match (suite, exit.code) {
+            (Suite::Ours, Some(6)) | (Suite::Reference, _) => Ok(exit),
+            _ => Err(Failure::new(format!(
+                "{} was told to stop and ended as {exit:?}, not with exit code 6",
+                self.name
+            ))),
         }
     }
 

@@ -2,34 +2,34 @@
 
 use std::{
     fs,
-    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
-
 use crate::{
-    Exit, Failure, Family, HostId, Program, Result, StatusLine, Suite, World, compare_trees,
-    compare_undated_trees, eventually,
+    Exit, HostId, Program, Result, StatusLine, Suite, World, compare_trees, compare_undated_trees,
+    eventually,
     listening::wait_until_listening,
     patience, read_status,
-    scenario::{PORT, group_or_public, uid},
+    scenario::uid,
+    setup::{Ear, Listens, Setup},
 };
 
-/// A receiver to be started: `uftpd` in the foreground with its own destination directory.
-pub struct ReceiverSetup<'w> {
-    world: &'w World,
-    suite: Suite,
-    host: HostId,
-    family: Family,
-    group: Option<IpAddr>,
-    port: u16,
-    program: Option<PathBuf>,
+/// What a receiver is told.
+#[derive(Default)]
+pub struct ReceiverOptions {
+    ear: Ear,
     by_itself: bool,
-    args: Vec<String>,
-    environment: Vec<(String, PathBuf)>,
 }
+
+impl Listens for ReceiverOptions {
+    fn ear(&mut self) -> &mut Ear {
+        &mut self.ear
+    }
+}
+
+/// A receiver to be started: `uftpd` in the foreground with its own destination directory.
+pub type ReceiverSetup<'w> = Setup<'w, ReceiverOptions>;
 
 /// A running receiver. Its UID is the number of its host.
 pub struct Receiver {
@@ -42,68 +42,15 @@ pub struct Receiver {
 impl World {
     /// A receiver of `suite` for `host`.
     pub fn receiver(&self, suite: Suite, host: HostId) -> ReceiverSetup<'_> {
-        ReceiverSetup {
-            world: self,
-            suite,
-            host,
-            family: Family::V4,
-            group: None,
-            port: PORT,
-            program: None,
-            by_itself: false,
-            args: Vec::new(),
-            environment: Vec::new(),
-        }
+        Setup::new(self, suite, host, ReceiverOptions::default())
     }
 }
 
 impl ReceiverSetup<'_> {
-    /// Listens on the groups of `family`.
-    #[must_use]
-    pub fn family(mut self, family: Family) -> Self {
-        self.family = family;
-        self
-    }
-
-    /// Listens on this group.
-    #[must_use]
-    pub fn group(mut self, group: IpAddr) -> Self {
-        self.group = Some(group);
-        self
-    }
-
-    /// Listens on this port.
-    #[must_use]
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
-        self
-    }
-
-    /// Runs this program instead of the suite's `uftpd`.
-    #[must_use]
-    pub fn program(mut self, program: PathBuf) -> Self {
-        self.program = Some(program);
-        self
-    }
-
     /// Lets the program find its interface and its id by itself.
     #[must_use]
     pub fn by_itself(mut self) -> Self {
-        self.by_itself = true;
-        self
-    }
-
-    /// Adds options.
-    #[must_use]
-    pub fn args(mut self, args: &[&str]) -> Self {
-        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
-        self
-    }
-
-    /// Adds a variable to the environment.
-    #[must_use]
-    pub fn environment(mut self, name: &str, value: &Path) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
+        self.kind.by_itself = true;
         self
     }
 
@@ -111,33 +58,25 @@ impl ReceiverSetup<'_> {
     ///
     /// # Errors
     /// When it cannot be started, ends at once, or does not listen in time.
-    pub fn start(self) -> Result<Receiver> {
+    pub fn start(mut self) -> Result<Receiver> {
         let (world, host) = (self.world, self.host);
         let name = format!("receiver{host}");
         let dest = world.make_dir(&format!("{name}.dest"))?;
         let status = world.dir().join(format!("{name}.status"));
-        let group = group_or_public(self.group, self.family);
-        let program = self
-            .program
-            .map_or_else(|| self.suite.program("uftpd"), Ok)?;
-        let mut command = world.command(host, &program);
+        let (group, port) = self.place();
+        let mut command = self.command("uftpd")?;
         command
-            .args(self.suite.standing_args())
-            .args(["-d", "-q", "-x", "3"])
-            .args(["-M", &group, "-p", &self.port.to_string()])
+            .args(["-d", "-q", "-x", "3", "-M", &group, "-p", &port])
             .arg("-D")
             .arg(&dest)
             .arg("-F")
             .arg(&status)
-            .args(&self.args)
-            .env_remove("UFTP_PROTOCOL")
-            .envs(self.environment);
-        if !self.by_itself {
-            let address = world.address(host, self.family).to_string();
-            command.args(["-U", &uid(host), "-I", &address]);
+            .args(&self.args);
+        if !self.kind.by_itself {
+            command.args(["-U", &uid(host), "-I", &self.address()]);
         }
         let mut program = Program::start(&name, command, &world.log_path(&name))?;
-        wait_until_listening(&mut program, "uftpd", self.port, &group)?;
+        wait_until_listening(&mut program, "uftpd", self.kind.ear.port, &group)?;
         Ok(Receiver {
             suite: self.suite,
             program,
@@ -238,21 +177,7 @@ impl Receiver {
     ///
     /// # Errors
     /// When it ends otherwise. The reference may end as it likes: it is known to crash while stopping.
-    pub fn stop(mut self) -> Result<Exit> {
-        if let Some(exit) = self.program.try_wait() {
-            return Err(Failure::new(format!(
-                "{} had already ended: {exit:?}",
-                self.program.name()
-            )));
-        }
-        self.program.signal(Signal::SIGTERM);
-        let exit = self.program.wait(patience())?;
-        match (self.suite, exit.code) {
-            (Suite::Ours, Some(6)) | (Suite::Reference, _) => Ok(exit),
-            _ => Err(Failure::new(format!(
-                "{} was told to stop and ended as {exit:?}, not with exit code 6",
-                self.program.name()
-            ))),
-        }
+    pub fn stop(self) -> Result<Exit> {
+        self.program.stop(self.suite)
     }
 }

@@ -1,7 +1,5 @@
 //! What all programs in the tests have in common.
 
-use std::net::IpAddr;
-
 use crate::{Family, HostId};
 
 /// UDP port of every receiver in the tests, the protocol's own.
@@ -13,14 +11,6 @@ pub(crate) fn public_group(family: Family) -> &'static str {
         Family::V4 => "230.4.4.1",
         Family::V6 => "ff15::4:4:1",
     }
-}
-
-/// The group given, or the announcing group of the tests.
-pub(crate) fn group_or_public(group: Option<IpAddr>, family: Family) -> String {
-    group.map_or_else(
-        || public_group(family).to_owned(),
-        |group| group.to_string(),
-    )
 }
 
 /// The UID that receivers and proxies in the tests have: the number of their host.

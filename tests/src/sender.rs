@@ -10,6 +10,7 @@ use std::{
 use crate::{
     Exit, Failure, Family, HostId, Program, Result, StatusLine, Suite, World, read_status,
     scenario::{public_group, uid},
+    setup::Setup,
 };
 
 /// The timing options of a sender.
@@ -21,25 +22,36 @@ enum Timing {
     Default,
 }
 
-/// A sender to be started: `uftp`.
-pub struct SenderSetup<'w> {
-    world: &'w World,
-    suite: Suite,
-    host: HostId,
-    family: Family,
-    program: Option<PathBuf>,
+/// What a sender is told.
+pub struct SenderOptions {
     by_itself: bool,
     to: Option<IpAddr>,
     rate: String,
     timing: Timing,
     /// What a sender of ours speaks; `None` for its default.
     protocol: Option<&'static str>,
-    args: Vec<String>,
-    environment: Vec<(String, PathBuf)>,
     files: Vec<PathBuf>,
     current_dir: Option<PathBuf>,
     stdin: Option<PathBuf>,
 }
+
+impl Default for SenderOptions {
+    fn default() -> Self {
+        SenderOptions {
+            by_itself: false,
+            to: None,
+            rate: "100000".to_owned(),
+            timing: Timing::Quick,
+            protocol: Some("4"),
+            files: Vec::new(),
+            current_dir: None,
+            stdin: None,
+        }
+    }
+}
+
+/// A sender to be started: `uftp`.
+pub type SenderSetup<'w> = Setup<'w, SenderOptions>;
 
 /// A running sender.
 pub struct Sender {
@@ -58,66 +70,36 @@ pub struct Sent {
 impl World {
     /// A sender of `suite` for `host`.
     pub fn sender(&self, suite: Suite, host: HostId) -> SenderSetup<'_> {
-        SenderSetup {
-            world: self,
-            suite,
-            host,
-            family: Family::V4,
-            program: None,
-            by_itself: false,
-            to: None,
-            rate: "100000".to_owned(),
-            timing: Timing::Quick,
-            protocol: Some("4"),
-            args: Vec::new(),
-            environment: Vec::new(),
-            files: Vec::new(),
-            current_dir: None,
-            stdin: None,
-        }
+        Setup::new(self, suite, host, SenderOptions::default())
     }
 }
 
 impl SenderSetup<'_> {
-    /// Announces to the group of `family`.
-    #[must_use]
-    pub fn family(mut self, family: Family) -> Self {
-        self.family = family;
-        self
-    }
-
-    /// Runs this program instead of the suite's `uftp`.
-    #[must_use]
-    pub fn program(mut self, program: PathBuf) -> Self {
-        self.program = Some(program);
-        self
-    }
-
     /// Sends to this one address instead of a group.
     #[must_use]
     pub fn to(mut self, address: IpAddr) -> Self {
-        self.to = Some(address);
+        self.kind.to = Some(address);
         self
     }
 
     /// A sender of ours speaks this protocol instead of 4, the reference's.
     #[must_use]
     pub fn protocol(mut self, protocol: &'static str) -> Self {
-        self.protocol = Some(protocol);
+        self.kind.protocol = Some(protocol);
         self
     }
 
     /// A sender of ours speaks what it does by itself.
     #[must_use]
     pub fn default_protocol(mut self) -> Self {
-        self.protocol = None;
+        self.kind.protocol = None;
         self
     }
 
     /// The sending rate, as `-R` wants it.
     #[must_use]
     pub fn rate(mut self, rate: &str) -> Self {
-        rate.clone_into(&mut self.rate);
+        rate.clone_into(&mut self.kind.rate);
         self
     }
 
@@ -131,49 +113,35 @@ impl SenderSetup<'_> {
     /// Keeps the program's own round trip estimate and robustness factor.
     #[must_use]
     pub fn default_timing(mut self) -> Self {
-        self.timing = Timing::Default;
+        self.kind.timing = Timing::Default;
         self
     }
 
     /// Lets the program find its interface and its id by itself.
     #[must_use]
     pub fn by_itself(mut self) -> Self {
-        self.by_itself = true;
-        self
-    }
-
-    /// Adds options.
-    #[must_use]
-    pub fn args(mut self, args: &[&str]) -> Self {
-        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
-        self
-    }
-
-    /// Adds a variable to the environment.
-    #[must_use]
-    pub fn environment(mut self, name: &str, value: &Path) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
+        self.kind.by_itself = true;
         self
     }
 
     /// Runs it in this directory, from which names among the options and files are meant.
     #[must_use]
     pub fn current_dir(mut self, dir: &Path) -> Self {
-        self.current_dir = Some(dir.to_owned());
+        self.kind.current_dir = Some(dir.to_owned());
         self
     }
 
     /// Lets it read this file as its standard input.
     #[must_use]
     pub fn stdin(mut self, file: &Path) -> Self {
-        self.stdin = Some(file.to_owned());
+        self.kind.stdin = Some(file.to_owned());
         self
     }
 
     /// Adds a file or directory to send.
     #[must_use]
     pub fn file(mut self, file: &Path) -> Self {
-        self.files.push(file.to_owned());
+        self.kind.files.push(file.to_owned());
         self
     }
 
@@ -184,9 +152,9 @@ impl SenderSetup<'_> {
     pub fn files_of(mut self, dir: &Path) -> Result<Self> {
         let doing = |error| Failure::io(format!("reading {}", dir.display()), error);
         for entry in fs::read_dir(dir).map_err(doing)? {
-            self.files.push(entry.map_err(doing)?.path());
+            self.kind.files.push(entry.map_err(doing)?.path());
         }
-        self.files.sort();
+        self.kind.files.sort();
         Ok(self)
     }
 
@@ -198,40 +166,32 @@ impl SenderSetup<'_> {
         let (world, host) = (self.world, self.host);
         let name = format!("sender{host}");
         let status = world.dir().join(format!("{name}.status"));
-        let program = self
-            .program
-            .map_or_else(|| self.suite.program("uftp"), Ok)?;
-        let mut command = world.command(host, &program);
+        let mut command = self.command("uftp")?;
         command
-            .args(self.suite.standing_args())
-            .args(["-x", "3", "-R", &self.rate])
+            .args(["-x", "3", "-R", &self.kind.rate])
             .arg("-S")
             .arg(&status);
-        if !self.by_itself {
-            command.args(["-I", &world.address(host, self.family).to_string()]);
+        if !self.kind.by_itself {
+            command.args(["-I", &self.address()]);
         }
-        match self.to {
+        match self.kind.to {
             Some(address) => command.args(["-M", &address.to_string()]),
             None => command.args(["-M", public_group(self.family)]),
         };
-        if self.to.is_none() && self.family == Family::V6 {
+        if self.kind.to.is_none() && self.family == Family::V6 {
             command.args(["-P", "ff15::5:x:x"]);
         }
-        if let (Suite::Ours, Some(protocol)) = (self.suite, self.protocol) {
+        if let (Suite::Ours, Some(protocol)) = (self.suite, self.kind.protocol) {
             command.args(["--protocol", protocol]);
         }
-        if let Timing::Quick = self.timing {
+        if let Timing::Quick = self.kind.timing {
             command.args(["-s", "10", "-r", "0.1:0.03:5"]);
         }
-        command
-            .args(&self.args)
-            .args(&self.files)
-            .env_remove("UFTP_PROTOCOL")
-            .envs(self.environment);
-        if let Some(dir) = self.current_dir {
+        command.args(&self.args).args(&self.kind.files);
+        if let Some(dir) = self.kind.current_dir {
             command.current_dir(dir);
         }
-        let input = self.stdin.as_deref().unwrap_or(Path::new("/dev/null"));
+        let input = self.kind.stdin.as_deref().unwrap_or(Path::new("/dev/null"));
         let input = fs::File::open(input)
             .map_err(|error| Failure::io(format!("opening {}", input.display()), error))?;
         let log = world.log_path(&name);

@@ -216,7 +216,7 @@ fn the_environment_chooses_too() -> Result<()> {
     let sent = world
         .sender(Suite::Ours, 0)
         .default_protocol()
-        .environment("UFTP_PROTOCOL", "4".as_ref())
+        .environment("UFTP_PROTOCOL", "4")
         .invite(&[1])
         .files_of(&content)?
         .run(BOUND)?;
@@ -263,9 +263,7 @@ fn the_protocols_named_are_heard() -> Result<()> {
         (&[], &["3", "4", "5"]),
     ] {
         let receiver = world.receiver(Suite::Ours, 1).args(named);
-        let receiver = receiver
-            .environment("UFTP_PROTOCOL", "3".as_ref())
-            .start()?;
+        let receiver = receiver.environment("UFTP_PROTOCOL", "3").start()?;
         for protocol in ["3", "4", "5"] {
             let sent = world.sender(Suite::Ours, 0).protocol(protocol).invite(&[1]);
             let sent = match protocol {
