@@ -1,3 +1,5 @@
+//! The events of a proxy as JSON objects.
+
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};

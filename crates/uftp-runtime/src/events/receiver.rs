@@ -1,3 +1,5 @@
+//! The events of a receiver as JSON objects.
+
 use std::collections::HashMap;
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! The events of a sender as JSON objects.
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Log files: appended to, rolled by size, and opened anew when log rotation asks for it.
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;

@@ -1,3 +1,5 @@
+//! From a `tracing` event to a log line, in the classic form or as JSON.
+
 use std::fmt::{self, Write as _};
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Where lines go: standard error or a log file, with a progress bar kept below them.
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};

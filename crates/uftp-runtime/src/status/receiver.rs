@@ -1,3 +1,5 @@
+//! The status lines of a receiver (cli §6.3).
+
 use std::collections::HashMap;
 
 use uftp_proto::Uid;

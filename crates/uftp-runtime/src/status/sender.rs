@@ -1,3 +1,5 @@
+//! The status lines of a sender (cli §6.3).
+
 use std::collections::HashMap;
 use std::time::Duration;
 

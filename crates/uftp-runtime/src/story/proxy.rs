@@ -1,3 +1,5 @@
+//! What the log of a proxy says.
+
 use std::fmt::Arguments;
 
 use uftp_proto::wire::CompleteStatus;

@@ -1,3 +1,5 @@
+//! What the log of a receiver says.
+
 use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
 

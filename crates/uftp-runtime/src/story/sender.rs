@@ -1,3 +1,5 @@
+//! What the log of a sender says.
+
 use std::collections::BTreeMap;
 
 use uftp_proto::wire::{CompleteStatus, FileType, Version};

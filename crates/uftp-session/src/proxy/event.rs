@@ -1,3 +1,5 @@
+//! What a proxy tells its driver.
+
 use std::net::{IpAddr, SocketAddr};
 
 use uftp_proto::crypto::Suite;

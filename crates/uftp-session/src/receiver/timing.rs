@@ -1,3 +1,5 @@
+//! When a receiver repeats itself and when it gives up.
+
 use std::time::Duration;
 
 use uftp_proto::quant::RttCode;

@@ -1,3 +1,5 @@
+//! The keys of a response proxy.
+
 use uftp_proto::crypto::{Fingerprint, Hash, PublicKey};
 use uftp_proto::wire::ProxyKey;
 

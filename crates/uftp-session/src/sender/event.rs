@@ -1,3 +1,5 @@
+//! What a sender tells its driver.
+
 use std::time::Duration;
 
 use uftp_proto::wire::CompleteStatus;
