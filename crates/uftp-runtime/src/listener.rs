@@ -108,13 +108,8 @@ impl Listener {
     /// # Errors
     /// The reason of the last failure, if all failed.
     pub(crate) fn join(&mut self, socket: &Socket, group: IpAddr) -> Result<(), String> {
-        let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
-        let lacking = match self.each_source(group, |_| ()).as_slice() {
-            [] => "no sender of -S",
-            _ => "no interface of -I",
-        };
-        let mut failed = format!("cannot join {group}: {lacking} has an {family} address");
-        let mut joined = false;
+        self.can_join(group)?;
+        let (mut joined, mut failed) = (false, String::new());
         for interface in self.speaking(group) {
             for done in self.join_on(socket, group, interface) {
                 match done {
@@ -128,6 +123,33 @@ impl Listener {
         }
         *self.groups.entry(group).or_default() += 1;
         Ok(())
+    }
+
+    /// Whether there is anything to join `group` on, and anybody to join it for.
+    ///
+    /// # Errors
+    /// What lacks an address of its family.
+    fn can_join(&self, group: IpAddr) -> Result<(), String> {
+        let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
+        let lacking = if self.each_source(group, |_| ()).is_empty() {
+            "no sender of -S"
+        } else if self.speaking(group).next().is_none() {
+            "no interface of -I"
+        } else {
+            return Ok(());
+        };
+        Err(format!(
+            "cannot join {group}: {lacking} has an {family} address"
+        ))
+    }
+
+    /// What [`join_all`](Self::join_all) would say, as far as it can be told without joining.
+    ///
+    /// # Errors
+    /// A group nothing can be joined for.
+    pub(crate) fn check(&self, groups: &[IpAddr]) -> Result<(), Failure> {
+        let mut groups = groups.iter();
+        groups.try_for_each(|group| self.can_join(*group).map_err(Failure::network))
     }
 
     pub(crate) fn leave(&mut self, socket: &Socket, group: IpAddr) {

@@ -61,15 +61,16 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     common::tell_ignored(&args.ignored);
     let metered = args.process.metrics.is_some();
     let job = args.validate().await?;
+    let security = &job.config.security;
+    let mut listener = Listener::new(job.interfaces.clone(), security.sources());
     if check {
+        listener.check(&job.groups)?;
         home.resign(|| Ok(()))?;
         return common::in_order("uftpproxyd");
     }
     let socket = common::bind(&job.socket)?;
-    let security = &job.config.security;
     let servers = ServerLists::new(job.lists.servers.clone(), security.source_specific);
     let clients = ClientLists::new(job.lists.clients.clone());
-    let mut listener = Listener::new(job.interfaces.clone(), security.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
     let (events, settled) = home.settle(&sink, || EventOut::open(events.as_deref()), || Ok(()))?;

@@ -68,13 +68,14 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let job = args.validate().await?;
     let servers = ServerLists::new(lists, job.config.security.source_specific);
     let store = DiskStore::open(&job.store)?;
+    let mut listener = Listener::new(job.interfaces.clone(), job.config.sources());
     if check {
+        listener.check(&job.groups)?;
         home.resign(|| job.store.try_out())?;
         job.store.try_script()?;
         return common::in_order("uftpd");
     }
     let socket = common::bind(&job.socket)?;
-    let mut listener = Listener::new(job.interfaces.clone(), job.config.sources());
     listener.join_all(&socket, &job.groups)?;
     let mut signals = service::signals()?;
     let open_files = || {

@@ -320,7 +320,7 @@ fn exit(outcome: Outcome, tally: &Tally) -> Exit {
         (Outcome::NobodyRegistered, Some(words)) if tally.sent == 0 => {
             say!(
                 0,
-                "Nothing could be sent: {words}; is there a route, and is -I right?"
+                "Nothing could be sent: {words}; is there a route, is -I right, does a firewall here forbid it?"
             );
             Exit::Network
         }

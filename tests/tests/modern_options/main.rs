@@ -58,6 +58,8 @@ fn a_check_starts_nothing() -> Result<()> {
         ("uftpd", &["--check", "-D", "/no/such", "-I", "eth0"], 1),
         ("uftpd", &["--check", "-D", &dest, "-I", "eth9"], 1),
         ("uftpd", &["--check", "-D", &dest, "-k", "/no/key"], 3),
+        ("uftpd", &["--check", "-D", &dest, "-I", "eth0/6"], 2),
+        ("uftpproxyd", &["--check", "-r", "-I", "eth0/6"], 2),
         ("uftpproxyd", &["--check", "-c", "-I", "eth0"], 0),
         ("uftpproxyd", &["--check", "-I", "eth0"], 1),
         ("uftp", &["--check", "-H", "0x1", "content/file"], 0),
