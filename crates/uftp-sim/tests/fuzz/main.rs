@@ -5,6 +5,7 @@
 mod datagrams;
 mod drivers;
 mod forging;
+mod lies;
 
 use std::time::Duration;
 
