@@ -151,17 +151,25 @@ fn unicast() -> Result<()> {
     let world = World::new("one", 2)?;
     let content = world.one_file(300_000)?;
     let receiver = world.receiver(Suite::Ours, 1).start()?;
-    let sent = world
-        .sender(Suite::Ours, 0)
-        .protocol("3")
-        .default_timing()
-        .to(world.address(1, Family::V4))
-        .args(&QUICK)
-        .args(&["-H", ONE])
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    receiver.holds_undated(&content)?;
+    // ANNOUNCEs that list one host, and none.
+    let listing = ["1", "0"].map(|hosts| format!("@th,64,16 0x3001 @th,208,16 {hosts}"));
+    world.count_incoming(1, &listing.each_ref().map(String::as_str))?;
+    for listed in [&["-H", ONE][..], &[]] {
+        let sent = world
+            .sender(Suite::Ours, 0)
+            .protocol("3")
+            .default_timing()
+            .to(world.address(1, Family::V4))
+            .args(&QUICK)
+            .args(listed)
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(0)?;
+        receiver.holds_undated(&content)?;
+        fs::remove_file(receiver.dest().join("file")).unwrap();
+    }
+    let announced = world.counted(1)?;
+    assert!(announced[0] >= 2 && announced[1] == 0, "{announced:?}");
     receiver.stop().map(drop)
 }
 

@@ -180,6 +180,23 @@ fn read_file(path: &OsStr, kind: &Kind, entries: &mut Vec<HostEntry>) -> Result<
     Ok(())
 }
 
+/// The receiver of a unicast session of protocol 3, for which there is no list; nothing in others.
+///
+/// spec: wire-v3 §9.3: it is called by this address, whatever it calls itself. 3.x senders speak in
+/// no other way to a single host, and its receivers know no open group without a private address.
+pub(super) fn only(public: IpAddr) -> Option<Vec<ClientEntry>> {
+    let IpAddr::V4(addr) = public else {
+        return None;
+    };
+    let single = !addr.is_multicast() && !addr.is_broadcast();
+    single.then(|| {
+        vec![ClientEntry {
+            name: addr.to_string(),
+            ..ClientEntry::receiver(Uid::from_addr(public))
+        }]
+    })
+}
+
 /// A line of a list: `name[|fingerprint]`.
 fn listed(line: &lists::Line, kind: &Kind) -> Result<HostEntry, String> {
     let (name, fingerprint) = match line.text.split_once('|') {

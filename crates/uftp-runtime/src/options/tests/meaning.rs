@@ -141,6 +141,24 @@ async fn addresses_and_ids_get_their_defaults() {
         .unwrap();
     assert_eq!(job.config.private, job.config.public);
     assert_eq!(job.config.uid, Uid(7));
+    assert_eq!(job.config.clients, None);
+
+    // A single host of protocol 3 is listed by its address.
+    for (line, listed) in [
+        ("-M 10.0.0.9", Some(Uid(0x0A00_0009))),
+        ("-M 10.0.0.9 -H 0x9", Some(Uid(9))),
+        ("-M 10.0.0.9 --min-clients 1", None),
+        ("-M 255.255.255.255", None),
+        ("-M 230.1.1.1", None),
+    ] {
+        let line = format!("uftp f --protocol 3 -I 127.0.0.1 {line}");
+        let job = uftp(&line).validate(&mut rng).await.unwrap();
+        let uids = job
+            .config
+            .clients
+            .map(|c| Vec::from_iter(c.iter().map(|c| c.uid)));
+        assert_eq!(uids, listed.map(|uid| vec![uid]), "{line}");
+    }
 
     let mut drawn = std::collections::HashSet::new();
     for _ in 0..20 {

@@ -116,6 +116,12 @@ impl Args {
             }
             (None, true) => addresses::private(addresses::PRIVATE, public, rng).await?,
         };
+        let clients = match clients {
+            None if policy.names == Names::Addresses && self.min_clients.is_none() => {
+                hosts::only(public)
+            }
+            clients => clients,
+        };
         let interface = addresses::outgoing(self.interface.as_deref(), public)?;
         let own = interface.first_like(public).unwrap_or(public);
         let wildcard: IpAddr = match public {
