@@ -23,27 +23,21 @@
 #![forbid(unsafe_code)]
 
 mod common;
-mod daemon;
 mod driver;
 mod events;
 pub mod exit;
 mod keyfile;
 pub mod keymgt;
 mod keys;
-mod listener;
-mod liveness;
 mod log;
 mod metrics;
 mod names;
-mod notify;
 pub mod options;
-mod privileges;
 mod progress;
 pub mod proxy;
 mod proxy_sessions;
 mod rate_steps;
 pub mod receive;
-mod reload;
 mod reporter;
 mod restart;
 mod script;

@@ -6,7 +6,7 @@ use uftp_proto::{FileId, Uid};
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 use uftp_session::receiver::SessionId;
 
-use crate::liveness::Standing;
+use crate::service::liveness::Standing;
 use crate::story::UNPROVED;
 
 /// The sessions that are open. There are no more than the proxy has.

@@ -1,21 +1,32 @@
-//! What the daemons do alike: from command line to readiness, and then what signals ask for.
+//! What `uftpd` and `uftpproxyd` do alike as daemons: from command line to readiness, and then what
+//! signals ask for.
+//!
+//! Around that: going into the background (`background`), giving up privileges (`privileges`), the
+//! service manager (`notify`, `liveness`), lists that are read again (`reload`), and the groups and
+//! interfaces to listen on (`listener`).
+
+mod background;
+pub(crate) mod listener;
+pub(crate) mod liveness;
+mod notify;
+mod privileges;
+pub(crate) mod reload;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
+use self::background::{PidFile, Streams};
+use self::liveness::Monitor;
+use self::privileges::Identity;
 use crate::common;
-use crate::daemon::{self, PidFile, Streams};
 use crate::driver::{Control, Driver, Machine, Tally, Watcher};
 use crate::exit::{Exit, Failure};
-use crate::liveness::Monitor;
 use crate::log::{self, Sink};
 use crate::metrics;
-use crate::notify;
 use crate::options::common::{GeneralArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::{Parsed, Program};
-use crate::privileges::Identity;
 use crate::say;
 use crate::script;
 use crate::signals::{Asked, Signals};
@@ -44,7 +55,7 @@ pub(crate) fn main<T: Service>(words: impl IntoIterator<Item = OsString>) -> Exi
     common::run(words.clone(), |parsed: Parsed<T>| match parsed {
         Parsed::Show(text) => common::show(&text),
         Parsed::Run(args) if args.process().runs_here() || args.general().check => run(args),
-        Parsed::Run(args) => daemon::launch(&words, args.process().pid_file()),
+        Parsed::Run(args) => background::launch(&words, args.process().pid_file()),
     })
 }
 
@@ -114,9 +125,9 @@ impl Home {
             self.resign(can_go_on)?;
             return Ok((opened, Settled::default()));
         }
-        daemon::detach()?;
+        background::detach()?;
         let option = self.log.file();
-        let log = daemon::open_log(option, self.default_log, self.log.rolling())?;
+        let log = background::open_log(option, self.default_log, self.log.rolling())?;
         let opened = also()?;
         let pid_file = self.pid_file.as_deref().map(PidFile::write).transpose()?;
         let streams = Streams::open(&log)?;
@@ -188,7 +199,7 @@ pub(crate) async fn watch<M: Machine + Send + 'static, W: Watcher<M> + Send + 's
         Err(mpsc::RecvError) => Ok(Tally::default()),
     })?;
     if let Some(streams) = settled.streams.take()
-        && let Err(failure) = daemon::report_ready(streams, sink)
+        && let Err(failure) = background::report_ready(streams, sink)
     {
         drop(go);
         tally.ended().await??;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use uftp_net::{Interface, InterfaceChanges, Socket};
 
+use super::reload::Fresh;
 use crate::driver::Control;
 use crate::exit::Failure;
 use crate::options::addresses;
-use crate::reload::Fresh;
 use crate::say;
 
 /// So long nothing more must have happened to interfaces before they are looked up: groups are

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::notify;
 use crate::driver::Control;
-use crate::notify;
 
 /// From one word on how things stand to the next.
 const PAUSE: Duration = Duration::from_secs(1);
