@@ -5,6 +5,7 @@
 //! by ours to theirs, theirs to ours, and ours to ours.
 
 mod field;
+mod room;
 mod stage;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};

@@ -26,7 +26,8 @@ pub struct FileArgs {
     #[arg(short = 'A', long, value_name = "DIRS", action = clap::ArgAction::Append)]
     pub backup_dir: Vec<OsString>,
 
-    /// Receive into a temporary name beside the file's; this is always done
+    /// Keep a file that is replaced until its successor has come, even if the disk has no room for
+    /// both. Files are always received into a temporary name beside their own
     #[arg(short = 't', long)]
     pub temp_file: bool,
 
@@ -81,6 +82,7 @@ impl FileArgs {
         Ok(StoreConfig {
             dest_dirs,
             backup_dirs: list(&self.backup_dir),
+            temp_file: self.temp_file,
             temp_dir,
             move_individually: self.move_individually,
             post_receive,

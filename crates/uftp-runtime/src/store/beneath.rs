@@ -242,6 +242,16 @@ impl Dir {
         Ok(fstat(&self.0)?.st_uid == geteuid().as_raw())
     }
 
+    /// Bytes on the disk that become free when the file `name` is removed; none if it has another name.
+    pub(super) fn freed_without(&self, name: &OsStr) -> io::Result<u64> {
+        let stat = fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let blocks = u64::try_from(stat.st_blocks).unwrap_or_default();
+        Ok(match stat.st_nlink {
+            1 => blocks.saturating_mul(512),
+            _ => 0,
+        })
+    }
+
     /// Whether both are one directory.
     pub(super) fn is(&self, other: &Dir) -> io::Result<bool> {
         let (a, b) = (fstat(&self.0)?, fstat(&other.0)?);

@@ -11,6 +11,7 @@ mod durability;
 mod held;
 mod name;
 mod restart;
+mod room;
 mod session;
 mod setup;
 mod shelf;
@@ -46,6 +47,8 @@ struct Place {
     claims: Claims,
     fsync: Fsync,
     flusher: Option<Arc<Flusher>>,
+    /// What is replaced may go before its successor has come, if there is no room for both.
+    old_makes_room: bool,
 }
 
 /// A destination directory.
@@ -79,6 +82,7 @@ impl DiskStore {
                 claims: Claims::default(),
                 fsync: config.fsync,
                 flusher,
+                old_makes_room: !config.temp_file,
             }),
         })
     }
@@ -114,6 +118,7 @@ impl Place {
             claims: Arc::clone(&self.claims),
             fsync: self.fsync,
             flusher: self.flusher.clone(),
+            old_makes_room: self.old_makes_room,
         }))
     }
 }

@@ -26,17 +26,14 @@ use super::{Place, Root};
 use crate::log::{self, Tag};
 use crate::script::Call;
 
-/// What senders of protocol 4 take for "unknown" (behaviour §5.5).
-const UNKNOWN_SPACE: u64 = i64::MAX as u64;
-
 /// The disk side of one session.
 pub(crate) struct DiskSession {
-    place: Arc<Place>,
+    pub(super) place: Arc<Place>,
     info: SessionInfo,
     /// When it was announced.
     announced: Stamp,
     /// Its files in the temp directory, if there is one and the first file has been offered.
-    staging: Option<Staging>,
+    pub(super) staging: Option<Staging>,
     open: Option<Arriving>,
     touched: Touched,
 }
@@ -141,7 +138,7 @@ impl DiskSession {
             return Ok(done(status));
         }
         let to_come = file.size - staging.map_or(0, |staging| staging.present(file));
-        if base.free_space().is_ok_and(|free| to_come > free) {
+        if !self.has_room(&base, &target, there, to_come)? {
             return Ok(Offer::Abort("Not enough disk space".into()));
         }
         let parent = self.parent(&base, &target)?;
@@ -230,15 +227,6 @@ impl DiskSession {
             self.touch(target)?;
         }
         Ok(done(CompleteStatus::NORMAL))
-    }
-
-    fn free_space(&self) -> Offer {
-        let free = self.place.roots.first().map(|r| r.dest.dir.free_space());
-        Offer::Done {
-            status: CompleteStatus::NORMAL,
-            free_space: Some(free.and_then(Result::ok).unwrap_or(UNKNOWN_SPACE)),
-            note: None,
-        }
     }
 
     /// The directory that `target` lies beneath.
@@ -390,7 +378,7 @@ impl DiskSession {
         }
     }
 
-    fn tag(&self) -> Tag {
+    pub(super) fn tag(&self) -> Tag {
         Tag {
             group: self.info.group,
             instance: self.info.instance,

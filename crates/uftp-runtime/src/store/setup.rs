@@ -17,6 +17,8 @@ pub(crate) struct StoreConfig {
     pub dest_dirs: Vec<PathBuf>,
     /// For each destination where replaced files are kept; empty if they are not.
     pub backup_dirs: Vec<PathBuf>,
+    /// Keep what is replaced until its successor has come, even if the disk has no room for both.
+    pub temp_file: bool,
     /// Where files stay until their session is over.
     pub temp_dir: Option<PathBuf>,
     /// Move file by file out of `temp_dir`, instead of replacing whole directories.

@@ -188,6 +188,7 @@ async fn addresses_and_ids_get_their_defaults() {
     let store = crate::store::StoreConfig {
         dest_dirs: vec!["/d".into()],
         backup_dirs: vec!["/a".into(), "/b".into()],
+        temp_file: false,
         temp_dir: Some("/u".into()),
         move_individually: true,
         post_receive: Some("/bin/true".into()),
@@ -199,4 +200,5 @@ async fn addresses_and_ids_get_their_defaults() {
         .await
         .unwrap();
     assert!(job.store.backup_dirs.is_empty() && job.store.temp_dir.is_none());
+    assert!(job.store.temp_file);
 }
