@@ -18,6 +18,8 @@ pub(crate) struct SenderStatus {
     /// In the order in which they were first told of.
     clients: Vec<Totals>,
     index: HashMap<Uid, usize>,
+    /// Lines on an item that nobody has taken: not written if nobody was ready for it.
+    held: Vec<Vec<u8>>,
     /// Bytes per second that are told of all items, which are only previewed.
     preview: Option<u64>,
 }
@@ -39,6 +41,7 @@ impl SenderStatus {
             out,
             clients: Vec::new(),
             index: HashMap::new(),
+            held: Vec::new(),
             preview: None,
         }
     }
@@ -70,12 +73,21 @@ impl SenderStatus {
                 self.out.write_line(line);
             }
             SenderEvent::FileFinished { item, results, .. } => {
+                let mut taken = false;
                 for report in results {
                     self.result(item, report, name(report.client));
+                    taken |= matches!(report.outcome, FileOutcome::Completed(_));
+                }
+                if taken {
+                    self.write_held();
                 }
             }
+            SenderEvent::FileStarted { .. } | SenderEvent::Finishing => self.write_held(),
+            // The exit code says it all, as in 4.10.2 (cli §6.3).
+            SenderEvent::Finished(Outcome::NobodyReady) => self.held.clear(),
             // Scripts take these lines for the proof that the session ended well.
             SenderEvent::Finished(Outcome::Success | Outcome::NothingAccepted) => {
+                self.write_held();
                 self.out.write_line(
                     "HSTATS;target;copy;overwrite;skip;totalMB;time;speedKB/s".to_owned(),
                 );
@@ -85,7 +97,14 @@ impl SenderStatus {
                         .write_line(totals.line(&name(totals.client), &speed));
                 }
             }
+            SenderEvent::Finished(_) => self.write_held(),
             _ => {}
+        }
+    }
+
+    fn write_held(&mut self) {
+        for line in self.held.drain(..) {
+            self.out.write_line(line);
         }
     }
 
@@ -123,11 +142,10 @@ impl SenderStatus {
         };
         let before = format!("RESULT;{client};");
         let after = format!(";{}KB;{word};{rate}", item.size / 1024);
-        self.out.write_line(line_about(&before, &item.name, &after));
+        self.held.push(line_about(&before, &item.name, &after));
         if let Some(free) = report.free_space {
             let after = format!(";{free}");
-            self.out
-                .write_line(line_about("FREESPACE;", &item.name, &after));
+            self.held.push(line_about("FREESPACE;", &item.name, &after));
         }
     }
 }

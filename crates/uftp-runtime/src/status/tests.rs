@@ -145,6 +145,21 @@ fn a_session_that_did_not_end_well_has_no_statistics() {
 }
 
 #[test]
+fn what_nobody_was_ready_for_has_no_results() {
+    for (outcome, told) in [
+        (Outcome::NobodyReady, ""),
+        (Outcome::AllDropped, "RESULT;0x00000001;a;0KB;aborted;\n"),
+    ] {
+        let (sink, written) = Sink::memory();
+        let mut status = SenderStatus::new(StatusOut::Log(sink));
+        let dropped = report(1, FileOutcome::Aborted, 0);
+        status.event(&finished(item("a", 0), vec![dropped]), name);
+        status.event(&SenderEvent::Finished(outcome), name);
+        assert_eq!(written(), told);
+    }
+}
+
+#[test]
 fn a_receiver_writes_the_lines_scripts_know() {
     let (sink, written) = Sink::memory();
     let mut status = ReceiverStatus::new(StatusOut::Log(sink));
@@ -244,7 +259,9 @@ fn names_are_told_byte_by_byte_but_forge_no_lines() {
     let mut told = item("", 2048);
     told.name = b"caf\xe9;\xc3\xa9\n\x1b\xff".to_vec();
     let results = vec![report(1, FileOutcome::Lost, 0)];
-    SenderStatus::new(out).event(&finished(told, results), name);
+    let mut status = SenderStatus::new(out);
+    status.event(&finished(told, results), name);
+    status.event(&SenderEvent::Finishing, name);
     assert_eq!(
         std::fs::read(&path).unwrap(),
         b"RESULT;0x00000001;caf\xe9;\xc3\xa9??\xff;2KB;lost;\n"
