@@ -24,6 +24,8 @@ pub(crate) struct SenderStory {
     refused: bool,
     /// Announcements name the receivers.
     closed: bool,
+    /// Somebody takes part.
+    registered: bool,
 }
 
 impl SenderStory {
@@ -47,6 +49,7 @@ impl SenderStory {
             keys_explained: false,
             refused: false,
             closed: false,
+            registered: false,
         }
     }
 
@@ -67,19 +70,22 @@ impl SenderStory {
             }
             E::LateRegisters => self.say(2, format_args!("Late registers:")),
             E::LateCompletions => self.say(2, format_args!("Late completions:")),
-            E::Registered { client, proxy, .. } => match proxy {
-                None => self.say(
-                    2,
-                    format_args!("Received REGISTER from client {}", name(*client)),
-                ),
-                Some(proxy) => {
-                    self.say(
+            E::Registered { client, proxy, .. } => {
+                self.registered = true;
+                match proxy {
+                    None => self.say(
                         2,
-                        format_args!("Received REGISTER from proxy {}", name(*proxy)),
-                    );
-                    self.say(2, format_args!("  For client {}", name(*client)));
+                        format_args!("Received REGISTER from client {}", name(*client)),
+                    ),
+                    Some(proxy) => {
+                        self.say(
+                            2,
+                            format_args!("Received REGISTER from proxy {}", name(*proxy)),
+                        );
+                        self.say(2, format_args!("  For client {}", name(*client)));
+                    }
                 }
-            },
+            }
             E::ClientKeyReceived { client, .. } => {
                 let name = name(*client);
                 self.say(2, format_args!("Received CLIENT_KEY from client {name}"));
@@ -335,9 +341,10 @@ impl SenderStory {
             Outcome::NobodyRegistered => {
                 self.say(0, format_args!("Announce timed out"));
                 let deaf = deaf_to(self.version);
-                let nobody = match self.refused {
-                    false => "Nobody registered. Usual causes",
-                    true => {
+                let nobody = match (self.refused, self.registered) {
+                    (false, false) => "Nobody registered. Usual causes",
+                    (false, true) => "Not everybody registered, so nothing is sent. Usual causes",
+                    (true, _) => {
                         "Nobody registered: who answered refused, see above. Usual causes if others \
                          are silent"
                     }

@@ -275,6 +275,20 @@ fn bad_news_come_at_their_levels() {
 }
 
 #[test]
+fn who_registered_is_not_forgotten_when_others_are_missing() {
+    let registered = SenderEvent::Registered {
+        client: Uid(1),
+        proxy: None,
+        again: false,
+    };
+    let missing = SenderEvent::Finished(Outcome::NobodyRegistered);
+    let told = sender(0, vec![registered, missing]);
+    let words =
+        "Announce timed out\nNot everybody registered, so nothing is sent. Usual causes: no";
+    assert!(told.starts_with(words), "{told}");
+}
+
+#[test]
 fn who_refuses_is_not_taken_for_silent() {
     let declined = SenderEvent::Declined {
         client: Uid(1),
