@@ -5,6 +5,7 @@
 //! by ours to theirs, theirs to ours, and ours to ours.
 
 mod field;
+mod lists;
 mod room;
 mod stage;
 

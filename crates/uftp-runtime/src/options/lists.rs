@@ -44,7 +44,7 @@ pub(super) fn lines(path: &Path, what: &str) -> Result<Vec<Line>, Failure> {
         Failure::command_line(format!("Couldn't open {what} {shown}: {error}"))
     })?;
     let lines = (1..).zip(bytes.split(|b| *b == b'\n'));
-    let lines = lines.map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)));
+    let lines = lines.map(|(number, line)| (number, without_returns(line)));
     Ok(lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"))
         .map(|(number, line)| Line {
@@ -53,6 +53,12 @@ pub(super) fn lines(path: &Path, what: &str) -> Result<Vec<Line>, Failure> {
             number,
         })
         .collect())
+}
+
+/// A line without the carriage returns at its end, however many.
+pub(super) fn without_returns(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|b| *b != b'\r').map_or(0, |i| i + 1);
+    line.get(..end).unwrap_or_default()
 }
 
 impl Line {

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,7 +41,7 @@ pub(crate) struct DiskSource {
     args: std::vec::IntoIter<OsString>,
     naming: Naming,
     follow_links: bool,
-    exclude: HashSet<PathBuf>,
+    exclude: HashSet<OsString>,
     walk: Option<Walk>,
     open: Option<File>,
     tag: Option<Tag>,
@@ -85,7 +85,7 @@ impl DiskSource {
             args: args.into_iter(),
             naming,
             follow_links: options.follow_links,
-            exclude: options.exclude.into_iter().map(PathBuf::from).collect(),
+            exclude: options.exclude.into_iter().collect(),
             walk: None,
             open: None,
             tag,
@@ -97,6 +97,10 @@ impl DiskSource {
     fn next_argument(&mut self) -> Option<Option<SendItem>> {
         let arg = self.args.next()?;
         let bytes = arg.as_bytes();
+        if bytes.is_empty() {
+            self.skip(0, &arg, "an empty word names no file");
+            return Some(None);
+        }
         if bytes == FREESPACE {
             return Some(Some(request(&arg, FileType::FREESPACE, b".".to_vec())));
         }
@@ -117,7 +121,7 @@ impl DiskSource {
         match self.naming.name(bytes) {
             None => self.skip(1, &arg, "doesn't match any base directory"),
             Some(name) => {
-                let relative = PathBuf::from(names::base(bytes));
+                let relative = names::last(bytes).to_owned();
                 self.walk = Some(Walk::new(
                     Named {
                         // A link is a link with a slash behind it, too.
@@ -147,7 +151,7 @@ impl DiskSource {
             return None;
         }
         let mut item = SendItem {
-            source: printable(entry.relative.as_os_str().as_bytes()),
+            source: printable(entry.relative.as_bytes()),
             name: entry.name.clone(),
             file_type: FileType::REGULAR,
             size: 0,
@@ -209,8 +213,16 @@ impl FileSource for DiskSource {
                     None => continue,
                 }
             };
-            let exclude = &self.exclude;
-            match walk.next(|path| exclude.contains(path)) {
+            let (exclude, tag) = (&self.exclude, self.tag);
+            let excluded = |path: &OsStr| {
+                let excluded = exclude.contains(path);
+                if excluded {
+                    let path = printable(path.as_bytes());
+                    log::line(2, tag, format_args!("Skipping {path}"));
+                }
+                excluded
+            };
+            match walk.next(excluded) {
                 None => self.walk = None,
                 Some(Ok((entry, kind))) => {
                     if let Some(item) = self.item(&entry, &kind) {

@@ -1,7 +1,7 @@
 //! What a file is called at the receivers (behaviour §2.4).
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// The rules that turn an argument into a name: `-D`, `-o`, `-E`.
@@ -23,8 +23,9 @@ pub(super) struct Named {
     pub(super) path: PathBuf,
     /// What receivers call it; empty for a directory whose contents go to the root.
     pub(super) name: Vec<u8>,
-    /// Where it is, from its argument's parent on. `-X` speaks of this.
-    pub(super) relative: PathBuf,
+    /// Where it is, from its argument's parent on: that of an argument `.` or `dir/.` begins with
+    /// `./`. `-X` speaks of this, byte by byte.
+    pub(super) relative: OsString,
 }
 
 impl Named {
@@ -38,7 +39,7 @@ impl Named {
         Named {
             path: self.path.join(entry),
             name,
-            relative: self.relative.join(entry),
+            relative: OsString::from_iter([&self.relative, OsStr::new("/"), entry]),
         }
     }
 }
@@ -51,12 +52,14 @@ impl Naming {
             let keep = trim_slashes(dest).len();
             dest.truncate(keep);
         }
+        // Nothing but slashes is as good as none.
+        self.dest.take_if(|dest| dest.is_empty());
     }
 
     /// The name of an argument. `None` if no base directory matches.
     pub(super) fn name(&self, arg: &[u8]) -> Option<Vec<u8>> {
         let own = if self.bases.is_empty() {
-            base(arg).into_vec()
+            base(arg)
         } else {
             // With and without a slash at its end a base means the same, and it ends where a
             // component ends.
@@ -78,12 +81,17 @@ impl Naming {
 }
 
 /// The last component of an argument; empty if it names no entry of its own (`.`, `..`, `/`).
-pub(super) fn base(arg: &[u8]) -> OsString {
-    let trimmed = trim_slashes(arg);
-    match trimmed.rsplit(|b| *b == b'/').next().unwrap_or_default() {
-        b"." | b".." => OsString::new(),
-        last => OsString::from_vec(last.to_vec()),
+fn base(arg: &[u8]) -> Vec<u8> {
+    match last(arg).as_bytes() {
+        b"." | b".." => Vec::new(),
+        last => last.to_vec(),
     }
+}
+
+/// The last component of an argument as it is written.
+pub(super) fn last(arg: &[u8]) -> &OsStr {
+    let mut components = trim_slashes(arg).rsplit(|b| *b == b'/');
+    OsStr::from_bytes(components.next().unwrap_or_default())
 }
 
 /// An argument without the slashes at its end; the root stays what it is.

@@ -108,6 +108,32 @@ fn excluded_paths_are_left_out_with_what_is_below() {
 }
 
 #[test]
+fn excluded_paths_are_compared_as_they_are_written() {
+    let (_dir, root) = tree();
+    for (list, want) in [
+        (&["tree/sub/", "tree//sub", "./tree/sub"][..], true),
+        (&["tree/sub"], false),
+    ] {
+        let options = SourceOptions {
+            exclude: list.iter().map(OsString::from).collect(),
+            ..SourceOptions::default()
+        };
+        let names = names(&[&root], options);
+        assert_eq!(
+            names.contains(&"tree/sub/deep/b".to_owned()),
+            want,
+            "{names:?}"
+        );
+    }
+    let options = SourceOptions {
+        exclude: vec!["./sub".into(), "a".into(), "tree/link".into()],
+        ..SourceOptions::default()
+    };
+    let dot = format!("{root}/.");
+    assert_eq!(names(&[&dot], options), ["a", "empty", "link"]);
+}
+
+#[test]
 fn slashes_behind_an_argument_mean_nothing() {
     let (_dir, root) = tree();
     symlink("sub", format!("{root}/way")).unwrap();

@@ -1,10 +1,10 @@
 //! A tree, entry by entry, in the order of the file system.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, ReadDir};
 use std::io;
 use std::iter::Peekable;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::names::Named;
 
@@ -41,7 +41,7 @@ impl Walk {
     /// argument's parent on) `excluded` holds are passed over with all below them.
     pub(super) fn next(
         &mut self,
-        excluded: impl Fn(&Path) -> bool,
+        excluded: impl Fn(&OsStr) -> bool,
     ) -> Option<Result<(Named, Kind), (PathBuf, io::Error)>> {
         loop {
             let entry = match self.first.take() {

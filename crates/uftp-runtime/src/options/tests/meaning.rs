@@ -22,6 +22,7 @@ async fn what_is_meant_is_checked_as_a_whole() {
         ),
         ("uftp -F x -H 1", 1, "Can't specify both -H and -F"),
         ("uftp -H 1 -F x", 1, "Can't specify both -H and -F"),
+        ("uftp -F x -j y", 1, "Can't specify both -j and -F"),
         ("uftp -F x -i y", 1, "Can't specify both -i and -F"),
         ("uftp -i y -F x", 1, "Can't specify both -i and -F"),
         ("uftp -i x -i y", 1, "Can't specify both -i and -F"),

@@ -20,7 +20,7 @@ use super::Args;
 use crate::exit::Failure;
 use crate::options::common::socket_config;
 use crate::options::hosts::HostEntry;
-use crate::options::lists::read;
+use crate::options::lists::{read, without_returns};
 use crate::options::{addresses, generation, hosts, protocol3};
 use crate::restart::Restart;
 use crate::say;
@@ -181,6 +181,8 @@ impl Args {
         let restart = self.restart.is_some();
         let conflict = if restart && !self.hosts.is_empty() {
             "Can't specify both -H and -F: the receivers are those of the restart file"
+        } else if restart && !self.proxy_list.is_empty() {
+            "Can't specify both -j and -F: the proxies are those of the restart file"
         } else if restart && !self.files_from.is_empty() {
             "Can't specify both -i and -F: the files are those of the restart file"
         } else if self.files_from.len() > 1 {
@@ -214,7 +216,11 @@ impl Args {
     fn files(&self, restart: Option<&Restart>) -> Result<Vec<OsString>, Failure> {
         let listed = match (restart, self.files_from.first()) {
             (Some(restart), _) => Some(restart.files.clone()),
-            (None, Some(list)) => Some(lines(list, "file list (option -i)")?),
+            // A list without a line is none, as in 4.10.2.
+            (None, Some(list)) => {
+                let listed = lines(list, "file list (option -i)")?;
+                Some(listed).filter(|listed| !listed.is_empty())
+            }
             (None, None) => None,
         };
         if listed.is_some() && !self.files.is_empty() {
@@ -286,7 +292,7 @@ fn lines(path: &OsString, what: &str) -> Result<Vec<OsString>, Failure> {
     })?;
     Ok(bytes
         .split(|b| *b == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .map(without_returns)
         .filter(|line| !line.is_empty())
         .map(|line| OsString::from_vec(line.to_vec()))
         .collect())
