@@ -206,7 +206,12 @@ fn listed(line: &lists::Line, kind: &Kind) -> Result<HostEntry, String> {
             (name, word.map(|w| fingerprint(name, w)).transpose()?)
         }
     };
-    entry(name, fingerprint, kind, line.place(kind.option))
+    let mut host = entry(name, fingerprint, kind, line.place(kind.option))?;
+    // spec: cli §6.1: a remark may follow an id, and is part of the name that is shown.
+    if let (None, Some((id, _))) = (host.uid, name.split_once(' ')) {
+        host.uid = hex_uid(id).filter(|uid| !matches!(uid.0, 0 | u32::MAX));
+    }
+    Ok(host)
 }
 
 fn entry(
@@ -345,6 +350,11 @@ mod tests {
         let clients = resolve(ok).await.unwrap();
         let names: Vec<_> = clients.iter().map(|c| (c.name.as_str(), c.uid.0)).collect();
         assert_eq!(names, [("0x1", 1), ("0x2", 2), ("0x3", 3)]);
+
+        let remarks = read(&[file("0x0A000001 # x\nab \r\n")]).unwrap();
+        let clients = resolve(remarks).await.unwrap();
+        let names: Vec<_> = clients.iter().map(|c| (c.name.as_str(), c.uid.0)).collect();
+        assert_eq!(names, [("0x0A000001 # x", 0x0a00_0001), ("ab ", 0xab)]);
 
         let long = "n".repeat(80);
         for (values, words) in [
