@@ -2,12 +2,13 @@
 //! that of a deployed sender.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use uftp_proto::crypto::{self, Curve, Fingerprint, Hash, KeySpec, PrivateKey};
 use uftp_proto::wire::{self, Abort, Announce, Function, Header, Message, Register, Version};
-use uftp_proto::{Ecn, Seq, Uid};
+use uftp_proto::{Ecn, Seq, Uid, WireTime};
 use uftp_session::Refusal;
-use uftp_session::proxy::{ProxyConfig, ProxyEventKind};
+use uftp_session::proxy::{ProxyConfig, ProxyEventKind, Role};
 use uftp_session::security::{ReceiverSecurity, ServerEntry};
 
 use crate::bench::*;
@@ -59,6 +60,8 @@ struct Carried {
     bench: Bench,
     header: Header,
     key: Vec<u8>,
+    /// What clients echo.
+    stamp: WireTime,
 }
 
 impl Carried {
@@ -76,6 +79,7 @@ impl Carried {
             bench,
             header: wire::decode_header(&first.bytes).unwrap(),
             key: key.public().blob().to_vec(),
+            stamp: STAMP,
         }
     }
 
@@ -95,7 +99,7 @@ impl Carried {
     /// Registers `src`, and with it those it speaks for.
     fn register(&mut self, src: Uid, clients: &[Uid]) -> Vec<Out> {
         let message = Message::Register(Register {
-            echo: STAMP,
+            echo: self.stamp,
             random: [src.0 as u8; 32],
             key: self.key.clone(),
             clients: clients.to_vec(),
@@ -167,7 +171,7 @@ fn nobody_sends_away_whom_a_lower_proxy_without_keys_has_registered() {
     let mut carried = Carried::new(config(client_role()));
     carried.register(proxy, &[behind]);
     assert!(carried.registered(behind, Some(proxy)));
-    carried.bench.pass(std::time::Duration::from_millis(20));
+    carried.bench.pass(Duration::from_millis(20));
     for (author, host) in [(proxy, behind), (behind, behind), (behind, Uid::NONE)] {
         let out = carried.say(author, &abort(host));
         assert_eq!(aborts(&out), 0, "{author} of {host}");
@@ -219,7 +223,7 @@ fn floods_of_registrations_take_bounded_room_and_few_words() {
     assert_eq!(refused, 100, "words to strangers in a second");
     assert_eq!(carried.bench.refused(Refusal::Limit), 5000 - MOST as u64);
     // Nobody proves anything, and all are given up.
-    let rest = carried.bench.pass(std::time::Duration::from_secs(60));
+    let rest = carried.bench.pass(Duration::from_secs(60));
     said += rest.iter().map(|o| o.bytes.len()).sum::<usize>();
     assert!(said < heard, "{said} bytes for {heard}");
 }
@@ -280,6 +284,83 @@ fn floods_of_proxy_keys_are_not_answered() {
     }
 }
 
+/// Whoever hears PROXY_KEY while it waits for the keys waits for its whole interval anew, and so says
+/// nothing as long as the server announces. If what the proxy told the server was lost the proxy says
+/// it again.
+#[test]
+fn the_server_is_told_again_of_clients_of_whom_it_has_not_heard() {
+    for role in [client_role(), response_role()] {
+        let (mut carried, first, trip) = keyed(role);
+        let mut told = carried.register(Uid(1), &[]);
+        told.extend(carried.register(Uid(2), &[]));
+        told.extend(carried.bench.pass(trip));
+        let registered = registrations(&told);
+        let [(_, echo)] = registered.as_slice() else {
+            panic!("not told once: {registered:?}");
+        };
+        // Now the server goes on, as it does if it has not heard.
+        let mut again = Vec::new();
+        for _ in 0..3 {
+            told = carried.bench.pass(trip * 2);
+            told.extend(carried.bench.hand(first.from, Ecn::NotEct, &first.bytes));
+            again.extend(registrations(&told));
+        }
+        again.extend(registrations(&carried.bench.pass(trip)));
+        let [(clients, later)] = again.as_slice() else {
+            panic!("not told once more: {again:?}");
+        };
+        assert_eq!(clients, &[Uid(1), Uid(2)]);
+        assert_eq!(*later, echo.plus(trip * 5), "since then it was held");
+    }
+}
+
+/// Not as long as an answer may be on its way.
+#[test]
+fn a_server_just_told_is_not_told_again() {
+    let (mut carried, first, trip) = keyed(response_role());
+    for time in ["first", "then it asks itself"] {
+        let mut told = carried.register(Uid(1), &[]);
+        told.extend(carried.bench.pass(trip));
+        assert_eq!(registrations(&told).len(), 1, "{time}");
+        told = carried.bench.pass(trip * 3);
+        told.extend(carried.bench.hand(first.from, Ecn::NotEct, &first.bytes));
+        told.extend(carried.bench.pass(trip));
+        assert_eq!(registrations(&told), [], "{time}");
+    }
+}
+
+/// A proxy with a key of its own that carries the session, the ANNOUNCE of that, and its round trip
+/// time.
+fn keyed(role: Role) -> (Carried, Recorded, Duration) {
+    let mut config = config(role);
+    config.security.keys = vec![key()];
+    let first = announcement();
+    let bytes = open_to_all(&first.bytes);
+    let first = Recorded { bytes, ..first };
+    let announced = Recorded {
+        bytes: first.bytes.clone(),
+        ..first
+    };
+    let mut carried = Carried::announced(config, announced);
+    let message = wire::decode(Version::V5, Function::Announce, &first.bytes[Header::LEN..]);
+    let Ok(Message::Announce(announce)) = message else {
+        panic!("no ANNOUNCE");
+    };
+    carried.stamp = announce.timestamp;
+    let trip = carried.header.grtt.duration();
+    (carried, first, trip)
+}
+
+/// The clients of the REGISTERs among what came out, and the stamps they echo.
+fn registrations(out: &[Out]) -> Vec<(Vec<Uid>, WireTime)> {
+    let register = |out: &Out| match out.message() {
+        Message::Register(m) => Some((m.clients, m.echo)),
+        _ => None,
+    };
+    let upstream = |out: &&Out| out.header().function == Function::Register;
+    out.iter().filter(upstream).filter_map(register).collect()
+}
+
 /// Who proves nothing is given up, and so is its place: whatever it said, and whomever it spoke for.
 #[test]
 fn who_is_given_up_takes_no_place() {
@@ -303,7 +384,7 @@ fn who_is_given_up_takes_no_place() {
         }
         // They are all there until their time is up; the server goes on with the session meanwhile.
         let registration = carried.header.grtt.duration() * 20;
-        let second = std::time::Duration::from_secs(1);
+        let second = Duration::from_secs(1);
         carried.bench.pass(registration.max(second));
         carried.key = key;
         for n in 1..=4 {
@@ -342,9 +423,7 @@ fn who_says_no_more_than_who_it_is_takes_no_place_for_long() {
     };
     assert_eq!(looked_into(&carried), 2, "the others find no place");
     let registration = carried.header.grtt.duration() * 20;
-    carried
-        .bench
-        .pass(registration.max(std::time::Duration::from_secs(1)));
+    carried.bench.pass(registration.max(Duration::from_secs(1)));
     carried.say(Uid(1), &message);
     carried.say(Uid(2), &message);
     assert_eq!(looked_into(&carried), 4);

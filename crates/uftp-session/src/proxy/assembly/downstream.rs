@@ -6,8 +6,9 @@ use std::time::Instant;
 use uftp_proto::wire::{Abort, Announce, Function, Header, KeyInfo, Message, RegConf};
 use uftp_proto::{Ecn, Uid};
 
-use super::{Assembly, invites};
+use super::{Assembly, invites, speakers};
 use crate::counters::Refusal;
+use crate::proxy::aggregation::{Answer, Kind};
 use crate::proxy::announce::called;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::event::ProxyEventKind;
@@ -67,14 +68,14 @@ impl Assembly {
                 if self.invited.len() < MOST_INVITED {
                     self.invited.extend(&announce.clients);
                 }
+                if self.public.is_some() {
+                    self.aggregation.introduce();
+                    self.register_again(now);
+                }
                 let Some((public, _)) = self.forward else {
-                    if self.public.is_some() {
-                        self.aggregation.introduce();
-                    }
                     return Ok(());
                 };
                 if self.public.is_some() {
-                    self.aggregation.introduce();
                     return around.pass_down(public, ecn, packet);
                 }
                 let ours = self.keys.as_ref();
@@ -88,6 +89,31 @@ impl Assembly {
             Some(Message::KeyInfo(message)) => self.key_info(now, header, packet, &message, around),
             Some(_) => Err(Refusal::OutOfPlace),
             None => self.sealed(now, ecn, header, packet, around),
+        }
+    }
+
+    /// The server announces on. Where each of our introductions makes clients wait anew, before they
+    /// register again (wire-v5 §10.1), none would while it does: of whom it has not heard, because what
+    /// we told it was lost, it is told again, as they would do it.
+    fn register_again(&mut self, now: Instant) {
+        let Some(keys) = &mut self.keys else {
+            return;
+        };
+        let interval = self.estimate.grtt.duration() * self.policy.register_interval;
+        let hold = self.timing.hold(self.estimate, Kind::Register);
+        for (author, said) in keys.unheard(now, interval) {
+            let held = now.saturating_duration_since(said.at);
+            let answer = Answer {
+                kind: Kind::Register,
+                echo: Some(said.echo.plus(held)),
+                partial: false,
+                naks: &[],
+            };
+            for client in speakers(author, &said.clients) {
+                if self.registered.contains(&client) {
+                    self.aggregation.answer(now, hold, client, answer);
+                }
+            }
         }
     }
 

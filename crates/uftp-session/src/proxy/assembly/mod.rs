@@ -278,3 +278,9 @@ impl Assembly {
 fn invites(named: &HashSet<Uid>, client: Uid) -> bool {
     named.is_empty() || named.contains(&client)
 }
+
+/// Whom a message speaks for.
+fn speakers(author: Uid, listed: &[Uid]) -> impl Iterator<Item = Uid> {
+    let alone = listed.is_empty().then_some(author);
+    alone.into_iter().chain(listed.iter().copied())
+}

@@ -9,7 +9,7 @@ use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{self, ClientKey, Function, Header, Message, PrStatus, Register, Status};
 use uftp_proto::{Ecn, FileId, Uid, WireTime};
 
-use super::{Assembly, invites};
+use super::{Assembly, invites, speakers};
 use crate::counters::Refusal;
 use crate::policy::{Clockwork, PassStyle};
 use crate::proxy::aggregation::{Answer, Asked, Kind};
@@ -422,10 +422,4 @@ impl Turn<'_, '_> {
             .tell(ProxyEventKind::AbortedByClient { client, reason });
         Ok(())
     }
-}
-
-/// Whom a message speaks for.
-fn speakers(author: Uid, listed: &[Uid]) -> impl Iterator<Item = Uid> {
-    let alone = listed.is_empty().then_some(author);
-    alone.into_iter().chain(listed.iter().copied())
 }

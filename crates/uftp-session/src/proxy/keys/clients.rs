@@ -22,6 +22,8 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 pub(super) struct Waiting {
     /// Its REGISTER, while its CLIENT_KEY is missing.
     pub(super) held: Option<Held>,
+    /// Its latest REGISTER that counts, and when it, or we in its place, last told the server.
+    pub(super) said: Option<(Held, Instant)>,
     /// The server knows it, as far as we know.
     pub(super) confirmed: bool,
     /// When it was last handed the keys.
@@ -37,6 +39,7 @@ impl Waiting {
         Waiting {
             place,
             held: None,
+            said: None,
             confirmed: false,
             told: None,
             until,
@@ -45,6 +48,7 @@ impl Waiting {
 }
 
 /// What a REGISTER says beside its keys.
+#[derive(Clone)]
 pub(in crate::proxy) struct Held {
     pub(in crate::proxy) echo: WireTime,
     pub(in crate::proxy) at: Instant,
@@ -96,6 +100,7 @@ impl Keys {
                 waiting.confirmed |= confirmed;
                 // It asks again because it has nothing yet.
                 waiting.told = None;
+                waiting.said = Some((said.clone(), at));
                 Ok(Some(said))
             }
         }
@@ -120,8 +125,14 @@ impl Keys {
                 Ok(None)
             }
             Admission::Ready => {
-                let waiting = self.waiting.get_mut(&client);
-                Ok(waiting.and_then(|w| w.held.take()))
+                let Some(waiting) = self.waiting.get_mut(&client) else {
+                    return Ok(None);
+                };
+                let said = waiting.held.take();
+                if let Some(said) = &said {
+                    waiting.said = Some((said.clone(), said.at));
+                }
+                Ok(said)
             }
         }
     }
@@ -139,6 +150,31 @@ impl Keys {
         for (uid, waiting) in &mut self.waiting {
             waiting.confirmed |= knows(*uid);
         }
+    }
+
+    /// Those of whom the server has not shown that it heard, though it was told `interval` ago: each
+    /// with what it said. It is taken as told now.
+    pub(in crate::proxy) fn unheard(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+    ) -> Vec<(Uid, Held)> {
+        let keyless = self.own() != gate::Keys::Ready;
+        let waiting = self.waiting.iter_mut();
+        let waiting = waiting.filter(|(_, w)| keyless || !w.confirmed);
+        let mut unheard: Vec<_> = waiting
+            .filter_map(|(uid, w)| {
+                let (said, last) = w.said.as_mut()?;
+                if *last + interval > now {
+                    return None;
+                }
+                *last = now;
+                Some((w.place, *uid, said.clone()))
+            })
+            .collect();
+        unheard.sort_unstable_by_key(|(place, uid, _)| (*place, *uid));
+        let unheard = unheard.into_iter();
+        unheard.map(|(_, uid, said)| (uid, said)).collect()
     }
 
     /// From one KEYINFO to a client to the next it shall be this long from now on, for those who
