@@ -10,10 +10,12 @@ use uftp_proto::{Ecn, Uid};
 use crate::batch::Batch;
 use crate::link::{Cover, GroupEstimate, Link};
 
-/// An ABORT that ends a session for all who hear it.
+/// An ABORT that ends a session.
 pub(crate) struct PendingAbort {
     pub(crate) link: Link,
     pub(crate) to: SocketAddr,
+    /// For whom; [`Uid::NONE`] is all who hear it.
+    pub(crate) host: Uid,
     /// What its header says about the group.
     pub(crate) estimate: GroupEstimate,
     pub(crate) cover: Cover,
@@ -30,6 +32,7 @@ impl PendingAbort {
         PendingAbort {
             link,
             to,
+            host: Uid::NONE,
             estimate: GroupEstimate::default(),
             cover: Cover::Session,
             reason: reason.into(),
@@ -56,7 +59,7 @@ impl PendingAborts {
         while let Some(abort) = self.0.front_mut() {
             let words = Message::Abort(Abort {
                 current_file: false,
-                host: Uid::NONE,
+                host: abort.host,
                 reason: abort.reason.clone().into_owned(),
             });
             let PendingAbort {

@@ -251,10 +251,11 @@ impl Proxy {
         }
         if let Some(reason) = words {
             let to_server = session.upstream_addr();
-            if let Some((down, to, estimate)) = session.farewell_to_clients(id) {
+            for (host, link, to, estimate) in session.farewells_to_clients(id) {
                 self.pending_aborts.push(PendingAbort {
-                    link: down,
+                    link,
                     to,
+                    host,
                     estimate,
                     cover: Cover::Clear,
                     reason: reason.into(),

@@ -146,15 +146,24 @@ impl Session {
         self.assembly.map_or_else(fresh, Assembly::into_link)
     }
 
-    /// Numbers last words to clients, where they go, and what their header says.
-    pub(super) fn farewell_to_clients(
+    /// What numbers last words to clients: for whom, where they go, and what their header says.
+    pub(super) fn farewells_to_clients(
         &self,
         id: SessionId,
-    ) -> Option<(Link, SocketAddr, GroupEstimate)> {
-        let (server, to) = self.assembly.as_ref()?.voice()?;
-        let link = Link::new(self.version, server, id.group, id.instance);
-        let link = link.towards(Dest::Address(to.ip()));
-        Some((link, to, self.estimate))
+    ) -> Vec<(Uid, Link, SocketAddr, GroupEstimate)> {
+        let Some((assembly, server, to)) = self.assembly.as_ref().and_then(|assembly| {
+            let (server, to) = assembly.voice()?;
+            Some((assembly, server, to))
+        }) else {
+            return Vec::new();
+        };
+        let hosts = assembly.audience().into_iter();
+        let farewell = |host| {
+            let link = Link::new(self.version, server, id.group, id.instance);
+            let link = link.towards(Dest::Address(to.ip()));
+            (host, link, to, self.estimate)
+        };
+        hosts.map(farewell).collect()
     }
 
     /// Takes in a packet of this session.

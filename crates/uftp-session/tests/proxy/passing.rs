@@ -179,8 +179,15 @@ fn the_servers_abort_reaches_the_clients_in_the_servers_name() {
         assert_eq!(out[0].message(), words);
 
         // Against the proxy: none of its clients can go on.
+        bench.client_says(2, &register(STAMP));
         let out = bench.server_says(&abort(ME, "not a proxy"));
-        assert_eq!(out[0].message(), abort(Uid::NONE, "not a proxy"));
+        let told: Vec<_> = out.iter().map(Out::message).collect();
+        // Others hear a response proxy, too, who have nothing to do with it.
+        let all = match forwards {
+            true => vec![abort(Uid::NONE, "not a proxy")],
+            false => [1, 2].map(|n| abort(Uid(n), "not a proxy")).to_vec(),
+        };
+        assert_eq!(told, all);
         assert_eq!(out[0].header().src, SERVER);
         assert_ne!(out[0].header().grtt, Default::default());
         // Nothing follows, whatever is still said.
@@ -195,6 +202,30 @@ fn the_servers_abort_reaches_the_clients_in_the_servers_name() {
         });
         let out = bench.server_says(&abort(Uid::NONE, "over"));
         assert_eq!(out.len(), usize::from(forwards));
+    }
+}
+
+/// A response proxy that ends sends away who answers through it, not those who hear the same server
+/// and answer themselves.
+#[test]
+fn a_proxy_that_ends_tells_its_own_clients() {
+    let words = "Proxy shutting down";
+    for (role, named) in [
+        (client_role(), vec![Uid::NONE]),
+        (response_role(), vec![Uid(1), Uid(2)]),
+    ] {
+        let mut bench = Bench::announced(role);
+        bench.client_says(2, &register(STAMP));
+        bench.client_says(1, &register(STAMP));
+        bench.pass(Duration::from_millis(20));
+        bench.proxy.shutdown(bench.now);
+        let out = bench.pass(Duration::ZERO);
+        let (down, up): (Vec<_>, Vec<_>) = out.iter().partition(|o| o.to == addr(PRIVATE));
+        let told: Vec<_> = down.iter().map(|o| o.message()).collect();
+        let expected: Vec<_> = named.into_iter().map(|host| abort(host, words)).collect();
+        assert_eq!(told, expected);
+        let told: Vec<_> = up.iter().map(|o| (o.to, o.message())).collect();
+        assert_eq!(told, [(server(), abort(Uid::NONE, words))]);
     }
 }
 

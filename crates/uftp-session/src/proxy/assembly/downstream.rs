@@ -287,7 +287,9 @@ impl Assembly {
         let for_us = abort.host == self.uid;
         if for_us {
             // It concerns all who are behind us.
-            self.aggregation.expel(Uid::NONE, abort.reason.clone());
+            for client in self.audience() {
+                self.aggregation.expel(client, abort.reason.clone());
+            }
         } else if self.forward.is_none() && self.clients.contains_key(&abort.host) {
             self.aggregation.expel(abort.host, abort.reason.clone());
         }

@@ -162,6 +162,17 @@ impl Assembly {
         Some((self.server, to?))
     }
 
+    /// Whom to name to send all clients away. Where we forward nothing others hear us, too, who answer
+    /// the server themselves or other proxies: it is no matter of theirs.
+    pub(super) fn audience(&self) -> Vec<Uid> {
+        if self.forward.is_some() {
+            return vec![Uid::NONE];
+        }
+        let mut clients: Vec<_> = self.clients.keys().copied().collect();
+        clients.sort_unstable();
+        clients
+    }
+
     /// Numbers and seals what we say upstream.
     pub(super) fn into_link(self) -> Link {
         self.up
