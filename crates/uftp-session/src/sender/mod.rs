@@ -39,11 +39,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::rngs::StdRng;
-use uftp_proto::wire::{self, Abort, Function, Header, Message};
+use uftp_proto::wire::{self, Function, Header, Message};
 use uftp_proto::{Ecn, FileId, Uid};
 
 use self::announce::Announcing;
-use self::clients::{Client, Clients, State};
+use self::clients::State;
 use self::completion::Closing;
 use self::fileinfo::Informing;
 use self::session::Session;
@@ -349,10 +349,10 @@ impl<S: FileSource> Sender<S> {
                 let clear = header.function != Function::Encrypted;
                 announcing && s.security.is_some() && (clear || state == State::Mute)
             };
-            let (leaver, state) = leaver(&s.clients, at, abort)?;
+            let (leaver, state) = s.leaver(at, abort)?;
             match doubtful(state) {
                 true => s.note_doubtful_abort(leaver, &abort.reason),
-                false => aborted(s, leaver, abort),
+                false => s.note_departure(leaver, &abort.reason),
             }
             return Ok(());
         }
@@ -468,36 +468,6 @@ impl<S: FileSource> Sender<S> {
         self.session
             .events
             .push_back(SenderEvent::Finished(outcome));
-    }
-}
-
-/// Who leaves by an ABORT of the destination `at`, if it may: itself, or if it is a proxy one of its
-/// clients; and how far that has come.
-fn leaver(clients: &Clients, at: usize, abort: &Abort) -> Result<(usize, State), Refusal> {
-    let author = clients.get(at).ok_or(Refusal::UnknownSource)?;
-    let leaver = if abort.host.is_none() || abort.host == author.uid {
-        at
-    } else {
-        let client = clients.find(abort.host).ok_or(Refusal::OutOfRange)?;
-        let via = clients.get(client).and_then(|c| c.via);
-        let unheard = clients.state(client) == Some(State::Mute);
-        if !(author.proxy && (via == Some(at) || unheard)) {
-            return Err(Refusal::OutOfPlace);
-        }
-        client
-    };
-    match clients.state(leaver) {
-        Some(State::Lost | State::Aborted) | None => Err(Refusal::OutOfPlace),
-        Some(state) => Ok((leaver, state)),
-    }
-}
-
-/// A destination leaves, and with it those for whom nobody else speaks.
-fn aborted(s: &mut Session, leaver: usize, abort: &Abort) {
-    s.note_abort(leaver, abort.reason.clone(), true);
-    let behind = |c: &Client| c.via == Some(leaver) && !c.state().is_error();
-    for client in s.clients.places(behind) {
-        s.note_abort(client, abort.reason.clone(), true);
     }
 }
 

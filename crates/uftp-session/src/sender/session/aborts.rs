@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use uftp_proto::Uid;
+use uftp_proto::wire::Abort;
 
 use super::Session;
 use crate::counters::Refusal;
@@ -39,6 +40,41 @@ pub(super) struct OutgoingAbort {
 }
 
 impl Session {
+    /// Who leaves by an ABORT of the destination `at`, if it may: itself, or if it is a proxy one of
+    /// its clients; and how far that has come.
+    pub(in crate::sender) fn leaver(
+        &self,
+        at: usize,
+        abort: &Abort,
+    ) -> Result<(usize, State), Refusal> {
+        let clients = &self.clients;
+        let author = clients.get(at).ok_or(Refusal::UnknownSource)?;
+        let leaver = if abort.host.is_none() || abort.host == author.uid {
+            at
+        } else {
+            let client = clients.find(abort.host).ok_or(Refusal::OutOfRange)?;
+            let via = clients.get(client).and_then(|c| c.via);
+            let unheard = clients.state(client) == Some(State::Mute);
+            if !(author.proxy && (via == Some(at) || unheard)) {
+                return Err(Refusal::OutOfPlace);
+            }
+            client
+        };
+        match clients.state(leaver) {
+            Some(State::Lost | State::Aborted) | None => Err(Refusal::OutOfPlace),
+            Some(state) => Ok((leaver, state)),
+        }
+    }
+
+    /// A destination leaves, and with it those for whom nobody else speaks.
+    pub(in crate::sender) fn note_departure(&mut self, leaver: usize, reason: &str) {
+        self.note_abort(leaver, reason.to_owned(), true);
+        let behind = |c: &Client| c.via == Some(leaver) && !c.state().is_error();
+        for client in self.clients.places(behind) {
+            self.note_abort(client, reason.to_owned(), true);
+        }
+    }
+
     /// What everybody is told if the session is to end because a receiver is lost.
     pub(in crate::sender) fn all_or_nothing(&self) -> Option<&'static str> {
         self.lost_one.filter(|_| self.config.quit_on_error)
