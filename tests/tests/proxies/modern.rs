@@ -344,6 +344,6 @@ fn what_all_daemons_have() -> Result<()> {
             assert!(message.contains(off), "{message}");
         }
     }
-    assert_eq!(levels, BTreeSet::from([0, 2, 3]));
+    assert_eq!(levels, BTreeSet::from([0, 1, 2, 3]));
     Ok(())
 }
