@@ -116,8 +116,13 @@ impl Announcing {
         match self.stage {
             Stage::Calling if everybody_is_in(s) => {
                 s.update_grtt(Decay::FirstFree);
-                self.stage = Stage::Lingering(now + s.longest_linger(Repeated::Announce));
                 s.events.push_back(SenderEvent::LateRegisters);
+                // What was cut short was not asked twice.
+                let asked = self.course.attempt() - u32::from(self.hurried);
+                if !s.is_open() && s.nobody_repeats(asked) {
+                    return self.end(s);
+                }
+                self.stage = Stage::Lingering(now + s.longest_linger(Repeated::Announce));
                 self.confirm(s);
                 Next::Stay
             }

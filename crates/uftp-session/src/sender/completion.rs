@@ -111,7 +111,10 @@ impl Closing {
             Stage::Asking if !s.clients.any_receiving() => {
                 s.update_grtt(Decay::Gradual);
                 s.lists.clear();
-                self.stage = Stage::Lingering(now + s.longest_linger(Repeated::Done));
+                self.stage = match s.nobody_repeats(self.course.attempt()) {
+                    true => Stage::Leaving,
+                    false => Stage::Lingering(now + s.longest_linger(Repeated::Done)),
+                };
                 s.events.push_back(SenderEvent::LateCompletions);
                 self.confirm(s);
             }

@@ -141,6 +141,16 @@ impl Session {
             .map_or_else(|| self.advertised_grtt(), |pace| what.linger(pace))
     }
 
+    /// Whether there are no late duplicates to wait for: all have answered a question that was asked
+    /// once. Receivers repeat themselves after four round trip times, and the question would have been
+    /// asked again after three (behaviour-sender-receiver §1.2); proxies do as they like.
+    pub(super) fn nobody_repeats(&self, asked: u32) -> bool {
+        asked == 1
+            && self.policy.clockwork == Clockwork::RoundTrips
+            && self.config.instance.0 == 0
+            && !self.clients.any_proxy()
+    }
+
     /// The longest wait for late duplicates.
     pub(super) fn longest_linger(&self, what: Repeated) -> Duration {
         let least = self.linger(what);
