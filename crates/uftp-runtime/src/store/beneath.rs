@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::dir;
 use nix::errno::Errno;
@@ -17,9 +18,25 @@ use nix::unistd::{UnlinkatFlags, fsync, geteuid, linkat, symlinkat, syncfs, unli
 /// Directories in one another beyond which a tree is not walked.
 pub(super) const MAX_DEPTH: usize = 200;
 
-/// An open directory.
+/// An open directory. Copies are one handle.
+#[derive(Clone, Debug)]
+pub(super) struct Dir(Arc<OwnedFd>);
+
+/// Where a way down leads.
 #[derive(Debug)]
-pub(super) struct Dir(OwnedFd);
+pub(super) enum Way {
+    /// To a directory.
+    Down(Dir),
+    /// Nowhere: something on it is not there.
+    Nowhere,
+    /// To a regular file that stands where a directory should be.
+    Blocked {
+        /// The directory that the file lies in.
+        dir: Dir,
+        /// Steps to that directory.
+        depth: usize,
+    },
+}
 
 /// What an entry is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,36 +55,50 @@ impl Dir {
     /// Opens a directory of the operator's choice; links on the way are his business.
     pub(super) fn open(path: &Path) -> io::Result<Dir> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(Dir(open(path, flags, Mode::empty())?))
-    }
-
-    /// The same directory again.
-    pub(super) fn again(&self) -> io::Result<Dir> {
-        Ok(Dir(self.0.try_clone()?))
+        Ok(Dir::from(open(path, flags, Mode::empty())?))
     }
 
     /// The directory `name` in this one.
     pub(super) fn child(&self, name: &OsStr) -> Result<Dir, Errno> {
+        self.open_child(name).map(Dir::from)
+    }
+
+    fn open_child(&self, name: &OsStr) -> Result<OwnedFd, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        openat(&self.0, name, flags, Mode::empty()).map(Dir)
+        openat(self, name, flags, Mode::empty())
+    }
+
+    /// Where `names` lead.
+    pub(super) fn way(&self, names: &[OsString]) -> io::Result<Way> {
+        let mut dir = self.clone();
+        for (depth, name) in names.iter().enumerate() {
+            dir = match dir.child(name) {
+                Ok(child) => child,
+                Err(Errno::ENOENT) => return Ok(Way::Nowhere),
+                Err(Errno::ENOTDIR) if matches!(dir.look(name)?, Entry::Regular { .. }) => {
+                    return Ok(Way::Blocked { dir, depth });
+                }
+                Err(error) => return Err(in_the_way(name, error)),
+            };
+        }
+        Ok(Way::Down(dir))
     }
 
     /// The directory at the end of `names`. `None` if there is none.
     pub(super) fn descend(&self, names: &[OsString]) -> io::Result<Option<Dir>> {
-        let mut dir = self.again()?;
-        for name in names {
-            dir = match dir.child(name) {
-                Ok(child) => child,
-                Err(Errno::ENOENT) => return Ok(None),
-                Err(error) => return Err(in_the_way(name, error)),
-            };
+        match self.way(names)? {
+            Way::Down(dir) => Ok(Some(dir)),
+            Way::Nowhere => Ok(None),
+            Way::Blocked { depth, .. } => {
+                let name = names.get(depth).map(OsString::as_os_str);
+                Err(in_the_way(name.unwrap_or_default(), Errno::ENOTDIR))
+            }
         }
-        Ok(Some(dir))
     }
 
     /// The directory at the end of `names`, made where it is not there yet.
     pub(super) fn descend_making(&self, names: &[OsString]) -> io::Result<Dir> {
-        let mut dir = self.again()?;
+        let mut dir = self.clone();
         for name in names {
             dir = match dir.child(name) {
                 Ok(child) => child,
@@ -85,33 +116,14 @@ impl Dir {
         Ok(dir)
     }
 
-    /// The regular file that stands where a directory of `names` should be, if one does, and the way
-    /// to it.
-    pub(super) fn file_in_the_way<'a>(
-        &self,
-        names: &'a [OsString],
-    ) -> io::Result<Option<(&'a OsString, &'a [OsString])>> {
-        let mut dir = self.again()?;
-        for (above, name) in names.iter().enumerate() {
-            dir = match dir.child(name) {
-                Ok(child) => child,
-                Err(Errno::ENOTDIR) if matches!(dir.look(name)?, Entry::Regular { .. }) => {
-                    return Ok(names.get(..above).map(|above| (name, above)));
-                }
-                Err(_) => return Ok(None),
-            };
-        }
-        Ok(None)
-    }
-
     /// Makes a directory, mode 0755.
     pub(super) fn make(&self, name: &OsStr) -> Result<(), Errno> {
-        mkdirat(&self.0, name, Mode::from_bits_truncate(0o755))
+        mkdirat(self, name, Mode::from_bits_truncate(0o755))
     }
 
     /// What `name` is, not following a link.
     pub(super) fn look(&self, name: &OsStr) -> io::Result<Entry> {
-        match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        match fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Entry::from_stat(&stat)),
             Err(Errno::ENOENT) => Ok(Entry::Absent),
             Err(error) => Err(error.into()),
@@ -122,34 +134,45 @@ impl Dir {
     pub(super) fn create(&self, name: &OsStr) -> io::Result<File> {
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        Ok(openat(&self.0, name, flags, Mode::from_bits_truncate(0o644))?.into())
+        Ok(openat(self, name, flags, Mode::from_bits_truncate(0o644))?.into())
+    }
+
+    /// Makes a new file as [`create`](Self::create) does, in the place of what is there.
+    pub(super) fn create_anew(&self, name: &OsStr) -> io::Result<File> {
+        match self.create(name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.remove_file(name)?;
+                self.create(name)
+            }
+            created => created,
+        }
     }
 
     /// Opens a file that is there, for writing.
     pub(super) fn reopen(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        Ok(openat(&self.0, name, flags, Mode::empty())?.into())
+        Ok(openat(self, name, flags, Mode::empty())?.into())
     }
 
     /// Opens a file that is there, for reading.
     pub(super) fn read(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        Ok(openat(&self.0, name, flags, Mode::empty())?.into())
+        Ok(openat(self, name, flags, Mode::empty())?.into())
     }
 
     /// Makes a symbolic link.
     pub(super) fn link(&self, name: &OsStr, text: &OsStr) -> io::Result<()> {
-        Ok(symlinkat(text, &self.0, name)?)
+        Ok(symlinkat(text, self, name)?)
     }
 
     /// Moves an entry to another directory, at once in the place of what is there.
     pub(super) fn move_to(&self, from: &OsStr, other: &Dir, to: &OsStr) -> io::Result<()> {
-        Ok(renameat(&self.0, from, &other.0, to)?)
+        Ok(renameat(self, from, other, to)?)
     }
 
     /// Lets two entries that are there change places: at once where the file system can.
     pub(super) fn swap_with(&self, from: &OsStr, other: &Dir, to: &OsStr) -> io::Result<()> {
-        match renameat2(&self.0, from, &other.0, to, RenameFlags::RENAME_EXCHANGE) {
+        match renameat2(self, from, other, to, RenameFlags::RENAME_EXCHANGE) {
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
                 let aside = OsString::from_iter([to, OsStr::new(".~uftp-old")]);
                 self.remove_tree(&aside)?;
@@ -163,22 +186,22 @@ impl Dir {
 
     /// Gives a file or link a second name in another directory, where it must not be taken.
     pub(super) fn second_name(&self, from: &OsStr, other: &Dir, to: &OsStr) -> io::Result<()> {
-        Ok(linkat(&self.0, from, &other.0, to, AtFlags::empty())?)
+        Ok(linkat(self, from, other, to, AtFlags::empty())?)
     }
 
     /// Removes anything but a directory; nothing there is fine.
     pub(super) fn remove_file(&self, name: &OsStr) -> io::Result<()> {
-        absent_is_fine(unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir))
+        absent_is_fine(unlinkat(self, name, UnlinkatFlags::NoRemoveDir))
     }
 
     /// Removes an empty directory; nothing there is fine.
     pub(super) fn remove_empty(&self, name: &OsStr) -> io::Result<()> {
-        absent_is_fine(unlinkat(&self.0, name, UnlinkatFlags::RemoveDir))
+        absent_is_fine(unlinkat(self, name, UnlinkatFlags::RemoveDir))
     }
 
     /// Whether the directory `name` has no entries.
     pub(super) fn is_empty(&self, name: &OsStr) -> io::Result<bool> {
-        let mut entries = dir::Dir::from_fd(self.child(name)?.0)?;
+        let mut entries = dir::Dir::from_fd(self.open_child(name)?)?;
         for entry in entries.iter() {
             if !is_dots(entry?.file_name()) {
                 return Ok(false);
@@ -190,7 +213,7 @@ impl Dir {
     /// The names of the entries, as the system lists them.
     pub(super) fn entries(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
-        for entry in dir::Dir::from_fd(self.child(OsStr::new("."))?.0)?.iter() {
+        for entry in dir::Dir::from_fd(self.open_child(OsStr::new("."))?)?.iter() {
             let entry = entry?;
             if !is_dots(entry.file_name()) {
                 names.push(os_str(entry.file_name()).to_owned());
@@ -254,18 +277,24 @@ impl Dir {
 
     /// Whether both are one directory.
     pub(super) fn is(&self, other: &Dir) -> io::Result<bool> {
-        let (a, b) = (fstat(&self.0)?, fstat(&other.0)?);
+        let (a, b) = (fstat(self)?, fstat(other)?);
         Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
     }
 
     /// Waits until the names in this directory are on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
-        Ok(fsync(&self.0)?)
+        Ok(fsync(self)?)
     }
 
     /// Waits until everything written to this file system is on the disk.
     pub(super) fn sync_all(&self) -> io::Result<()> {
-        Ok(syncfs(&self.0)?)
+        Ok(syncfs(self)?)
+    }
+}
+
+impl From<OwnedFd> for Dir {
+    fn from(handle: OwnedFd) -> Self {
+        Dir(Arc::new(handle))
     }
 }
 

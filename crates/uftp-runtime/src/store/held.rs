@@ -29,7 +29,7 @@ impl Held {
             }
         };
         let is_another = moved.is_some();
-        let dir = moved.map_or_else(|| self.dir.again(), Ok)?;
+        let dir = moved.unwrap_or_else(|| self.dir.clone());
         let path = self.path.clone();
         Ok((Held { path, dir }, is_another))
     }

@@ -124,7 +124,8 @@ impl DiskSession {
 
     fn regular(&mut self, file: &IncomingFile, target: Target) -> Answer {
         let base = self.base(&target)?;
-        let there = way::entry(&base, &target)?;
+        let way = base.way(&target.parents)?;
+        let there = way::entry(&way, &target)?;
         let staging = self.staging.as_ref();
         if staging.is_some_and(|staging| staging.has_whole(there, file)) {
             return Ok(done(CompleteStatus::NORMAL));
@@ -141,7 +142,7 @@ impl DiskSession {
         if !self.has_room(&base, &target, there, to_come)? {
             return Ok(Offer::Abort("Not enough disk space".into()));
         }
-        let parent = self.parent(&base, &target)?;
+        let parent = self.parent(&base, way, &target)?;
         self.refuse_full_directory(&parent, &target, there)?;
         let temporary = self.temporary(file, &target.entry);
         let mut missing = None;
@@ -152,8 +153,8 @@ impl DiskSession {
                 (opened.file, opened.parts, opened.part)
             }
             None => {
-                parent.remove_file(&temporary)?;
-                (parent.create(&temporary)?, parent.again()?, temporary)
+                let opened = parent.create_anew(&temporary)?;
+                (opened, parent.clone(), temporary)
             }
         };
         self.open = Some(Arriving {
@@ -180,7 +181,7 @@ impl DiskSession {
                 _ => CompleteStatus::NORMAL,
             }));
         }
-        let parent = self.parent(&base, target)?;
+        let parent = self.parent(&base, base.way(&target.parents)?, target)?;
         match parent.look(&target.entry)? {
             Entry::Directory => return Ok(done(CompleteStatus::SKIPPED)),
             Entry::Absent => {}
@@ -202,7 +203,8 @@ impl DiskSession {
             return Err(name::NameError::Nul.into());
         }
         if !self.info.preview {
-            let parent = self.parent(&self.base(target)?, target)?;
+            let base = self.base(target)?;
+            let parent = self.parent(&base, base.way(&target.parents)?, target)?;
             let there = parent.look(&target.entry)?;
             self.refuse_full_directory(&parent, target, there)?;
             let temporary = self.temporary(file, &target.entry);
@@ -232,8 +234,8 @@ impl DiskSession {
     /// The directory that `target` lies beneath.
     fn base(&self, target: &Target) -> io::Result<Dir> {
         match &self.staging {
-            Some(staging) => staging.tree().again(),
-            None => self.root(target)?.dest.dir.again(),
+            Some(staging) => Ok(staging.tree().clone()),
+            None => Ok(self.root(target)?.dest.dir.clone()),
         }
     }
 
@@ -261,10 +263,13 @@ impl DiskSession {
     /// Moves a finished entry to its place, where a file, a link or an empty directory may be.
     fn put(&self, from: &Dir, temporary: &OsStr, parent: &Dir, target: &Target) -> io::Result<()> {
         self.back_up(parent, target)?;
-        if parent.look(&target.entry)? == Entry::Directory {
-            parent.remove_empty(&target.entry)?;
+        match from.move_to(temporary, parent, &target.entry) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                parent.remove_empty(&target.entry)?;
+                from.move_to(temporary, parent, &target.entry)
+            }
+            moved => moved,
         }
-        from.move_to(temporary, parent, &target.entry)
     }
 
     /// A name has changed at the destination.

@@ -69,7 +69,7 @@ impl Staging {
             }
         }
         Ok(Staging {
-            temp: temp.again()?,
+            temp: temp.clone(),
             tree,
             shelf,
             parts,
@@ -105,7 +105,7 @@ impl Staging {
 
     /// Opens a part for the offered file: the one an earlier run left, else a new one.
     pub(super) fn begin(&mut self, file: &IncomingFile) -> io::Result<Opened> {
-        let parts = self.parts.again()?;
+        let parts = self.parts.clone();
         if let Some(at) = self.partials.iter().position(|p| p.is_of(file)) {
             let earlier = self.partials.swap_remove(at);
             let opened = parts.reopen(&earlier.part);
@@ -153,7 +153,7 @@ impl Staging {
         individually: bool,
     ) -> io::Result<Vec<PathBuf>> {
         let mut moved = Moved::default();
-        let tree = self.tree.again()?;
+        let tree = self.tree.clone();
         if individually {
             self.merge(&tree, dest, path, MAX_DEPTH, &mut moved)?;
         } else {
