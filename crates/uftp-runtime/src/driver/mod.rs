@@ -20,6 +20,7 @@ pub(crate) use machine::{Daemon, Machine, Relay, Watcher};
 pub(crate) use outbox::Tally;
 
 use crate::exit::Failure;
+use crate::log;
 use crate::say;
 use gathering::{Found, Gathering};
 use outbox::{Flow, Outbox};
@@ -29,6 +30,8 @@ const BATCHES_IN_A_ROW: usize = 8;
 /// While there is ever more to send, what has arrived is looked for this often: an answer is older
 /// than that when it comes, and most looks would find nothing.
 const LOOK: Duration = Duration::from_micros(200);
+/// While there is ever more to send, lines of the log are held so long.
+const HOLD: Duration = Duration::from_millis(2);
 /// After a stop the farewells must be out within this time.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Longest sleep for want of room in the kernel; timers wait as long.
@@ -102,6 +105,8 @@ pub(crate) struct Driver<M, W> {
     receive_errors: u32,
     /// When nothing more had arrived.
     looked: Option<Instant>,
+    /// When the log had all lines.
+    told: Instant,
     gathering: Gathering,
 }
 
@@ -118,6 +123,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             inbox: RecvBatch::new(),
             receive_errors: 0,
             looked: None,
+            told: Instant::now(),
         }
     }
 
@@ -127,6 +133,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
     /// The socket does not work any more.
     pub(crate) fn run(mut self) -> Result<Tally, Failure> {
         let mut farewell: Option<Instant> = None;
+        let _held = log::hold();
         loop {
             let now = Instant::now();
             let asked = self.control.asked.swap(0, Ordering::AcqRel);
@@ -171,7 +178,13 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         let gathering = self.gathering.pause().filter(|_| flow == Flow::Idle);
         let (interest, until) = match flow {
             // There is more to send: only look whether something has arrived.
-            Flow::Sent => return Ok(self.looked.is_none_or(|looked| now >= looked + LOOK)),
+            Flow::Sent => {
+                let due = self.looked.is_none_or(|looked| now >= looked + LOOK);
+                if now >= self.told + HOLD {
+                    self.let_go(now);
+                }
+                return Ok(due);
+            }
             Flow::Idle => match gathering {
                 None => (Interest::Receive, timeout),
                 Some(pause) => (
@@ -184,10 +197,17 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             Flow::Held(until) => (Interest::Receive, Some(until)),
         };
         let until = until.into_iter().chain(farewell).min();
+        self.let_go(now);
         let ready = self.socket.wait_for(interest, &self.control.wake, until);
         ready
             .map(|ready| ready.readable || gathering.is_some())
             .map_err(|error| Failure::network(format!("waiting for the network failed: {error}")))
+    }
+
+    /// Writes the lines of the log that were held.
+    fn let_go(&mut self, now: Instant) {
+        self.told = now;
+        log::let_go();
     }
 
     /// Hands in what has arrived.

@@ -22,7 +22,7 @@ pub(crate) use receiver::ReceiverEvents;
 pub(crate) use sender::SenderEvents;
 
 use crate::exit::Failure;
-use crate::log::time;
+use crate::log::{self, time};
 use crate::say;
 
 /// Version of the format.
@@ -86,11 +86,16 @@ impl EventOut {
         let written = match self {
             EventOut::None => return,
             // One write, so that a reader of a pipe gets whole lines.
-            EventOut::Stdout => io::stdout()
-                .lock()
-                .write_all(line.as_bytes())
-                .and_then(|()| io::stdout().flush()),
-            EventOut::File { file, .. } => file.write_all(line.as_bytes()),
+            EventOut::Stdout => {
+                // It may be where the log goes.
+                log::let_go();
+                let mut out = io::stdout().lock();
+                out.write_all(line.as_bytes()).and_then(|()| out.flush())
+            }
+            EventOut::File { file, path } => {
+                log::let_go_before(path);
+                file.write_all(line.as_bytes())
+            }
         };
         if let Err(error) = written {
             say!(0, "Can't write events: {error}");

@@ -25,7 +25,7 @@ pub(crate) struct Rolling {
 /// A log file that is appended to, rolled when it has grown, and opened anew on request
 /// (cli §6.6).
 ///
-/// One `write` is one line, and is in the file when it returns.
+/// What is written are whole lines, and in the file when `write` returns.
 pub(crate) struct LogFile {
     path: PathBuf,
     rolling: Option<Rolling>,
@@ -158,7 +158,11 @@ impl LogFile {
 }
 
 impl Write for LogFile {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        // It is rolled between lines.
+        let ends = lines.iter().position(|b| *b == b'\n').map(|at| at + 1);
+        let first = ends.filter(|_| self.rolling.is_some());
+        let line = first.and_then(|end| lines.get(..end)).unwrap_or(lines);
         self.out.write_all(line)?;
         self.out.flush()?;
         self.size += line.len() as u64;

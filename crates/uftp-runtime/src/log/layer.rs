@@ -26,7 +26,10 @@ pub(crate) enum Look {
     Json,
 }
 
-/// Renders events as log lines, one write a line.
+/// Lines up to this verbosity are never held: what they tell of may be the end.
+const BAD_NEWS: Verbosity = 1;
+
+/// Renders events as log lines.
 pub(crate) struct ClassicLayer {
     sink: Sink,
     verbosity: Verbosity,
@@ -64,6 +67,9 @@ impl<S: Subscriber> Layer<S> for ClassicLayer {
             Look::Text { timestamps, color } => parts.text(verbosity, timestamps, color),
             Look::Json => parts.json(verbosity),
         });
+        if verbosity <= u64::from(BAD_NEWS) {
+            self.sink.let_go();
+        }
     }
 }
 

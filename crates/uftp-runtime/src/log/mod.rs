@@ -8,7 +8,9 @@ mod layer;
 mod sink;
 pub(crate) mod time;
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::sync::OnceLock;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,7 +18,7 @@ use uftp_proto::{FileId, GroupId, Instance};
 
 pub(crate) use file::{LogFile, Rolling};
 pub(crate) use layer::{ClassicLayer, Look};
-pub(crate) use sink::Sink;
+pub(crate) use sink::{Held, Sink};
 
 /// Classic verbosity: 0 the worst news only, 2 the usual story, 5 every packet.
 pub(crate) type Verbosity = u8;
@@ -42,12 +44,36 @@ impl fmt::Display for Tag {
     }
 }
 
+/// The sink of this program, once there is one.
+static SINK: OnceLock<Sink> = OnceLock::new();
+
 /// Sends all log lines up to `verbosity` to `sink`, from now on and in every thread.
 pub(crate) fn install(sink: Sink, verbosity: Verbosity, look: Look) {
+    // Fails only if a program installs two; the first then stays.
+    let _ = SINK.set(sink.clone());
     let layer = ClassicLayer::new(sink, verbosity, look);
     let subscriber = tracing_subscriber::registry().with(layer);
-    // Fails only if a program installs two; the first then stays.
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Lines of this thread may be held from now on; see [`Sink::hold`].
+pub(crate) fn hold() -> Option<Held<'static>> {
+    SINK.get().map(Sink::hold)
+}
+
+/// Writes the lines that this thread has held.
+pub(crate) fn let_go() {
+    if let Some(sink) = SINK.get() {
+        sink.let_go();
+    }
+}
+
+/// As [`let_go`](self::let_go), if something is to be written to a file of this name that may be where
+/// the log goes: lines must not change places.
+pub(crate) fn let_go_before(path: &OsStr) {
+    if path.as_encoded_bytes().starts_with(b"/dev/") {
+        let_go();
+    }
 }
 
 /// Whether lines of this verbosity are wanted by anybody.

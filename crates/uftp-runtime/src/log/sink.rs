@@ -1,5 +1,6 @@
 //! Where lines go: standard error or a log file, with a progress bar kept below them.
 
+use std::cell::Cell;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -7,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::LogFile;
 
-/// Where log lines, status lines of `@LOG` and the progress bar go, each in one write.
+/// Where log lines, status lines of `@LOG` and the progress bar go, each in one write, but for
+/// those of a thread that [holds](Sink::hold) them for a moment.
 #[derive(Clone)]
 pub(crate) struct Sink {
     inner: Arc<Mutex<Inner>>,
@@ -19,6 +21,38 @@ struct Inner {
     bar: Option<Bar>,
     /// A bar stands on the terminal's last line.
     drawn: bool,
+    /// Lines may be held: nobody looks on.
+    may_hold: bool,
+    /// Lines not yet written.
+    held: String,
+}
+
+/// Most bytes of lines that are held.
+const MOST_HELD: usize = 16 * 1024;
+
+thread_local! {
+    /// What becomes of the lines of this thread.
+    static HOLDING: Cell<Holding> = const { Cell::new(Holding::No) };
+}
+
+/// Whether a thread holds its lines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holding {
+    No,
+    /// It would.
+    Nothing,
+    /// It does.
+    Lines,
+}
+
+/// While this lives, lines of its thread may wait for [`Sink::let_go`].
+pub(crate) struct Held<'a>(&'a Sink);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
+        HOLDING.set(Holding::No);
+    }
 }
 
 /// Says how a progress bar looks now; empty for none.
@@ -27,7 +61,9 @@ pub(super) type Bar = Box<dyn Fn() -> String + Send>;
 impl Sink {
     /// Standard error.
     pub(crate) fn stderr() -> Sink {
-        Sink::new(std::io::stderr())
+        let sink = Sink::new(std::io::stderr());
+        sink.lock().may_hold = !std::io::stderr().is_terminal();
+        sink
     }
 
     /// Anything that can be written to.
@@ -37,6 +73,8 @@ impl Sink {
                 out: Out::Any(Box::new(out)),
                 bar: None,
                 drawn: false,
+                may_hold: true,
+                held: String::new(),
             })),
         }
     }
@@ -48,7 +86,27 @@ impl Sink {
 
     /// From now on to `file`.
     pub(crate) fn redirect(&self, file: LogFile) {
-        self.lock().out = Out::File(file);
+        let mut inner = self.lock();
+        inner.let_go();
+        inner.out = Out::File(file);
+        inner.may_hold = true;
+    }
+
+    /// From now on lines of this thread may be held: a system call for each would cost more than
+    /// what they tell of. They are written in one piece when the thread [lets go](Self::let_go),
+    /// which it does before it waits for anything, at the next line of another thread, and when many
+    /// are held.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        HOLDING.set(Holding::Nothing);
+        Held(self)
+    }
+
+    /// Writes the lines that this thread has held.
+    pub(crate) fn let_go(&self) {
+        if HOLDING.get() == Holding::Lines {
+            HOLDING.set(Holding::Nothing);
+            self.lock().let_go();
+        }
     }
 
     /// What others write to standard error goes into the log file from now on, if it is one, by
@@ -57,7 +115,9 @@ impl Sink {
     /// # Errors
     /// The system refuses.
     pub(crate) fn hold_stderr_as(&self, file: &File) -> io::Result<()> {
-        match &mut self.lock().out {
+        let mut inner = self.lock();
+        inner.let_go();
+        match &mut inner.out {
             Out::File(log) => log.hold_stderr_as(file),
             Out::Any(_) => Ok(()),
         }
@@ -68,7 +128,9 @@ impl Sink {
     /// # Errors
     /// It cannot be opened; the old one stays in use.
     pub(crate) fn reopen(&self) -> io::Result<()> {
-        match &mut self.lock().out {
+        let mut inner = self.lock();
+        inner.let_go();
+        match &mut inner.out {
             Out::File(file) => file.reopen(),
             Out::Any(_) => Ok(()),
         }
@@ -85,7 +147,13 @@ impl Sink {
             inner.drawn = !bar.is_empty();
             line.push_str(&bar);
         }
-        inner.write(&line);
+        inner.held.push_str(&line);
+        let holding = HOLDING.get() != Holding::No;
+        if holding && inner.may_hold && !inner.drawn && inner.held.len() < MOST_HELD {
+            HOLDING.set(Holding::Lines);
+        } else {
+            inner.let_go();
+        }
     }
 
     /// From now on `bar` stands below the lines; `None` for no more.
@@ -100,7 +168,8 @@ impl Sink {
         let bar = inner.bar();
         if !bar.is_empty() || inner.drawn {
             inner.drawn = !bar.is_empty();
-            inner.write(&format!("{ERASE}{bar}"));
+            inner.held.push_str(&format!("{ERASE}{bar}"));
+            inner.let_go();
         }
     }
 
@@ -119,13 +188,15 @@ impl Inner {
         self.bar.as_ref().map_or_else(String::new, |bar| bar())
     }
 
-    fn write(&mut self, text: &str) {
+    /// Writes what is held.
+    fn let_go(&mut self) {
         let out: &mut dyn Write = match &mut self.out {
             Out::Any(out) => out,
             Out::File(file) => file,
         };
-        let _ = out.write_all(text.as_bytes());
+        let _ = out.write_all(self.held.as_bytes());
         let _ = out.flush();
+        self.held.clear();
     }
 }
 
@@ -177,5 +248,36 @@ mod tests {
         sink.write_line("three".into());
         sink.set_bar(None);
         assert_eq!(written(), "\r\x1b[K50%\r\x1b[Kone\n60%\r\x1b[Ktwo\nthree\n");
+    }
+
+    #[test]
+    fn lines_that_are_held_come_in_order_and_at_the_latest_when_that_ends() {
+        let (sink, written) = Sink::memory();
+        let held = sink.hold();
+        sink.write_line("one".into());
+        sink.write_line("two".into());
+        assert_eq!(written(), "");
+        sink.let_go();
+        assert_eq!(written(), "one\ntwo\n");
+        sink.write_line("three".into());
+        let other = sink.clone();
+        let thread = std::thread::spawn(move || other.write_line("four".into()));
+        thread.join().unwrap();
+        assert_eq!(written(), "one\ntwo\nthree\nfour\n");
+        sink.write_line("five".into());
+        drop(held);
+        assert!(written().ends_with("four\nfive\n"));
+        sink.write_line("six".into());
+        assert!(written().ends_with("six\n"), "it is over");
+    }
+
+    #[test]
+    fn no_more_than_so_much_is_held() {
+        let (sink, written) = Sink::memory();
+        let _held = sink.hold();
+        sink.write_line("x".repeat(MOST_HELD / 2));
+        assert_eq!(written(), "");
+        sink.write_line("x".repeat(MOST_HELD / 2));
+        assert!(written().len() > MOST_HELD);
     }
 }

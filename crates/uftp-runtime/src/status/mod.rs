@@ -15,7 +15,7 @@ pub(crate) use sender::SenderStatus;
 use uftp_proto::wire::FileType;
 
 use crate::exit::Failure;
-use crate::log::{Sink, printable};
+use crate::log::{self, Sink, printable};
 use crate::say;
 
 /// Where status lines go, each in one write.
@@ -76,7 +76,8 @@ impl StatusOut {
         match self {
             StatusOut::None => {}
             StatusOut::Log(sink) => sink.write_line(String::from_utf8_lossy(&line).into_owned()),
-            StatusOut::File { file, .. } => {
+            StatusOut::File { file, path } => {
+                log::let_go_before(path);
                 line.push(b'\n');
                 if let Err(error) = file.write_all(&line) {
                     say!(0, "Can't write to the status file: {error}");
