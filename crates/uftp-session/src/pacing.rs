@@ -15,7 +15,8 @@ pub(crate) struct Pacer {
     rate: u64,
     /// Everything sent so far is paid for at this instant.
     paid_until: Option<Instant>,
-    /// The last burst: when it was sent, and the time that it takes at the rate.
+    /// The last burst: when it began, and the time that it takes at the rate. What is sent before half
+    /// of that has passed belongs to it.
     burst: Option<(Instant, Duration)>,
     /// There was nothing to send since then: nothing to make up for either.
     resting: bool,
@@ -72,7 +73,7 @@ impl Pacer {
 
     /// When the next datagram may be sent; in the past or `now` if at once.
     pub(crate) fn ready_at(&self, now: Instant) -> Instant {
-        self.paid_until.max(self.pause(now)).unwrap_or(now)
+        self.paid_until.max(self.pause()).unwrap_or(now)
     }
 
     /// When it is worth waking up to send datagrams of `bytes` charged bytes: when as many are
@@ -86,7 +87,7 @@ impl Pacer {
         let fit = Self::QUANTUM.as_nanos() / cost.as_nanos().max(1);
         let more = u32::try_from(fit).unwrap_or(most).min(most).max(1) - 1;
         let due = paid + cost * more;
-        self.pause(now).map_or(due, |pause| due.max(pause))
+        self.pause().map_or(due, |pause| due.max(pause))
     }
 
     /// How many datagrams of `bytes` charged bytes may go now; at most `most`.
@@ -97,7 +98,7 @@ impl Pacer {
         if now < self.ready_at(now) {
             return 0;
         }
-        let burst = Self::BURST.saturating_sub(self.spent(now));
+        let burst = Self::BURST.saturating_sub(self.burst(now).1);
         let late = now.saturating_duration_since(paid).min(burst);
         let cost = self.cost(bytes).as_nanos().max(1);
         let due = match self.resting {
@@ -121,22 +122,29 @@ impl Pacer {
         let floor = now.checked_sub(debt).unwrap_or(now);
         let from = self.paid_until.map_or(now, |paid| paid.max(floor));
         self.paid_until = Some(from + cost);
-        self.burst = Some((now, self.spent(now) + cost));
+        let (began, spent) = self.burst(now);
+        self.burst = Some((began, spent + cost));
     }
 
-    /// When half the time of the last burst will have passed. What else is sent at the same
-    /// instant is part of it.
-    fn pause(&self, now: Instant) -> Option<Instant> {
-        let (at, cost) = self.burst?;
-        let over = at != now || cost >= Self::BURST;
-        over.then_some(at + cost / 2)
+    /// When half the time of the last burst will have passed, if that is as long as may be.
+    fn pause(&self) -> Option<Instant> {
+        let (began, cost) = self.burst?;
+        (cost >= Self::BURST).then_some(began + cost / 2)
     }
 
-    /// What was sent at this very instant, in time at the rate.
-    fn spent(&self, now: Instant) -> Duration {
+    /// The burst that goes on at `now`, if only with what is sent then: when it began, and what was sent
+    /// in it, in time at the rate.
+    fn burst(&self, now: Instant) -> (Instant, Duration) {
         self.burst
-            .filter(|(at, _)| *at == now)
-            .map_or(Duration::ZERO, |(_, cost)| cost)
+            .filter(|(began, cost)| now == *began || now < *began + *cost / 2)
+            .unwrap_or((now, Duration::ZERO))
+    }
+
+    /// All that was sent has arrived where it was to: nothing is left on the way that a burst could add
+    /// to, and the next one need not wait for the time that the last one takes at the rate.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        self.paid_until = self.paid_until.min(now.checked_sub(Self::BURST));
+        self.burst = None;
     }
 
     /// There is nothing to send for the moment. The time until there is counts for a burst at
@@ -278,16 +286,45 @@ mod tests {
         let now = start + ms(15);
         assert_eq!(pacer.allowance(now, 100, 100), 10);
         pacer.charge(now, 300);
-        // Seven are left, now or when half the time of the three has passed.
+        // Seven are left of the burst, which is over when half the time of the three has passed.
         assert_eq!(pacer.allowance(now, 100, 100), 7 + 1);
-        assert_eq!(pacer.allowance(now + us(149), 100, 100), 0);
+        assert_eq!(pacer.allowance(now + us(149), 100, 100), 7 + 1);
         assert_eq!(pacer.allowance(now + us(150), 100, 100), 7 + 1 + 1);
-        pacer.charge(now + us(150), 900);
-        assert_eq!(pacer.ready_at(now), now + us(150) + us(450));
+        pacer.charge(now + us(150), 1000);
+        assert_eq!(pacer.ready_at(now), now + us(150) + us(500));
         // Resting does not shorten what is still to be paid.
         pacer.charge(now + ms(1), 5000);
         pacer.rest();
         assert_eq!(pacer.allowance(now + ms(2), 100, 100), 0);
+    }
+
+    #[test]
+    fn what_follows_closely_is_of_the_same_burst() {
+        let mut pacer = Pacer::new(1_000_000);
+        let start = Instant::now();
+        let us = Duration::from_micros;
+        pacer.charge(start, 100);
+        let now = start + Duration::from_millis(15);
+        pacer.charge(now, 500);
+        assert_eq!(pacer.allowance(now + us(200), 100, 100), 5 + 1);
+        pacer.charge(now + us(200), 500);
+        // Twice the rate since it began.
+        assert_eq!(pacer.allowance(now + us(499), 100, 100), 0);
+        assert_eq!(pacer.ready_at(now + us(499)), now + us(500));
+        assert_eq!(pacer.allowance(now + us(500), 100, 100), 10 + 1);
+    }
+
+    #[test]
+    fn what_has_arrived_is_good_for_one_burst() {
+        let mut pacer = Pacer::new(1_000_000);
+        let start = Instant::now();
+        pacer.charge(start, 5000);
+        assert_eq!(pacer.allowance(start, 100, 100), 0);
+        pacer.rest();
+        pacer.forgive(start);
+        assert_eq!(pacer.allowance(start, 100, 100), 10);
+        pacer.charge(start, 1000);
+        assert_eq!(pacer.allowance(start, 100, 100), 0);
     }
 
     #[test]

@@ -351,8 +351,12 @@ impl Transfer {
             return self.quit(s, why);
         }
         s.lists.clear();
-        if s.rate.finish_file(s.now, self.pass == 1 && !self.naks) {
+        let clean = self.pass == 1 && !self.naks;
+        if s.rate.finish_file(s.now, clean) {
             s.pacer.set_rate(s.now, s.rate.bytes_per_second());
+        }
+        if clean && s.rate.asks() {
+            s.pacer.forgive(s.now);
         }
         s.end_congestion_control();
         s.finish_item(self.file, self.item.clone(), Some(self.started));
