@@ -117,6 +117,15 @@ fn lost_answers_and_lost_data_are_made_up_for() {
 }
 
 #[test]
+fn who_is_through_at_once_need_not_answer_fileinfo() {
+    let brief = Peer::new(1).speaking(|message| message.function() != Function::FileInfoAck);
+    let mut lab = Lab::new(config(Some(&[1])), small_files(5), vec![brief]);
+    assert_eq!(lab.run(), Outcome::Success);
+    assert!((1..=5).all(|number| goes_ahead(&lab, number)));
+    assert_eq!(lab.of("FILEINFO").len(), 5);
+}
+
+#[test]
 fn who_never_answers_is_lost_at_fileinfo() {
     let silent = Peer::new(2).speaking(|message| matches!(message, Message::Register(_)));
     let peers = vec![Peer::new(1), silent];

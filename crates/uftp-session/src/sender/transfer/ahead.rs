@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use uftp_proto::wire::CompleteStatus;
+
 use super::{Stage, Transfer};
 use crate::sender::clients::State;
 use crate::sender::event::Outcome;
@@ -19,8 +21,15 @@ impl Transfer {
     /// Notes that everybody has answered, or goes back to asking when DONE should have been answered
     /// and somebody has said nothing at all.
     pub(super) fn settle_ahead(&mut self, s: &mut Session, now: Instant) -> Option<Next> {
-        let taken = self.informing.as_ref()?.is_taken();
+        let mut taken = self.informing.as_ref()?.is_taken();
         if s.clients.receivers_in(&[State::Registered]) == 0 {
+            // Who was through before it could answer has said all by that.
+            taken |= s.clients.iter().filter_map(|c| c.result).any(|result| {
+                matches!(
+                    result.status,
+                    CompleteStatus::NORMAL | CompleteStatus::OVERWRITE
+                )
+            });
             match taken {
                 true => s.ahead.succeeded(),
                 false => s.ahead.failed(),
