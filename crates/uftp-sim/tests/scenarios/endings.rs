@@ -16,7 +16,7 @@ use super::{lossy, ms, secs, two_files};
 fn a_stopped_sender_ends_all_receivers() {
     // All of it takes about 100 ms.
     for at in [0, 1, 5, 12, 20, 40, 60] {
-        let mut stage = Scenario::new(at, 5, two_files(60_000)).stage();
+        let mut stage = Scenario::new(at, 5, two_files(90_000)).stage();
         stage.world.run_for(ms(at));
         assert_eq!(stage.sender().outcome(), None, "over before {at} ms");
         let sender = stage.sender;
