@@ -11,6 +11,7 @@ use std::sync::Arc;
 use nix::dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat, renameat2};
+use nix::libc::uid_t;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, fsync, geteuid, linkat, symlinkat, syncfs, unlinkat};
@@ -27,8 +28,8 @@ pub(super) struct Dir(Arc<OwnedFd>);
 pub(super) enum Way {
     /// To a directory.
     Down(Dir),
-    /// Nowhere: something on it is not there.
-    Nowhere,
+    /// Nowhere: what comes behind this directory is not there.
+    Nowhere(Dir),
     /// To a regular file that stands where a directory should be.
     Blocked {
         /// The directory that the file lies in.
@@ -36,6 +37,15 @@ pub(super) enum Way {
         /// Steps to that directory.
         depth: usize,
     },
+}
+
+impl Way {
+    /// The last directory on it.
+    pub(super) fn reached(&self) -> &Dir {
+        match self {
+            Way::Down(dir) | Way::Nowhere(dir) | Way::Blocked { dir, .. } => dir,
+        }
+    }
 }
 
 /// What an entry is.
@@ -74,7 +84,7 @@ impl Dir {
         for (depth, name) in names.iter().enumerate() {
             dir = match dir.child(name) {
                 Ok(child) => child,
-                Err(Errno::ENOENT) => return Ok(Way::Nowhere),
+                Err(Errno::ENOENT) => return Ok(Way::Nowhere(dir)),
                 Err(Errno::ENOTDIR) if matches!(dir.look(name)?, Entry::Regular { .. }) => {
                     return Ok(Way::Blocked { dir, depth });
                 }
@@ -88,7 +98,7 @@ impl Dir {
     pub(super) fn descend(&self, names: &[OsString]) -> io::Result<Option<Dir>> {
         match self.way(names)? {
             Way::Down(dir) => Ok(Some(dir)),
-            Way::Nowhere => Ok(None),
+            Way::Nowhere(_) => Ok(None),
             Way::Blocked { depth, .. } => {
                 let name = names.get(depth).map(OsString::as_os_str);
                 Err(in_the_way(name.unwrap_or_default(), Errno::ENOTDIR))
@@ -262,7 +272,26 @@ impl Dir {
     /// Whether it belongs to who this process is: nobody else can put anything in the place of what is
     /// in it.
     pub(super) fn is_own(&self) -> io::Result<bool> {
-        Ok(fstat(&self.0)?.st_uid == geteuid().as_raw())
+        self.is_ours(fstat(&self.0)?.st_uid)
+    }
+
+    /// Whether a file in this directory is a regular one of who this process is, and has no other
+    /// name, by which somebody might have meant another file to be written to or read.
+    pub(super) fn owns(&self, file: &File) -> io::Result<bool> {
+        let kept = file.metadata()?;
+        Ok(kept.is_file() && kept.nlink() == 1 && self.is_ours(kept.uid())?)
+    }
+
+    /// Whether this process goes by the id `owner` here. Some file systems say themselves whose
+    /// files are: those with an option for it, and servers that let nobody be root.
+    fn is_ours(&self, owner: uid_t) -> io::Result<bool> {
+        if owner == geteuid().as_raw() {
+            return Ok(true);
+        }
+        let scratch = scratch();
+        let made = self.create_anew(&scratch)?;
+        self.remove_file(&scratch)?;
+        Ok(owner == made.metadata()?.uid())
     }
 
     /// Bytes on the disk that become free when the file `name` is removed; none if it has another name.
@@ -317,11 +346,9 @@ impl Entry {
     }
 }
 
-/// Whether a file is a regular one of who this process is, and has no other name, by which somebody
-/// might have meant another file to be written to or read.
-pub(super) fn is_own(file: &File) -> io::Result<bool> {
-    let kept = file.metadata()?;
-    Ok(kept.is_file() && kept.uid() == geteuid().as_raw() && kept.nlink() == 1)
+/// A name no other receiver tries out at the same time.
+pub(super) fn scratch() -> OsString {
+    format!("_uftptmp_{}", std::process::id()).into()
 }
 
 fn in_the_way(name: &OsStr, error: Errno) -> io::Error {

@@ -8,7 +8,7 @@ use openssl::sha::sha256;
 use uftp_proto::{BlockMap, GroupId, Instance, Uid};
 use uftp_session::files::IncomingFile;
 
-use super::beneath::{self, Dir, Entry};
+use super::beneath::{Dir, Entry};
 
 /// Begins every file of this format and version.
 const MAGIC: &[u8] = b"UFTP receiver restart, version 2\n";
@@ -88,7 +88,7 @@ impl Restart {
         }
         let mut bytes = Vec::new();
         let file = dir.read(name)?;
-        if !beneath::is_own(&file)? {
+        if !dir.owns(&file)? {
             return Err(RestartError::Foreign);
         }
         file.take(MAX_LEN).read_to_end(&mut bytes)?;

@@ -5,7 +5,7 @@ use std::io;
 use uftp_proto::wire::CompleteStatus;
 use uftp_session::files::Offer;
 
-use super::beneath::{Dir, Entry};
+use super::beneath::{Entry, Way};
 use super::name::Target;
 use super::session::DiskSession;
 use crate::log::{self, printable};
@@ -14,17 +14,19 @@ use crate::log::{self, printable};
 const UNKNOWN_SPACE: u64 = i64::MAX as u64;
 
 impl DiskSession {
-    /// Whether the disk has room for so many bytes more at `target`. Where nothing asks to keep the
-    /// file that is `there`, it goes at once if there is no room for both, as in 4.10.2, which writes
-    /// over it.
+    /// Whether the disk has room for so many bytes more at `target`, at the end of `way`. Where nothing
+    /// asks to keep the file that is `there`, it goes at once if there is no room for both, as in
+    /// 4.10.2, which writes over it.
     pub(super) fn has_room(
         &self,
-        base: &Dir,
+        way: &Way,
         target: &Target,
         there: Entry,
         to_come: u64,
     ) -> io::Result<bool> {
-        let short_of = match base.free_space() {
+        // Other directories may be other disks.
+        let parent = way.reached();
+        let short_of = match parent.free_space() {
             Ok(free) => to_come.saturating_sub(free),
             Err(_) => 0,
         };
@@ -34,9 +36,6 @@ impl DiskSession {
         if !matches!(there, Entry::Regular { .. }) || !self.old_makes_room(target)? {
             return Ok(false);
         }
-        let Some(parent) = base.descend(&target.parents)? else {
-            return Ok(false);
-        };
         if parent.freed_without(&target.entry)? < short_of {
             return Ok(false);
         }

@@ -139,7 +139,7 @@ impl DiskSession {
             return Ok(done(status));
         }
         let to_come = file.size - staging.map_or(0, |staging| staging.present(file));
-        if !self.has_room(&base, &target, there, to_come)? {
+        if !self.has_room(&way, &target, there, to_come)? {
             return Ok(Offer::Abort("Not enough disk space".into()));
         }
         let parent = self.parent(&base, way, &target)?;

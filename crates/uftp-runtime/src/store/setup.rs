@@ -1,10 +1,9 @@
 //! The directories of a receiver, opened and tried out before anything is received (cli §3.1).
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::beneath::Dir;
+use super::beneath::{Dir, scratch};
 use super::held::Held;
 use super::{Fsync, Root, TempDir};
 use crate::exit::Failure;
@@ -177,9 +176,4 @@ fn try_move(from: &Dir, to: &Dir) -> io::Result<()> {
     from.remove_file(&scratch)?;
     moved?;
     to.remove_file(&scratch)
-}
-
-/// A name no other receiver tries out at the same time.
-fn scratch() -> OsString {
-    format!("_uftptmp_{}", std::process::id()).into()
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uftp_proto::{FileId, GroupId};
 use uftp_session::files::{IncomingFile, SessionInfo};
 
-use super::beneath::{self, Dir, Entry, MAX_DEPTH};
+use super::beneath::{Dir, Entry, MAX_DEPTH};
 use super::restart::{Partial, Restart};
 use super::shelf::{self, Shelf};
 use crate::log::{self, Tag};
@@ -110,7 +110,7 @@ impl Staging {
             let earlier = self.partials.swap_remove(at);
             let opened = parts.reopen(&earlier.part);
             if let Ok(file) = opened
-                && beneath::is_own(&file)?
+                && parts.owns(&file)?
             {
                 return Ok(Opened {
                     file,

@@ -10,7 +10,7 @@ use super::session::DiskSession;
 pub(super) fn entry(way: &Way, target: &Target) -> io::Result<Entry> {
     match way {
         Way::Down(parent) => parent.look(&target.entry),
-        Way::Nowhere | Way::Blocked { .. } => Ok(Entry::Absent),
+        Way::Nowhere(_) | Way::Blocked { .. } => Ok(Entry::Absent),
     }
 }
 
@@ -21,7 +21,7 @@ impl DiskSession {
     pub(super) fn parent(&self, base: &Dir, way: Way, target: &Target) -> io::Result<Dir> {
         match way {
             Way::Down(parent) => return Ok(parent),
-            Way::Nowhere => {}
+            Way::Nowhere(_) => {}
             Way::Blocked { dir, depth } => {
                 if let Some((above, [name, ..])) = target.parents.split_at_checked(depth) {
                     let file = Target {
