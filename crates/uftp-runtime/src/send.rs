@@ -160,7 +160,8 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
 fn missing(files: &[OsString]) -> impl Iterator<Item = String> {
     let on_disk = files.iter().filter(|file| !source::is_request(file));
     on_disk.filter_map(|file| {
-        let error = Path::new(file).symlink_metadata().err()?;
+        let path = Path::new(source::without_slashes(file));
+        let error = path.symlink_metadata().err()?;
         let name = log::printable(file.as_bytes());
         Some(format!("Can't find {name}, which is to be sent: {error}"))
     })

@@ -91,6 +91,7 @@ fn what_is_not_there_is_told_at_once() -> Result<()> {
     let stage = Stage::new("notthere", 2)?;
     let dest = stage.world.make_dir("dest")?.to_string_lossy().into_owned();
     let script = stage.write("script", "no program")?;
+    fs::write(stage.path("content/some"), "some")?;
     let daemon = ["--check", "-I", "eth0", "-D", &dest];
     let with = |more: &[&'static str]| [&daemon[..], more].concat();
     for (program, args, code, says) in [
@@ -101,6 +102,8 @@ fn what_is_not_there_is_told_at_once() -> Result<()> {
             "Can't find content/none",
         ),
         ("uftp", vec!["--check", "@FREESPACE", "@DELETE:none"], 0, ""),
+        // Slashes behind an argument mean nothing.
+        ("uftp", vec!["--check", "content/some/"], 0, ""),
         (
             "uftpd",
             with(&["-s", "/no/script"]),

@@ -23,6 +23,7 @@ pub(crate) use names::Naming;
 
 use crate::log::{self, Tag, printable};
 use names::Named;
+pub(crate) use names::without_slashes;
 use walk::{Kind, Walk};
 
 /// Longest name and link text that every deployed receiver takes (cli §1.3).

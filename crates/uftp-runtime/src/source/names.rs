@@ -95,7 +95,7 @@ pub(super) fn last(arg: &[u8]) -> &OsStr {
 }
 
 /// An argument without the slashes at its end; the root stays what it is.
-pub(super) fn without_slashes(arg: &OsStr) -> &OsStr {
+pub(crate) fn without_slashes(arg: &OsStr) -> &OsStr {
     match trim_slashes(arg.as_bytes()) {
         b"" => arg,
         trimmed => OsStr::from_bytes(trimmed),
