@@ -87,13 +87,12 @@ impl EventOut {
             EventOut::None => return,
             // One write, so that a reader of a pipe gets whole lines.
             EventOut::Stdout => {
-                // It may be where the log goes.
                 log::let_go();
                 let mut out = io::stdout().lock();
                 out.write_all(line.as_bytes()).and_then(|()| out.flush())
             }
-            EventOut::File { file, path } => {
-                log::let_go_before(path);
+            EventOut::File { file, .. } => {
+                log::let_go();
                 file.write_all(line.as_bytes())
             }
         };

@@ -8,7 +8,6 @@ mod layer;
 mod sink;
 pub(crate) mod time;
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -61,18 +60,11 @@ pub(crate) fn hold() -> Option<Held<'static>> {
     SINK.get().map(Sink::hold)
 }
 
-/// Writes the lines that this thread has held.
+/// Writes the lines that this thread has held. What goes elsewhere may go where the log goes, by
+/// another name, and lines must not change places: this comes first.
 pub(crate) fn let_go() {
     if let Some(sink) = SINK.get() {
         sink.let_go();
-    }
-}
-
-/// As [`let_go`](self::let_go), if something is to be written to a file of this name that may be where
-/// the log goes: lines must not change places.
-pub(crate) fn let_go_before(path: &OsStr) {
-    if path.as_encoded_bytes().starts_with(b"/dev/") {
-        let_go();
     }
 }
 

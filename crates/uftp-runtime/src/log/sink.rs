@@ -27,8 +27,9 @@ struct Inner {
     held: String,
 }
 
-/// Most bytes of lines that are held.
-const MOST_HELD: usize = 16 * 1024;
+/// Most bytes of lines that are held: as many as a pipe takes in one piece, also if others write
+/// to it, too.
+const MOST_HELD: usize = 4096;
 
 thread_local! {
     /// What becomes of the lines of this thread.
@@ -94,7 +95,7 @@ impl Sink {
 
     /// From now on lines of this thread may be held: a system call for each would cost more than
     /// what they tell of. They are written in one piece when the thread [lets go](Self::let_go),
-    /// which it does before it waits for anything, at the next line of another thread, and when many
+    /// which it does before it waits for the network, at the next line of another thread, and when many
     /// are held.
     pub(crate) fn hold(&self) -> Held<'_> {
         HOLDING.set(Holding::Nothing);
@@ -146,6 +147,9 @@ impl Sink {
             let bar = inner.bar();
             inner.drawn = !bar.is_empty();
             line.push_str(&bar);
+        }
+        if inner.held.len() + line.len() > MOST_HELD {
+            inner.let_go();
         }
         inner.held.push_str(&line);
         let holding = HOLDING.get() != Holding::No;
@@ -278,6 +282,16 @@ mod tests {
         sink.write_line("x".repeat(MOST_HELD / 2));
         assert_eq!(written(), "");
         sink.write_line("x".repeat(MOST_HELD / 2));
-        assert!(written().len() > MOST_HELD);
+        assert_eq!(
+            written().len(),
+            MOST_HELD / 2 + 1,
+            "the first, in one piece"
+        );
+        sink.write_line("x".repeat(MOST_HELD));
+        assert_eq!(
+            written().len(),
+            2 * MOST_HELD + 3,
+            "and what is longer at once"
+        );
     }
 }

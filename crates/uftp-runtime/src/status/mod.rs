@@ -76,8 +76,8 @@ impl StatusOut {
         match self {
             StatusOut::None => {}
             StatusOut::Log(sink) => sink.write_line(String::from_utf8_lossy(&line).into_owned()),
-            StatusOut::File { file, path } => {
-                log::let_go_before(path);
+            StatusOut::File { file, .. } => {
+                log::let_go();
                 line.push(b'\n');
                 if let Err(error) = file.write_all(&line) {
                     say!(0, "Can't write to the status file: {error}");

@@ -102,6 +102,7 @@ impl SenderStatus {
         }
     }
 
+    /// Writes the lines on the last item, after all.
     fn write_held(&mut self) {
         for line in self.held.drain(..) {
             self.out.write_line(line);
@@ -147,6 +148,13 @@ impl SenderStatus {
             let after = format!(";{free}");
             self.held.push(line_about("FREESPACE;", &item.name, &after));
         }
+    }
+}
+
+/// A session that ends without a word of it has lines, too.
+impl Drop for SenderStatus {
+    fn drop(&mut self) {
+        self.write_held();
     }
 }
 
