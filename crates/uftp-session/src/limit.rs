@@ -34,7 +34,7 @@ impl Limit {
         }
     }
 
-    /// One more a second from now on.
+    /// One more in each span from now on.
     pub(crate) fn raise(&mut self) {
         self.most = self.most.saturating_add(1);
     }

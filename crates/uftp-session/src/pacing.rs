@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Lets bytes through at a rate, exactly over time and in bounded bursts.
+/// Lets bytes through at a rate, exactly over time while nothing is [forgiven](Self::forgive), and in
+/// bounded bursts.
 ///
 /// What a late wake-up left unsent is made up for, at no more than twice the rate: never more
 /// goes out at once than the rate allows for [`BURST`](Self::BURST) (but always one datagram),
@@ -140,8 +141,7 @@ impl Pacer {
             .unwrap_or((now, Duration::ZERO))
     }
 
-    /// All that was sent has arrived where it was to: nothing is left on the way that a burst could add
-    /// to, and the next one need not wait for the time that the last one takes at the rate.
+    /// Nobody misses anything that was sent: nothing is left on the way that a burst could add to, and the next one need not wait for the time that the last one takes at the rate.
     pub(crate) fn forgive(&mut self, now: Instant) {
         self.paid_until = self.paid_until.min(now.checked_sub(Self::BURST));
         self.burst = None;

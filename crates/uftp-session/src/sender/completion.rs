@@ -111,7 +111,9 @@ impl Closing {
             Stage::Asking if !s.clients.any_receiving() => {
                 s.update_grtt(Decay::Gradual);
                 s.lists.clear();
-                self.stage = match s.nobody_repeats(self.course.attempt()) {
+                // Who was given up may still talk, and is told again.
+                let given_up = s.clients.receivers_in(&[State::Lost, State::Aborted]);
+                self.stage = match s.nobody_repeats(self.course.attempt()) && given_up == 0 {
                     true => Stage::Leaving,
                     false => Stage::Lingering(now + s.longest_linger(Repeated::Done)),
                 };

@@ -191,6 +191,7 @@ fn the_servers_abort_reaches_the_clients_in_the_servers_name() {
         assert_eq!(out[0].header().src, SERVER);
         assert_ne!(out[0].header().grtt, Default::default());
         // Nothing follows, whatever is still said.
+        assert_eq!(bench.server_says(&abort(ME, "not a proxy")), []);
         assert_eq!(bench.server_says(&announce()), []);
         assert_eq!(bench.client_says(1, &register(STAMP)), []);
         assert_eq!(bench.pass(Duration::from_secs(2)), []);

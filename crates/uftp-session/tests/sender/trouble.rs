@@ -224,6 +224,23 @@ fn passes_are_limited() {
     assert!(!lab.has(|e| matches!(e, SenderEvent::PassStarted { pass: 4 })));
 }
 
+/// The ABORT may have been lost, and deployed receivers take the end of a session for that of the file.
+#[test]
+fn who_was_given_up_with_the_last_file_is_told_again() {
+    let source = Memory::default().file("f", noise(400_000));
+    let mut config = fast(&[1, 2]);
+    config.max_passes = 3;
+    let deaf = Peer::new(2)
+        .hearing(|p| !matches!(p.message(), Message::FileSeg(m) if m.data[0] == noise(1300)[0]));
+    let mut lab = Lab::new(config, source, vec![Peer::new(1), deaf]);
+    lab.run_until(|lab| !lab.of("DONE_CONF").is_empty());
+    let words = lab.peers[1].packet(&complete(FileId(1), CompleteStatus::NORMAL));
+    let from = lab.peers[1].addr;
+    lab.post(Duration::from_micros(9_800), from, words);
+    assert_eq!(lab.run(), Outcome::Success);
+    assert_eq!(lab.of("ABORT(2)").len(), 2);
+}
+
 #[test]
 fn time_is_limited_for_the_unfinished_only() {
     let source = Memory::default()

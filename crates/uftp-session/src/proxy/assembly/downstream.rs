@@ -285,6 +285,10 @@ impl Assembly {
     /// for us to hear.
     fn note_abort(&mut self, abort: Abort, around: &mut Surroundings<'_>) {
         let for_us = abort.host == self.uid;
+        if for_us && self.over {
+            // Clients have been told, perhaps each by itself.
+            return;
+        }
         if for_us {
             // It concerns all who are behind us.
             for client in self.audience() {
