@@ -27,7 +27,7 @@ pub struct FileArgs {
     pub backup_dir: Vec<OsString>,
 
     /// Keep a file that is replaced until its successor has come, even if the disk has no room for
-    /// both. Files are always received into a temporary name beside their own
+    /// both. Files are always received into a temporary name, beside their own or in -T
     #[arg(short = 't', long)]
     pub temp_file: bool,
 
