@@ -21,6 +21,12 @@ fn lossy(uid: u32, part: f64) -> Peer {
     })
 }
 
+/// Never hears the first block of [`noise`].
+fn without_first_block(uid: u32) -> Peer {
+    Peer::new(uid)
+        .hearing(|p| !matches!(p.message(), Message::FileSeg(m) if m.data[0] == noise(1300)[0]))
+}
+
 /// Falls silent for good at the first packet of this kind.
 fn dying_at(uid: u32, word: &'static str) -> Peer {
     let mut dead = false;
@@ -214,8 +220,7 @@ fn passes_are_limited() {
     let source = Memory::default().file("f", noise(400_000));
     let mut config = fast(&[1, 2]);
     config.max_passes = 3;
-    let deaf = Peer::new(2)
-        .hearing(|p| !matches!(p.message(), Message::FileSeg(m) if m.data[0] == noise(1300)[0]));
+    let deaf = without_first_block(2);
     let mut lab = Lab::new(config, source, vec![lossy(1, 0.001), deaf]);
     assert_eq!(lab.run(), Outcome::Success);
     assert_eq!(lab.of("ABORT(2) Max passes exceeded").len(), 1);
@@ -230,8 +235,7 @@ fn who_was_given_up_with_the_last_file_is_told_again() {
     let source = Memory::default().file("f", noise(400_000));
     let mut config = fast(&[1, 2]);
     config.max_passes = 3;
-    let deaf = Peer::new(2)
-        .hearing(|p| !matches!(p.message(), Message::FileSeg(m) if m.data[0] == noise(1300)[0]));
+    let deaf = without_first_block(2);
     let mut lab = Lab::new(config, source, vec![Peer::new(1), deaf]);
     lab.run_until(|lab| !lab.of("DONE_CONF").is_empty());
     let words = lab.peers[1].packet(&complete(FileId(1), CompleteStatus::NORMAL));

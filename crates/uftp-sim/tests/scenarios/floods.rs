@@ -9,9 +9,8 @@ use uftp_session::sender::SenderEvent;
 use uftp_sim::proxies::{Networks, Reach};
 use uftp_sim::{Figure, NodeId, seeds};
 
-use super::proxies_encrypted::{encrypted, five, suites};
 use super::proxies_forged::{Forger, is_announced, register};
-use super::{delayed, ms, secs, two_files};
+use super::{ms, secs, two_files};
 
 /// Hosts that are not there.
 const FORGED: u32 = 100_000;
@@ -32,14 +31,7 @@ fn bytes(networks: &Networks, from: NodeId, function: Function) -> u64 {
 fn of_registrations_at_an_encrypting_sender() {
     for modern in [false, true] {
         let figure = Figure::new(seeds::one(1), Reach::Tunnel, 3, &[], two_files(500_000));
-        let figure = figure.with(|f| {
-            f.closed = false;
-            f.up = delayed(ms(10));
-        });
-        let mut forger = Forger::new(match modern {
-            false => figure.with(encrypted(suites()[1])),
-            true => figure.with(five(false)),
-        });
+        let mut forger = Forger::at_open_group(figure, modern, ms(10));
         let sender = forger.networks.sender;
         let heard = forger.heard.clone();
         forger.run_until(|_| heard.get().is_some());
@@ -69,11 +61,7 @@ fn of_lists_at_an_encrypting_sender() {
     const LISTS: u32 = 60;
     const LISTED: u32 = 300;
     let figure = Figure::new(seeds::one(1), Reach::Tunnel, 3, &[], two_files(500_000));
-    let figure = figure.with(|f| {
-        f.closed = false;
-        f.up = delayed(ms(10));
-    });
-    let mut forger = Forger::new(figure.with(encrypted(suites()[1])));
+    let mut forger = Forger::at_open_group(figure, false, ms(10));
     let sender = forger.networks.sender;
     let heard = forger.heard.clone();
     forger.run_until(|_| heard.get().is_some());
@@ -95,14 +83,7 @@ fn of_lists_at_an_encrypting_sender() {
 fn of_registrations_at_a_response_proxy() {
     for modern in [false, true] {
         let figure = Figure::new(seeds::one(1), Reach::Response, 0, &[3], two_files(500_000));
-        let figure = figure.with(|f| {
-            f.closed = false;
-            f.up = delayed(ms(10));
-        });
-        let mut forger = Forger::new(match modern {
-            false => figure.with(encrypted(suites()[1])),
-            true => figure.with(five(false)),
-        });
+        let mut forger = Forger::at_open_group(figure, modern, ms(10));
         let proxy = forger.networks.proxies[0];
         forger.run_until(is_announced);
         let heard = flood(&mut forger, proxy);

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use uftp_proto::crypto::{Curve, KeySpec, PrivateKey};
 use uftp_proto::wire::{self, Abort, Function, Header, Message, Register};
@@ -35,6 +36,19 @@ impl Forger {
             Verdict::Pass
         });
         Forger { networks, heard }
+    }
+
+    /// The same at an open group whose sender is `way` off and encrypts: in protocol 5 if `modern`, else
+    /// in 4.
+    pub(super) fn at_open_group(figure: Figure, modern: bool, way: Duration) -> Self {
+        let figure = figure.with(|f| {
+            f.closed = false;
+            f.up = delayed(way);
+        });
+        Forger::new(match modern {
+            false => figure.with(encrypted(suites()[1])),
+            true => figure.with(five(false)),
+        })
     }
 
     /// Has `to` hear something in the clear, as if `src` had said it.
@@ -145,14 +159,7 @@ fn registrations_of_nobody_are_answered_with_little() {
     for reach in [Reach::Tunnel, Reach::Response] {
         for modern in [false, true] {
             let figure = Figure::new(seeds::one(1), reach, 0, &[2], two_files(4_000_000));
-            let figure = figure.with(|f| {
-                f.closed = false;
-                f.up = delayed(ms(20));
-            });
-            let mut forger = Forger::new(match modern {
-                false => figure.with(encrypted(suites()[1])),
-                true => figure.with(five(false)),
-            });
+            let mut forger = Forger::at_open_group(figure, modern, ms(20));
             let proxy = forger.networks.proxies[0];
             let acked =
                 |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::KeyInfoAcked { .. });
