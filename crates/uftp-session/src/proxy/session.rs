@@ -151,10 +151,10 @@ impl Session {
         &self,
         id: SessionId,
     ) -> Vec<(Uid, Link, SocketAddr, GroupEstimate)> {
-        let Some((assembly, server, to)) = self.assembly.as_ref().and_then(|assembly| {
-            let (server, to) = assembly.voice()?;
-            Some((assembly, server, to))
-        }) else {
+        let Some(assembly) = &self.assembly else {
+            return Vec::new();
+        };
+        let Some((server, to)) = assembly.voice() else {
             return Vec::new();
         };
         let hosts = assembly.audience().into_iter();
