@@ -115,6 +115,15 @@ impl Program {
         self.pid.as_raw()
     }
 
+    /// What the kernel says it does: `R` for runs, `S` for sleeps until something comes, `D` for is busy
+    /// with a disk, and so on; `None` when it has ended.
+    pub(crate) fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // Behind its name, in which anything may stand.
+        let (_, behind) = stat.rsplit_once(')')?;
+        behind.trim_start().chars().next()
+    }
+
     /// All it has printed so far.
     pub fn output(&self) -> String {
         std::fs::read(&self.log).map_or_else(

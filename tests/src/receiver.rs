@@ -165,6 +165,32 @@ impl Receiver {
         })
     }
 
+    /// Waits until it has done with the last session that it heard of, if it is the reference, and so
+    /// may be told to stop.
+    ///
+    /// The reference tidies up behind a session when the sender has long ended, and forgets the session
+    /// last. A signal in between makes it write a restart file of what has been confirmed.
+    ///
+    /// # Errors
+    /// What it does or says instead.
+    pub fn rests(&self) -> Result<()> {
+        if self.suite == Suite::Ours {
+            return Ok(());
+        }
+        eventually("the reference to rest", patience(), || {
+            let said = self.program.output();
+            let last = said.rsplit("Received request from").next();
+            if !last.is_some_and(|last| last.contains("Group file transfer confirmed")) {
+                return Err(format!("it said:\n{said}"));
+            }
+            // Only the wait for datagrams lets it sleep so that signals wake it.
+            match self.program.state() {
+                Some('S') => Ok(()),
+                state => Err(format!("its state is {state:?}")),
+            }
+        })
+    }
+
     /// The lines of its status file so far.
     ///
     /// # Errors

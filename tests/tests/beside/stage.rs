@@ -70,6 +70,11 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits until the receiver touches nothing any more of what was sent last.
+    pub(crate) fn rest(&self) -> Result<()> {
+        self.receiver.rests()
+    }
+
     /// What is left when all is done.
     pub(crate) fn end(mut self) -> Result<Outcome> {
         // The reference does one thing after the other: when it takes part in a session again, all that
@@ -77,6 +82,7 @@ impl Stage {
         let last = self.world.sender(Suite::Reference, 0).invite(&[1]);
         let last = last.args(&["-S", "/dev/null", "@FREESPACE"]).run(BOUND)?;
         last.ended_with(0)?;
+        self.receiver.rests()?;
         self.receiver.stop()?;
         let dir = self.world.dir().to_string_lossy().into_owned();
         let status = |name: &str| -> Result<Vec<String>> {
