@@ -50,6 +50,7 @@ pub(crate) const LINES: &[Bad] = &[
     ("-o -S servers", 1, &["-o", "-M", "expected one of 232"], Ends(1)),
     ("-R no.such.invalid", 1, &["-R"], Says("Invalid proxy address")),
     ("-R /", 1, &["-R"], Says("Invalid host name")),
+    ("-R ''", 1, &["-R"], Says("Invalid host name")),
     ("-R 127.0.0.1/zz", 1, &["-R", "expected 20 bytes"], Takes),
     ("-k /no/key", 3, &["-k", "/no/key"], Says("failed to open key file")),
     ("-k remarks", 3, &["-k", "remarks", "uftp_keymgt"], Ends(3)),

@@ -30,11 +30,11 @@ impl CongestionControl {
 /// # Errors
 /// What is wrong with it, in the words of 4.10.2, and what was expected.
 pub(super) fn congestion_control(text: &str) -> Result<CongestionControl, String> {
-    let mut parts = text.split(':');
+    let mut parts = values::parts(text);
     match parts.next() {
         Some("none") => return Ok(CongestionControl::None),
         Some("tfmcc") => {}
-        None | Some("") => return Err("Error reading cc_type: expected none or tfmcc".into()),
+        None => return Err("Error reading cc_type: expected none or tfmcc".into()),
         Some(_) => return Err("Invalid congestion control type: expected none or tfmcc".into()),
     }
     let mut limits = Limits::default();
@@ -81,6 +81,8 @@ mod tests {
         for (text, want) in [
             ("none", CongestionControl::None),
             ("tfmcc", limits(None, None, None)),
+            ("tfmcc:", limits(None, None, None)),
+            (":tfmcc::1000:", limits(Some(128_000), None, None)),
             ("tfmcc:1000", limits(Some(128_000), None, None)),
             ("tfmcc:0x10", limits(Some(2048), None, None)),
             ("tfmcc:init=10", limits(None, None, Some(1280))),
@@ -100,7 +102,6 @@ mod tests {
             (":", "Error reading cc_type"),
             ("pgmcc", "Invalid congestion control type"),
             ("tfmccc", "Invalid congestion control type"),
-            ("tfmcc:", "Invalid rate type"),
             ("tfmcc:mean=5", "Invalid rate type"),
             ("tfmcc:max", "Invalid rate"),
             ("tfmcc:max=", "Invalid rate"),

@@ -40,7 +40,7 @@ impl ResponseProxyArgs {
         let four = self.v4_response_proxy.as_ref().map(|text| ("-r", text));
         // The last one wins, as ever.
         let given = four.or_else(|| hosts.next_back().map(|text| ("-R", text)));
-        let Some((option, text)) = given.filter(|(_, text)| !text.is_empty()) else {
+        let Some((option, text)) = given else {
             return Ok(None);
         };
         let read = read(text, port).await;
@@ -91,18 +91,29 @@ mod tests {
             (args(&format!("{path} 10.0.0.1 {path}"), None), 2, host(1)),
             (args("10.0.0.3 10.0.0.1", None), 0, host(1)),
             (args("10.0.0.1", Some("10.0.0.2")), 0, host(2)),
-            (args("10.0.0.1 ", None), 0, None),
         ] {
             let meant = args.validate(1044).await.unwrap();
             assert_eq!(args.lists().len(), lists, "{args:?}");
             assert_eq!(meant.map(|proxy| proxy.addr), proxy, "{args:?}");
         }
-        let failure = args("/no/such/list", None).validate(1044).await;
-        let told = failure.unwrap_err().message;
-        assert!(
-            told.starts_with("Invalid proxy address /no/such/list"),
-            "{told}"
-        );
+        // What an unset variable leaves: answers must not go past a proxy that was meant.
+        for (args, says) in [
+            (
+                args("/no/such/list", None),
+                "Invalid proxy address /no/such/list",
+            ),
+            (
+                args("10.0.0.1 ", None),
+                "Invalid proxy address : Invalid host name",
+            ),
+            (
+                args("10.0.0.1", Some("")),
+                "Invalid proxy address : Invalid host name",
+            ),
+        ] {
+            let told = args.validate(1044).await.unwrap_err().message;
+            assert!(told.starts_with(says), "{told}");
+        }
     }
 
     const PRINT: &str = "66:1E:C9:1D:FC:99:DB:60:B0:1A:F0:8F:CA:F4:28:27:A6:BE:94:BC";

@@ -151,6 +151,12 @@ pub(super) fn hex_uid(text: &str) -> Option<Uid> {
     plain.then(|| u32::from_str_radix(digits, 16).ok().map(Uid))?
 }
 
+/// The parts of a value that is cut at its colons. As in the C programs an empty part is none: a script
+/// that joins variables leaves some where it has nothing to say.
+pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(':').filter(|part| !part.is_empty())
+}
+
 /// `-r`: `initial[:min:max]`, seconds.
 pub(super) fn grtt(text: &str) -> Result<GrttBounds, String> {
     let seconds = |what: &str, text: &str| {
@@ -160,7 +166,7 @@ pub(super) fn grtt(text: &str) -> Result<GrttBounds, String> {
             .map(Duration::from_secs_f64)
             .ok_or_else(|| format!("Invalid {what}: expected 0.001 to 1000 seconds"))
     };
-    let mut parts = text.split(':');
+    let mut parts = parts(text);
     let initial = seconds("grtt", parts.next().unwrap_or_default())?;
     let Some(min) = parts.next() else {
         return Ok(GrttBounds {

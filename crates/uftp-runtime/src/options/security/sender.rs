@@ -215,7 +215,7 @@ fn exchange(text: &str) -> Result<Exchange, String> {
     }
     let (kind, curve) = match text.split_once(':') {
         None => (text, None),
-        Some((kind, curve)) => (kind, Some(curve)),
+        Some((kind, curve)) => (kind, Some(curve).filter(|curve| !curve.is_empty())),
     };
     let kind: KeyExchange = kind
         .parse()
@@ -264,6 +264,7 @@ mod tests {
         for (text, kind, name) in [
             ("rsa", Some(KeyExchange::Rsa), "prime256v1"),
             ("ecdh_rsa", Some(KeyExchange::EcdhRsa), "prime256v1"),
+            ("ecdh_rsa:", Some(KeyExchange::EcdhRsa), "prime256v1"),
             (
                 "ecdh_rsa:secp384r1",
                 Some(KeyExchange::EcdhRsa),
@@ -287,7 +288,6 @@ mod tests {
             (":", "Invalid keyextype"),
             ("dh", "Invalid keyextype"),
             ("rsa:junk", "Invalid keyextype: rsa takes no curve"),
-            ("ecdh_rsa:", "Invalid curve"),
             ("ecdh_rsa:P-256", "Invalid curve"),
         ] {
             let told = exchange(text).unwrap_err();

@@ -43,11 +43,11 @@ fn good_values() {
         (grtt.initial, grtt.min, grtt.max),
         (ms(100), ms(10), ms(200))
     );
-    let grtt = uftp("uftp -r 100 f").grtt.unwrap();
-    assert_eq!(
-        (grtt.initial, grtt.min, grtt.max),
-        (ms(100_000), ms(10), ms(15_000))
-    );
+    for line in ["uftp -r 100 f", "uftp -r 100:: f"] {
+        let grtt = uftp(line).grtt.unwrap();
+        let (min, max) = (ms(10), ms(15_000));
+        assert_eq!((grtt.initial, grtt.min, grtt.max), (ms(100_000), min, max));
+    }
     for ok in [
         "uftp -b 512 -b 8800 -t 255 -s 10 -s 50 -a 1 -a 65535 -N 0 -m 1000 -W 110 -Y none -C none f",
         "uftp -B 65536 -B 104857600 -p 65535 -u 0 --protocol 4 --progress lines --min-clients 3 f",
@@ -103,7 +103,9 @@ fn bad_values_name_the_option_and_what_was_expected() {
             "uftp -r 0 f",
             "Invalid grtt: expected 0.001 to 1000 seconds",
         ),
+        ("uftp -r : f", "Invalid grtt"),
         ("uftp -r 1:2 f", "Missing max_grtt"),
+        ("uftp -r :1:2 f", "Missing max_grtt"),
         ("uftp -r 1:3:2 f", "Invalid min_grtt/max_grtt"),
         ("uftp -r 5:1:2 f", "Invalid grtt"),
         ("uftp -r 1:x:2 f", "Invalid min_grtt"),
