@@ -99,6 +99,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
     let (group, instance) = (job.config.group, job.config.instance);
     let version = job.config.version;
+    let all_or_nobody = job.config.quit_on_error;
     let tag = Tag {
         group,
         instance,
@@ -120,7 +121,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let machine = Sender::new(job.config, source, clock, rng, now);
     let (end, ended) = oneshot::channel();
     let watcher = SendWatcher {
-        story: SenderStory::new(version, group, instance, verbosity),
+        story: SenderStory::new(version, group, instance, verbosity).all_or_nobody(all_or_nobody),
         status,
         events,
         losses: Losses::default(),

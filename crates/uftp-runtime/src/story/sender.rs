@@ -26,6 +26,8 @@ pub(crate) struct SenderStory {
     closed: bool,
     /// Somebody takes part.
     registered: bool,
+    /// One that fails ends the session for all.
+    all_or_nobody: bool,
 }
 
 impl SenderStory {
@@ -50,6 +52,15 @@ impl SenderStory {
             refused: false,
             closed: false,
             registered: false,
+            all_or_nobody: false,
+        }
+    }
+
+    /// The story of a session that `is` for all or nobody (`-q`).
+    pub(crate) fn all_or_nobody(self, is: bool) -> Self {
+        SenderStory {
+            all_or_nobody: is,
+            ..self
         }
     }
 
@@ -339,7 +350,12 @@ impl SenderStory {
                 self.say(0, format_args!("The keys of the session cannot be made"));
             }
             Outcome::NobodyRegistered => {
-                self.say(0, format_args!("Announce timed out"));
+                if self.all_or_nobody {
+                    self.say(0, format_args!("Aborting all clients"));
+                }
+                if !(self.all_or_nobody && self.registered) {
+                    self.say(0, format_args!("Announce timed out"));
+                }
                 let deaf = deaf_to(self.version);
                 let nobody = match (self.refused, self.registered) {
                     (false, false) => "Nobody registered. Usual causes",

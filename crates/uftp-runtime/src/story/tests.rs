@@ -274,6 +274,8 @@ fn bad_news_come_at_their_levels() {
     }
 }
 
+/// In the words of 4.10.2, which says of `-q` alone that it aborts, and that it waited in vain only if
+/// it did so for all.
 #[test]
 fn who_registered_is_not_forgotten_when_others_are_missing() {
     let registered = SenderEvent::Registered {
@@ -282,10 +284,32 @@ fn who_registered_is_not_forgotten_when_others_are_missing() {
         again: false,
     };
     let missing = SenderEvent::Finished(Outcome::NobodyRegistered);
-    let told = sender(0, vec![registered, missing]);
-    let words =
-        "Announce timed out\nNot everybody registered, so nothing is sent. Usual causes: no";
-    assert!(told.starts_with(words), "{told}");
+    let some = vec![registered, missing.clone()];
+    let told = |all_or_nobody, events: &[SenderEvent]| {
+        logged(0, || {
+            let story = SenderStory::new(Version::V4, GroupId(1), Instance(0), 0);
+            let mut story = story.all_or_nobody(all_or_nobody);
+            for event in events {
+                story.event(event, |uid| uid.to_string());
+            }
+        })
+    };
+    for (told, words) in [
+        (
+            told(true, &some),
+            "Aborting all clients\nNot everybody registered, so nothing is sent. Usual causes: no",
+        ),
+        (
+            told(true, &[missing]),
+            "Aborting all clients\nAnnounce timed out\nNobody registered. Usual causes: no",
+        ),
+        (
+            told(false, &some),
+            "Announce timed out\nNot everybody registered, so nothing is sent. Usual causes: no",
+        ),
+    ] {
+        assert!(told.starts_with(words), "{told}");
+    }
 }
 
 #[test]

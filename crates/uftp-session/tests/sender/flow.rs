@@ -238,6 +238,21 @@ fn all_skipped_is_nothing_accepted_but_a_good_session() {
     }
 }
 
+/// As the reference has it in its log: once, whether there is anything to send or not.
+#[test]
+fn the_pass_over_an_empty_file_is_told_of() {
+    let source = Memory::default().file("e", Vec::new());
+    let mut lab = Lab::new(config(Some(&[1])), source, vec![Peer::new(1)]);
+    assert_eq!(lab.run(), Outcome::Success);
+    let mut passes = Vec::new();
+    for event in &lab.events {
+        if let SenderEvent::PassStarted { pass } = event {
+            passes.push(*pass);
+        }
+    }
+    assert_eq!(passes, [1]);
+}
+
 #[test]
 fn unicast_session_states_no_addresses() {
     for (addr, none) in [("10.0.0.1:1044", "0.0.0.0"), ("[fd00::1]:1044", "::")] {

@@ -279,11 +279,13 @@ impl Transfer {
         if let Some(rounds) = &mut self.rounds {
             rounds.begin_pass(self.pass == 1, wanted);
         }
+        // One over nothing, of an empty file say, is told of like any other, but once.
+        let pass = self.pass;
+        if wanted || pass == 1 {
+            s.events.push_back(SenderEvent::PassStarted { pass });
+        }
         if !wanted {
             self.end_run(s);
-        } else {
-            let pass = self.pass;
-            s.events.push_back(SenderEvent::PassStarted { pass });
         }
     }
 
