@@ -1,11 +1,16 @@
 //! What the programs do alike.
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use tokio::runtime::{Builder, Runtime};
@@ -43,6 +48,29 @@ pub(crate) fn show(text: &str) -> Result<Exit, Failure> {
 /// Says that `--check` has found nothing wrong.
 pub(crate) fn in_order(program: &str) -> Result<Exit, Failure> {
     show(&format!("{program}: everything is in order\n"))
+}
+
+/// Whether a file can be opened to append to; it is neither opened nor made.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn can_append(path: &Path) -> io::Result<()> {
+    let may = |path: &Path, what| {
+        faccessat(AT_FDCWD, path, what, AtFlags::AT_EACCESS).map_err(io::Error::from)
+    };
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(io::Error::from(Errno::EISDIR)),
+        Ok(_) => may(path, AccessFlags::W_OK),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let dir = path.parent().unwrap_or(path);
+            let dir = match dir.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => dir,
+            };
+            may(dir, AccessFlags::W_OK | AccessFlags::X_OK)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Says which words of a daemon's command line mean nothing, as in the C programs: most likely a comma

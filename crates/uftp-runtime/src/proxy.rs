@@ -65,6 +65,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let mut listener = Listener::new(job.interfaces.clone(), security.sources());
     if check {
         listener.check(&job.groups)?;
+        home.try_files(|from| EventOut::try_out(events.as_deref(), from))?;
         home.resign(|| Ok(()))?;
         return common::in_order("uftpproxyd");
     }

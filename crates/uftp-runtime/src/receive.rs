@@ -71,6 +71,10 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let mut listener = Listener::new(job.interfaces.clone(), job.config.sources());
     if check {
         listener.check(&job.groups)?;
+        home.try_files(|from| {
+            StatusOut::try_out(status.as_deref(), from).map_err(|failure| failure.about("-F"))?;
+            EventOut::try_out(events.as_deref(), from)
+        })?;
         home.resign(|| job.store.try_out())?;
         job.store.try_script()?;
         return common::in_order("uftpd");

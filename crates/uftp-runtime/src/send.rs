@@ -44,22 +44,22 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
 
 fn run(args: Args) -> Result<Exit, Failure> {
     let sink = Sink::stderr();
-    if let Some(path) = args.log.file() {
-        let opened = LogFile::open(Path::new(path), args.log.rolling());
-        let opened = opened.and_then(|mut file| file.hold_stderr().map(|()| file));
-        let file = opened.map_err(|error| {
-            let path = path.to_string_lossy();
-            Failure::new(
-                Exit::Log,
-                format!("Can't open log file {path}: {error} (option -L)"),
-            )
-        })?;
-        sink.redirect(file);
+    // Nothing is sent, so there is nothing for a log to keep.
+    let looks_only = args.general.check || args.dry_run;
+    if let Some(path) = args.log.file().map(Path::new) {
+        let not_open = |error| log::not_open(path, &error);
+        if looks_only {
+            common::can_append(path).map_err(not_open)?;
+        } else {
+            let opened = LogFile::open(path, args.log.rolling());
+            let opened = opened.and_then(|mut file| file.hold_stderr().map(|()| file));
+            sink.redirect(opened.map_err(not_open)?);
+        }
     }
     let stamped = args.wants_timestamps();
     log::install(sink.clone(), args.log.log_level, args.log.look(stamped));
     let exit = common::runtime()?.block_on(send(args, sink))?;
-    if !stamped {
+    if !stamped && !looks_only {
         say!(2, "uftp: Finishing at {}", time::ctime());
     }
     Ok(exit)
@@ -81,6 +81,9 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
         return list(job);
     }
     if check {
+        let here = Path::new("");
+        StatusOut::try_out(status.as_deref(), here).map_err(|failure| failure.about("-S"))?;
+        EventOut::try_out(events.as_deref(), here)?;
         let missing = missing(&job.files).next();
         return missing.map_or_else(
             || common::in_order("uftp"),

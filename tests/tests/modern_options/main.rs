@@ -53,6 +53,8 @@ fn a_check_starts_nothing() -> Result<()> {
     let dest = stage.world.make_dir("dest")?.to_string_lossy().into_owned();
     let list = stage.write("hosts", "0x1|not a fingerprint\n")?;
     let listed = format!("@{list}");
+    let log = stage.path("log");
+    let kept = log.display().to_string();
     for (program, args, code) in [
         ("uftpd", &["--check", "-D", &dest, "-I", "eth0"][..], 0),
         ("uftpd", &["--check", "-D", "/no/such", "-I", "eth0"], 1),
@@ -64,11 +66,26 @@ fn a_check_starts_nothing() -> Result<()> {
         ("uftpproxyd", &["--check", "-I", "eth0"], 1),
         ("uftp", &["--check", "-H", "0x1", "content/file"], 0),
         ("uftp", &["--check", "-H", &listed, "content/file"], 1),
+        ("uftp", &["--check", "-L", &dest, "content/file"], 4),
+        ("uftp", &["--check", "-L", &kept, "content/file"], 0),
+        ("uftp", &["--check", "-S", "/no/st", "content/file"], 1),
+        ("uftp", &["--check", "--events", &dest, "content/file"], 1),
+        ("uftp", &["--dry-run", "-L", &kept, "content/file"], 0),
+        ("uftpd", &["--check", "-D", &dest, "-L", "/no/log"], 4),
+        ("uftpd", &["--check", "-D", &dest, "-d", "-L", "/no/log"], 0),
+        ("uftpd", &["--check", "-D", &dest, "-P", "no/pid"], 1),
+        ("uftpd", &["--check", "-D", &dest, "-F", "/no/st"], 1),
+        ("uftpd", &["--check", "-D", &dest, "-F", &kept], 0),
+        ("uftpproxyd", &["--check", "-c", "-L", &dest], 4),
+        ("uftpproxyd", &["--check", "-c", "--events", "no/e"], 1),
     ] {
         let ended = stage.run(1, program, args)?;
         assert_eq!(ended.code, Some(code), "{program} {args:?}: {}", ended.err);
         let says = format!("{program}: everything is in order\n");
-        assert_eq!(ended.out == says, code == 0, "{}", ended.out);
+        let in_order = code == 0 && args[0] == "--check";
+        assert_eq!(ended.out == says, in_order, "{}", ended.out);
+        assert!(!ended.err.contains("Finishing"), "{}", ended.err);
+        assert!(!log.exists(), "{program} {args:?}");
     }
     // The port is taken; a check does not want it.
     let receiver = stage.world.receiver(Suite::Ours, 1).start()?;

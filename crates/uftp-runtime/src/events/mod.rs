@@ -13,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use uftp_proto::{GroupId, Instance, Uid};
@@ -21,6 +22,7 @@ pub(crate) use proxy::ProxyEvents;
 pub(crate) use receiver::ReceiverEvents;
 pub(crate) use sender::SenderEvents;
 
+use crate::common;
 use crate::exit::Failure;
 use crate::log::{self, time};
 use crate::say;
@@ -55,13 +57,21 @@ impl EventOut {
         if path == "-" {
             return Ok(EventOut::Stdout);
         }
-        let file = open(path).map_err(|error| {
-            let path = path.to_string_lossy();
-            Failure::command_line(format!("can't open {path}: {error} (--events)"))
-        })?;
+        let file = open(path).map_err(|error| not_open(path, &error))?;
         Ok(EventOut::File {
             path: path.to_owned(),
             file,
+        })
+    }
+
+    /// Whether [`open`](Self::open) can succeed; nothing is opened.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub(crate) fn try_out(option: Option<&OsStr>, from: &Path) -> Result<(), Failure> {
+        let path = option.filter(|path| *path != "-");
+        path.map_or(Ok(()), |path| {
+            common::can_append(&from.join(path)).map_err(|error| not_open(path, &error))
         })
     }
 
@@ -101,6 +111,11 @@ impl EventOut {
             *self = EventOut::None;
         }
     }
+}
+
+fn not_open(path: &OsStr, error: &io::Error) -> Failure {
+    let path = path.to_string_lossy();
+    Failure::command_line(format!("can't open {path}: {error} (--events)"))
 }
 
 fn open(path: &OsStr) -> io::Result<File> {

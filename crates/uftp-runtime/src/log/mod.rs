@@ -9,6 +9,8 @@ mod sink;
 pub(crate) mod time;
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use tracing::level_filters::LevelFilter;
@@ -18,6 +20,8 @@ use uftp_proto::{FileId, GroupId, Instance};
 pub(crate) use file::{LogFile, Rolling};
 pub(crate) use layer::{ClassicLayer, Look};
 pub(crate) use sink::{Held, Sink};
+
+use crate::exit::{Exit, Failure};
 
 /// Classic verbosity: 0 the worst news only, 2 the usual story, 5 every packet.
 pub(crate) type Verbosity = u8;
@@ -41,6 +45,15 @@ impl fmt::Display for Tag {
             FileId(id) => write!(f, "{id:04X}"),
         }
     }
+}
+
+/// That a log cannot be opened.
+pub(crate) fn not_open(path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    Failure::new(
+        Exit::Log,
+        format!("Can't open log file {path}: {error} (option -L)"),
+    )
 }
 
 /// The sink of this program, once there is one.

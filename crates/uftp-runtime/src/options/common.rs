@@ -19,7 +19,8 @@ pub struct GeneralArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<OsString>,
 
-    /// Look whether options, lists, keys, directories and interfaces are in order, and exit
+    /// Look whether options, lists, keys, directories, interfaces and files to write are in order,
+    /// and exit
     #[arg(long)]
     pub check: bool,
 }

@@ -15,8 +15,9 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, dup, dup2_stdin, dup2_stdout, geteuid, setsid};
 
+use crate::common;
 use crate::exit::{Exit, Failure};
-use crate::log::{LogFile, Rolling, Sink};
+use crate::log::{self, LogFile, Rolling, Sink};
 
 /// The option by which the child knows what it is.
 pub(crate) const CHILD_OPTION: &str = "--detached-child";
@@ -160,13 +161,7 @@ pub(crate) fn open_log(
                 .ok_or_else(|| io::Error::other("it belongs to somebody else"))
         })
         .and_then(|()| LogFile::open(path, rolling))
-        .map_err(|error| {
-            let path = path.display();
-            Failure::new(
-                Exit::Log,
-                format!("Can't open log file {path}: {error} (option -L)"),
-            )
-        })
+        .map_err(|error| log::not_open(path, &error))
 }
 
 /// A pid file, removed when dropped.
@@ -196,13 +191,18 @@ impl PidFile {
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(path)
             .and_then(|mut file| file.write_all(format!("{own}\n").as_bytes()))
-            .map_err(|error| {
-                let path = path.display();
-                Failure::command_line(format!("can't write pid file {path}: {error} (option -P)"))
-            })?;
+            .map_err(|error| not_written(path, &error))?;
         Ok(PidFile {
             path: path.to_owned(),
         })
+    }
+
+    /// Whether `path` can be written to; it is not, and whom it names does not matter.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
+        common::can_append(path).map_err(|error| not_written(path, &error))
     }
 }
 
@@ -211,6 +211,11 @@ impl Drop for PidFile {
         // An init script may have removed it already.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+fn not_written(path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    Failure::command_line(format!("can't write pid file {path}: {error} (option -P)"))
 }
 
 /// The process that the pid file names.

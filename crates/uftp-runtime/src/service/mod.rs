@@ -12,7 +12,7 @@ mod notify;
 mod privileges;
 pub(crate) mod reload;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
@@ -147,6 +147,26 @@ impl Home {
             _pid_file: pid_file,
         };
         Ok((opened, settled))
+    }
+
+    /// Whether log and pid file can be written, and what `also` looks at, which is told where paths begin.
+    ///
+    /// # Errors
+    /// One of them cannot.
+    pub(crate) fn try_files(
+        &self,
+        also: impl FnOnce(&Path) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if !self.in_background {
+            return also(Path::new(""));
+        }
+        let from = Path::new("/");
+        let log = from.join(self.log.file().unwrap_or(OsStr::new(self.default_log)));
+        common::can_append(&log).map_err(|error| log::not_open(&log, &error))?;
+        if let Some(path) = &self.pid_file {
+            PidFile::try_out(&from.join(path))?;
+        }
+        also(from)
     }
 
     /// Goes on without privileges, if that is wanted, and finds out whether it `can_go_on` with what

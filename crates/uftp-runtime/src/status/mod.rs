@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 pub(crate) use receiver::ReceiverStatus;
 pub(crate) use receiver::receiver_word;
@@ -14,6 +15,7 @@ pub(crate) use sender::SenderStatus;
 
 use uftp_proto::wire::FileType;
 
+use crate::common;
 use crate::exit::Failure;
 use crate::log::{self, Sink, printable};
 use crate::say;
@@ -50,10 +52,18 @@ impl StatusOut {
                 path: path.to_owned(),
                 file,
             })
-            .map_err(|error| {
-                let path = path.to_string_lossy();
-                Failure::command_line(format!("Can't open status file: {path}: {error}"))
-            })
+            .map_err(|error| not_open(path, &error))
+    }
+
+    /// Whether [`open`](Self::open) can succeed; nothing is opened.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub(crate) fn try_out(option: Option<&OsStr>, from: &Path) -> Result<(), Failure> {
+        let path = option.filter(|path| !path.is_empty() && *path != "@LOG");
+        path.map_or(Ok(()), |path| {
+            common::can_append(&from.join(path)).map_err(|error| not_open(path, &error))
+        })
     }
 
     /// Opens the file anew, if it is one: somebody has moved the old one away. If it cannot be
@@ -86,6 +96,11 @@ impl StatusOut {
             }
         }
     }
+}
+
+fn not_open(path: &OsStr, error: &io::Error) -> Failure {
+    let path = path.to_string_lossy();
+    Failure::command_line(format!("Can't open status file: {path}: {error}"))
 }
 
 fn open(path: &OsStr) -> io::Result<File> {
