@@ -7,8 +7,13 @@ use std::time::{Duration, Instant};
 /// repetitions than anybody waits for, and the places for sessions are few.
 pub(crate) const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Messages of the handshake looked into in a second. Who is refused comes again.
-pub(crate) const HANDSHAKES_PER_SECOND: u32 = 1000;
+/// Messages of the handshake looked into at once: those of a thousand receivers, that have all been
+/// switched on in this instant, of as many as are named where that is more, but not of any number.
+const FEW_HANDSHAKES: u32 = 2000;
+const MOST_HANDSHAKES: u32 = 10_000;
+
+/// How often there is one more. Who is refused comes again; who only repeats itself is not counted.
+const HANDSHAKE_PAUSE: Duration = Duration::from_millis(1);
 
 /// So many in a span of time, mostly a second, and no more.
 #[derive(Debug)]
@@ -56,6 +61,62 @@ impl Limit {
     }
 }
 
+/// So many at once, and one more after each pause.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    most: u32,
+    pause: Duration,
+    left: u32,
+    /// When the last one came that was not there from the start.
+    filled: Option<Instant>,
+}
+
+impl Bucket {
+    pub(crate) fn new(most: u32, pause: Duration) -> Self {
+        Bucket {
+            most,
+            pause,
+            left: most,
+            filled: None,
+        }
+    }
+
+    /// Messages of the handshake that are to be looked into.
+    pub(crate) fn of_handshakes() -> Self {
+        Bucket::new(FEW_HANDSHAKES, HANDSHAKE_PAUSE)
+    }
+
+    /// So many receivers are named, with two messages each.
+    pub(crate) fn expect(&mut self, receivers: usize) {
+        let two = u32::try_from(receivers.saturating_mul(2)).unwrap_or(u32::MAX);
+        let most = two.min(MOST_HANDSHAKES).max(self.most);
+        self.left += most - self.most;
+        self.most = most;
+    }
+
+    /// Whether there is one more for now; takes it.
+    pub(crate) fn allow(&mut self, now: Instant) -> bool {
+        let allowed = self.has_more(now);
+        self.left -= u32::from(allowed);
+        allowed
+    }
+
+    /// Whether there is one more for now.
+    pub(crate) fn has_more(&mut self, now: Instant) -> bool {
+        let filled = *self.filled.get_or_insert(now);
+        let gone = now.saturating_duration_since(filled).as_nanos();
+        let more = gone / self.pause.as_nanos().max(1);
+        match u32::try_from(more) {
+            Ok(more) if more < self.most - self.left => {
+                self.left += more;
+                self.filled = Some(filled + self.pause * more);
+            }
+            _ => (self.left, self.filled) = (self.most, Some(now)),
+        }
+        self.left > 0
+    }
+}
+
 /// So many a second from each of a number of parts of the network: who speaks from another part leaves
 /// to everybody what is theirs.
 #[derive(Debug)]
@@ -91,6 +152,38 @@ mod tests {
         let hosts = ["10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.17", "fd66::3"];
         let allowed = hosts.map(|host| shares.allow(now, host.parse().unwrap()));
         assert_eq!(allowed, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_bucket_fills_up_little_by_little() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(3, Duration::from_millis(10));
+        let mut allowed = |ms, asked: usize| {
+            let at = now + Duration::from_millis(ms);
+            (0..asked).filter(|_| bucket.allow(at)).count()
+        };
+        let times = [
+            (0, 5),
+            (9, 1),
+            (10, 2),
+            (35, 9),
+            (39, 1),
+            (40, 9),
+            (1000, 9),
+        ];
+        let counts = times.map(|(ms, asked)| allowed(ms, asked));
+        assert_eq!(counts, [3, 0, 1, 2, 0, 1, 3]);
+    }
+
+    #[test]
+    fn a_bucket_is_as_large_as_those_expected_are_many() {
+        let now = Instant::now();
+        for (named, most) in [(0, 2000), (10, 2000), (3000, 6000), (1_000_000, 10_000)] {
+            let mut bucket = Bucket::of_handshakes();
+            bucket.expect(named);
+            bucket.expect(named);
+            assert_eq!((0..20_000).filter(|_| bucket.allow(now)).count(), most);
+        }
     }
 
     #[test]

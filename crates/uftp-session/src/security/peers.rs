@@ -49,6 +49,9 @@ pub(super) trait Schedule {
     /// Whether a REGISTER carries the random number of this handshake.
     fn has_random(handshake: &Self::Handshake, random: &[u8; 32]) -> bool;
 
+    /// Whether it was just this REGISTER that made a handshake: no key is worked with to find out.
+    fn is_of(&self, handshake: &Self::Handshake, uid: Uid, register: &Register) -> bool;
+
     /// Whether two handshakes share one secret.
     fn is_same(one: &Self::Handshake, other: &Self::Handshake) -> bool;
 
@@ -161,7 +164,29 @@ impl<S: Schedule> Registry<S> {
         self.peers.get(&uid).is_some_and(|p| p.keyed.is_some())
     }
 
+    /// What is known of a REGISTER that says nothing new: it costs nothing, so it may come as often as
+    /// receivers that wait repeat themselves.
+    pub(super) fn recall(&self, uid: Uid, register: &Register) -> Option<Admission> {
+        let peer = self.peers.get(&uid)?;
+        let is_of = |handshake| self.schedule.is_of(handshake, uid, register);
+        let keyed = peer.keyed.as_ref().map(S::origin);
+        if keyed.is_some_and(is_of) {
+            return Some(Admission::Ready);
+        }
+        let pending = peer.pending.as_ref().filter(|_| !peer.proven);
+        pending.is_some_and(is_of).then_some(Admission::AwaitsKey)
+    }
+
+    /// Whether a CLIENT_KEY would say nothing new: it comes with every REGISTER.
+    pub(super) fn recalls_key(&self, uid: Uid) -> bool {
+        let peer = self.peers.get(&uid);
+        peer.is_some_and(|peer| peer.pending.is_none() && peer.keyed.is_some())
+    }
+
     pub(super) fn register(&mut self, uid: Uid, register: &Register) -> Result<Admission, Refusal> {
+        if let Some(admission) = self.recall(uid, register) {
+            return Ok(admission);
+        }
         let peer = self.peers.entry(uid);
         let peer = peer.or_insert_with(|| Peer::new(&self.schedule));
         let known = peer.keyed.as_ref().map(S::origin);
@@ -202,11 +227,14 @@ impl<S: Schedule> Registry<S> {
         claim: Claim,
         expected: Option<Fingerprint>,
     ) -> Result<Admission, Rejection> {
-        let peer = self.peers.entry(uid);
-        let peer = peer.or_insert_with(|| Peer::new(&self.schedule));
         if !self.schedule.client_auth() {
             return Err(Refusal::OutOfPlace.into());
         }
+        if self.recalls_key(uid) {
+            return Ok(Admission::Ready);
+        }
+        let peer = self.peers.entry(uid);
+        let peer = peer.or_insert_with(|| Peer::new(&self.schedule));
         let key = PublicKey::from_blob(&claim.message.key).map_err(|_| Refusal::Unauthentic)?;
         if expected.is_some_and(|expected| self.schedule.name(&key) != expected) {
             return Err(Rejection::Fingerprint);
@@ -216,10 +244,6 @@ impl<S: Schedule> Registry<S> {
         }
         if peer.pending.is_some() {
             return Ok(identify(&self.schedule, peer, key, &claim)?);
-        }
-        if peer.keyed.is_some() {
-            // It comes with every REGISTER.
-            return Ok(Admission::Ready);
         }
         peer.held = Some(claim);
         Ok(Admission::AwaitsKey)

@@ -178,6 +178,17 @@ impl Server {
         each!(&mut self.0, s => s.register(uid, register))
     }
 
+    /// What is known of a REGISTER that says nothing new; `None` if it is to be looked into, which
+    /// is dear.
+    pub fn recall(&self, uid: Uid, register: &Register) -> Option<Admission> {
+        each!(&self.0, s => s.recall(uid, register))
+    }
+
+    /// Whether a CLIENT_KEY of this receiver would say nothing new; else it is to be looked into.
+    pub fn recalls_key(&self, uid: Uid) -> bool {
+        each!(&self.0, s => s.recalls_key(uid))
+    }
+
     /// A receiver says who it is, in a message of these `bytes`; `expected` is the key the
     /// operator knows it by.
     ///

@@ -14,7 +14,7 @@ use super::session::Session;
 use super::{Next, until};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
-use crate::limit::{HANDSHAKES_PER_SECOND, Limit};
+use crate::limit::{Bucket, Limit};
 use crate::security::Admission;
 use crate::security::gate::Keys;
 
@@ -31,7 +31,7 @@ pub(super) struct Announcing {
     /// Ends the silence of those who might register once more.
     silence: Option<Instant>,
     /// Messages that cost public key operations.
-    handshakes: Limit,
+    handshakes: Bucket,
     /// Places for whom destinations speak that have proved nothing.
     listed: Limit,
 }
@@ -63,9 +63,10 @@ impl Announcing {
             key_infos: 0,
             hurried: false,
             silence: None,
-            handshakes: Limit::per_second(HANDSHAKES_PER_SECOND),
+            handshakes: Bucket::of_handshakes(),
             listed: Limit::per(LISTED_SPAN, MOST_LISTED),
         };
+        phase.handshakes.expect(s.clients.len());
         phase.call(s);
         phase
     }
@@ -207,8 +208,13 @@ impl Announcing {
         }
         let admitted = match &mut s.security {
             None => Ok(State::Active),
-            Some(security) if !self.handshakes_left(security.keys(uid), now) => Err(Refusal::Limit),
-            Some(security) => security.register(uid, register).map(state_of),
+            Some(security) => {
+                let dear = !security.recalls(uid, register);
+                match dear && !self.handshakes_left(security.keys(uid), now) {
+                    true => Err(Refusal::Limit),
+                    false => security.register(uid, register).map(state_of),
+                }
+            }
         };
         let state = match admitted {
             Ok(state) => state,
@@ -305,7 +311,8 @@ impl Announcing {
             s.counters.refuse(Refusal::OutOfPlace);
             return;
         };
-        if !self.handshakes_left(security.keys(uid), now) {
+        let dear = !security.recalls_key(uid);
+        if dear && !self.handshakes_left(security.keys(uid), now) {
             s.counters.refuse(Refusal::Limit);
             return;
         }

@@ -68,6 +68,16 @@ impl Security {
         self.server.is_keyed(uid)
     }
 
+    /// Whether a REGISTER says nothing new, and so costs nothing.
+    pub(super) fn recalls(&self, uid: Uid, register: &Register) -> bool {
+        self.server.recall(uid, register).is_some()
+    }
+
+    /// Whether a CLIENT_KEY would say nothing new.
+    pub(super) fn recalls_key(&self, uid: Uid) -> bool {
+        self.server.recalls_key(uid)
+    }
+
     pub(super) fn register(&mut self, uid: Uid, register: &Register) -> Result<Admission, Refusal> {
         self.server.register(uid, register)
     }

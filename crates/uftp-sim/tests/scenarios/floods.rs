@@ -42,16 +42,16 @@ fn of_registrations_at_an_encrypting_sender() {
         }
         let machine = &networks.sender().machine;
         let refused = machine.counters().refused(Refusal::Limit);
-        assert!(refused >= u64::from(FORGED) - 1000, "{refused}");
+        assert!(refused >= u64::from(FORGED) - 2000, "{refused}");
         let places = machine.unfinished().len();
-        assert!(places <= 1000, "{places} places");
+        assert!(places <= 2000, "{places} places");
         let lost = |e: &&SenderEvent| matches!(e, SenderEvent::ClientLost { .. });
         let lost = networks.sender().events().filter(lost).count();
         let said = [Function::KeyInfo, Function::Abort].map(|f| bytes(&networks, sender, f));
         assert_eq!(lost, places);
         // Each is handed the keys as often as the group is called, and few are told that they are lost.
         let said = said[0] + said[1];
-        assert!(said < heard / 10, "{said} bytes for {heard}");
+        assert!(said < heard / 5, "{said} bytes for {heard}");
     }
 }
 
@@ -90,11 +90,11 @@ fn of_registrations_at_a_response_proxy() {
         let networks = forger.networks.play(secs(2000));
         networks.assert_all_whole();
         let refused = networks.proxy(0).machine.counters().refused(Refusal::Limit);
-        assert!(refused >= u64::from(FORGED) - 1000, "{refused}");
+        assert!(refused >= u64::from(FORGED) - 2000, "{refused}");
         let count = |of: fn(&&ProxyEventKind) -> bool| networks.proxy(0).kinds().filter(of).count();
         let registered =
             count(|kind| matches!(kind, ProxyEventKind::Registered { again: false, .. }));
-        assert!(registered <= 1000 + 3, "{registered} places");
+        assert!(registered <= 2000 + 3, "{registered} places");
         let given_up = count(|kind| matches!(kind, ProxyEventKind::Unregistered { .. }));
         assert_eq!(given_up, registered - 3);
         let said = networks.world.sent(proxy).total().bytes;

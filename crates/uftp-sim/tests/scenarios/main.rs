@@ -21,6 +21,7 @@ mod proxies_lossy;
 mod proxies_nested;
 mod proxies_three;
 mod rate;
+mod switched_on;
 
 use std::time::Duration;
 

@@ -141,7 +141,7 @@ fn registrations_at_proxies_are_looked_into_within_limits() {
         let mut forger = Forger::new(figure.with(encrypted(suites()[1])));
         let proxy = forger.networks.proxies[0];
         forger.run_until(is_announced);
-        for n in 0..1100 {
+        for n in 0..2100 {
             forger.say(proxy, receiver_uid(1), &register(n, Vec::new()));
         }
         let counters = forger.networks.proxy(0).machine.counters();

@@ -67,6 +67,7 @@ impl Assembly {
                 self.learn_name(&announce, around.config);
                 if self.invited.len() < MOST_INVITED {
                     self.invited.extend(&announce.clients);
+                    self.handshakes.expect(self.invited.len());
                 }
                 if self.public.is_some() {
                     self.aggregation.introduce();

@@ -22,7 +22,7 @@ use super::timing::Timing;
 use super::writer::Writer;
 use crate::batch::Batch;
 use crate::halves::Halves;
-use crate::limit::{HANDSHAKES_PER_SECOND, Limit};
+use crate::limit::Bucket;
 use crate::link::{Dest, GroupEstimate, Link};
 use crate::policy::Policy;
 use crate::security::gate;
@@ -51,7 +51,7 @@ pub(super) struct Assembly {
     flowing: bool,
     /// Messages of the handshake looked into; those of clients that have proved themselves cost
     /// nothing.
-    handshakes: Limit,
+    handshakes: Bucket,
     aggregation: Aggregation,
     /// What proxies below us report.
     halves: Halves<(Uid, Asked), Uid>,
@@ -121,7 +121,7 @@ impl Assembly {
             registered: HashSet::new(),
             invited: HashSet::new(),
             flowing: false,
-            handshakes: Limit::per_second(HANDSHAKES_PER_SECOND),
+            handshakes: Bucket::of_handshakes(),
             aggregation: Aggregation::new(room, terms.stamp, now),
             halves: Halves::default(),
             up,

@@ -14,7 +14,7 @@ use crate::counters::Refusal;
 use crate::policy::{Clockwork, PassStyle};
 use crate::proxy::aggregation::{Answer, Asked, Kind};
 use crate::proxy::event::ProxyEventKind;
-use crate::proxy::keys::Held;
+use crate::proxy::keys::{Held, Keys};
 use crate::proxy::session::{Handled, Surroundings};
 use crate::security::Rejection;
 use crate::security::gate::{self, Form};
@@ -130,7 +130,7 @@ impl Turn<'_, '_> {
     /// Registers the author, or if it is a proxy itself all it lists.
     fn register(&mut self, message: &Register) -> Handled {
         self.listed()?;
-        self.handshake()?;
+        self.handshake(|keys, author| keys.recalls(author, message))?;
         let before = self.assembly.clients.get(&self.author).copied();
         self.admit(self.author, None)?;
         let (now, until) = (self.now, self.assembly.registration_ends(self.now));
@@ -157,7 +157,7 @@ impl Turn<'_, '_> {
     /// The author says who it is.
     fn client_key(&mut self, message: &ClientKey, bytes: &[u8]) -> Handled {
         let expected = self.listed()?;
-        self.handshake()?;
+        self.handshake(|keys, author| keys.recalls_key(author))?;
         let before = self.assembly.clients.get(&self.author).copied();
         self.admit(self.author, None)?;
         let until = self.assembly.registration_ends(self.now);
@@ -217,11 +217,15 @@ impl Turn<'_, '_> {
         Refusal::Unauthentic
     }
 
-    /// A message of the handshake is to be looked into.
-    fn handshake(&mut self) -> Handled {
-        match self.assembly.keys_of(self.author) {
-            gate::Keys::Pending if !self.assembly.handshakes.allow(self.now) => Err(Refusal::Limit),
-            _ => Ok(()),
+    /// A message of the handshake is to be looked into, unless it `is_known`.
+    fn handshake(&mut self, is_known: impl Fn(&Keys, Uid) -> bool) -> Handled {
+        let assembly = &mut *self.assembly;
+        let pending = assembly.keys_of(self.author) == gate::Keys::Pending;
+        let keys = assembly.keys.as_ref().filter(|_| pending);
+        let dear = keys.is_some_and(|keys| !is_known(keys, self.author));
+        match dear && !assembly.handshakes.allow(self.now) {
+            true => Err(Refusal::Limit),
+            false => Ok(()),
         }
     }
 

@@ -66,6 +66,16 @@ impl Keys {
         self.server.keys(client)
     }
 
+    /// Whether a REGISTER says nothing new, and so costs nothing.
+    pub(in crate::proxy) fn recalls(&self, client: Uid, register: &Register) -> bool {
+        self.server.recall(client, register).is_some()
+    }
+
+    /// Whether a CLIENT_KEY would say nothing new.
+    pub(in crate::proxy) fn recalls_key(&self, client: Uid) -> bool {
+        self.server.recalls_key(client)
+    }
+
     /// A client registers, and is given up at `until` if nothing comes of it. Returns what it
     /// said if that counts already. `confirmed` if it need not wait for the server to confirm it.
     pub(in crate::proxy) fn register(

@@ -237,6 +237,11 @@ impl Schedule for Announcer {
         handshake.random == *random
     }
 
+    fn is_of(&self, handshake: &Handshake, uid: Uid, register: &Register) -> bool {
+        let (key, random) = (&register.key, &register.random);
+        handshake.cc1 == ClientContext1::new(&self.sc, &self.pc, uid, key, random)
+    }
+
     fn is_same(one: &Handshake, other: &Handshake) -> bool {
         one.cc1 == other.cc1
     }

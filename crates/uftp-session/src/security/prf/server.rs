@@ -143,6 +143,8 @@ impl Announcer {
 /// What a REGISTER made.
 pub(in crate::security) struct Handshake {
     binding: Binding,
+    /// Its key field, and what that makes.
+    field: Vec<u8>,
     premaster: Premaster,
 }
 
@@ -192,6 +194,7 @@ impl Schedule for Announcer {
                 server_random: self.random,
                 client_random: register.random,
             },
+            field: register.key.clone(),
             premaster: premaster.map_err(|_| Refusal::Unauthentic)?,
         })
     }
@@ -202,6 +205,10 @@ impl Schedule for Announcer {
 
     fn has_random(handshake: &Handshake, random: &[u8; 32]) -> bool {
         handshake.binding.client_random == *random
+    }
+
+    fn is_of(&self, handshake: &Handshake, _: Uid, register: &Register) -> bool {
+        Self::has_random(handshake, &register.random) && handshake.field == register.key
     }
 
     fn is_same(one: &Handshake, other: &Handshake) -> bool {
@@ -218,7 +225,9 @@ impl Schedule for Announcer {
         handshake: Handshake,
         claim: Option<(PublicKey, &Claim)>,
     ) -> Result<Keyed, Refusal> {
-        let Handshake { binding, premaster } = &handshake;
+        let Handshake {
+            binding, premaster, ..
+        } = &handshake;
         let keys = premaster
             .master_secret(binding)
             .and_then(|master| master.client_keys(binding))
@@ -238,7 +247,9 @@ impl Schedule for Announcer {
     }
 
     fn is_acknowledged(&self, keyed: &Keyed, ack: &KeyInfoAck) -> bool {
-        let Handshake { binding, premaster } = &keyed.handshake;
+        let Handshake {
+            binding, premaster, ..
+        } = &keyed.handshake;
         let received = ack.verify_data.as_slice();
         let check = |held: &Held| {
             let right =
