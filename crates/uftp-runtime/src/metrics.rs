@@ -148,6 +148,8 @@ pub(crate) struct ProxyMeters {
     machine: MachineMeters,
     sessions: SessionMeters,
     refused: Counter,
+    given_up: Counter,
+    displaced: Counter,
     clients: Gauge,
     down: FlowMeters,
     up: FlowMeters,
@@ -181,6 +183,10 @@ impl ProxyMeters {
             "uftp_sessions_refused_total",
             "Sessions that were not taken on"
         );
+        describe_counter!(
+            "uftp_clients_lost_total",
+            "Receivers that proved nothing in time: given up, or others have their places"
+        );
         describe_gauge!(
             "uftp_clients",
             "Receivers behind this proxy in the sessions under way"
@@ -202,6 +208,8 @@ impl ProxyMeters {
             machine: MachineMeters::new(),
             sessions: SessionMeters::new(),
             refused: counter!("uftp_sessions_refused_total"),
+            given_up: counter!("uftp_clients_lost_total", "why" => "given_up"),
+            displaced: counter!("uftp_clients_lost_total", "why" => "displaced"),
             clients: gauge!("uftp_clients"),
             down: FlowMeters::new("down"),
             up: FlowMeters::new("up"),
@@ -231,10 +239,12 @@ impl ProxyMeters {
         self.clients.set(proxy_sessions.clients() as f64);
         match closed {
             Some(closed) => self.sessions.ended(closed.outcome),
-            None if matches!(event.kind, ProxyEventKind::Refused { .. }) => {
-                self.refused.increment(1);
-            }
-            None => {}
+            None => match event.kind {
+                ProxyEventKind::Refused { .. } => self.refused.increment(1),
+                ProxyEventKind::Unregistered { .. } => self.given_up.increment(1),
+                ProxyEventKind::Displaced { .. } => self.displaced.increment(1),
+                _ => {}
+            },
         }
     }
 }

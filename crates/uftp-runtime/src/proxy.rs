@@ -87,7 +87,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let (liveness, monitor) = liveness();
     let watcher = ProxyWatcher {
         liveness,
-        story: ProxyStory,
+        story: ProxyStory::default(),
         events: ProxyEvents::new(events),
         proxy_sessions,
         listener,
@@ -192,7 +192,7 @@ struct ProxyWatcher {
 
 impl Watcher<Relay> for ProxyWatcher {
     fn event(&mut self, now: Instant, machine: &mut Relay, socket: &Socket, event: ProxyEvent) {
-        self.story.event(&event);
+        self.story.event(now, &event);
         let closed = self.proxy_sessions.note(&event);
         self.events.event(&event, closed.as_ref());
         if let Some(meters) = &self.meters {
@@ -207,7 +207,8 @@ impl Watcher<Relay> for ProxyWatcher {
         }
     }
 
-    fn turn(&mut self, _now: Instant, machine: &Relay) {
+    fn turn(&mut self, now: Instant, machine: &Relay) {
+        self.story.turn(now);
         if let Some(meters) = &self.meters {
             meters.read(machine.proxy.counters(), machine.proxy.traffic());
         }

@@ -87,7 +87,9 @@ impl ProxySessions {
                     self.clients += usize::from(new);
                 }
             }
-            K::AbortedByClient { client, .. } | K::Unregistered { client } => {
+            K::AbortedByClient { client, .. }
+            | K::Unregistered { client }
+            | K::Displaced { client } => {
                 self.leaves(id, *client);
             }
             K::AbortedByServer { host, reason } => {

@@ -15,6 +15,10 @@ const MOST_HANDSHAKES: u32 = 10_000;
 /// How often there is one more. Who is refused comes again; who only repeats itself is not counted.
 const HANDSHAKE_PAUSE: Duration = Duration::from_millis(1);
 
+/// Hosts that are sent away in one burst, and when there is one more: ten thousand take a second.
+const FAREWELLS_AT_ONCE: u32 = 100;
+const FAREWELL_PAUSE: Duration = Duration::from_micros(100);
+
 /// So many in a span of time, mostly a second, and no more.
 #[derive(Debug)]
 pub(crate) struct Limit {
@@ -86,6 +90,11 @@ impl Bucket {
         Bucket::new(FEW_HANDSHAKES, HANDSHAKE_PAUSE)
     }
 
+    /// Words to those who are sent away, a packet to each.
+    pub(crate) fn of_farewells() -> Self {
+        Bucket::new(FAREWELLS_AT_ONCE, FAREWELL_PAUSE)
+    }
+
     /// So many receivers are named, with two messages each.
     pub(crate) fn expect(&mut self, receivers: usize) {
         let two = u32::try_from(receivers.saturating_mul(2)).unwrap_or(u32::MAX);
@@ -99,6 +108,11 @@ impl Bucket {
         let allowed = self.has_more(now);
         self.left -= u32::from(allowed);
         allowed
+    }
+
+    /// When there is one more, after there was none.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.filled.map(|filled| filled + self.pause)
     }
 
     /// Whether there is one more for now.

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use uftp_proto::wire::{Abort, Message};
 use uftp_proto::{Ecn, Uid};
 
 use crate::batch::Batch;
+use crate::limit::Bucket;
 use crate::link::{Cover, GroupEstimate, Link};
 
 /// An ABORT that ends a session.
@@ -40,23 +42,42 @@ impl PendingAbort {
     }
 }
 
-/// Those that wait to be sent.
-#[derive(Default)]
-pub(crate) struct PendingAborts(VecDeque<PendingAbort>);
+/// Those that wait to be sent: many are not sent in one burst.
+pub(crate) struct PendingAborts {
+    waiting: VecDeque<PendingAbort>,
+    pace: Bucket,
+}
+
+impl Default for PendingAborts {
+    fn default() -> Self {
+        PendingAborts {
+            waiting: VecDeque::new(),
+            pace: Bucket::of_farewells(),
+        }
+    }
+}
 
 impl PendingAborts {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 
     pub(crate) fn push(&mut self, abort: PendingAbort) {
-        self.0.push_back(abort);
+        self.waiting.push_back(abort);
     }
 
-    /// Writes as many as the batch has room for. Returns how many went.
-    pub(crate) fn write(&mut self, batch: &mut Batch) -> u64 {
+    /// When the next is to be [written](Self::write), after there was no more to write for now.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.pace.next().filter(|_| !self.waiting.is_empty())
+    }
+
+    /// Writes as many as may go now and the batch has room for. Returns how many went.
+    pub(crate) fn write(&mut self, now: Instant, batch: &mut Batch) -> u64 {
         let mut written = 0;
-        while let Some(abort) = self.0.front_mut() {
+        while let Some(abort) = self.waiting.front_mut() {
+            if !self.pace.has_more(now) {
+                break;
+            }
             let words = Message::Abort(Abort {
                 current_file: false,
                 host: abort.host,
@@ -74,7 +95,8 @@ impl PendingAborts {
                 Err(error) if error.is_no_room() && !batch.is_empty() => break,
                 Err(error) => tracing::warn!(%error, "cannot send ABORT"),
             }
-            self.0.pop_front();
+            self.pace.allow(now);
+            self.waiting.pop_front();
         }
         written
     }

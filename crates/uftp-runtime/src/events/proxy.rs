@@ -88,6 +88,10 @@ fn happened(kind: &ProxyEventKind) -> Option<(&'static str, Value)> {
             let members = json!({"client": id(*client), "waiting_for": "KEYINFO_ACK"});
             ("client_lost", members)
         }
+        K::Displaced { client } => {
+            let members = json!({"client": id(*client), "waiting_for": "a place"});
+            ("client_lost", members)
+        }
         K::AbortedByClient { client, reason } => {
             let members = json!({"client": id(*client), "reason": reason, "by_client": true});
             ("client_aborted", members)

@@ -1,5 +1,6 @@
 //! Sessions told in the words of the classic log, which wrappers parse (cli §6.5).
 
+mod crowd;
 mod heartbeats;
 mod proxy;
 mod receiver;

@@ -1,20 +1,39 @@
 //! What the log of a proxy says.
 
 use std::fmt::Arguments;
+use std::time::Instant;
 
 use uftp_proto::wire::CompleteStatus;
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 
+use super::crowd::Crowd;
 use super::{UNPROVED, heartbeats};
 use crate::log::{self, Tag, Verbosity, printable};
+use crate::say;
 
 /// Tells what a proxy does.
 #[derive(Default)]
-pub(crate) struct ProxyStory;
+pub(crate) struct ProxyStory {
+    unregistered: Crowd,
+    displaced: Crowd,
+}
 
 impl ProxyStory {
+    /// Logs how many of those had no line of their own who come in crowds, when it is time.
+    pub(crate) fn turn(&mut self, now: Instant) {
+        if let Some(more) = self.unregistered.untold(now) {
+            say!(1, "{more} more not fully registered at proxy");
+        }
+        if let Some(more) = self.displaced.untold(now) {
+            say!(
+                1,
+                "{more} more made room for others: nothing proved in time"
+            );
+        }
+    }
+
     /// Logs one event.
-    pub(crate) fn event(&self, event: &ProxyEvent) {
+    pub(crate) fn event(&mut self, now: Instant, event: &ProxyEvent) {
         use ProxyEventKind as K;
         let tag = event.session.map(|id| Tag {
             group: id.group,
@@ -72,9 +91,16 @@ impl ProxyStory {
                 1,
                 format_args!("Failed to verify client key fingerprint of {client}"),
             ),
-            K::Unregistered { client } => {
+            K::Unregistered { client } if self.unregistered.has_line(now) => {
                 say(1, format_args!("{client} not fully registered at proxy"));
             }
+            K::Displaced { client } if self.displaced.has_line(now) => say(
+                1,
+                format_args!(
+                    "{client} made room for others: all places taken, and nothing proved in time"
+                ),
+            ),
+            K::Unregistered { .. } | K::Displaced { .. } => {}
             K::Leave(group) => say(3, format_args!("Leaving {group}")),
             K::Registered { client, again, .. } => {
                 let plus = if *again { "+" } else { "" };

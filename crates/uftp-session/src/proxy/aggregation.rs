@@ -264,9 +264,11 @@ impl Aggregation {
         self.due.get_or_insert(now + hold);
     }
 
-    /// A client has left. What it and others said before goes first.
+    /// A client has left. What it said before, and others with it, goes first.
     pub(super) fn left(&mut self, client: Uid, reason: String) {
-        self.flush();
+        if self.lists.iter().any(|list| list.seen.contains(&client)) {
+            self.flush();
+        }
         self.ready.push_back(Ready::Left(client, reason));
     }
 

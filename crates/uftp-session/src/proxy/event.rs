@@ -70,6 +70,11 @@ pub enum ProxyEventKind {
         /// Which.
         client: Uid,
     },
+    /// A client has proved nothing yet, all places were taken, and another one has its place.
+    Displaced {
+        /// Which.
+        client: Uid,
+    },
     /// The driver must leave this group.
     Leave(IpAddr),
     /// A client registered.

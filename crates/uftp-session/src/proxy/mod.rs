@@ -22,6 +22,7 @@ mod assembly;
 mod config;
 mod destination;
 mod event;
+mod farewells;
 mod keys;
 mod opening;
 mod relay;
@@ -201,7 +202,7 @@ impl Proxy {
             }
         }
         self.counters.sent += self.sessionless.write(self.config.uid, batch);
-        self.counters.sent += self.pending_aborts.write(batch);
+        self.counters.sent += self.pending_aborts.write(now, batch);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.
@@ -211,7 +212,8 @@ impl Proxy {
             return Some(self.now);
         }
         let sessions = self.sessions.iter().map(Session::deadline);
-        let others = [self.beats.deadline(), self.keys_due()];
+        let farewells = self.pending_aborts.deadline();
+        let others = [self.beats.deadline(), self.keys_due(), farewells];
         sessions.chain(others.into_iter().flatten()).min()
     }
 

@@ -251,7 +251,11 @@ impl Proxy {
         }
         if let Some(reason) = words {
             let to_server = session.upstream_addr();
-            for (host, link, to, estimate) in session.farewells_to_clients(id) {
+            let farewells = session.farewells_to_clients(id);
+            let link = session.into_link(id, self.config.uid);
+            self.pending_aborts
+                .push(PendingAbort::to_server(link, to_server, reason));
+            for (host, link, to, estimate) in farewells {
                 self.pending_aborts.push(PendingAbort {
                     link,
                     to,
@@ -261,9 +265,6 @@ impl Proxy {
                     reason: reason.into(),
                 });
             }
-            let link = session.into_link(id, self.config.uid);
-            self.pending_aborts
-                .push(PendingAbort::to_server(link, to_server, reason));
         }
         self.tell(Some(id), kind);
     }

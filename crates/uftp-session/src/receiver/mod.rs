@@ -147,7 +147,7 @@ impl<F: FileStore> Receiver<F> {
         self.now = now;
         self.counters.sent += self.proxies.write(self.config.uid, batch);
         self.for_each_session(|session, around| session.poll_transmit(now, batch, around));
-        self.counters.sent += self.pending_aborts.write(batch);
+        self.counters.sent += self.pending_aborts.write(now, batch);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing else happens before.
@@ -157,7 +157,8 @@ impl<F: FileStore> Receiver<F> {
             return Some(self.now);
         }
         let sessions = self.sessions.iter().map(Session::deadline);
-        sessions.chain(self.proxies.deadline()).min()
+        let others = [self.proxies.deadline(), self.pending_aborts.deadline()];
+        sessions.chain(others.into_iter().flatten()).min()
     }
 
     /// The driver could not join `group`: its sessions cannot be received.

@@ -220,7 +220,10 @@ fn floods_of_registrations_take_bounded_room_and_few_words() {
     let counted = carried.bench.events.iter();
     let registered = |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::Registered { .. });
     assert_eq!(counted.filter(registered).count(), MOST);
-    assert_eq!(refused, 100, "words to strangers in a second");
+    assert_eq!(refused, 0, "who is there may still give way");
+    let told = |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::ClientRefused(_));
+    let told = carried.bench.events.iter().filter(told).count();
+    assert_eq!(told, 100, "lines in a second");
     assert_eq!(carried.bench.refused(Refusal::Limit), 5000 - MOST as u64);
     // Nobody proves anything, and all are given up.
     let rest = carried.bench.pass(Duration::from_secs(60));
@@ -394,6 +397,79 @@ fn who_is_given_up_takes_no_place() {
         carried.register(Uid(5), &[]);
         assert!(!carried.registered(Uid(5), None), "there are but four");
     }
+}
+
+/// Nor is it waited for until then where all places are taken, once it had time to prove itself: who
+/// has come last stays.
+#[test]
+fn who_had_time_to_prove_itself_and_did_not_gives_way() {
+    let mut config = config(client_role());
+    config.max_clients = 4;
+    let mut carried = Carried::new(config);
+    for n in 1..=4 {
+        carried.register(Uid(0x1000 + n), &[]);
+        carried.bench.pass(Duration::from_millis(1));
+    }
+    let gone = |n: u32| ProxyEventKind::Displaced {
+        client: Uid(0x1000 + n),
+    };
+    carried.register(Uid(1), &[]);
+    assert!(!carried.registered(Uid(1), None), "they may still");
+    carried.bench.pass(carried.header.grtt.duration() * 3);
+    // A list of somebody who has proved nothing drives nobody out but for himself.
+    carried.register(Uid(1), &[Uid(11), Uid(12), Uid(13), Uid(14)]);
+    assert!(carried.registered(Uid(1), None) || carried.bench.has(&gone(1)));
+    assert!(!(2..=4).any(|n| carried.bench.has(&gone(n))));
+    carried.register(Uid(2), &[]);
+    assert!(carried.registered(Uid(2), None) && carried.bench.has(&gone(2)));
+    carried.register(Uid(0x1002), &[]);
+    assert!(carried.bench.has(&gone(3)), "and it comes again");
+}
+
+/// Those given up are told so, and so is the server, if they are not too many, and not in one burst. The
+/// operator is told of all.
+#[test]
+fn some_who_are_given_up_are_told_little_by_little() {
+    const MANY: u32 = 400;
+    const TOLD: usize = 150;
+    for role in [client_role(), response_role()] {
+        let (mut carried, _, trip) = keyed(role);
+        for n in 0..MANY {
+            carried.register(Uid(0x1000 + n), &[]);
+        }
+        let registration = trip * 20;
+        let mut told = aborts(&carried.bench.pass(registration.max(Duration::from_secs(1))));
+        assert!(told <= 2 * 55, "{told} at once");
+        let mut steps = 0;
+        while told < 2 * TOLD {
+            let more = aborts(&carried.bench.pass(Duration::from_millis(100)));
+            assert!((1..=2 * 6).contains(&more), "{more} in 100 ms");
+            (told, steps) = (told + more, steps + 1);
+        }
+        assert_eq!(told, 2 * TOLD);
+        assert!(steps >= 18, "{steps}");
+        assert_eq!(aborts(&carried.bench.pass(Duration::from_secs(60))), 0);
+        let gone = |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::Unregistered { .. });
+        let gone = carried.bench.events.iter().filter(gone).count();
+        assert_eq!(gone, MANY as usize);
+    }
+}
+
+/// As long as the server is asked in its place a client is not given up.
+#[test]
+fn who_is_registered_again_in_its_place_has_as_much_time() {
+    let (mut carried, first, trip) = keyed(client_role());
+    carried.register(Uid(1), &[]);
+    let gone = ProxyEventKind::Unregistered { client: Uid(1) };
+    let registration = (trip * 20).max(Duration::from_secs(1));
+    let rounds = 2 * registration.as_millis() / (trip * 6).as_millis();
+    for _ in 0..rounds {
+        carried.bench.pass(trip * 6);
+        carried.bench.hand(first.from, Ecn::NotEct, &first.bytes);
+    }
+    assert!(!carried.bench.has(&gone));
+    carried.bench.pass(registration * 2);
+    assert!(carried.bench.has(&gone), "nobody asks any more");
 }
 
 /// Nor does one who says who it is, and never registers: in protocol 4 that is in the clear.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use uftp_proto::wire::{
-    CcFlags, Complete, CompleteStatus, Function, Message, Status, TfmccAckInfo,
+    Abort, CcFlags, Complete, CompleteStatus, Function, Message, Status, TfmccAckInfo,
 };
-use uftp_proto::{FileId, Uid, WireTime};
+use uftp_proto::{Ecn, FileId, Uid, WireTime};
 use uftp_session::Refusal;
 
 use crate::bench::*;
@@ -280,4 +280,43 @@ fn a_proxy_below_a_proxy_speaks_for_its_own() {
     message.clients = vec![Uid(12), Uid(99)];
     bench.client_says(100, &Message::Complete(message));
     assert_eq!(listed(&bench.pass(HOLD)[0].message()), [12]);
+}
+
+/// In a network of thousands a packet to each would be lost in the burst.
+#[test]
+fn clients_of_a_proxy_that_ends_or_is_sent_away_are_told_little_by_little() {
+    const MANY: u32 = 900;
+    let to_clients = |out: &[Out]| {
+        let abort = |o: &&Out| o.header().function == Function::Abort && o.to == addr(PRIVATE);
+        out.iter().filter(abort).count()
+    };
+    for by_server in [false, true] {
+        let mut bench = Bench::announced(response_role());
+        for n in 0..MANY {
+            let packet = bench.packet(Uid(0x1000 + n), &register(STAMP));
+            bench.hand(client(7), Ecn::NotEct, &packet);
+        }
+        let mut out = match by_server {
+            true => bench.server_says(&Message::Abort(Abort {
+                current_file: false,
+                host: ME,
+                reason: "enough".to_owned(),
+            })),
+            false => {
+                bench.proxy.shutdown(bench.now);
+                bench.pass(Duration::ZERO)
+            }
+        };
+        let told = to_clients(&out);
+        assert!((1..=100).contains(&told), "{told} at once");
+        if !by_server {
+            assert_eq!(out[0].to, server(), "first of all");
+        }
+        let more = bench.pass(Duration::from_millis(10));
+        assert!((1..=100).contains(&to_clients(&more)));
+        out.extend(more);
+        out.extend(bench.pass(Duration::from_millis(80)));
+        assert_eq!(to_clients(&out), MANY as usize);
+        assert!(by_server || bench.proxy.is_idle());
+    }
 }

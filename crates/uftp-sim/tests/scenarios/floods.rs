@@ -78,6 +78,34 @@ fn of_lists_at_an_encrypting_sender() {
     assert!(places <= 10_000 + LISTS as usize, "{places} places");
 }
 
+/// They do not keep true receivers from a place where there are few: who has proved nothing in time
+/// gives way, and who has stays.
+#[test]
+fn of_registrations_where_places_are_few() {
+    for reach in [Reach::Tunnel, Reach::Response] {
+        for modern in [false, true] {
+            let figure = Figure::new(seeds::one(1), reach, 0, &[3], two_files(500_000));
+            let figure = figure.with(|f| f.max_clients = 200);
+            let mut forger = Forger::at_open_group(figure, modern, ms(20));
+            let proxy = forger.networks.proxies[0];
+            forger.run_until(is_announced);
+            let message = register(7, Vec::new());
+            for n in 0..40_000 {
+                forger.say(proxy, Uid(0x7700_0000 + n), &message);
+                if n % 10 == 9 {
+                    forger.networks.world.run_for(ms(2));
+                }
+            }
+            let networks = forger.networks.play(secs(2000));
+            networks.assert_all_whole();
+            let displaced =
+                |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::Displaced { .. });
+            let displaced = networks.proxy(0).kinds().filter(displaced).count();
+            assert!(displaced >= 3, "{reach:?}: {displaced}");
+        }
+    }
+}
+
 /// So have those looked into at a response proxy, until they are given up.
 #[test]
 fn of_registrations_at_a_response_proxy() {

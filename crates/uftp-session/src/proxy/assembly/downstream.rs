@@ -38,7 +38,7 @@ impl Assembly {
             return Err(Refusal::UnknownSource);
         }
         if header.function == Function::Abort {
-            return self.abort_in_the_clear(ecn, header, packet, around);
+            return self.abort_in_the_clear(now, ecn, header, packet, around);
         }
         let keys = self.keys.as_ref().map_or(gate::Keys::None, |k| k.own());
         gate::downstream(Form::Clear, header.function, keys)?;
@@ -97,12 +97,13 @@ impl Assembly {
     /// register again (wire-v5 §10.1), none would while it does: of whom it has not heard, because what
     /// we told it was lost, it is told again, as they would do it.
     fn register_again(&mut self, now: Instant) {
+        let until = self.registration_ends(now);
         let Some(keys) = &mut self.keys else {
             return;
         };
         let interval = self.estimate.grtt.duration() * self.policy.register_interval;
         let hold = self.timing.hold(self.estimate, Kind::Register);
-        for (author, said) in keys.unheard(now, interval) {
+        for (author, said) in keys.unheard(now, interval, until) {
             let held = now.saturating_duration_since(said.at);
             let answer = Answer {
                 kind: Kind::Register,
@@ -186,7 +187,7 @@ impl Assembly {
     ) -> Handled {
         let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
-        let answer = keys.key_info(header.src, self.uid, message, packet, until)?;
+        let answer = keys.key_info(header.src, self.uid, message, packet, now, until)?;
         let Some(answer) = answer else {
             return Ok(());
         };
@@ -218,7 +219,7 @@ impl Assembly {
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let news = estimate(header) != self.estimate || !self.flowing;
         if news || packet.len() <= LONGEST_ABORT {
-            let news = keys.look(header.version, packet, until)?;
+            let news = keys.look(header.version, packet, now, until)?;
             self.heed(header);
             let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
             if let Some(sealer) = news.sealer {
@@ -234,7 +235,7 @@ impl Assembly {
                 self.aggregation.hand_out(&keys.due_clients(now));
             }
             if let Some(abort) = news.abort {
-                self.note_abort(abort, around);
+                self.note_abort(now, abort, around);
             }
         }
         let Some((_, private)) = self.forward else {
@@ -257,6 +258,7 @@ impl Assembly {
     /// An ABORT in the clear. Once we have keys it says nothing to us, but clients may have none.
     fn abort_in_the_clear(
         &mut self,
+        now: Instant,
         ecn: Ecn,
         header: &Header,
         packet: &[u8],
@@ -277,14 +279,14 @@ impl Assembly {
             around.pass_down(private, ecn, packet)?;
         }
         if believed.is_ok() {
-            self.note_abort(abort, around);
+            self.note_abort(now, abort, around);
         }
         Ok(())
     }
 
     /// The server ends the session, for all or for one. Clients hear it themselves, unless it is
     /// for us to hear.
-    fn note_abort(&mut self, abort: Abort, around: &mut Surroundings<'_>) {
+    fn note_abort(&mut self, now: Instant, abort: Abort, around: &mut Surroundings<'_>) {
         let for_us = abort.host == self.uid;
         if for_us && self.over {
             // Clients have been told, perhaps each by itself.
@@ -292,9 +294,8 @@ impl Assembly {
         }
         if for_us {
             // It concerns all who are behind us.
-            for client in self.audience() {
-                self.aggregation.expel(client, abort.reason.clone());
-            }
+            let audience = self.audience();
+            self.farewells.send_away(now, audience, &abort.reason);
         } else if self.forward.is_none() && self.clients.contains_key(&abort.host) {
             self.aggregation.expel(abort.host, abort.reason.clone());
         }

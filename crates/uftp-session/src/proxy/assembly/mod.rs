@@ -16,6 +16,7 @@ use super::aggregation::{Aggregation, Asked, Room};
 use super::announce::Terms;
 use super::config::{ProxyConfig, Role};
 use super::event::ProxyEventKind;
+use super::farewells::{Farewell, Farewells};
 use super::keys::Keys;
 use super::session::{Surroundings, estimate};
 use super::timing::Timing;
@@ -53,6 +54,7 @@ pub(super) struct Assembly {
     /// nothing.
     handshakes: Bucket,
     aggregation: Aggregation,
+    farewells: Farewells,
     /// What proxies below us report.
     halves: Halves<(Uid, Asked), Uid>,
     up: Link,
@@ -123,6 +125,7 @@ impl Assembly {
             flowing: false,
             handshakes: Bucket::of_handshakes(),
             aggregation: Aggregation::new(room, terms.stamp, now),
+            farewells: Farewells::default(),
             halves: Halves::default(),
             up,
             keys: keys.map(Box::new),
@@ -181,12 +184,16 @@ impl Assembly {
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` if nothing is pending.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let keys = self.keys.as_ref().and_then(|k| k.deadline());
-        self.aggregation.due().into_iter().chain(keys).min()
+        let others = [keys, self.farewells.deadline()];
+        let all = others.into_iter().chain([self.aggregation.due()]);
+        all.flatten().min()
     }
 
     /// Whether nothing is held or waited for.
     pub(super) fn is_idle(&self) -> bool {
-        self.aggregation.is_empty() && self.keys.as_ref().is_none_or(|k| k.deadline().is_none())
+        self.aggregation.is_empty()
+            && self.farewells.deadline().is_none()
+            && self.keys.as_ref().is_none_or(|k| k.deadline().is_none())
     }
 
     /// Does what is due. Whether that was anything.
@@ -201,12 +208,7 @@ impl Assembly {
             let expired = keys.expired(now);
             let due = keys.due_clients(now);
             for client in expired {
-                // Who has proved nothing may not be there at all.
-                if around.strangers.allow(now) {
-                    let words = "Client not fully registered at proxy".to_owned();
-                    self.aggregation.expel(client, words.clone());
-                    self.aggregation.left(client, words);
-                }
+                self.farewells.give_up(now, client);
                 around.tell(ProxyEventKind::Unregistered { client });
                 self.part_with(client);
             }
@@ -255,6 +257,7 @@ impl Assembly {
         batch: &mut Batch,
         around: &mut Surroundings<'_>,
     ) {
+        self.say_farewell(now);
         let mut writer = Writer {
             up: &mut self.up,
             uid: self.uid,
@@ -269,6 +272,24 @@ impl Assembly {
             around,
         };
         self.aggregation.write(now, &mut writer);
+    }
+
+    /// Those sent away are told so, as many as may be for now.
+    fn say_farewell(&mut self, now: Instant) {
+        while let Some(farewell) = self.farewells.next(now) {
+            match farewell {
+                Farewell::Known(host, words) => self.aggregation.expel(host, words.to_string()),
+                // It has come again.
+                Farewell::Unproved(client) if self.clients.contains_key(&client) => {}
+                Farewell::Unproved(client) => {
+                    let words = "Client not fully registered at proxy".to_owned();
+                    self.aggregation.expel(client, words.clone());
+                    if !self.over {
+                        self.aggregation.left(client, words);
+                    }
+                }
+            }
+        }
     }
 
     /// A header is to be believed.

@@ -126,6 +126,15 @@ struct Turn<'a, 'e> {
     around: &'a mut Surroundings<'e>,
 }
 
+/// Whether there is a place for one more client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Found,
+    /// Whoever asks again may find one.
+    Later,
+    Never,
+}
+
 impl Turn<'_, '_> {
     /// Registers the author, or if it is a proxy itself all it lists.
     fn register(&mut self, message: &Register) -> Handled {
@@ -164,7 +173,7 @@ impl Turn<'_, '_> {
         let keys = self.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let client = self.author;
         let again = keys.of(client) == gate::Keys::Ready;
-        match keys.client_key(client, message, bytes, expected, until) {
+        match keys.client_key(client, message, bytes, expected, self.now, until) {
             Ok(said) => {
                 self.around
                     .tell(ProxyEventKind::ClientKeyReceived { client, again });
@@ -276,27 +285,70 @@ impl Turn<'_, '_> {
         // Who has keys is not spoken for by others, nor is who is behind a proxy that has. What is said
         // without proof keeps nobody out.
         let held = self.assembly.keys_of(client) == gate::Keys::Ready;
-        let clients = &mut self.assembly.clients;
-        let room = clients.len() < self.around.config.max_clients;
-        match clients.entry(client) {
+        let clients = &self.assembly.clients;
+        let full =
+            clients.len() >= self.around.config.max_clients && !clients.contains_key(&client);
+        let room = match full {
+            false => Room::Found,
+            true => self.make_room(via),
+        };
+        match self.assembly.clients.entry(client) {
             Entry::Occupied(known) if held && *known.get() != via => Err(Refusal::UnknownSource),
             Entry::Occupied(mut known) => {
                 known.insert(via);
                 Ok(())
             }
-            Entry::Vacant(place) if room => {
+            Entry::Vacant(place) if room == Room::Found => {
                 place.insert(via);
                 Ok(())
             }
             Entry::Vacant(_) => {
                 if self.around.strangers.allow(self.now) {
-                    let words = "Max destinations exceeded".to_owned();
-                    self.assembly.aggregation.expel(client, words);
+                    if room == Room::Never {
+                        let words = "Max destinations exceeded".to_owned();
+                        self.assembly.aggregation.expel(client, words);
+                    }
                     self.around.tell(ProxyEventKind::ClientRefused(client));
                 }
                 Err(Refusal::Limit)
             }
         }
+    }
+
+    /// There is no place left for a client, unless somebody gives way who has proved nothing though it had
+    /// time to: places are taken in any name. Who is listed by a proxy that has proved nothing itself
+    /// drives nobody out.
+    fn make_room(&mut self, via: Option<Uid>) -> Room {
+        let (timing, estimate) = (self.assembly.timing, self.assembly.estimate);
+        let handshake = timing.hold(estimate, Kind::Register) + timing.key_info_repeat(estimate);
+        let Assembly {
+            keys: Some(keys),
+            clients,
+            invited,
+            ..
+        } = &mut *self.assembly
+        else {
+            return Room::Never;
+        };
+        let speaks = via.is_none_or(|via| keys.of(via) == gate::Keys::Ready);
+        let author = self.author;
+        let now = self.now;
+        let had_time = |came| came + handshake <= now;
+        let may_go = |uid| uid != author && clients.get(&uid) == Some(&None);
+        let welcome = |uid| invites(invited, uid);
+        let displaced = match speaks {
+            true => keys.displace(had_time, may_go, welcome),
+            false => None,
+        };
+        let Some(client) = displaced else {
+            return match keys.has_unproved(may_go) {
+                true => Room::Later,
+                false => Room::Never,
+            };
+        };
+        self.around.tell(ProxyEventKind::Displaced { client });
+        self.assembly.part_with(client);
+        Room::Found
     }
 
     /// The author says what it misses. Where each question has its answer that is one also if it

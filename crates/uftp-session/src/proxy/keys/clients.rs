@@ -30,14 +30,16 @@ pub(super) struct Waiting {
     pub(super) told: Option<Instant>,
     /// When it is given up. Never brought forward.
     pub(super) until: Instant,
-    /// How many waited when it came, so that there is an order to serve them in.
-    pub(super) place: usize,
+    /// How many had come before it, so that there is an order to serve them in.
+    pub(super) place: u64,
+    pub(super) came: Instant,
 }
 
 impl Waiting {
-    pub(super) fn new(until: Instant, place: usize) -> Self {
+    pub(super) fn new(now: Instant, until: Instant, place: u64) -> Self {
         Waiting {
             place,
+            came: now,
             held: None,
             said: None,
             confirmed: false,
@@ -95,12 +97,9 @@ impl Keys {
         if self.of(client) == gate::Keys::Ready {
             return Ok(Some(said));
         }
-        let place = self.waiting.len();
-        let waiting = self.waiting.entry(client);
-        let waiting = waiting.or_insert_with(|| Waiting::new(until, place));
+        let waiting = self.waiting_place(client, at, until);
         // It gives up by itself; as long as it asks, the server may still confirm it.
         waiting.until = waiting.until.max(until);
-        self.due = self.due.into_iter().chain([waiting.until]).min();
         match admission {
             Admission::AwaitsKey => {
                 waiting.held = Some(said);
@@ -116,7 +115,7 @@ impl Keys {
         }
     }
 
-    /// A client says who it is, in a message of these `bytes`, and is given up at `until` if nothing
+    /// A client says who it is `now`, in a message of these `bytes`, and is given up at `until` if nothing
     /// comes of it. Returns the REGISTER that counts from now on, if one does.
     pub(in crate::proxy) fn client_key(
         &mut self,
@@ -124,14 +123,12 @@ impl Keys {
         message: &ClientKey,
         bytes: &[u8],
         expected: Option<Fingerprint>,
+        now: Instant,
         until: Instant,
     ) -> Result<Option<Held>, Rejection> {
         match self.server.client_key(client, message, bytes, expected)? {
             Admission::AwaitsKey => {
-                let place = self.waiting.len();
-                let waiting = self.waiting.entry(client);
-                let waiting = waiting.or_insert_with(|| Waiting::new(until, place));
-                self.due = self.due.into_iter().chain([waiting.until]).min();
+                self.waiting_place(client, now, until);
                 Ok(None)
             }
             Admission::Ready => {
@@ -145,6 +142,43 @@ impl Keys {
                 Ok(said)
             }
         }
+    }
+
+    /// Whether anybody has proved nothing, of those who `may` go.
+    pub(in crate::proxy) fn has_unproved(&self, may: impl Fn(Uid) -> bool) -> bool {
+        self.unproved(may).next().is_some()
+    }
+
+    fn unproved(&self, may: impl Fn(Uid) -> bool) -> impl Iterator<Item = (&Uid, &Waiting)> {
+        let unproved = move |uid: Uid| self.of(uid) != gate::Keys::Ready && may(uid);
+        self.waiting.iter().filter(move |(uid, _)| unproved(**uid))
+    }
+
+    /// Where a client waits; one that is new is given up at `until`.
+    fn waiting_place(&mut self, client: Uid, now: Instant, until: Instant) -> &mut Waiting {
+        let arrivals = &mut self.arrivals;
+        let waiting = self.waiting.entry(client).or_insert_with(|| {
+            *arrivals += 1;
+            Waiting::new(now, until, *arrivals)
+        });
+        self.due = self.due.into_iter().chain([waiting.until]).min();
+        waiting
+    }
+
+    /// Whoever of those who have proved nothing has waited longest, of those who `had_time` since they came
+    /// and `may` go: first of those who are not `welcome`. It waits no longer.
+    pub(in crate::proxy) fn displace(
+        &mut self,
+        had_time: impl Fn(Instant) -> bool,
+        may: impl Fn(Uid) -> bool,
+        welcome: impl Fn(Uid) -> bool,
+    ) -> Option<Uid> {
+        let unproved = self.unproved(may);
+        let waiting = unproved.filter(|(_, w)| had_time(w.came));
+        let order = waiting.map(|(uid, waiting)| (welcome(*uid), waiting.place, *uid));
+        let (.., displaced) = order.min()?;
+        self.waiting.remove(&displaced);
+        Some(displaced)
     }
 
     /// The server knows this client.
@@ -163,11 +197,13 @@ impl Keys {
     }
 
     /// Those of whom the server has not shown that it heard, though it was told `interval` ago: each
-    /// with what it said. It is taken as told now.
+    /// with what it said. It is taken as told now, and as long as we ask the server may still confirm
+    /// it: it is not given up before `until`.
     pub(in crate::proxy) fn unheard(
         &mut self,
         now: Instant,
         interval: Duration,
+        until: Instant,
     ) -> Vec<(Uid, Held)> {
         let keyless = self.own() != gate::Keys::Ready;
         let waiting = self.waiting.iter_mut();
@@ -179,6 +215,7 @@ impl Keys {
                     return None;
                 }
                 *last = now;
+                w.until = w.until.max(until);
                 Some((w.place, *uid, said.clone()))
             })
             .collect();

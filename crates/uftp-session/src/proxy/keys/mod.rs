@@ -52,6 +52,8 @@ pub(super) struct Keys {
     /// What our clients know us by.
     identity: Arc<PrivateKey>,
     waiting: HashMap<Uid, Waiting>,
+    /// How many have come.
+    arrivals: u64,
     /// When one of those waiting is due.
     due: Option<Instant>,
     /// From one KEYINFO to a client to the next.
@@ -139,6 +141,7 @@ impl Keys {
             server,
             identity,
             waiting: HashMap::new(),
+            arrivals: 0,
             due: None,
             interval: Duration::ZERO,
             reminders: clients::reminders(),
@@ -214,10 +217,11 @@ impl Keys {
         uid: Uid,
         message: &KeyInfo,
         packet: &[u8],
+        now: Instant,
         until: Instant,
     ) -> Result<Option<crate::security::Answer>, Refusal> {
         let answer = self.client.key_info(src, uid, message, packet)?;
-        self.adopt(until);
+        self.adopt(now, until);
         Ok(answer)
     }
 
@@ -227,6 +231,7 @@ impl Keys {
         &mut self,
         version: wire::Version,
         packet: &[u8],
+        now: Instant,
         until: Instant,
     ) -> Result<News, Refusal> {
         self.scratch.clear();
@@ -240,7 +245,7 @@ impl Keys {
             },
             _ => None,
         };
-        self.adopt(until);
+        self.adopt(now, until);
         Ok(News { abort, sealer })
     }
 
@@ -255,7 +260,7 @@ impl Keys {
     }
 
     /// Lets our server end have the secret our client end has.
-    fn adopt(&mut self, until: Instant) {
+    fn adopt(&mut self, now: Instant, until: Instant) {
         let doubted = match self.server.adopt(&self.client) {
             Ok(None) => return,
             Ok(Some(doubted)) => doubted,
@@ -265,7 +270,7 @@ impl Keys {
         self.waiting.extend(doubted.into_iter().map(|uid| {
             let again = Waiting {
                 confirmed: true,
-                ..Waiting::new(until, 0)
+                ..Waiting::new(now, until, 0)
             };
             (uid, again)
         }));
