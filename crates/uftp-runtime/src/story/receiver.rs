@@ -148,6 +148,12 @@ impl ReceiverStory {
             K::HeartbeatDenied(by) => say(1, format_args!("{}", heartbeats::denied(*by))),
             K::HeartbeatUnanswered(by) => say(1, format_args!("{}", heartbeats::unanswered(*by))),
             K::ProxyKeyRequested(from) => say(2, format_args!("Sent KEY_REQ to {from}")),
+            K::ProxyKeysTooMany(from) => say(
+                1,
+                format_args!(
+                    "More PROXY_KEYs from {from} than are looked into: somebody may be forging them"
+                ),
+            ),
             K::ProxyKeyRejected(why) => say(1, format_args!("PROXY_KEY not accepted: {why}")),
             K::ProxyKeyReceived(print) => say(
                 2,

@@ -20,7 +20,9 @@ const OTHERS_PER_SECOND: u32 = 20;
 /// The receiving end of a server proxy whose downstream must prove itself.
 pub(super) struct Destination {
     wanted: Fingerprint,
-    /// Changes with every success, so that no proof counts twice.
+    /// Changes with every success, so that no proof counts twice. A proof that fails does not change it:
+    /// it shows nothing that helps a forger, and anybody could change it under the true proof's feet
+    /// (behaviour-proxies §11).
     nonce: u32,
     downstream: Option<SocketAddr>,
     checks: Limit,

@@ -144,6 +144,9 @@ pub enum ReceiverEventKind {
     ProxyKeyReceived(Fingerprint),
     /// The proxy of a session showed a key that is not believed, and why.
     ProxyKeyRejected(&'static str),
+    /// More PROXY_KEYs come from the proxy's address than are looked into: somebody may be forging them.
+    /// Told once in a session, and once for standing keys.
+    ProxyKeysTooMany(SocketAddr),
 }
 
 /// How a session ended at a receiver.

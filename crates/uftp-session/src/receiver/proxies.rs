@@ -49,6 +49,8 @@ struct Response {
     /// One for each protocol that is heard.
     standings: Vec<Standing>,
     checks: Limit,
+    /// It was told that there are too many.
+    flooded: bool,
 }
 
 /// How far its keys are in one protocol.
@@ -73,6 +75,7 @@ impl Response {
             proxy,
             standings: heard.map(standing).collect(),
             checks: Limit::per_second(CHECKS_PER_SECOND),
+            flooded: false,
         }
     }
 
@@ -230,7 +233,10 @@ impl Proxies {
             return Err(Refusal::Unauthentic);
         }
         if !response.checks.allow(now) {
-            return Err(Refusal::Limit);
+            return match std::mem::replace(&mut response.flooded, true) {
+                false => Ok(Some(ReceiverEventKind::ProxyKeysTooMany(from))),
+                true => Err(Refusal::Limit),
+            };
         }
         let keys = ProxyKeys::accept(message, response.proxy.fingerprint)?;
         let fingerprint = keys.fingerprint();

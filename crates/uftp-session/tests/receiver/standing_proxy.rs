@@ -137,3 +137,18 @@ fn is_heard_among_forgeries() {
         assert!(bench.happened().contains(&received), "known: {known}");
     }
 }
+
+/// More than that is told, once: the operator can give the fingerprint of the proxy's key.
+#[test]
+fn more_forgeries_than_are_looked_into_are_told() {
+    let another = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    let (mut bench, proxy) = bench_knowing(None, Some(&[Version::V4]));
+    let mut packet = proxy_key(&another, Version::V4);
+    *packet.last_mut().unwrap() ^= 1;
+    for _ in 0..1000 {
+        bench.feed(proxy, &mut packet.clone());
+    }
+    let flooded = ReceiverEventKind::ProxyKeysTooMany(proxy);
+    let told = bench.happened();
+    assert_eq!(told.iter().filter(|kind| **kind == flooded).count(), 1);
+}

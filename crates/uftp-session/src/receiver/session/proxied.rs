@@ -19,7 +19,7 @@ use crate::security::gate::{self, Form, Keys};
 /// Signatures of PROXY_KEYs checked in a second, of those that come from one part of the network.
 const CHECKS_PER_SECOND: u32 = 20;
 
-/// PROXY_KEYs with another key than the proxy's told of in a second.
+/// PROXY_KEYs with another key than the proxy's looked into in a second, and rejections told of.
 const OTHERS_PER_SECOND: u32 = 20;
 
 /// A proxy as the operator names it.
@@ -30,6 +30,9 @@ pub(in crate::receiver) struct NamedProxy {
     checks: Shares,
     /// What has another key takes no place of what may have the right one.
     others: Limit,
+    told: Limit,
+    /// It was told that there are too many.
+    flooded: bool,
 }
 
 impl NamedProxy {
@@ -39,6 +42,8 @@ impl NamedProxy {
             fingerprint,
             checks: Shares::per_second(CHECKS_PER_SECOND),
             others: Limit::per_second(OTHERS_PER_SECOND),
+            told: Limit::per_second(OTHERS_PER_SECOND),
+            flooded: false,
         }
     }
 }
@@ -93,6 +98,10 @@ impl<S: SessionFiles> Session<S> {
             false => proxy.checks.allow(now, from.ip()),
         };
         if !allowed {
+            if !std::mem::replace(&mut proxy.flooded, true) {
+                let flooded = ReceiverEventKind::ProxyKeysTooMany(from);
+                around.tell(self.id, FileId::SESSION, flooded);
+            }
             return Err(Refusal::Limit.into());
         }
         if let Some(security) = &mut self.security {
@@ -107,11 +116,10 @@ impl<S: SessionFiles> Session<S> {
                 around.secrets,
             );
             if let Err(why) = joined {
-                around.tell(
-                    self.id,
-                    FileId::SESSION,
-                    ReceiverEventKind::ProxyKeyRejected(why),
-                );
+                if proxy.told.allow(now) {
+                    let rejected = ReceiverEventKind::ProxyKeyRejected(why);
+                    around.tell(self.id, FileId::SESSION, rejected);
+                }
                 return Err(Refusal::Unauthentic.into());
             }
             let received = ReceiverEventKind::ProxyKeyReceived(print);
