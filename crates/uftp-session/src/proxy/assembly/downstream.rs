@@ -19,6 +19,10 @@ use crate::security::gate::{self, Form};
 /// Most of those named in announcements that are remembered: as many as senders have receivers.
 const MOST_INVITED: usize = 100_000;
 
+/// Clients have their interval and this part of it to register again before we introduce ourselves
+/// anew. So every second ANNOUNCE of a server that makes one in three round trips is left out.
+const REGISTER_MARGIN: u32 = 10;
+
 /// Longest packet that is looked into lest it be an ABORT: that is 308 bytes, and so much is put
 /// around it at most.
 const LONGEST_ABORT: usize = Header::LEN + 308 + 12 + 512 + 16;
@@ -70,7 +74,7 @@ impl Assembly {
                     self.handshakes.expect(self.invited.len());
                 }
                 if self.public.is_some() {
-                    self.aggregation.introduce();
+                    self.introduce_with_pauses(now);
                     self.register_again(now);
                 }
                 let Some((public, _)) = self.forward else {
@@ -93,9 +97,20 @@ impl Assembly {
         }
     }
 
-    /// The server announces on. Where each of our introductions makes clients wait anew, before they
-    /// register again (wire-v5 §10.1), none would while it does: of whom it has not heard, because what
-    /// we told it was lost, it is told again, as they would do it.
+    /// The server announces on. Each of our introductions makes clients wait anew before they register
+    /// again (wire-v5 §10.1), and one behind every ANNOUNCE comes too soon for them ever to: it stays
+    /// away until they have had their time, so that what they have told us in vain comes again.
+    fn introduce_with_pauses(&mut self, now: Instant) {
+        let interval = self.estimate.grtt.duration() * self.policy.register_interval;
+        let pause = interval + interval / REGISTER_MARGIN;
+        if self.introduced.is_none_or(|last| now >= last + pause) {
+            self.introduced = Some(now);
+            self.aggregation.introduce();
+        }
+    }
+
+    /// They say so only in the pauses, which may be over before they do: of whom the server has not
+    /// heard, because what we told it was lost, it is told again, as they would do it.
     fn register_again(&mut self, now: Instant) {
         let until = self.registration_ends(now);
         let Some(keys) = &mut self.keys else {

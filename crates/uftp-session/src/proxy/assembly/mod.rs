@@ -66,6 +66,8 @@ pub(super) struct Assembly {
     to_clients: Option<SocketAddr>,
     /// Where we introduce ourselves; `None` where we pass for the server.
     public: Option<SocketAddr>,
+    /// When we last did.
+    introduced: Option<Instant>,
     /// The server has ended the session: only its ABORTs still pass.
     over: bool,
 }
@@ -132,6 +134,7 @@ impl Assembly {
             forward,
             to_clients,
             public: public.filter(|_| introduces),
+            introduced: None,
             over: false,
         })
     }
