@@ -174,7 +174,10 @@ impl Announcing {
 
     /// Sends keys to those who wait for them.
     fn hand_out_keys(&mut self, s: &mut Session) {
-        if s.clients.destinations_in(&[State::Registered]) > 0 {
+        if s.clients
+            .iter()
+            .any(|c| ListMessage::KeyInfo.concerns(s, c))
+        {
             self.key_infos += 1;
             s.send_list(ListMessage::KeyInfo, self.key_infos);
         }

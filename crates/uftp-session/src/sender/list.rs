@@ -153,7 +153,7 @@ fn choose(session: &Session, run: &ListRun, most: usize) -> (Vec<usize>, usize) 
         let Some(client) = session.clients.get(at) else {
             break;
         };
-        if run.message.concerns(client) && !(session.is_open() && run.message.is_announce()) {
+        if run.message.concerns(session, client) {
             chosen.push(at);
         }
         at += 1;
@@ -187,10 +187,15 @@ fn announce_flags(session: &Session) -> AnnounceFlags {
 
 impl ListMessage {
     /// Whether the message is for this destination.
-    fn concerns(&self, client: &Client) -> bool {
+    pub(super) fn concerns(&self, session: &Session, client: &Client) -> bool {
         match self {
-            ListMessage::Announce => client.state() == State::Mute,
-            ListMessage::KeyInfo => client.state() == State::Registered,
+            ListMessage::Announce => client.state() == State::Mute && !session.is_open(),
+            // Who is behind a proxy gets its keys there.
+            ListMessage::KeyInfo => {
+                let security = session.security.as_ref();
+                client.state() == State::Registered
+                    && security.is_some_and(|s| s.is_keyed(client.uid))
+            }
             ListMessage::RegConf => client.state() == State::Active && !client.confirmed,
             ListMessage::FileInfo(_) => client.state() == State::Registered,
             ListMessage::Done { .. } => {
@@ -207,10 +212,6 @@ impl ListMessage {
             ListMessage::Done { .. } => true,
             _ => false,
         }
-    }
-
-    fn is_announce(&self) -> bool {
-        matches!(self, ListMessage::Announce)
     }
 
     /// Whether being listed means being told that one's message arrived.

@@ -1,9 +1,10 @@
 //! What a lossy network takes from encrypted sessions through proxies costs time, and no client.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use uftp_proto::crypto::{KeyExchange, SignatureType, Suite};
-use uftp_proto::wire::Function;
+use uftp_proto::wire::{self, Function, Header, Message, Version};
 use uftp_session::congestion::Limits;
 use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind};
 use uftp_session::sender::Rate;
@@ -93,5 +94,48 @@ fn a_client_that_uses_its_keys_has_them() {
         for five in [false, true] {
             assert_eq!(losing_proof(reach, five, 1), 1, "{reach:?}");
         }
+    }
+}
+
+/// Those behind a proxy that has not proved itself yet have nothing to be handed.
+#[test]
+fn no_keys_are_handed_out_to_nobody() {
+    let suite = Suite {
+        client_auth: true,
+        ..suite(KeyExchange::Ecdh, SignatureType::Aead)
+    };
+    for reach in [Reach::Tunnel, Reach::Response] {
+        let items = [source::file("f", 50_000)];
+        let figure = Figure::new(seeds::one(1), reach, 0, &[2], items);
+        let mut networks = figure.with(encrypted(suite)).with(in_protocol_5).stage();
+        let (server, proxy) = (networks.sender, networks.proxies[0]);
+        let proofs = Cell::new(0);
+        let handed = Rc::new(Cell::new(0));
+        let empty = Rc::new(Cell::new(0));
+        let (to_some, to_nobody) = (handed.clone(), empty.clone());
+        networks.world.set_filter(move |passing| {
+            if passing.from == server && passing.is(Function::KeyInfo) {
+                let body = &passing.datagram[Header::LEN..];
+                let Ok(Message::KeyInfo(keys)) = wire::decode(Version::V5, Function::KeyInfo, body)
+                else {
+                    panic!("not a KEYINFO");
+                };
+                let count = if keys.keys.is_empty() {
+                    &to_nobody
+                } else {
+                    &to_some
+                };
+                count.set(count.get() + 1);
+            }
+            // CLIENT_KEY.
+            if passing.from == proxy && passing.is(Function::Encrypted) && proofs.get() < 1 {
+                proofs.set(proofs.get() + 1);
+                return Verdict::Drop;
+            }
+            Verdict::Pass
+        });
+        networks.play(secs(600)).assert_all_whole();
+        assert!(handed.get() > 0, "{reach:?}");
+        assert_eq!(empty.get(), 0, "{reach:?}");
     }
 }
