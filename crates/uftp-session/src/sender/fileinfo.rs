@@ -131,7 +131,7 @@ impl Informing {
                     }
                 }
             }
-            // A lost REG_CONF: FILEINFO, repeated, tells the receiver as well.
+            // A lost REG_CONF: FILEINFO, repeated, tells the receiver as well, and its proxy is told again.
             Message::Register(_) => {}
             Message::FileInfoAck(_) | Message::Complete(_) | Message::Status(_) => {
                 s.counters.refuse(Refusal::OutOfRange);
@@ -169,6 +169,9 @@ impl Informing {
     /// Begins a cycle.
     fn inform(&mut self, s: &mut Session) {
         let attempt = self.course.repeat();
+        if attempt > 1 && s.security.is_some() {
+            s.send_list(ListMessage::RegConfAgain, attempt);
+        }
         s.send_list(self.message.clone(), attempt);
     }
 

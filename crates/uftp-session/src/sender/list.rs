@@ -36,6 +36,9 @@ pub(super) enum ListMessage {
     KeyInfo,
     /// To those who take part and were not told yet that they are known.
     RegConf,
+    /// The same to those behind proxies who owe an answer: their proxy hands them no keys before
+    /// it hears that they are known, and may have lost it.
+    RegConfAgain,
     /// To those expected to answer it. Stamp and list are filled in.
     FileInfo(Box<FileInfo>),
     /// To those who have neither finished nor reported NAKs, if data went ahead of their answers also
@@ -84,6 +87,7 @@ impl ListRun {
         let same = matches!(
             (&self.message, message),
             (ListMessage::RegConf, ListMessage::RegConf)
+                | (ListMessage::RegConfAgain, ListMessage::RegConfAgain)
                 | (ListMessage::DoneConf, ListMessage::DoneConf)
         );
         same && self.next == 0
@@ -117,7 +121,9 @@ pub(super) fn transmit(session: &mut Session, now: Instant, batch: &mut Batch) -
     let message = run.message.with(session, marks, ids);
     let (to, cover) = match run.message {
         ListMessage::Announce => (session.config.public, Cover::Clear),
-        ListMessage::RegConf | ListMessage::KeyInfo => (session.config.private, Cover::Clear),
+        ListMessage::RegConf | ListMessage::RegConfAgain | ListMessage::KeyInfo => {
+            (session.config.private, Cover::Clear)
+        }
         _ => (session.config.private, Cover::Session),
     };
     if !session.send(now, batch, to, &message, cover) {
@@ -197,6 +203,9 @@ impl ListMessage {
                     && security.is_some_and(|s| s.is_keyed(client.uid))
             }
             ListMessage::RegConf => client.state() == State::Active && !client.confirmed,
+            ListMessage::RegConfAgain => {
+                client.state() == State::Registered && client.via.is_some()
+            }
             ListMessage::FileInfo(_) => client.state() == State::Registered,
             ListMessage::Done { .. } => {
                 matches!(client.state(), State::Registered | State::Active)
@@ -241,7 +250,9 @@ impl ListMessage {
                     s.key_entries(session.config.uid, marks.iv_counter, clients)
                 }),
             }),
-            ListMessage::RegConf => Message::RegConf(RegConf { clients }),
+            ListMessage::RegConf | ListMessage::RegConfAgain => {
+                Message::RegConf(RegConf { clients })
+            }
             ListMessage::FileInfo(info) => Message::FileInfo(FileInfo {
                 timestamp,
                 clients,
@@ -268,7 +279,9 @@ impl ListMessage {
                 part: (!session.is_open()).then_some(part),
             },
             ListMessage::KeyInfo => SenderEvent::KeyInfoSent { attempt, part },
-            ListMessage::RegConf => SenderEvent::RegConfSent { attempt, part },
+            ListMessage::RegConf | ListMessage::RegConfAgain => {
+                SenderEvent::RegConfSent { attempt, part }
+            }
             ListMessage::FileInfo(_) => SenderEvent::FileInfoSent { attempt, part },
             ListMessage::Done { file, .. } => SenderEvent::DoneSent {
                 file: *file,

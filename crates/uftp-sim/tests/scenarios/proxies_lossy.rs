@@ -97,6 +97,42 @@ fn a_client_that_uses_its_keys_has_them() {
     }
 }
 
+/// Deployed proxies hand a client its keys when REG_CONF names it and not before, whatever else they
+/// hear, and a sender that waits for FILEINFO_ACK announces no more.
+#[test]
+fn a_lost_confirmation_comes_again_while_a_file_is_announced() {
+    for (reach, five) in [Reach::Tunnel, Reach::Response]
+        .map(|r| [(r, false), (r, true)])
+        .concat()
+    {
+        let items = [source::file("f", 50_000)];
+        let figure = Figure::new(seeds::one(1), reach, 0, &[2], items);
+        let mut networks = secured(figure, five, 1).stage();
+        let (server, proxy) = (networks.sender, networks.proxies[0]);
+        let handed = Rc::new(Cell::new(false));
+        let (confirmations, handed_out) = (Cell::new(0), handed.clone());
+        networks.world.set_filter(move |passing| {
+            // Until it has handed out keys the proxy hears nothing but the handshake.
+            let heard = passing.to == proxy && passing.from != proxy;
+            if heard && passing.is(Function::RegConf) {
+                confirmations.set(confirmations.get() + 1);
+                let lost = confirmations.get() == 1;
+                return if lost { Verdict::Drop } else { Verdict::Pass };
+            }
+            if passing.from == proxy && passing.is(Function::KeyInfo) {
+                handed_out.set(true);
+            }
+            let data = passing.from == server && passing.is(Function::Encrypted);
+            match data && !handed_out.get() {
+                true => Verdict::Drop,
+                false => Verdict::Pass,
+            }
+        });
+        networks.play(secs(600)).assert_all_whole();
+        assert!(handed.get(), "{reach:?}, five: {five}");
+    }
+}
+
 /// Those behind a proxy that has not proved itself yet have nothing to be handed.
 #[test]
 fn no_keys_are_handed_out_to_nobody() {
