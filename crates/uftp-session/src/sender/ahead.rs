@@ -4,6 +4,9 @@
 //! that is out before an answer could be back loses nothing by going at once: whoever got FILEINFO
 //! takes the data, and who lost it does as it does with any data of a file it knows nothing of. If
 //! somebody is still silent when DONE was to be answered, it is all done again with the wait.
+//!
+//! Not so the first file: a deployed receiver that hears DONE before its first FILEINFO takes it for
+//! the end of the session and is lost to it (seen on 4.10.2).
 
 use uftp_proto::Geometry;
 use uftp_proto::wire::FileType;
@@ -16,6 +19,8 @@ use crate::policy::PassStyle;
 /// Whether data may go ahead of the answers, by what came of it before.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ahead {
+    /// Everybody who takes part has heard of a file.
+    begun: bool,
     /// Times in a row that it was in vain.
     failures: u32,
     /// Files to come that wait.
@@ -33,7 +38,12 @@ impl Ahead {
     fn next(&mut self) -> bool {
         let waits = self.waiting > 0;
         self.waiting = self.waiting.saturating_sub(1);
-        !waits
+        self.begun && !waits
+    }
+
+    /// Everybody has answered a FILEINFO.
+    pub(super) fn begin(&mut self) {
+        self.begun = true;
     }
 
     /// Everybody had FILEINFO, and somebody takes the file.
@@ -73,6 +83,8 @@ mod tests {
     #[test]
     fn failures_in_a_row_make_ever_more_files_wait() {
         let mut ahead = Ahead::default();
+        assert!(!ahead.next(), "nobody has heard of a file yet");
+        ahead.begin();
         let waits = |ahead: &mut Ahead| (0..1000).take_while(|_| !ahead.next()).count();
         assert_eq!(waits(&mut ahead), 0);
         for count in [1, 3, 7, 15, 31, 63, 127, 255, 255] {

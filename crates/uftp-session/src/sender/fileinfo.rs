@@ -201,6 +201,7 @@ impl Informing {
     pub(super) fn settle(s: &mut Session) {
         s.update_grtt(Decay::Gradual);
         s.clients.clear_measured();
+        s.ahead.begin();
     }
 
     fn end(&mut self, s: &mut Session, now: Instant) -> Next {
