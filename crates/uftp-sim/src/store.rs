@@ -116,6 +116,18 @@ impl MemStore {
             assert!(known, "stored {stored:?}, which nobody sent");
         }
     }
+
+    /// Panics if a rule was broken, but that bytes are not those of the sender: who was told lies may
+    /// keep them. Panics too if a file or a session is still open.
+    pub fn assert_lawful(&self) {
+        let seen = self.look();
+        let broken = seen
+            .violations
+            .iter()
+            .find(|v| !v.starts_with("wrong bytes"));
+        assert_eq!(broken, None);
+        assert_eq!((seen.open, seen.sessions), (0, 0));
+    }
 }
 
 impl FileStore for MemStore {

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod fuzz;
 mod options;
 mod packages;
 mod programs;
@@ -37,13 +38,16 @@ usage: cargo xtask TASK
       --dir DIR         where the files go (/dev/shm)
       --table           instead all cases for which a floor is set, and whether each is met
       --only TEXT       of these the cases whose names contain TEXT
+  fuzz TARGET [SECONDS | FILE...]
+                    have libFuzzer look for a minute (or SECONDS) for bytes that break a law, or try
+                    those of FILEs; TARGET is packet, key or session
   dist              make target/dist: a tree to install, with man pages and completions, and a
                     Debian package of it
   try-package       make that package and install it in a throw-away root (an overlay in memory)
                     in the place of Debian's and alone; use, upgrade, remove and purge it there
   try-units         make the tree and have its units run by a systemd of their own
 
-demo, test and dist install the system packages they miss, by apt-get, without asking.
+demo, test, fuzz and dist install the system packages they miss, by apt-get, without asking.
 ";
 
 fn main() -> ExitCode {
@@ -61,6 +65,7 @@ fn run_task(options: &mut Options) -> Result<ExitCode> {
     match task.as_deref() {
         Some("demo") => demo::demo(options),
         Some("test") => test::test(options),
+        Some("fuzz") => fuzz::fuzz(options),
         Some("bench") => bench::bench(options),
         Some("dist") => dist::dist(options),
         Some("try-package") => dist::try_package(options),

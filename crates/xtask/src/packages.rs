@@ -43,11 +43,19 @@ const FAKETIME: Package = Package {
     probe: &["dpkg", "-L", "libfaketime"],
 };
 
+/// Builds libFuzzer.
+const CXX: Package = Package {
+    name: "g++",
+    probe: &["c++", "--version"],
+};
+
 /// What a task needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Building the programs.
     Build,
+    /// Also building libFuzzer.
+    Fuzz,
     /// Also one network namespace.
     Demo,
     /// Also the worlds of the whole-suite tests.
@@ -60,11 +68,11 @@ pub(crate) enum Need {
 /// When some are missing and cannot be installed, naming them.
 pub(crate) fn install_missing(need: Need) -> Result<()> {
     let mut wanted = vec![PKG_CONFIG, OPENSSL];
-    if need != Need::Build {
-        wanted.push(IPROUTE);
-    }
-    if need == Need::Tests {
-        wanted.extend([NFTABLES, SYSTEMD, EXT4, FAKETIME]);
+    match need {
+        Need::Build => {}
+        Need::Fuzz => wanted.push(CXX),
+        Need::Demo => wanted.push(IPROUTE),
+        Need::Tests => wanted.extend([IPROUTE, NFTABLES, SYSTEMD, EXT4, FAKETIME]),
     }
     let missing: Vec<&str> = wanted
         .iter()

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{ChildStdout, Command, Stdio},
@@ -25,9 +26,26 @@ pub(crate) fn build_release() -> Result<PathBuf> {
         "-p",
         "uftpproxyd",
     ])?;
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(root().join(target).join("release"))
+    Ok(target_dir().join("release"))
+}
+
+/// Where cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root().join(target)
+}
+
+/// The name of what this machine is, as the compiler has it.
+///
+/// # Errors
+/// When the compiler does not say.
+pub(crate) fn host_tuple() -> Result<String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = Command::new(rustc)
+        .args(["--print", "host-tuple"])
+        .output()
+        .map_err(|error| Failure::io("cannot start rustc", error))?;
+    Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }
 
 /// Runs cargo in the workspace.
@@ -35,7 +53,15 @@ pub(crate) fn build_release() -> Result<PathBuf> {
 /// # Errors
 /// When it cannot be started or fails.
 pub(crate) fn cargo(args: &[&str]) -> Result<()> {
-    run_cargo(args, Stdio::inherit(), |_| Ok(()))
+    cargo_with(args, &[])
+}
+
+/// As [`cargo`], with more in its environment.
+///
+/// # Errors
+/// As [`cargo`].
+pub(crate) fn cargo_with(args: &[&str], environment: &[(&str, &OsStr)]) -> Result<()> {
+    run_cargo(args, environment, Stdio::inherit(), |_| Ok(()))
 }
 
 /// As [`cargo`], with each line of its standard output shown and handed to `line`.
@@ -43,7 +69,7 @@ pub(crate) fn cargo(args: &[&str]) -> Result<()> {
 /// # Errors
 /// As [`cargo`].
 pub(crate) fn cargo_lines(args: &[&str], mut line: impl FnMut(&str)) -> Result<()> {
-    run_cargo(args, Stdio::piped(), |output| {
+    run_cargo(args, &[], Stdio::piped(), |output| {
         for text in BufReader::new(output).lines() {
             let text = text?;
             println!("{text}");
@@ -55,6 +81,7 @@ pub(crate) fn cargo_lines(args: &[&str], mut line: impl FnMut(&str)) -> Result<(
 
 fn run_cargo(
     args: &[&str],
+    environment: &[(&str, &OsStr)],
     stdout: Stdio,
     read: impl FnOnce(ChildStdout) -> io::Result<()>,
 ) -> Result<()> {
@@ -63,6 +90,7 @@ fn run_cargo(
     println!("$ {told}");
     let mut child = Command::new(cargo)
         .args(args)
+        .envs(environment.iter().copied())
         .current_dir(root())
         .stdout(stdout)
         .spawn()
@@ -80,7 +108,7 @@ fn run_cargo(
 }
 
 /// The workspace's root directory.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
 }

@@ -13,7 +13,7 @@ use uftp_sim::scenario::{self, PORT};
 use uftp_sim::{MemStore, NodeId, ReceiverNode, Scenario, SenderNode, Stage, World, seeds};
 
 use crate::forging::{Seen, Tape, flipped, harmless, random_bytes, record, recording, with_header};
-use crate::{assert_lawful, items, lossy, ms, secs};
+use crate::{items, lossy, ms, secs};
 
 /// Until the sender closes the session, makes datagrams out of what was seen and throws them at
 /// whoever got the original.
@@ -81,7 +81,7 @@ fn flipped_bits_in_a_session_break_no_machine() {
         stage.world.run(secs(2_000_000));
         stage.assert_quiet();
         for node in stage.receiver_nodes() {
-            assert_lawful(node);
+            node.store.assert_lawful();
         }
     });
 }

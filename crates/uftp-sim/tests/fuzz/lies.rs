@@ -18,7 +18,7 @@ use uftp_sim::proxies::{Networks, ProxyNode, Reach};
 use uftp_sim::{Figure, NodeId, ReceiverNode, SenderNode, World, seeds};
 
 use crate::forging::{Seen, Tape, record};
-use crate::{assert_lawful, items, lossy, ms, secs};
+use crate::{items, lossy, ms, secs};
 
 /// Lies are told in a second or two: whom they make slow may be in the session for hours.
 const ROUNDS: u32 = 1000;
@@ -305,7 +305,7 @@ fn survive_lies(version: Version) {
         for id in &networks.receivers {
             let node: &ReceiverNode = networks.world.get(*id);
             assert!(node.machine.is_idle());
-            assert_lawful(node);
+            node.store.assert_lawful();
         }
     });
 }

@@ -10,7 +10,7 @@ mod lies;
 use std::time::Duration;
 
 use uftp_session::files::SendItem;
-use uftp_sim::{Loss, PathConfig, ReceiverNode, source};
+use uftp_sim::{Loss, PathConfig, source};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -25,18 +25,6 @@ fn lossy(p: f64) -> PathConfig {
         loss: Loss::Random(p),
         ..PathConfig::default()
     }
-}
-
-/// That a receiver kept to the rules of its store and has left nothing open. What it was told may be
-/// wrong.
-fn assert_lawful(node: &ReceiverNode) {
-    let seen = node.store.look();
-    let broken = seen
-        .violations
-        .iter()
-        .find(|v| !v.starts_with("wrong bytes"));
-    assert_eq!(broken, None);
-    assert_eq!((seen.open, seen.sessions), (0, 0));
 }
 
 fn items() -> Vec<SendItem> {
