@@ -30,8 +30,10 @@ impl WireTime {
         ((self.0 / 1_000_000) as u32, (self.0 % 1_000_000) as u32)
     }
 
-    /// From seconds and microseconds; microseconds of a million and more are carried over.
+    /// From seconds and microseconds; microseconds of a million and more are carried over, behind the
+    /// last second to the first.
     pub fn from_parts(seconds: u32, micros: u32) -> WireTime {
-        WireTime(u64::from(seconds) * 1_000_000 + u64::from(micros))
+        let seconds = seconds.wrapping_add(micros / 1_000_000);
+        WireTime(u64::from(seconds) * 1_000_000 + u64::from(micros % 1_000_000))
     }
 }
