@@ -179,7 +179,10 @@ pub(super) fn read_status(mut r: Reader<'_>) -> Result<Status<'_>, DecodeError> 
     let count = r.u32("nak count")?;
     if count == 0 {
         ends_after(&r, "nak count", 0)?;
-    } else if r.left() == 0 {
+    }
+    let naks = r.rest();
+    // Blocks that are counted and not named are no less missing: this is not a report of none.
+    if count > 0 && naks.iter().all(|byte| *byte == 0) {
         return Err(r.error("nak count", Problem::Value(count)));
     }
     Ok(Status {
@@ -188,7 +191,7 @@ pub(super) fn read_status(mut r: Reader<'_>) -> Result<Status<'_>, DecodeError> 
         proxy_seq,
         section,
         tfmcc: None,
-        naks: r.rest(),
+        naks,
     })
 }
 
