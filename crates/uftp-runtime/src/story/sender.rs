@@ -350,9 +350,7 @@ impl SenderStory {
                 self.say(0, format_args!("The keys of the session cannot be made"));
             }
             Outcome::NobodyRegistered => {
-                if self.all_or_nobody {
-                    self.say(0, format_args!("Aborting all clients"));
-                }
+                self.abort_for_one();
                 if !(self.all_or_nobody && self.registered) {
                     self.say(0, format_args!("Announce timed out"));
                 }
@@ -369,14 +367,24 @@ impl SenderStory {
                 let causes = format_args!("{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}");
                 self.say(0, causes);
             }
-            Outcome::NobodyReady | Outcome::AllDropped => {
-                self.say(0, format_args!("Aborting all clients"));
+            Outcome::NobodyReady => {
+                self.abort_for_one();
+                // FILEINFO announces, too.
+                self.say(0, format_args!("Announce timed out"));
             }
+            Outcome::AllDropped => self.abort_for_one(),
         }
         if !self.shows_status {
             for (client, word) in &self.failed {
                 self.say(0, format_args!("{:<15} {word}", name(*client)));
             }
+        }
+    }
+
+    /// In the words of 4.10.2, which it has for `-q` and signals only.
+    fn abort_for_one(&self) {
+        if self.all_or_nobody {
+            self.say(0, format_args!("Aborting all clients"));
         }
     }
 

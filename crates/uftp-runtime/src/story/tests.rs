@@ -262,8 +262,8 @@ fn bad_news_come_at_their_levels() {
         ),
         (
             0,
-            SenderEvent::Finished(Outcome::AllDropped),
-            "Aborting all clients",
+            SenderEvent::Finished(Outcome::NobodyReady),
+            "Announce timed out\n",
         ),
     ] {
         let told = sender(level, vec![event.clone()]);
@@ -283,7 +283,12 @@ fn who_registered_is_not_forgotten_when_others_are_missing() {
         proxy: None,
         again: false,
     };
-    let missing = SenderEvent::Finished(Outcome::NobodyRegistered);
+    let [missing, unready, lost] = [
+        Outcome::NobodyRegistered,
+        Outcome::NobodyReady,
+        Outcome::AllDropped,
+    ]
+    .map(SenderEvent::Finished);
     let some = vec![registered, missing.clone()];
     let told = |all_or_nobody, events: &[SenderEvent]| {
         logged(0, || {
@@ -307,9 +312,18 @@ fn who_registered_is_not_forgotten_when_others_are_missing() {
             told(false, &some),
             "Announce timed out\nNot everybody registered, so nothing is sent. Usual causes: no",
         ),
+        (
+            told(true, &[unready]),
+            "Aborting all clients\nAnnounce timed out\n",
+        ),
+        (
+            told(true, std::slice::from_ref(&lost)),
+            "Aborting all clients\n",
+        ),
     ] {
         assert!(told.starts_with(words), "{told}");
     }
+    assert_eq!(told(false, &[lost]), "");
 }
 
 #[test]
