@@ -268,7 +268,7 @@ fn registrations_are_looked_into_within_limits() {
     pair.play(|pair, _, _| {
         if !forged {
             forged = true;
-            for n in 0..1100_u16 {
+            for n in 0..2100_u16 {
                 let mut random = [7; 32];
                 random[..2].copy_from_slice(&n.to_be_bytes());
                 let register = Message::Register(Register {
@@ -292,7 +292,7 @@ fn registrations_are_looked_into_within_limits() {
 /// anything.
 #[test]
 fn floods_of_registrations_are_answered_with_few_words() {
-    const FORGED: u32 = 1100;
+    const FORGED: u32 = 2100;
     let stranger = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
     for exchange in [KeyExchange::Ecdh, KeyExchange::EcdhEcdsa] {
         let suite = suite(Cipher::Aes128Gcm, Hash::Sha256, exchange);
