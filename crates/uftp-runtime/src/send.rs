@@ -120,7 +120,8 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let skipped = source.skipped();
     let mut events = SenderEvents::new(events, group, instance, now);
     events.started(job.config.public, job.config.private);
-    let clock = Clock::new(now, common::wall_clock());
+    // Keys may have been made since `now`.
+    let clock = Clock::new(Instant::now(), common::wall_clock());
     let machine = Sender::new(job.config, source, clock, rng, now);
     let (end, ended) = oneshot::channel();
     let watcher = SendWatcher {
