@@ -159,7 +159,9 @@ pub enum FileTimes {
 pub enum Farewell {
     /// Each by an ABORT of its own (protocols 4 and 5).
     ToEach,
-    /// All by one that spares those who have (protocol 3; wire-v3 §6.5).
+    /// All by one as long as nobody has, else as above. It says that it spares those who have
+    /// (protocol 3; wire-v3 §6.5), but receivers up to 3.5 do not know that word and leave with the
+    /// others.
     CurrentFile,
 }
 

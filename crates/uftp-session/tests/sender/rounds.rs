@@ -151,10 +151,10 @@ fn status(pass: u8, section: u16, proxy_seq: u8, naks: &[u8]) -> Message<'_> {
     })
 }
 
-fn speaks_for(proxy_seq: u8, clients: &[Uid]) -> Message<'static> {
+fn speaks_for(pass: u8, proxy_seq: u8, clients: &[Uid]) -> Message<'static> {
     Message::PrStatus(PrStatus {
         file: FileId(1),
-        pass: 1,
+        pass,
         proxy_seq,
         section: 0,
         clients: clients.to_vec(),
@@ -180,7 +180,7 @@ fn the_two_halves_of_a_proxys_report_come_in_any_order() {
     for names_first in [true, false] {
         let mut talk = Talk::asked(true);
         assert_eq!(talk.asked_again(), Ok(vec![ONE, TWO]));
-        let mut halves = [status(1, 0, 7, &naks), speaks_for(7, &[ONE, TWO])];
+        let mut halves = [status(1, 0, 7, &naks), speaks_for(1, 7, &[ONE, TWO])];
         if names_first {
             halves.reverse();
         }
@@ -197,12 +197,12 @@ fn halves_belong_together_by_their_number_and_names_may_come_in_parts() {
     let naks = naks();
     let mut talk = Talk::asked(true);
     assert_eq!(talk.asked_again(), Ok(vec![ONE, TWO]));
-    talk.say(PROXY, &speaks_for(1, &[ONE]));
+    talk.say(PROXY, &speaks_for(1, 1, &[ONE]));
     talk.say(PROXY, &status(1, 0, 2, &naks));
     assert_eq!(talk.asked_again(), Ok(vec![ONE, TWO]));
-    talk.say(PROXY, &speaks_for(2, &[TWO]));
+    talk.say(PROXY, &speaks_for(1, 2, &[TWO]));
     assert_eq!(talk.asked_again(), Ok(vec![ONE]));
-    talk.say(PROXY, &speaks_for(2, &[ONE]));
+    talk.say(PROXY, &speaks_for(1, 2, &[ONE]));
     assert_eq!(talk.asked_again(), Err(2));
 }
 
@@ -212,7 +212,7 @@ fn nobody_but_a_proxy_speaks_for_others() {
     let mut talk = Talk::asked(true);
     assert_eq!(talk.asked_again(), Ok(vec![ONE, TWO]));
     talk.say(ONE, &status(1, 0, 0, &naks));
-    talk.say(ONE, &speaks_for(0, &[TWO]));
+    talk.say(ONE, &speaks_for(1, 0, &[TWO]));
     assert_eq!(talk.asked_again(), Ok(vec![TWO]));
 }
 
@@ -240,4 +240,37 @@ fn there_are_255_passes_at_most() {
         _ => None,
     });
     assert_eq!(ended, Some(FileOutcome::Aborted));
+}
+
+/// Receivers up to 3.5 leave by any ABORT for all, whether they have the file or not.
+#[test]
+fn who_has_the_file_hears_no_abort_when_others_are_given_up() {
+    let naks = naks();
+    let mut talk = Talk::asked(true);
+    let Message::Complete(mut has_it) = complete(FileId(1), CompleteStatus::NORMAL) else {
+        unreachable!()
+    };
+    has_it.clients = vec![TWO];
+    for pass in 1..=255 {
+        let done = talk.question().unwrap();
+        assert_eq!((done.file, done.pass), (FileId(1), pass));
+        if pass == 1 {
+            talk.say(PROXY, &Message::Complete(has_it.clone()));
+        }
+        talk.say(PROXY, &status(pass, 0, 0, &naks));
+        talk.say(PROXY, &speaks_for(pass, 0, &[ONE]));
+    }
+    let told = |message: &Message<'_>| match message {
+        Message::Abort(abort) => Some((abort.host, abort.current_file)),
+        _ => None,
+    };
+    let next =
+        |message: &Message<'_>| told(message).is_some() || matches!(message, Message::Done(_));
+    let packet = talk.until(next).unwrap();
+    assert_eq!(told(&decode(&packet)), Some((ONE, false)));
+    let packet = talk.until(next).unwrap();
+    let Message::Done(done) = decode(&packet) else {
+        panic!("{:?} is told, too", told(&decode(&packet)));
+    };
+    assert_eq!((done.file, done.clients), (FileId::SESSION, vec![TWO]));
 }

@@ -122,10 +122,11 @@ impl Session {
 
     /// Gives up all receivers that have not finished the current file.
     pub(in crate::sender) fn abort_unfinished(&mut self, reason: &'static str) {
-        let unfinished = self
-            .clients
-            .places(|c| !c.proxy && c.state().is_receiving());
-        if let Farewell::ToEach = self.policy.farewell {
+        let receivers: &[usize] = &self.clients.places(|c| !c.proxy && !c.state().is_error());
+        let (unfinished, finished): (Vec<usize>, Vec<usize>) = receivers
+            .iter()
+            .partition(|&&at| self.clients.is_receiving(at));
+        if self.policy.farewell == Farewell::ToEach || !finished.is_empty() {
             for at in unfinished {
                 self.abort_client(at, reason);
             }
