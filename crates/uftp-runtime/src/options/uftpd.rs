@@ -179,9 +179,10 @@ impl Args {
 
 /// What of the protocols named is heard; `None` for all. Protocol 3 has two wire ids.
 fn heard(named: &[Version]) -> Option<Vec<Version>> {
+    const THREE: [Version; 2] = [Version::V3, Version::V3Sync];
     let mut heard = named.to_vec();
-    if named.contains(&Version::V3) {
-        heard.push(Version::V3Sync);
+    if named.iter().any(|version| THREE.contains(version)) {
+        heard.extend(THREE);
     }
     (!heard.is_empty()).then_some(heard)
 }

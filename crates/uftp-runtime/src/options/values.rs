@@ -195,14 +195,25 @@ pub(super) fn grtt(text: &str) -> Result<GrttBounds, String> {
     Ok(GrttBounds { initial, min, max })
 }
 
-/// `--protocol`: the generations that exist.
+/// `--protocol`: a generation, or a version of the programs that speak it.
 pub(super) fn protocol(text: &str) -> Result<Version, String> {
-    match text {
-        "3" => Ok(Version::V3),
-        // As its programs from 3.5 on speak it, with another wire id.
-        "3.5" => Ok(Version::V3Sync),
-        "4" => Ok(Version::V4),
-        "5" => Ok(Version::V5),
-        _ => Err("Invalid protocol: expected 3, 4 or 5".to_owned()),
+    let number = |n: &str| {
+        n.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| n.parse().ok())
+    };
+    let numbers = text.split('.').map(|n| number(n).flatten());
+    let numbers: Option<Vec<u8>> = numbers.collect();
+    match numbers.as_deref() {
+        Some([3] | [3, 0..=4] | [3, 0..=4, _]) => Ok(Version::V3),
+        // These have another wire id of their own (wire-v3 §1).
+        Some([3, 5..=7] | [3, 5..=7, _]) => Ok(Version::V3Sync),
+        Some([4] | [4, 0..=10] | [4, 0..=10, _]) => Ok(Version::V4),
+        Some([5] | [5, 0] | [5, 0, _]) => Ok(Version::V5),
+        _ => Err(
+            "Invalid protocol: expected 3, 4 or 5, or a version: 3.0 to 3.4, 3.5 to 3.7 (with file \
+             times), 4.0 to 4.10, 5.0"
+                .to_owned(),
+        ),
     }
 }

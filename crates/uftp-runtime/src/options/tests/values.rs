@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use uftp_proto::Uid;
+use uftp_proto::wire::Version;
 use uftp_session::sender::Rate;
 
 use super::{complaint_about, uftp, uftpd};
@@ -57,6 +58,25 @@ fn good_values() {
     uftp("uftp -Y aes256-ccm -h sha512 -w keyex -e ecdh_ecdsa:secp521r1 -c -k f -K secp384r1 f");
     uftpd("uftpd -E -k a,b -K rsa:2048,ec:secp256r1 -S list -o");
     uftpd("uftpd -c 10240 -t -B 65536 -x 0 --protocol 4");
+}
+
+#[test]
+fn protocols_by_the_versions_of_their_programs() {
+    for (version, texts) in [
+        (Version::V3, &["3", "3.0", "3.4", "3.4.3"][..]),
+        (Version::V3Sync, &["3.5", "3.6", "3.6.1", "3.7"]),
+        (Version::V4, &["4", "4.0", "4.10", "4.10.2"]),
+        (Version::V5, &["5", "5.0", "5.0.1"]),
+    ] {
+        for text in texts {
+            let args = uftp(&format!("uftp f --protocol {text}"));
+            assert_eq!(args.protocol, Some(version), "{text}");
+        }
+    }
+    for text in ["3.8", "3.", "+3", "4.11", "5.1", "5.0.1.2", "2", ""] {
+        let message = complaint_about(&format!("uftp f --protocol={text}"));
+        assert!(message.contains("3.5 to 3.7"), "{message}");
+    }
 }
 
 #[test]

@@ -103,7 +103,8 @@ pub struct Args {
     #[arg(long, help_heading = "Files")]
     pub dry_run: bool,
 
-    /// Generation of the protocol to speak; also from the environment variable UFTP_PROTOCOL
+    /// Generation of the protocol to speak, or a version of the programs that hear it, like 3.6;
+    /// also from the environment variable UFTP_PROTOCOL
     #[arg(long, value_name = "3|4|5", help_heading = "Transfer", value_parser = values::protocol)]
     pub protocol: Option<Version>,
 
