@@ -21,6 +21,8 @@ pub struct Interface {
     /// Its addresses, IPv4 before IPv6, else in the system's order. Found by address or host
     /// name: only the ones meant.
     pub addrs: Vec<IpAddr>,
+    /// What reaches all hosts of its networks, beside 255.255.255.255.
+    pub broadcasts: Vec<Ipv4Addr>,
     /// Whether it is in use.
     pub up: bool,
     /// Whether it only leads back to this host.
@@ -42,6 +44,14 @@ impl Interface {
     pub fn first_like(&self, like: IpAddr) -> Option<IpAddr> {
         let mut addrs = self.addrs.iter().copied();
         addrs.find(|addr| addr.is_ipv4() == like.is_ipv4())
+    }
+
+    /// Whether what is sent to `addr` reaches all hosts of a network of the interface.
+    pub fn broadcasts_to(&self, addr: IpAddr) -> bool {
+        match addr {
+            IpAddr::V4(addr) => addr.is_broadcast() || self.broadcasts.contains(&addr),
+            IpAddr::V6(_) => false,
+        }
     }
 
     /// The same interface with only those addresses that `keep` wants.
@@ -83,6 +93,7 @@ pub fn interfaces() -> Result<Vec<Interface>, NetError> {
             name: name.to_owned(),
             index,
             addrs: Vec::new(),
+            broadcasts: Vec::new(),
             up: entry.flags.contains(InterfaceFlags::IFF_UP),
             loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
             multicast: entry.flags.contains(InterfaceFlags::IFF_MULTICAST),
@@ -91,6 +102,9 @@ pub fn interfaces() -> Result<Vec<Interface>, NetError> {
             && !interface.addrs.contains(&addr)
         {
             interface.addrs.push(addr);
+        }
+        if let Some(IpAddr::V4(addr)) = entry.broadcast.as_ref().and_then(ip_addr) {
+            interface.broadcasts.push(addr);
         }
     }
     let mut list: Vec<_> = found.into_values().collect();
@@ -200,6 +214,7 @@ mod tests {
             name: name.to_owned(),
             index,
             addrs: addrs.iter().map(|a| a.parse().unwrap()).collect(),
+            broadcasts: Vec::new(),
             up: true,
             loopback: index == 1,
             multicast: true,

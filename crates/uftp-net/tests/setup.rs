@@ -257,7 +257,7 @@ fn multicast_carries_the_address_the_interface_was_named_by() {
 fn the_interfaces_of_the_host_are_listed_and_found() {
     in_namespace(|| {
         ip("link add left type veth peer name right");
-        ip("addr add 10.77.0.1/24 dev left");
+        ip("addr add 10.77.0.1/24 brd + dev left");
         ip("addr add 10.77.0.2/24 dev left label left:1");
         ip("-6 addr add fd77::1/64 dev left nodad");
         ip("link set left up");
@@ -276,6 +276,9 @@ fn the_interfaces_of_the_host_are_listed_and_found() {
         let wanted = ["10.77.0.1", "10.77.0.2", "fd77::1"].map(group);
         assert_eq!(left.addrs[..3], wanted);
         assert!(left.up && left.multicast && !left.loopback);
+        let all = |addr| left.broadcasts_to(group(addr));
+        assert!(all("10.77.0.255") && all("255.255.255.255"));
+        assert!(!all("10.77.0.1") && !all("10.77.1.255") && !all("fd77::1"));
         assert_eq!(find_interface(&left.index.to_string()).unwrap(), left);
         assert_eq!(find_interface("left/6").unwrap().addrs[0], wanted[2]);
         assert_eq!(find_interface("left/4").unwrap().addrs, wanted[..2]);

@@ -2,7 +2,7 @@
 //!
 //! Session code asks the policy of its session, never for the protocol version.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use uftp_proto::Uid;
@@ -106,6 +106,15 @@ impl Names {
         match self {
             Names::Addresses if uid.is_none() => Uid::from_addr(from.ip()),
             _ => uid,
+        }
+    }
+
+    /// What an announcement to all hosts of a network states as its group, where there is none
+    /// (wire-v3 §4.3). In protocols 4 and 5 it is as if it went to one host.
+    pub fn group_of_all(self) -> IpAddr {
+        match self {
+            Names::Ids => Ipv4Addr::UNSPECIFIED.into(),
+            Names::Addresses => Ipv4Addr::BROADCAST.into(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 mod restart;
 
-use std::{fs, time::Duration};
+use std::{fs, net::IpAddr, time::Duration};
 
 use uftp_tests::{Family, Result, Suite, World, write_file};
 
@@ -121,6 +121,42 @@ fn every_cipher_hash_and_signature() -> Result<()> {
 fn client_authentication() -> Result<()> {
     let auth = ["-H", ONE, "-Y", "aes256", "-c", "-K", "512"];
     session(1, 300_000, 0, &auth, &["-E"])
+}
+
+/// The broadcast address of a network is no host: whoever is there, or of those the listed ones, takes part.
+#[test]
+fn all_of_a_network_by_its_broadcast_address() -> Result<()> {
+    for (options, taking_part) in [
+        (&["--announce-time", "2"][..], [1, 2].as_slice()),
+        (&["-H", ONE], &[1]),
+    ] {
+        let world = World::new("all", 3)?;
+        let IpAddr::V4(ours) = world.address(0, Family::V4) else {
+            unreachable!()
+        };
+        let [a, b, c, _] = ours.octets();
+        let content = world.one_file(100_000)?;
+        let one = world.receiver(Suite::Ours, 1).start()?;
+        let two = world.receiver(Suite::Ours, 2).start()?;
+        let sent = world
+            .sender(Suite::Ours, 0)
+            .protocol("3")
+            .default_timing()
+            .args(&QUICK)
+            .args(&["-M", &format!("{a}.{b}.{c}.255")])
+            .args(options)
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(0)?;
+        sent.connected("success", taking_part)?;
+        sent.resulted("copy", taking_part, 1)?;
+        one.holds_undated(&content)?;
+        let has_it = two.dest().join("file").exists();
+        assert_eq!(has_it, taking_part.contains(&2), "{options:?}");
+        one.stop()?;
+        two.stop()?;
+    }
+    Ok(())
 }
 
 /// Receivers without ids are known by their addresses, in open groups by what the sender sees.

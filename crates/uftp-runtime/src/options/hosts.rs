@@ -180,21 +180,15 @@ fn read_file(path: &OsStr, kind: &Kind, entries: &mut Vec<HostEntry>) -> Result<
     Ok(())
 }
 
-/// The receiver of a unicast session of protocol 3, for which there is no list; nothing in others.
+/// The receivers of a unicast session of protocol 3, for which there is no list: the one at `public`.
 ///
 /// spec: wire-v3 §9.3: it is called by this address, whatever it calls itself. 3.x senders speak in
 /// no other way to a single host, and its receivers know no open group without a private address.
-pub(super) fn only(public: IpAddr) -> Option<Vec<ClientEntry>> {
-    let IpAddr::V4(addr) = public else {
-        return None;
-    };
-    let single = !addr.is_multicast() && !addr.is_broadcast();
-    single.then(|| {
-        vec![ClientEntry {
-            name: addr.to_string(),
-            ..ClientEntry::receiver(Uid::from_addr(public))
-        }]
-    })
+pub(super) fn only(public: IpAddr) -> Vec<ClientEntry> {
+    vec![ClientEntry {
+        name: public.to_string(),
+        ..ClientEntry::receiver(Uid::from_addr(public))
+    }]
 }
 
 /// A line of a list: `name[|fingerprint]`.

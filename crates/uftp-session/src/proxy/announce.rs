@@ -51,9 +51,10 @@ pub(super) fn consider(
     if !public.is_unspecified() && !public.is_multicast() {
         return Err(Objection::Abort("Invalid multicast address"));
     }
+    let policy = Policy::of(header.version);
     let joins = !matches!(config.role, Role::Client { .. });
     let private = match announce.private {
-        group if group.is_unspecified() => None,
+        group if group.is_unspecified() || group == policy.names.group_of_all() => None,
         group if joins && config.security.source_specific && !is_source_specific(group) => {
             return Err(Objection::Abort(
                 "Invalid source specific multicast address",
@@ -62,7 +63,6 @@ pub(super) fn consider(
         group if group.is_multicast() => Some(group),
         _ => return Err(Objection::Abort("Invalid multicast address")),
     };
-    let policy = Policy::of(header.version);
     Ok(Terms {
         policy,
         timing: Timing::new(&announce.pace),

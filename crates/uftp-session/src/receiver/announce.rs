@@ -45,7 +45,7 @@ pub(super) fn consider(
         return Err(Objection::Abort("No unencrypted transfers allowed"));
     }
     let private = match announce.private {
-        group if group.is_unspecified() => None,
+        group if group.is_unspecified() || group == policy.names.group_of_all() => None,
         group if config.security.source_specific && !is_source_specific(group) => {
             return Err(Objection::Abort(
                 "Invalid source specific multicast address",

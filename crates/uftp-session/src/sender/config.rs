@@ -28,6 +28,8 @@ pub struct SenderConfig {
     pub public: SocketAddr,
     /// Where the rest of the session goes. Equal to `public` in a unicast session.
     pub private: SocketAddr,
+    /// Whether `public` is no single host but all hosts of a network.
+    pub broadcast: bool,
     /// Invited receivers and proxies; `None` lets anybody register.
     pub clients: Option<Vec<ClientEntry>>,
     /// Bytes of file data in a packet.
@@ -89,6 +91,7 @@ impl SenderConfig {
             instance: Instance(0),
             public,
             private,
+            broadcast: false,
             clients: None,
             block_size: Self::DEFAULT_BLOCK_SIZE,
             robust: Self::DEFAULT_ROBUST,

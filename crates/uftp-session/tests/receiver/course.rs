@@ -297,6 +297,27 @@ fn unicast_sessions_join_nothing() {
     assert!(!bench.happened().iter().any(about_groups));
 }
 
+/// Senders of 3.5 and later that announce to all hosts of a network say so where the group would stand.
+#[test]
+fn sessions_to_all_of_a_network_join_nothing() {
+    for (list, answer) in [
+        (&[][..], Some("REGISTER")),
+        (&[ME], Some("REGISTER")),
+        (&[Uid(9)], None),
+    ] {
+        let mut script = Script {
+            version: Version::V3,
+            private: IpAddr::from([255; 4]),
+            ..Script::default()
+        };
+        let mut bench = Bench::new();
+        bench.hear(&mut script, |s| s.announce(list));
+        assert_eq!(bench.said(), Vec::from_iter(answer), "{list:?}");
+        let joins = |kind: &Kind| matches!(kind, Kind::Join(_));
+        assert!(!bench.happened().iter().any(joins));
+    }
+}
+
 #[test]
 fn protocol_5_differs_in_the_registration_interval() {
     let mut script = Script {

@@ -116,13 +116,13 @@ impl Args {
             }
             (None, true) => addresses::private(addresses::PRIVATE, public, rng).await?,
         };
+        let interface = addresses::outgoing(self.interface.as_deref(), public)?;
+        let broadcast = interface.broadcasts_to(public);
+        let single = !public.is_multicast() && !broadcast && self.min_clients.is_none();
         let clients = match clients {
-            None if policy.names == Names::Addresses && self.min_clients.is_none() => {
-                hosts::only(public)
-            }
+            None if policy.names == Names::Addresses && single => Some(hosts::only(public)),
             clients => clients,
         };
-        let interface = addresses::outgoing(self.interface.as_deref(), public)?;
         let own = interface.first_like(public).unwrap_or(public);
         let wildcard: IpAddr = match public {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -140,6 +140,7 @@ impl Args {
                 instance: Instance(instance),
                 public: SocketAddr::new(public, self.port),
                 private: SocketAddr::new(private, self.port),
+                broadcast,
                 clients,
                 block_size: self.block_size.unwrap_or(SenderConfig::DEFAULT_BLOCK_SIZE),
                 robust: self.robust.unwrap_or(SenderConfig::DEFAULT_ROBUST),

@@ -88,7 +88,7 @@ impl Session {
             server: config.uid,
             group: config.group,
             instance: config.instance,
-            private: stated(&config, config.private),
+            private: stated(&config, policy, config.private),
         };
         let started = Security::start(&config, &name, &mut link, clock, secrets, now);
         let (security, failed) = match started {
@@ -217,7 +217,7 @@ impl Session {
 
     /// A group address as ANNOUNCE states it.
     pub(super) fn stated(&self, addr: SocketAddr) -> IpAddr {
-        stated(&self.config, addr)
+        stated(&self.config, self.policy, addr)
     }
 
     /// What every header says about the group.
@@ -471,9 +471,10 @@ fn pace(config: &SenderConfig, policy: Policy) -> Pace {
 }
 
 /// A group address as ANNOUNCE states it: unspecified in a unicast session.
-fn stated(config: &SenderConfig, addr: SocketAddr) -> IpAddr {
+fn stated(config: &SenderConfig, policy: Policy, addr: SocketAddr) -> IpAddr {
     match addr.ip() {
         ip if config.public.ip().is_multicast() => ip,
+        _ if config.broadcast => policy.names.group_of_all(),
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
