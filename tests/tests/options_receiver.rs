@@ -104,16 +104,21 @@ fn groups_port_and_id() -> Result<()> {
 fn names_of_senders() -> Result<()> {
     let world = World::new("names", 2)?;
     let file = world.one_file(5000)?.join("file");
-    let hosts = world.dir().join("hosts");
-    fs::write(&hosts, "127.0.0.1 localhost\n10.77.0.1 sender.example\n")?;
+    // All there is of /etc: a machine may have no hosts file, or ask elsewhere first.
+    let etc = world.make_dir("etc")?;
+    fs::write(
+        etc.join("hosts"),
+        "127.0.0.1 localhost\n10.77.0.1 sender.example\n",
+    )?;
+    fs::write(etc.join("nsswitch.conf"), "hosts: files\n")?;
     for suite in BOTH {
         for (quiet, name) in [(&[][..], "sender.example"), (&["-q"][..], "10.77.0.1")] {
             let status = world.dir().join("status");
             let _ = fs::remove_file(&status);
             // A namespace of `ip netns` has mounts of its own.
-            let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+            let script = "mount --bind \"$0\" /etc && exec \"$@\"";
             let mut command = world.command(1, Path::new("sh"));
-            command.arg("-c").arg(script).arg(&hosts);
+            command.arg("-c").arg(script).arg(&etc);
             command.arg(suite.program("uftpd")?);
             command
                 .args(["-d", "-U", "1", "-I", "eth0", "-F"])

@@ -86,6 +86,8 @@ fn after_a_session_with_a_temp_dir() -> Result<()> {
 fn within_a_session() -> Result<()> {
     let mut stage = Stage::new("cutwithin", &[])?;
     let sender = stage.world.sender(Suite::Ours, 0).rate("40000");
+    // The disk is copied while the receiver stands still, however long that takes.
+    let sender = sender.invite(&[1]).args(&["-s", "50", "-r", "0.3:0.3:5"]);
     let sender = sender.files_of(&stage.content)?.start()?;
     eventually("half of the files", patience(), || {
         let lines = stage.receiver.status().map_err(|e| e.to_string())?;
