@@ -22,6 +22,8 @@ pub(crate) struct SenderStory {
     keys_explained: bool,
     /// Somebody would not take part.
     refused: bool,
+    /// Somebody showed another key than the one listed.
+    mistaken: bool,
     /// Announcements name the receivers.
     closed: bool,
     /// Somebody takes part.
@@ -50,6 +52,7 @@ impl SenderStory {
             shows_status: verbosity >= STATUS,
             keys_explained: false,
             refused: false,
+            mistaken: false,
             closed: false,
             registered: false,
             all_or_nobody: false,
@@ -102,6 +105,7 @@ impl SenderStory {
                 self.say(2, format_args!("Received CLIENT_KEY from client {name}"));
             }
             E::ClientKeyRejected { client } => {
+                self.mistaken = true;
                 let name = name(*client);
                 self.say(
                     1,
@@ -356,6 +360,12 @@ impl SenderStory {
                 }
                 let deaf = deaf_to(self.version);
                 let nobody = match (self.refused, self.registered) {
+                    _ if self.mistaken => {
+                        "Not everybody proved to have the key that the host list (-H) names, see \
+                         above: compare it with what uftp_keymgt shows of the receiver's key file, \
+                         which is that of uftpd -k (without it uftpd makes a new key at each start). \
+                         Usual causes if others are silent"
+                    }
                     (false, false) => "Nobody registered. Usual causes",
                     (false, true) => "Not everybody registered, so nothing is sent. Usual causes",
                     (true, _) => {

@@ -344,6 +344,17 @@ fn who_refuses_is_not_taken_for_silent() {
 }
 
 #[test]
+fn who_has_another_key_than_listed_is_not_taken_for_silent() {
+    let rejected = SenderEvent::ClientKeyRejected { client: Uid(1) };
+    let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
+    let told = sender(1, vec![rejected, nobody]);
+    let words = "Rejecting CLIENT_KEY from 127.0.0.1: key fingerprint mismatch\nAnnounce timed out\n\
+                 Not everybody proved to have the key";
+    assert!(told.starts_with(words), "{told}");
+    assert!(told.contains("uftp_keymgt"), "{told}");
+}
+
+#[test]
 fn only_a_closed_group_lacks_receivers_in_its_list() {
     for part in [None, Some(1)] {
         let announced = SenderEvent::AnnounceSent { attempt: 1, part };
