@@ -146,8 +146,15 @@ impl Meter {
             });
     }
 
-    /// One line; empty outside files.
+    /// One line; empty outside files and announcing.
     fn line(&self, progress: &Progress) -> String {
+        let (active, missing) = (progress.clients_active, progress.clients_missing);
+        if progress.announcing {
+            return match missing {
+                0 => format!("announcing: {active} registered"),
+                _ => format!("announcing: {active} of {} registered", active + missing),
+            };
+        }
         if progress.pass == 0 {
             return String::new();
         }
@@ -172,8 +179,11 @@ impl Meter {
         line += &format!(
             " clients {} of {}",
             progress.clients_done,
-            progress.clients_done + progress.clients_active
+            progress.clients_done + active
         );
+        if missing > 0 {
+            line += &format!(", {missing} missing");
+        }
         line
     }
 }
@@ -189,6 +199,11 @@ mod tests {
         let mut progress = Progress::default();
         meter.measure(&progress, start);
         assert_eq!(meter.line(&progress), "");
+        (progress.announcing, progress.clients_active) = (true, 3);
+        assert_eq!(meter.line(&progress), "announcing: 3 registered");
+        progress.clients_missing = 997;
+        assert_eq!(meter.line(&progress), "announcing: 3 of 1000 registered");
+        (progress.announcing, progress.clients_missing) = (false, 0);
         progress = Progress {
             name: b"dir/f\n".to_vec(),
             size: 10 << 20,
@@ -213,5 +228,8 @@ mod tests {
             meter.line(&progress),
             "dir/f? [####################] 100% 3.0 MB/s pass 2 clients 2 of 3"
         );
+        progress.clients_missing = 1;
+        let line = meter.line(&progress);
+        assert!(line.ends_with("pass 2 clients 2 of 3, 1 missing"), "{line}");
     }
 }

@@ -249,6 +249,8 @@ impl<S: FileSource> Sender<S> {
                 State::Active,
                 State::ActiveNak,
             ]),
+            clients_missing: clients.receivers_in(&[State::Mute, State::Lost, State::Aborted]),
+            announcing: matches!(self.phase, Phase::Announcing(_)),
             ..Progress::default()
         };
         match &self.phase {

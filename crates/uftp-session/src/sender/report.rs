@@ -23,4 +23,8 @@ pub struct Progress {
     pub clients_done: usize,
     /// Receivers that are at it.
     pub clients_active: usize,
+    /// Receivers that never came, were lost or have left.
+    pub clients_missing: usize,
+    /// The session is being announced: those at it have registered.
+    pub announcing: bool,
 }
