@@ -260,7 +260,8 @@ fn log_archives_and_pid_file() -> Result<()> {
         let mut running = Program::start("uftpd", command(&["-d"])?, &world.log_path("uftpd"))?;
         wait_until_listening(&mut running, "uftpd", PORT, PUBLIC)?;
         assert!(!log.exists() && !pid_file.exists(), "{suite:?}");
-        end(&mut running)?;
+        // Killed: 4.10.2 may hang for good if it is told to end as soon as it has started.
+        drop(running);
 
         fs::write(&log, vec![b'\n'; 1_000_001])?;
         fs::write(dir.join("log.1"), "older")?;
