@@ -12,7 +12,7 @@ use crate::batch::Batch;
 
 /// Whether a message travels under the session's encryption, if it has any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cover {
+pub(crate) enum Cover {
     /// Always in the clear: announcements, registrations, refusals.
     Clear,
     /// Under the keys of the handshake, where it has any, else in the clear: CLIENT_KEY.
@@ -23,7 +23,7 @@ pub enum Cover {
 
 /// What a sender says about the group in every header. All zero upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct GroupEstimate {
+pub(crate) struct GroupEstimate {
     /// Round trip time to the farthest receiver.
     pub grtt: RttCode,
     /// Number of receivers.
@@ -31,7 +31,7 @@ pub struct GroupEstimate {
 }
 
 /// Numbers, encodes and seals the packets one host sends in one session.
-pub struct Link {
+pub(crate) struct Link {
     version: Version,
     uid: Uid,
     group: GroupId,
@@ -48,7 +48,7 @@ pub struct Link {
 
 /// Whom the headers of packets name as their destination, where they do (wire-v3 §2.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Dest {
+pub(crate) enum Dest {
     /// One host, wherever packets go.
     Host(Uid),
     /// The address they go to; that of file data is this.
@@ -57,7 +57,7 @@ pub enum Dest {
 
 /// A packet that cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// It cannot be encoded, or the batch has no room.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -71,7 +71,7 @@ pub enum SendError {
 
 impl SendError {
     /// Whether another batch will do.
-    pub fn is_no_room(&self) -> bool {
+    pub(crate) fn is_no_room(&self) -> bool {
         matches!(self, SendError::Encode(EncodeError::NoRoom(_)))
     }
 }
@@ -88,7 +88,7 @@ impl From<SealError> for SendError {
 impl Link {
     /// The packets of `uid` in a session; the first gets number 0. Their headers name nobody as
     /// their destination.
-    pub fn new(version: Version, uid: Uid, group: GroupId, instance: Instance) -> Self {
+    pub(crate) fn new(version: Version, uid: Uid, group: GroupId, instance: Instance) -> Self {
         Link {
             version,
             uid,
@@ -104,52 +104,52 @@ impl Link {
 
     /// The same, to `dest`.
     #[must_use]
-    pub fn towards(self, dest: Dest) -> Self {
+    pub(crate) fn towards(self, dest: Dest) -> Self {
         Link { dest, ..self }
     }
 
     /// From now on packets are those of `uid`.
-    pub fn rename(&mut self, uid: Uid) {
+    pub(crate) fn rename(&mut self, uid: Uid) {
         self.uid = uid;
     }
 
     /// From now on packets are sealed. `counter` is where counting starts; under another sealer
     /// it goes on.
-    pub fn secure(&mut self, sealer: Sealer, counter: IvCounter) {
+    pub(crate) fn secure(&mut self, sealer: Sealer, counter: IvCounter) {
         self.sealer = Some(sealer);
         self.counter.get_or_insert(counter);
     }
 
     /// As [`secure`](Self::secure), for the packets of the handshake alone.
-    pub fn secure_handshake(&mut self, sealer: Sealer, counter: IvCounter) {
+    pub(crate) fn secure_handshake(&mut self, sealer: Sealer, counter: IvCounter) {
         self.handshake = Some(sealer);
         self.counter.get_or_insert(counter);
     }
 
     /// A counter for keys to be wrapped under; `None` in a session without.
-    pub fn next_iv_counter(&mut self) -> Option<u64> {
+    pub(crate) fn next_iv_counter(&mut self) -> Option<u64> {
         self.counter.as_mut().map(IvCounter::advance)
     }
 
     /// The protocol spoken.
-    pub fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         self.version
     }
 
     /// Bytes that encryption puts between packet header and message.
-    pub fn prefix(&self) -> usize {
+    pub(crate) fn prefix(&self) -> usize {
         let sealer = self.sealer.as_ref();
         sealer.map_or(0, |sealer| sealer.overhead().prefix)
     }
 
     /// Bytes that encryption puts behind a message of `len` bytes.
-    pub fn suffix(&self, len: usize) -> usize {
+    pub(crate) fn suffix(&self, len: usize) -> usize {
         let sealer = self.sealer.as_ref();
         sealer.map_or(0, |sealer| sealer.suffix(len))
     }
 
     /// The header of the next packet; takes a sequence number.
-    pub fn next_header(&mut self, function: Function, group: GroupEstimate) -> Header {
+    pub(crate) fn next_header(&mut self, function: Function, group: GroupEstimate) -> Header {
         let seq = self.next_seq;
         self.next_seq = seq.next();
         Header {
@@ -185,7 +185,7 @@ impl Link {
     /// # Errors
     /// [`SendError`] if the message cannot be put on the wire or the batch has no room; then no
     /// sequence number is taken.
-    pub fn send(
+    pub(crate) fn send(
         &mut self,
         batch: &mut Batch,
         to: SocketAddr,
@@ -219,7 +219,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_unnumbered(
+    pub(crate) fn send_unnumbered(
         &mut self,
         batch: &mut Batch,
         to: SocketAddr,
@@ -239,7 +239,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_signed(
+    pub(crate) fn send_signed(
         &mut self,
         batch: &mut Batch,
         to: SocketAddr,
@@ -265,13 +265,13 @@ impl Link {
     ///
     /// # Errors
     /// [`EncodeError`] if the message cannot be put on the wire.
-    pub fn plain_len(&self, message: &Message<'_>) -> Result<usize, EncodeError> {
+    pub(crate) fn plain_len(&self, message: &Message<'_>) -> Result<usize, EncodeError> {
         let mut scratch = [0; 4096];
         wire::encode_message(self.version, message, &mut scratch).map(|len| Header::LEN + len)
     }
 
     /// Where things lie in a packet of file data, `data_len` bytes of it, like `segment`.
-    pub fn frame(&self, segment: &FileSeg<'_>, data_len: usize) -> Frame {
+    pub(crate) fn frame(&self, segment: &FileSeg<'_>, data_len: usize) -> Frame {
         let head = wire::fileseg_head_len(self.version, segment.tfmcc.is_some());
         let from = Header::LEN + self.prefix() + head;
         Frame {
@@ -285,7 +285,7 @@ impl Link {
     ///
     /// # Errors
     /// [`SendError`] if the segment cannot be put on the wire.
-    pub fn finish(
+    pub(crate) fn finish(
         &mut self,
         packet: &mut [u8],
         frame: &Frame,
@@ -310,7 +310,7 @@ impl Link {
 
 /// The layout of a packet of file data.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Length of the packet.
     pub len: usize,
     /// Where the file data lie in it.

@@ -12,7 +12,7 @@ use crate::log::{Look, Rolling, Sink, Verbosity};
 /// Options about options.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Help")]
-pub struct GeneralArgs {
+pub(crate) struct GeneralArgs {
     /// Read options from this file too, after /etc/uftp/PROGRAM.toml. A line is like
     /// log-level = 3: a long name without its dashes. Variables like UFTP_LOG_LEVEL of the
     /// environment beat files, and what is typed beats all
@@ -28,7 +28,7 @@ pub struct GeneralArgs {
 /// Options about the log.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Log")]
-pub struct LogArgs {
+pub(crate) struct LogArgs {
     /// How much to log: 0 the worst news only, 2 the usual story, 5 every packet
     #[arg(short = 'x', long, value_name = "LEVEL", default_value = "2", value_parser = values::verbosity)]
     pub log_level: Verbosity,
@@ -75,7 +75,7 @@ pub(crate) fn log_of_daemon(arg: Arg, file: &str) -> Arg {
 
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// As 4.10.2 writes them.
     Text,
     /// One object a line.
@@ -84,7 +84,7 @@ pub enum LogFormat {
 
 /// When log lines are coloured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum ColorMode {
+pub(crate) enum ColorMode {
     /// If standard error is a terminal that can, and nobody objects.
     Auto,
     /// Always.
@@ -127,7 +127,7 @@ impl LogArgs {
 /// Where events go.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Log")]
-pub struct EventArgs {
+pub(crate) struct EventArgs {
     /// Append what happens to this file, one JSON object a line; - is standard output
     #[arg(long, value_name = "FILE|-")]
     pub events: Option<OsString>,
@@ -140,7 +140,7 @@ pub(crate) const DEFAULT_BUFFER_SIZE: usize = 8 << 20;
 /// Options about sockets.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Network")]
-pub struct SocketArgs {
+pub(crate) struct SocketArgs {
     /// Bytes of the kernel's socket buffers; the default may quietly become less
     #[arg(short = 'B', long, value_name = "BYTES", default_value_t = DEFAULT_BUFFER_SIZE,
           value_parser = values::number::<usize>("Invalid buffer size", 65_536..=104_857_600))]

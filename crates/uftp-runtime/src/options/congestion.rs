@@ -7,7 +7,7 @@ use super::values;
 
 /// The value of `-C`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CongestionControl {
+pub(crate) enum CongestionControl {
     /// The rate of `-R`.
     None,
     /// TFMCC within bounds.

@@ -15,7 +15,7 @@ const DEFAULT_DEST: &str = "/tmp";
 /// Options about received files.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Files")]
-pub struct FileArgs {
+pub(crate) struct FileArgs {
     /// Directories to receive into, comma separated: relative names go into the first, absolute
     /// ones must lie in one of them [default: /tmp]
     #[arg(short = 'D', long, value_name = "DIRS", action = clap::ArgAction::Append)]

@@ -14,7 +14,7 @@ const PORT: u16 = 1044;
 /// Whom to tell where we are, and how often.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Heartbeats")]
-pub struct HeartbeatArgs {
+pub(crate) struct HeartbeatArgs {
     /// Proxies upstream to tell where we are, comma separated: host, host:port or
     /// [IPv6 address]:port. Answered through NAT and firewalls, they keep the way back open
     #[arg(short = 'H', long, value_name = "HOSTS", action = clap::ArgAction::Append,

@@ -11,7 +11,7 @@ use super::values;
 /// How a daemon lives.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Process")]
-pub struct ProcessArgs {
+pub(crate) struct ProcessArgs {
     /// Stay in the foreground and log to standard error; -L and -P have no effect
     #[arg(short = 'd', long, visible_alias = "debug")]
     pub foreground: bool,

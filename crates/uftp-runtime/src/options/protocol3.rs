@@ -18,7 +18,7 @@ use crate::rate_steps::StepsFile;
 /// Options of a sender of protocol 3.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 #[command(next_help_heading = "Protocol 3")]
-pub struct PaceArgs {
+pub(crate) struct PaceArgs {
     /// Most time receivers have to register, and to get ready for a file, 1 to 240 s
     /// [default: 10]
     #[arg(long, value_name = "SECONDS",

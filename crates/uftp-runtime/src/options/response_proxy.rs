@@ -12,7 +12,7 @@ use crate::exit::Failure;
 /// Who gathers our answers.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Network")]
-pub struct ResponseProxyArgs {
+pub(crate) struct ResponseProxyArgs {
     /// A file: the proxies that -S names, one a line: uid|address[|fingerprint]. A host: as -r
     #[arg(short = 'R', long, value_name = "FILE|HOST[/FINGERPRINT]",
           action = clap::ArgAction::Append)]

@@ -35,12 +35,10 @@ pub struct Args {
     pub ignored: Vec<OsString>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub process: ProcessArgs,
+    pub(crate) process: ProcessArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub files: FileArgs,
+    pub(crate) files: FileArgs,
 
     /// Bytes gathered before they are written to disk, 10240 to 20971520
     #[arg(short = 'c', long, value_name = "BYTES", help_heading = "Files",
@@ -97,32 +95,25 @@ pub struct Args {
     pub uid: Option<Uid>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub response_proxy: ResponseProxyArgs,
+    pub(crate) response_proxy: ResponseProxyArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub heartbeats: HeartbeatArgs,
+    pub(crate) heartbeats: HeartbeatArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub security: ReceiverArgs,
+    pub(crate) security: ReceiverArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub socket: SocketArgs,
+    pub(crate) socket: SocketArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogArgs,
+    pub(crate) log: LogArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub events: EventArgs,
+    pub(crate) events: EventArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub general: GeneralArgs,
+    pub(crate) general: GeneralArgs,
 }
 
 impl Program for Args {

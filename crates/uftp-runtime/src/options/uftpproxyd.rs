@@ -75,12 +75,10 @@ pub struct Args {
     pub admit_anybody: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub process: ProcessArgs,
+    pub(crate) process: ProcessArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub heartbeats: HeartbeatArgs,
+    pub(crate) heartbeats: HeartbeatArgs,
 
     /// Interfaces to listen on, comma separated: name, name/6, index, address or host name
     /// [default: all but loopback]
@@ -118,8 +116,7 @@ pub struct Args {
     pub uid: Option<Uid>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub keys: KeyArgs,
+    pub(crate) keys: KeyArgs,
 
     /// Curve of a response proxy's key agreement with receivers [default: prime256v1]
     #[arg(short = 'e', long, value_name = "CURVE", help_heading = "Encryption",
@@ -157,20 +154,16 @@ pub struct Args {
     pub ssm: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub socket: SocketArgs,
+    pub(crate) socket: SocketArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogArgs,
+    pub(crate) log: LogArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub events: EventArgs,
+    pub(crate) events: EventArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub general: GeneralArgs,
+    pub(crate) general: GeneralArgs,
 }
 
 impl Program for Args {

@@ -18,7 +18,7 @@ use super::name::Target;
 
 /// What is waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
-pub enum Fsync {
+pub(crate) enum Fsync {
     /// A file's content, before the file gets its name; names, before the sender is told that all
     /// is well.
     #[default]

@@ -28,14 +28,14 @@ pub(crate) use control::{Controller, Report};
 pub(crate) use reporter::{Group, Reporter};
 
 /// Bytes of the IP and UDP headers of a datagram to or from `ip`.
-pub fn ip_udp_len(ip: IpAddr) -> u64 {
+pub(crate) fn ip_udp_len(ip: IpAddr) -> u64 {
     const UDP: u64 = 8;
     UDP + if ip.is_ipv6() { 40 } else { 20 }
 }
 
 /// Bytes a data packet counts for, down to the IP header and whatever its real length
 /// (behaviour-sender-receiver §3.10); `controlled` packets carry the state of congestion control.
-pub fn charged_size(link: &Link, block_size: u16, ip: IpAddr, controlled: bool) -> u64 {
+pub(crate) fn charged_size(link: &Link, block_size: u16, ip: IpAddr, controlled: bool) -> u64 {
     let head = wire::fileseg_head_len(link.version(), controlled);
     let message = usize::from(block_size) + head;
     let cover = link.prefix() + link.suffix(message);

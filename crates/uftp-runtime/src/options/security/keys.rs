@@ -14,7 +14,7 @@ use crate::keys;
 /// Options about the keys of a daemon.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Encryption")]
-pub struct KeyArgs {
+pub(crate) struct KeyArgs {
     /// Files with our private keys, comma separated; with -K they are made and stored there
     #[arg(short = 'k', long, value_name = "FILES", action = clap::ArgAction::Append)]
     pub key_file: Vec<OsString>,

@@ -13,10 +13,9 @@ use crate::options::servers;
 /// Options of the receiver.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Encryption")]
-pub struct ReceiverArgs {
+pub(crate) struct ReceiverArgs {
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub keys: KeyArgs,
+    pub(crate) keys: KeyArgs,
 
     /// File with the senders to listen to, one a line: uid|address[|fingerprint], or
     /// uid|address|proxy[|fingerprint] with the id of the proxy that the sender is answered

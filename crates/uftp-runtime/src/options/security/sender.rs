@@ -19,7 +19,7 @@ use crate::keys;
 /// Options of the sender.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Encryption")]
-pub struct SenderArgs {
+pub(crate) struct SenderArgs {
     /// Cipher: none, aes128-gcm, aes256-gcm, aes128-ccm, aes256-ccm; in protocols 3 and 4 also
     /// des, 3des, aes128-cbc, aes256-cbc [default: aes256-gcm in protocol 5, else none]
     #[arg(short = 'Y', long, value_name = "CIPHER", value_parser = cipher)]
@@ -58,11 +58,11 @@ pub struct SenderArgs {
 
 /// A cipher, or none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CipherChoice(pub Option<Cipher>);
+pub(crate) struct CipherChoice(pub Option<Cipher>);
 
 /// What `-e` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// `None` if the key decides.
     pub kind: Option<KeyExchange>,
     /// Of the ephemeral keys.

@@ -40,7 +40,7 @@ pub struct Args {
     /// tfmcc:max=RATE:min=RATE:init=RATE, or tfmcc:MAX
     #[arg(short = 'C', long, value_name = "TYPE", default_value = "none", help_heading = "Transfer",
           value_parser = congestion::congestion_control)]
-    pub congestion_control: CongestionControl,
+    pub(crate) congestion_control: CongestionControl,
 
     /// Bytes of file data in a packet, 512 to 8800 [default: 1300]
     #[arg(short = 'b', long, value_name = "BYTES", help_heading = "Transfer",
@@ -183,7 +183,7 @@ pub struct Args {
         help_heading = "Log",
         hide_possible_values = false
     )]
-    pub progress: ProgressMode,
+    pub(crate) progress: ProgressMode,
 
     /// Where to announce; a unicast address makes the whole session unicast
     #[arg(short = 'M', long, value_name = "ADDRESS", default_value = addresses::PUBLIC,
@@ -218,33 +218,27 @@ pub struct Args {
     pub ttl: u8,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub pace: PaceArgs,
+    pub(crate) pace: PaceArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub security: SenderArgs,
+    pub(crate) security: SenderArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub socket: SocketArgs,
+    pub(crate) socket: SocketArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub log: LogArgs,
+    pub(crate) log: LogArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub events: EventArgs,
+    pub(crate) events: EventArgs,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
-    pub general: GeneralArgs,
+    pub(crate) general: GeneralArgs,
 }
 
 /// How progress is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum ProgressMode {
+pub(crate) enum ProgressMode {
     /// A bar if standard error is a terminal, `-x` at most 2 and no `-L`; else nothing.
     Auto,
     /// A bar that is redrawn in place.
