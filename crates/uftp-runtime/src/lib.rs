@@ -20,8 +20,6 @@
 //! rendered by `story` (log lines), `status` (status files), `events` (JSON and hook scripts),
 //! `progress` and `metrics`.
 
-#![forbid(unsafe_code)]
-
 mod common;
 mod driver;
 mod events;
@@ -48,3 +46,5 @@ mod source;
 mod status;
 mod store;
 mod story;
+
+use log::{say, tell};

@@ -28,11 +28,11 @@ use crate::options::Parsed;
 use crate::options::uftp::{Args, SendJob};
 use crate::progress::{Display, Reporter, Shared};
 use crate::restart::Restart;
-use crate::say;
 use crate::signals::{Asked, Signals};
 use crate::source::{self, DiskSource, Skipped};
 use crate::status::{SenderStatus, StatusOut, file_type_word};
 use crate::story::SenderStory;
+use crate::{say, tell};
 
 /// Runs `uftp` with these words, the program's name first.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
@@ -247,23 +247,22 @@ async fn watch(
 
 /// What the log says before the session begins.
 fn introduce(job: &SendJob, tag: Tag, stamped: bool) {
-    macro_rules! tell {
-        ($($text:tt)+) => { log::line(2, Some(tag), format_args!($($text)+)) };
-    }
     if !stamped {
-        tell!("");
+        tell!(tag, 2, "");
     }
-    tell!("UFTP version {}", env!("CARGO_PKG_VERSION"));
+    tell!(tag, 2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
     if !stamped {
-        tell!("Starting at {}", time::ctime());
+        tell!(tag, 2, "Starting at {}", time::ctime());
     }
     let config = &job.config;
     introduce_security(config.security.as_ref());
     match config.rate {
-        Rate::SelfClocked => tell!("Transfer rate: full interface speed"),
-        Rate::Tfmcc(_) => tell!("Transfer rate: dynamic via TFMCC"),
+        Rate::SelfClocked => tell!(tag, 2, "Transfer rate: full interface speed"),
+        Rate::Tfmcc(_) => tell!(tag, 2, "Transfer rate: dynamic via TFMCC"),
         Rate::Fixed(bytes) => {
             tell!(
+                tag,
+                2,
                 "Transfer rate: {} Kbps ({} KB/s)",
                 bytes * 8 / 1024,
                 bytes / 1024
@@ -272,23 +271,27 @@ fn introduce(job: &SendJob, tag: Tag, stamped: bool) {
             // IP, UDP, packet header and message header, as the pacing charges them.
             let packet = u128::from(config.block_size) + ip + 8 + 24;
             let wait = packet * 1_000_000_000 / u128::from(bytes.max(1));
-            tell!("Wait between packets: {wait} ns");
+            tell!(tag, 2, "Wait between packets: {wait} ns");
         }
     }
-    tell!("Using interface {}", job.interface);
+    tell!(tag, 2, "Using interface {}", job.interface);
     let group = config.group;
     if config.public.ip().is_multicast() {
         tell!(
+            tag,
+            2,
             "Using private multicast address {}  Group ID: {group}",
             config.private.ip()
         );
     } else {
         tell!(
+            tag,
+            2,
             "Using unicast address {}  Group ID: {group}",
             config.private.ip()
         );
     }
-    tell!("Initializing group");
+    tell!(tag, 2, "Initializing group");
 }
 
 /// Says what protects the session, and what does not.

@@ -103,12 +103,20 @@ pub(crate) fn line(verbosity: Verbosity, tag: Option<Tag>, text: fmt::Arguments<
 }
 
 /// Logs one line outside sessions: `say!(2, "text {}", value)`.
-#[macro_export]
 macro_rules! say {
     ($verbosity:expr, $($text:tt)+) => {
         $crate::log::line($verbosity, None, format_args!($($text)+))
     };
 }
+pub(crate) use say;
+
+/// Logs one line of a session, which its [`Tag`] names: `tell!(tag, 2, "text {}", value)`.
+macro_rules! tell {
+    ($tag:expr, $verbosity:expr, $($text:tt)+) => {
+        $crate::log::line($verbosity, Option::from($tag), format_args!($($text)+))
+    };
+}
+pub(crate) use tell;
 
 /// Bytes of a name as text: control characters become `?`, so that no name can forge a line.
 pub(crate) fn printable(name: &[u8]) -> String {

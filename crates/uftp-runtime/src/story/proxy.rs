@@ -1,6 +1,5 @@
 //! What the log of a proxy says.
 
-use std::fmt::Arguments;
 use std::time::Instant;
 
 use uftp_proto::wire::CompleteStatus;
@@ -8,8 +7,8 @@ use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 
 use super::crowd::Crowd;
 use super::{UNPROVED, heartbeats};
-use crate::log::{self, Tag, Verbosity, printable};
-use crate::say;
+use crate::log::{Tag, printable};
+use crate::{say, tell};
 
 /// Tells what a proxy does.
 #[derive(Default)]
@@ -45,142 +44,187 @@ impl ProxyStory {
                 _ => uftp_proto::FileId::SESSION,
             },
         });
-        let say = |verbosity: Verbosity, text: Arguments<'_>| log::line(verbosity, tag, text);
-        match &event.kind {
-            K::Announced {
-                server,
-                from,
-                public,
-                private,
-            } => {
-                say(
-                    2,
-                    format_args!("Received request from {:08X} at {from}", server.0),
-                );
-                if !public.is_unspecified() {
-                    say(2, format_args!("Using public multicast address {public}"));
-                }
-                if let Some(group) = private {
-                    say(2, format_args!("Using private multicast address {group}"));
-                }
-            }
-            K::Join(group) => say(3, format_args!("Joining {group}")),
-            K::JoinFrom { group, sources } => {
-                say(3, format_args!("Joining {group} from {sources:?}"));
-            }
-            K::Secured(suite) => {
-                let weak = suite.weaknesses();
-                if !weak.is_empty() {
-                    let weak = weak.join(", ");
-                    say(1, format_args!("Weak algorithms in use: {weak}"));
-                }
-            }
-            K::KeyInfoReceived => say(2, format_args!("Received KEYINFO")),
-            K::KeyInfoSent(clients) => {
-                say(2, format_args!("Sending KEYINFO"));
-                say(3, format_args!("  for {clients} clients"));
-            }
-            K::KeyInfoAcked { client } => {
-                say(2, format_args!("Received KEYINFO_ACK from {client}"));
-            }
-            K::ClientKeyReceived { client, again } => {
-                let plus = if *again { "+" } else { "" };
-                say(2, format_args!("Received CLIENT_KEY{plus} from {client}"));
-            }
-            K::ClientKeyRejected { client } => say(
-                1,
-                format_args!("Failed to verify client key fingerprint of {client}"),
-            ),
-            K::Unregistered { client } if self.unregistered.has_line(now) => {
-                say(1, format_args!("{client} not fully registered at proxy"));
-            }
-            K::Displaced { client } if self.displaced.has_line(now) => say(
-                1,
-                format_args!(
-                    "{client} made room for others: all places taken, and nothing proved in time"
-                ),
-            ),
-            K::Unregistered { .. } | K::Displaced { .. } => {}
-            K::Leave(group) => say(3, format_args!("Leaving {group}")),
-            K::Registered { client, again, .. } => {
-                let plus = if *again { "+" } else { "" };
-                say(2, format_args!("Received REGISTER{plus} from {client}"));
-            }
-            K::RegisterSent(clients) => {
-                say(2, format_args!("REGISTER sent"));
-                say(3, format_args!("  for {clients} clients"));
-            }
-            K::FileInfoAckSent { clients, .. } => {
-                say(2, format_args!("FILEINFO_ACK sent"));
-                say(3, format_args!("  for {clients} clients"));
-            }
-            K::NaksSent { section, count, .. } => {
-                say(2, format_args!("Sent {count} NAKs for section {section}"));
-            }
-            K::CompleteSent {
-                status, clients, ..
-            } => {
-                let status = remark(*status);
-                say(2, format_args!("Sent COMPLETE{status}"));
-                say(3, format_args!("  for {clients} clients"));
-            }
-            K::AbortedByServer { host, reason } => {
-                let reason = printable(reason.as_bytes());
-                match host.is_none() {
-                    true => say(1, format_args!("Transfer aborted by server: {reason}")),
-                    false => say(
-                        1,
-                        format_args!("Transfer of {host} aborted by server: {reason}"),
-                    ),
-                }
-            }
-            K::AbortedByClient { client, reason } => {
-                let reason = printable(reason.as_bytes());
-                say(1, format_args!("Transfer aborted by {client}: {reason}"));
-            }
-            K::ClientRefused(client) => say(
-                1,
-                format_args!("Rejecting REGISTER from {client}: max destinations exceeded"),
-            ),
-            K::SecondSource(from) => say(
-                1,
-                format_args!("Rejecting ANNOUNCE from {from}: a loop, or a second server"),
-            ),
-            K::ShutDown => say(1, format_args!("Proxy shutting down")),
-            K::Superseded => say(1, format_args!("Group is resumed by a new run")),
-            K::Encrypted => say(1, format_args!("Group begins anew: {UNPROVED}")),
-            K::TimedOut => say(1, format_args!("Group timed out")),
-            K::Refused { from, reason } => {
-                say(1, format_args!("Rejecting session from {from}: {reason}"));
-            }
-            K::NoDownstream(from) => say(
-                1,
-                format_args!(
-                    "Rejecting message from {from}: downstream address not established; waiting \
-                     for a heartbeat with the right key"
-                ),
-            ),
-            K::Downstream(addr) => {
-                say(2, format_args!("Heartbeat authentication successful"));
-                say(2, format_args!("Using {addr} as downstream address:port"));
-            }
-            K::HeartbeatRefused(from) => say(
-                1,
-                format_args!("Failed to verify HB_REQ signature or fingerprint from {from}"),
-            ),
-            K::HeartbeatAccepted(by) => say(2, format_args!("{}", heartbeats::accepted(*by))),
-            K::HeartbeatDenied(by) => say(1, format_args!("{}", heartbeats::denied(*by))),
-            K::HeartbeatUnanswered(by) => say(1, format_args!("{}", heartbeats::unanswered(*by))),
-            // In a session of protocol 5; the others have standing keys.
-            K::ProxyKeySent if event.session.is_some() => {
-                say(2, format_args!("Sending PROXY_KEY"));
-            }
-            K::ProxyKeySent => say(2, format_args!("Sent PROXY_KEY")),
-            // What has no classic line, and what is added later, tells itself.
-            #[allow(unreachable_patterns)]
-            other => say(3, format_args!("{other:?}")),
+        let kind = &event.kind;
+        let told = self.crowds(now, tag, kind)
+            || letting_in(tag, kind)
+            || answers(tag, kind)
+            || endings(tag, kind)
+            || standing(tag, kind);
+        if !told {
+            // What has no classic line tells itself.
+            tell!(tag, 3, "{kind:?}");
         }
     }
+
+    /// Who is let go because it proved nothing. Whether `kind` is of this.
+    fn crowds(&mut self, now: Instant, tag: Option<Tag>, kind: &ProxyEventKind) -> bool {
+        use ProxyEventKind as K;
+        match kind {
+            K::Unregistered { client } if self.unregistered.has_line(now) => {
+                tell!(tag, 1, "{client} not fully registered at proxy");
+            }
+            K::Displaced { client } if self.displaced.has_line(now) => tell!(
+                tag,
+                1,
+                "{client} made room for others: all places taken, and nothing proved in time"
+            ),
+            K::Unregistered { .. } | K::Displaced { .. } => {}
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// How a session begins and clients are let in. Whether `kind` is of this.
+fn letting_in(tag: Option<Tag>, kind: &ProxyEventKind) -> bool {
+    use ProxyEventKind as K;
+    match kind {
+        K::Announced {
+            server,
+            from,
+            public,
+            private,
+        } => {
+            tell!(tag, 2, "Received request from {:08X} at {from}", server.0);
+            if !public.is_unspecified() {
+                tell!(tag, 2, "Using public multicast address {public}");
+            }
+            if let Some(group) = private {
+                tell!(tag, 2, "Using private multicast address {group}");
+            }
+        }
+        K::Join(group) => tell!(tag, 3, "Joining {group}"),
+        K::JoinFrom { group, sources } => {
+            tell!(tag, 3, "Joining {group} from {sources:?}");
+        }
+        K::Secured(suite) => {
+            let weak = suite.weaknesses();
+            if !weak.is_empty() {
+                let weak = weak.join(", ");
+                tell!(tag, 1, "Weak algorithms in use: {weak}");
+            }
+        }
+        K::KeyInfoReceived => tell!(tag, 2, "Received KEYINFO"),
+        K::KeyInfoSent(clients) => {
+            tell!(tag, 2, "Sending KEYINFO");
+            tell!(tag, 3, "  for {clients} clients");
+        }
+        K::KeyInfoAcked { client } => {
+            tell!(tag, 2, "Received KEYINFO_ACK from {client}");
+        }
+        K::ClientKeyReceived { client, again } => {
+            let plus = if *again { "+" } else { "" };
+            tell!(tag, 2, "Received CLIENT_KEY{plus} from {client}");
+        }
+        K::ClientKeyRejected { client } => tell!(
+            tag,
+            1,
+            "Failed to verify client key fingerprint of {client}"
+        ),
+        K::Leave(group) => tell!(tag, 3, "Leaving {group}"),
+        K::Registered { client, again, .. } => {
+            let plus = if *again { "+" } else { "" };
+            tell!(tag, 2, "Received REGISTER{plus} from {client}");
+        }
+        K::RegisterSent(clients) => {
+            tell!(tag, 2, "REGISTER sent");
+            tell!(tag, 3, "  for {clients} clients");
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// What is answered for clients. Whether `kind` is of this.
+fn answers(tag: Option<Tag>, kind: &ProxyEventKind) -> bool {
+    use ProxyEventKind as K;
+    match kind {
+        K::FileInfoAckSent { clients, .. } => {
+            tell!(tag, 2, "FILEINFO_ACK sent");
+            tell!(tag, 3, "  for {clients} clients");
+        }
+        K::NaksSent { section, count, .. } => {
+            tell!(tag, 2, "Sent {count} NAKs for section {section}");
+        }
+        K::CompleteSent {
+            status, clients, ..
+        } => {
+            let status = remark(*status);
+            tell!(tag, 2, "Sent COMPLETE{status}");
+            tell!(tag, 3, "  for {clients} clients");
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Who leaves or is refused, and how a session ends. Whether `kind` is of this.
+fn endings(tag: Option<Tag>, kind: &ProxyEventKind) -> bool {
+    use ProxyEventKind as K;
+    match kind {
+        K::AbortedByServer { host, reason } => {
+            let reason = printable(reason.as_bytes());
+            match host.is_none() {
+                true => tell!(tag, 1, "Transfer aborted by server: {reason}"),
+                false => tell!(tag, 1, "Transfer of {host} aborted by server: {reason}"),
+            }
+        }
+        K::AbortedByClient { client, reason } => {
+            let reason = printable(reason.as_bytes());
+            tell!(tag, 1, "Transfer aborted by {client}: {reason}");
+        }
+        K::ClientRefused(client) => tell!(
+            tag,
+            1,
+            "Rejecting REGISTER from {client}: max destinations exceeded"
+        ),
+        K::SecondSource(from) => tell!(
+            tag,
+            1,
+            "Rejecting ANNOUNCE from {from}: a loop, or a second server"
+        ),
+        K::ShutDown => tell!(tag, 1, "Proxy shutting down"),
+        K::Superseded => tell!(tag, 1, "Group is resumed by a new run"),
+        K::Encrypted => tell!(tag, 1, "Group begins anew: {UNPROVED}"),
+        K::TimedOut => tell!(tag, 1, "Group timed out"),
+        K::Refused { from, reason } => {
+            tell!(tag, 1, "Rejecting session from {from}: {reason}");
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// What is said outside of sessions, and of the address behind a server proxy. Whether `kind` is of this.
+fn standing(tag: Option<Tag>, kind: &ProxyEventKind) -> bool {
+    use ProxyEventKind as K;
+    match kind {
+        K::NoDownstream(from) => tell!(
+            tag,
+            1,
+            "Rejecting message from {from}: downstream address not established; waiting \
+                     for a heartbeat with the right key"
+        ),
+        K::Downstream(addr) => {
+            tell!(tag, 2, "Heartbeat authentication successful");
+            tell!(tag, 2, "Using {addr} as downstream address:port");
+        }
+        K::HeartbeatRefused(from) => tell!(
+            tag,
+            1,
+            "Failed to verify HB_REQ signature or fingerprint from {from}"
+        ),
+        K::HeartbeatAccepted(by) => tell!(tag, 2, "{}", heartbeats::accepted(*by)),
+        K::HeartbeatDenied(by) => tell!(tag, 1, "{}", heartbeats::denied(*by)),
+        K::HeartbeatUnanswered(by) => tell!(tag, 1, "{}", heartbeats::unanswered(*by)),
+        // In a session of protocol 5; the others have standing keys.
+        K::ProxyKeySent if tag.is_some() => {
+            tell!(tag, 2, "Sending PROXY_KEY");
+        }
+        K::ProxyKeySent => tell!(tag, 2, "Sent PROXY_KEY"),
+        _ => return false,
+    }
+    true
 }
 
 fn remark(status: CompleteStatus) -> &'static str {

@@ -7,7 +7,8 @@ use uftp_proto::{FileId, GroupId, Instance, Uid};
 use uftp_session::files::SendItem;
 use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
 
-use crate::log::{self, Tag, Verbosity, printable};
+use crate::log::{Tag, Verbosity, printable};
+use crate::tell;
 
 /// Tells what a sender does.
 pub(crate) struct SenderStory {
@@ -71,64 +72,91 @@ impl SenderStory {
     pub(crate) fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
         use SenderEvent as E;
         match event {
+            E::Finishing => {
+                self.tag.file = FileId::SESSION;
+                tell!(self.tag, 2, "-----------------------------");
+                tell!(self.tag, 2, "Finishing group");
+            }
+            E::Finished(outcome) => self.finished(*outcome, name),
+            other => {
+                let told = self.registration(other, &name)
+                    || self.transfer(other, &name)
+                    || self.trouble(other, &name);
+                if !told {
+                    // What has no classic line tells itself.
+                    tell!(self.tag, 3, "{other:?}");
+                }
+            }
+        }
+    }
+
+    /// How receivers are called and let in. Whether `event` is of these.
+    fn registration(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) -> bool {
+        use SenderEvent as E;
+        let tag = self.tag;
+        match event {
             E::AnnounceSent {
                 attempt,
                 part: None,
-            } => self.say(2, format_args!("Sending ANNOUNCE {attempt}")),
+            } => tell!(tag, 2, "Sending ANNOUNCE {attempt}"),
             E::AnnounceSent {
                 attempt,
                 part: Some(part),
             } => {
                 self.closed = true;
-                self.say(2, format_args!("Sending ANNOUNCE {attempt}.{part}"));
+                tell!(tag, 2, "Sending ANNOUNCE {attempt}.{part}");
             }
-            E::LateRegisters => self.say(2, format_args!("Late registers:")),
-            E::LateCompletions => self.say(2, format_args!("Late completions:")),
+            E::LateRegisters => tell!(tag, 2, "Late registers:"),
             E::Registered { client, proxy, .. } => {
                 self.registered = true;
                 match proxy {
-                    None => self.say(
-                        2,
-                        format_args!("Received REGISTER from client {}", name(*client)),
-                    ),
+                    None => tell!(tag, 2, "Received REGISTER from client {}", name(*client)),
                     Some(proxy) => {
-                        self.say(
-                            2,
-                            format_args!("Received REGISTER from proxy {}", name(*proxy)),
-                        );
-                        self.say(2, format_args!("  For client {}", name(*client)));
+                        tell!(tag, 2, "Received REGISTER from proxy {}", name(*proxy));
+                        tell!(tag, 2, "  For client {}", name(*client));
                     }
                 }
             }
             E::ClientKeyReceived { client, .. } => {
                 let name = name(*client);
-                self.say(2, format_args!("Received CLIENT_KEY from client {name}"));
+                tell!(tag, 2, "Received CLIENT_KEY from client {name}");
             }
             E::ClientKeyRejected { client } => {
                 self.mistaken = true;
                 let name = name(*client);
-                self.say(
+                tell!(
+                    tag,
                     1,
-                    format_args!("Rejecting CLIENT_KEY from {name}: key fingerprint mismatch"),
+                    "Rejecting CLIENT_KEY from {name}: key fingerprint mismatch"
                 );
             }
             E::KeyInfoSent { attempt, part } => {
-                self.say(2, format_args!("Sending KEYINFO {attempt}.{part}"));
+                tell!(tag, 2, "Sending KEYINFO {attempt}.{part}");
             }
             E::KeyInfoAcked { client } => {
                 let name = name(*client);
-                self.say(2, format_args!("Received KEYINFO_ACK from {name}"));
+                tell!(tag, 2, "Received KEYINFO_ACK from {name}");
             }
             E::RegConfSent { attempt, part } => {
-                self.say(2, format_args!("Sending REG_CONF {attempt}.{part}"));
+                tell!(tag, 2, "Sending REG_CONF {attempt}.{part}");
             }
             E::Connect {
                 client, connected, ..
             } => {
                 if !connected {
-                    self.say(3, format_args!("{} did not register", name(*client)));
+                    tell!(tag, 3, "{} did not register", name(*client));
                 }
             }
+            _ => return false,
+        }
+        true
+    }
+
+    /// How an item is offered, sent and answered for. Whether `event` is of these.
+    fn transfer(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) -> bool {
+        use SenderEvent as E;
+        let tag = self.tag;
+        match event {
             E::FileStarted {
                 file,
                 item,
@@ -136,42 +164,40 @@ impl SenderStory {
                 sections,
             } => self.file_started(*file, item, *blocks, *sections),
             E::FileSkipped { item, reason } => {
-                self.say(0, format_args!("Skipping {}: {reason}", item.source));
+                tell!(tag, 0, "Skipping {}: {reason}", item.source);
             }
             E::FileInfoSent { attempt, part } => {
-                self.say(2, format_args!("Sending FILEINFO {attempt}.{part}"));
+                tell!(tag, 2, "Sending FILEINFO {attempt}.{part}");
             }
             E::FileInfoAcked { client, .. } => {
-                self.say(
+                tell!(
+                    tag,
                     2,
-                    format_args!("Received FILEINFO_ACK from client {}", name(*client)),
+                    "Received FILEINFO_ACK from client {}",
+                    name(*client)
                 );
             }
             E::TransferStarted { max_time } => {
                 if let Some(time) = max_time {
                     let seconds = time.as_secs();
-                    self.say(
-                        2,
-                        format_args!("Maximum file transfer time: {seconds} seconds"),
-                    );
+                    tell!(tag, 2, "Maximum file transfer time: {seconds} seconds");
                 }
-                self.say(2, format_args!("Sending file"));
+                tell!(tag, 2, "Sending file");
             }
-            E::PassStarted { pass } => self.say(2, format_args!("Starting pass {pass}")),
-            E::SectionStarted { section } => self.say(2, format_args!("Sending section {section}")),
+            E::PassStarted { pass } => tell!(tag, 2, "Starting pass {pass}"),
+            E::SectionStarted { section } => tell!(tag, 2, "Sending section {section}"),
             E::DoneSent { attempt, part, .. } => {
-                self.say(2, format_args!("Sending DONE {attempt}.{part}"));
+                tell!(tag, 2, "Sending DONE {attempt}.{part}");
             }
             E::Naks {
                 client,
                 section,
                 count,
-            } => self.say(
+            } => tell!(
+                tag,
                 2,
-                format_args!(
-                    "Got {count} NAKs for section {section} from client {}",
-                    name(*client)
-                ),
+                "Got {count} NAKs for section {section} from client {}",
+                name(*client)
             ),
             E::CongCtrlSent {
                 round,
@@ -179,9 +205,10 @@ impl SenderStory {
                 limiting,
             } => {
                 let clr = limiting.map_or_else(|| "none".to_owned(), &name);
-                self.say(
+                tell!(
+                    tag,
                     4,
-                    format_args!("Sent CONG_CTRL: round {round}, rate {rate} B/s, CLR {clr}"),
+                    "Sent CONG_CTRL: round {round}, rate {rate} B/s, CLR {clr}"
                 );
             }
             E::RateReported {
@@ -190,11 +217,14 @@ impl SenderStory {
                 limiting,
             } => {
                 let role = if *limiting { ", CLR" } else { "" };
-                self.say(
+                tell!(
+                    tag,
                     3,
-                    format_args!("Got CC rate {rate} B/s from client {}{role}", name(*client)),
+                    "Got CC rate {rate} B/s from client {}{role}",
+                    name(*client)
                 );
             }
+            E::LateCompletions => tell!(tag, 2, "Late completions:"),
             E::Completed { client, status, .. } => {
                 let word = match *status {
                     CompleteStatus::SKIPPED => "(skipped)",
@@ -202,23 +232,33 @@ impl SenderStory {
                     CompleteStatus::REJECTED => "(rejected)",
                     _ => "",
                 };
-                self.say(
-                    2,
-                    format_args!("Got COMPLETE{word} from client {}", name(*client)),
-                );
+                tell!(tag, 2, "Got COMPLETE{word} from client {}", name(*client));
             }
             E::DoneConfSent { attempt, part } => {
-                self.say(2, format_args!("Sending DONE_CONF {attempt}.{part}"));
+                tell!(tag, 2, "Sending DONE_CONF {attempt}.{part}");
             }
+            E::FileFinished {
+                item,
+                elapsed,
+                results,
+                ..
+            } => self.file_finished(item, elapsed.as_secs_f64(), results, name),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Who is lost, leaves or is given up. Whether `event` is of these.
+    fn trouble(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) -> bool {
+        use SenderEvent as E;
+        let tag = self.tag;
+        match event {
             E::ClientLost {
                 client,
                 waiting_for: "FILEINFO",
-            } => self.say(
-                1,
-                format_args!("Couldn't get FILEINFO_ACK from {}", name(*client)),
-            ),
+            } => tell!(tag, 1, "Couldn't get FILEINFO_ACK from {}", name(*client)),
             E::ClientLost { client, .. } => {
-                self.say(1, format_args!("No response from {}", name(*client)));
+                tell!(tag, 1, "No response from {}", name(*client));
             }
             E::ClientAborted {
                 client,
@@ -230,72 +270,57 @@ impl SenderStory {
                 if *by_client {
                     self.aborted_by(&name, &reason);
                 } else {
-                    self.say(1, format_args!("Aborting {name}: {reason}"));
+                    tell!(tag, 1, "Aborting {name}: {reason}");
                 }
             }
             E::Declined { client, reason } => {
                 self.aborted_by(&name(*client), &printable(reason.as_bytes()));
             }
-            E::DuplicateUid { client } => self.say(
+            E::DuplicateUid { client } => tell!(
+                tag,
                 1,
-                format_args!(
-                    "{} answers from two addresses: two receivers share this id, and only one \
+                "{} answers from two addresses: two receivers share this id, and only one \
                      of them will be served; give one another id with -U",
-                    name(*client)
-                ),
+                name(*client)
             ),
-            E::FileFinished {
-                item,
-                elapsed,
-                results,
-                ..
-            } => self.file_finished(item, elapsed.as_secs_f64(), results, name),
-            E::Finishing => {
-                self.tag.file = FileId::SESSION;
-                self.say(2, format_args!("-----------------------------"));
-                self.say(2, format_args!("Finishing group"));
-            }
-            E::Finished(outcome) => self.finished(*outcome, name),
-            // What has no classic line, and what is added later, tells itself.
-            #[allow(unreachable_patterns)]
-            other => self.say(3, format_args!("{other:?}")),
+            _ => return false,
         }
+        true
     }
 
     fn aborted_by(&mut self, name: &str, reason: &str) {
         self.refused = true;
-        self.say(1, format_args!("Transfer aborted by {name}: {reason}"));
+        tell!(self.tag, 1, "Transfer aborted by {name}: {reason}");
         if reason == NO_COMPATIBLE_KEY && !self.keys_explained {
             self.keys_explained = true;
-            self.say(1, format_args!("{MAKE_KEYS_MEET}"));
+            tell!(self.tag, 1, "{MAKE_KEYS_MEET}");
         }
     }
 
     fn file_started(&mut self, file: FileId, item: &SendItem, blocks: u32, sections: u16) {
         self.tag.file = FileId::SESSION;
-        self.say(2, format_args!("----- {} -----", item.source));
+        tell!(self.tag, 2, "----- {} -----", item.source);
         self.tag.file = file;
-        self.say(
+        tell!(
+            self.tag,
             2,
-            format_args!("File ID: {:04X}  Name: {}", file.0, item.source),
+            "File ID: {:04X}  Name: {}",
+            file.0,
+            item.source
         );
-        self.say(2, format_args!("  sending as: {}", printable(&item.name)));
+        tell!(self.tag, 2, "  sending as: {}", printable(&item.name));
         match item.file_type {
-            FileType::DIRECTORY => self.say(2, format_args!("Empty directory")),
+            FileType::DIRECTORY => tell!(self.tag, 2, "Empty directory"),
             FileType::SYMLINK => {
-                self.say(
-                    2,
-                    format_args!("Symbolic link to {}", printable(&item.link)),
-                );
+                tell!(self.tag, 2, "Symbolic link to {}", printable(&item.link));
             }
-            FileType::DELETE => self.say(2, format_args!("Delete file/directory with this name")),
-            FileType::FREESPACE => self.say(2, format_args!("Free disk space query")),
-            _ => self.say(
+            FileType::DELETE => tell!(self.tag, 2, "Delete file/directory with this name"),
+            FileType::FREESPACE => tell!(self.tag, 2, "Free disk space query"),
+            _ => tell!(
+                self.tag,
                 2,
-                format_args!(
-                    "Bytes: {}  Blocks: {blocks}  Sections: {sections}",
-                    item.size
-                ),
+                "Bytes: {}  Blocks: {blocks}  Sections: {sections}",
+                item.size
             ),
         }
     }
@@ -307,7 +332,7 @@ impl SenderStory {
         results: &[FileReport],
         name: impl Fn(Uid) -> String,
     ) {
-        self.say(STATUS, format_args!("Transfer status:"));
+        tell!(self.tag, STATUS, "Transfer status:");
         for report in results {
             let status = match report.outcome {
                 FileOutcome::Mute => "Mute".to_owned(),
@@ -333,30 +358,30 @@ impl SenderStory {
                 self.failed.insert(report.client, word);
             }
             let host = name(report.client);
-            self.say(STATUS, format_args!("Host: {host:<15}  Status: {status}"));
+            tell!(self.tag, STATUS, "Host: {host:<15}  Status: {status}");
             if let Some(free) = report.free_space {
-                self.say(2, format_args!("  Free space on host: {free} bytes"));
+                tell!(self.tag, 2, "  Free space on host: {free} bytes");
             }
         }
-        self.say(2, format_args!("Total elapsed time: {elapsed:.3} seconds"));
+        tell!(self.tag, 2, "Total elapsed time: {elapsed:.3} seconds");
         let rate = speed(item.size, elapsed);
-        self.say(2, format_args!("Overall throughput: {rate:.2} KB/s"));
+        tell!(self.tag, 2, "Overall throughput: {rate:.2} KB/s");
     }
 
     fn finished(&mut self, outcome: Outcome, name: impl Fn(Uid) -> String) {
         self.tag.file = FileId::SESSION;
         match outcome {
             Outcome::Success | Outcome::NothingAccepted => {
-                self.say(2, format_args!("Group complete"));
+                tell!(self.tag, 2, "Group complete");
             }
             Outcome::Interrupted => {}
             Outcome::NoKeys => {
-                self.say(0, format_args!("The keys of the session cannot be made"));
+                tell!(self.tag, 0, "The keys of the session cannot be made");
             }
             Outcome::NobodyRegistered => {
                 self.abort_for_one();
                 if !(self.all_or_nobody && self.registered) {
-                    self.say(0, format_args!("Announce timed out"));
+                    tell!(self.tag, 0, "Announce timed out");
                 }
                 let deaf = deaf_to(self.version);
                 let nobody = match (self.refused, self.registered) {
@@ -374,19 +399,18 @@ impl SenderStory {
                     }
                 };
                 let unlisted = if self.closed { NOT_LISTED } else { "" };
-                let causes = format_args!("{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}");
-                self.say(0, causes);
+                tell!(self.tag, 0, "{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}");
             }
             Outcome::NobodyReady => {
                 self.abort_for_one();
                 // FILEINFO announces, too.
-                self.say(0, format_args!("Announce timed out"));
+                tell!(self.tag, 0, "Announce timed out");
             }
             Outcome::AllDropped => self.abort_for_one(),
         }
         if !self.shows_status {
             for (client, word) in &self.failed {
-                self.say(0, format_args!("{:<15} {word}", name(*client)));
+                tell!(self.tag, 0, "{:<15} {word}", name(*client));
             }
         }
     }
@@ -394,12 +418,8 @@ impl SenderStory {
     /// In the words of 4.10.2, which it has for `-q` and signals only.
     fn abort_for_one(&self) {
         if self.all_or_nobody {
-            self.say(0, format_args!("Aborting all clients"));
+            tell!(self.tag, 0, "Aborting all clients");
         }
-    }
-
-    fn say(&self, verbosity: Verbosity, text: std::fmt::Arguments<'_>) {
-        log::line(verbosity, Some(self.tag), text);
     }
 }
 
