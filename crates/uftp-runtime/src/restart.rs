@@ -1,5 +1,5 @@
-//! What a sender leaves for a later run of its session (cli §6.4, behaviour §3.15): a text of our
-//! own with a checksum. What 4.10.2 leaves is read too.
+//! What a sender leaves for a later run of its session (cli §6.4, behaviour-sender-receiver §3.15):
+//! a text of our own with a checksum. What 4.10.2 leaves is read too.
 //!
 //! ```text
 //! UFTP sender restart, version 1

@@ -1,4 +1,4 @@
-//! The program that is run with what was received, `-s` (behaviour §5.10, cli §8.4).
+//! The program that is run with what was received, `-s` (behaviour-sender-receiver §5.10, cli §8.4).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

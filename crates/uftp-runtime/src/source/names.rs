@@ -1,4 +1,4 @@
-//! What a file is called at the receivers (behaviour §2.4).
+//! What a file is called at the receivers (behaviour-sender-receiver §2.4).
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

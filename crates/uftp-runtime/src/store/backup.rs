@@ -1,5 +1,5 @@
 //! Backups: what a received item takes the place of is kept under its full name in a directory
-//! that tells the time of the session (behaviour §5.8).
+//! that tells the time of the session (behaviour-sender-receiver §5.8).
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -1,4 +1,4 @@
-//! Received names, made safe before anything touches the disk (behaviour §5.5).
+//! Received names, made safe before anything touches the disk (behaviour-sender-receiver §5.5).
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -10,7 +10,7 @@ use super::name::Target;
 use super::session::DiskSession;
 use crate::log::{self, printable};
 
-/// What senders of protocol 4 take for "unknown" (behaviour §5.5).
+/// What senders of protocol 4 take for "unknown" (behaviour-sender-receiver §5.5).
 const UNKNOWN_SPACE: u64 = i64::MAX as u64;
 
 impl DiskSession {

@@ -1,5 +1,5 @@
-//! The files of a session while it lasts, in the temp directory (`-T`, behaviour §5.9, §5.12), in
-//! its own [`Shelf`].
+//! The files of a session while it lasts, in the temp directory (`-T`, behaviour-sender-receiver
+//! §5.9, §5.12), in its own [`Shelf`].
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
