@@ -85,7 +85,7 @@ const UFTP: Table = &[
     ("dscp", "options_sender::packets_are_as_the_options_say"),
     ("events", "modern_options/told::events_are_told"),
     ("exclude-from", "beside/main::exclude"),
-    ("files", "interop::one_megabyte"),
+    ("files", "interop/main::one_megabyte"),
     ("files-from", "beside/main::list_file_and_standard_input"),
     ("follow-links", "beside/main::links_and_what_they_point_to"),
     ("grtt", "options_sender::packets_are_as_the_options_say"),

@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
 use uftp_tests::{
-    Content, Failure, Family, HostId, Parties, Receiver, Result, Suite, World, eventually,
-    patience, write_file, write_tree,
+    Content, Failure, Family, HostId, Parties, Receiver, Result, Suite, World, write_file,
+    write_tree,
 };
 
 /// UDP port of the receivers.
@@ -43,23 +42,20 @@ macro_rules! cases {
     )+};
 }
 
+mod absence;
+
 cases! {
     one_megabyte,
     special_sizes,
     sixty_megabytes_unpaced,
     three_receivers_with_loss,
     one_receiver_with_heavy_loss,
-    uninvited_receiver,
-    absent_receiver,
     tree_with_empty_directory_and_link,
     sixty_small_files,
     ipv6,
     unicast,
     block_size_1400,
     two_senders_at_once,
-    interrupted_sender,
-    killed_receiver,
-    receiver_that_is_no_longer_heard,
     replaced_file,
     congestion_controlled,
     congestion_controlled_with_loss,
@@ -156,47 +152,6 @@ fn one_receiver_with_heavy_loss(parties: Parties) -> Result<()> {
         world.lost(1)?
     );
     Ok(())
-}
-
-fn uninvited_receiver(parties: Parties) -> Result<()> {
-    let world = World::new("uninvited", 4)?;
-    let content = world.one_file(1_000_000)?;
-    let invited = start_receivers(&world, parties, 1..=2)?;
-    let uninvited = world.receiver(parties.receiver, 3).start()?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .invite(&[1, 2])
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.connected("success", &[1, 2])?;
-    sent.connected("failed", &[])?;
-    sent.resulted("copy", &[1, 2], 1)?;
-    all_received(invited, &content, 1)?;
-    uninvited.holds_nothing(Duration::ZERO)?;
-    assert_eq!(
-        uninvited.status()?,
-        [],
-        "the uninvited receiver reports no session"
-    );
-    uninvited.stop().map(drop)
-}
-
-fn absent_receiver(parties: Parties) -> Result<()> {
-    let world = World::new("absent", 3)?;
-    let content = world.one_file(1_000_000)?;
-    let receivers = start_receivers(&world, parties, 1..=2)?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .invite(&[1, 2, 99])
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.connected("success", &[1, 2])?;
-    sent.connected("failed", &[99])?;
-    sent.resulted("copy", &[1, 2], 1)?;
-    sent.resulted("mute", &[99], 1)?;
-    all_received(receivers, &content, 1)
 }
 
 fn tree_with_empty_directory_and_link(parties: Parties) -> Result<()> {
@@ -323,82 +278,6 @@ fn two_senders_at_once(parties: Parties) -> Result<()> {
     all_received(receivers, &content, 2)
 }
 
-/// Ctrl-C in the middle of a file: exit code 6, the receiver drops what it has, and serves on.
-fn interrupted_sender(parties: Parties) -> Result<()> {
-    let world = World::new("interrupt", 2)?;
-    let content = world.one_file(30_000_000)?;
-    let receiver = world.receiver(parties.receiver, 1).start()?;
-    let mut sender = world
-        .sender(parties.sender, 0)
-        .rate("16000")
-        .files_of(&content)?
-        .start()?;
-    until_received(&world, 1, 3_000_000)?;
-    sender.program().signal(Signal::SIGINT);
-    let sent = sender.finish(patience())?;
-    sent.ended_with(6)?;
-    sent.resulted("aborted", &[1], 1)?;
-    receiver.holds_nothing(patience())?;
-    receiver.reported_copied(0)?;
-
-    let second = world.make_dir("second")?;
-    write_file(&second.join("after"), 100_000)?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .files_of(&second)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    all_received([receiver], &second, 1)
-}
-
-/// One of two receivers dies in the middle of a file; the other completes, and the next file too.
-fn killed_receiver(parties: Parties) -> Result<()> {
-    let world = World::new("killed", 3)?;
-    let content = world.make_dir("content")?;
-    write_file(&content.join("first"), 6_000_000)?;
-    write_file(&content.join("second"), 100_000)?;
-    let survivor = world.receiver(parties.receiver, 1).start()?;
-    let mut victim = world.receiver(parties.receiver, 2).start()?;
-    let sender = world
-        .sender(parties.sender, 0)
-        .rate("24000")
-        .files_of(&content)?
-        .start()?;
-    until_received(&world, 2, 1_000_000)?;
-    victim.program().signal(Signal::SIGKILL);
-    let sent = sender.finish(BOUND)?;
-    sent.ended_with(0)?;
-    sent.connected("success", &[1, 2])?;
-    sent.resulted("copy", &[1], 2)?;
-    sent.resulted("lost", &[2], 2)?;
-    all_received([survivor], &content, 2)
-}
-
-/// A receiver whose answers no longer get through is given up with blocks missing. It must not take
-/// the end of the session for the end of its file (behaviour §5.7); the other completes.
-fn receiver_that_is_no_longer_heard(parties: Parties) -> Result<()> {
-    let world = World::new("unheard", 3)?;
-    let content = world.one_file(6_000_000)?;
-    world.lose_incoming_data(2, PORT, 200)?;
-    let heard = world.receiver(parties.receiver, 1).start()?;
-    let unheard = world.receiver(parties.receiver, 2).start()?;
-    let sender = world
-        .sender(parties.sender, 0)
-        .rate("24000")
-        .files_of(&content)?
-        .start()?;
-    until_received(&world, 2, 1_000_000)?;
-    world.silence(2, PORT)?;
-    let sent = sender.finish(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1], 1)?;
-    sent.resulted("lost", &[2], 1)?;
-    all_received([heard], &content, 1)?;
-    unheard.holds_nothing(patience())?;
-    unheard.reported_copied(0)?;
-    unheard.stop().map(drop)
-}
-
 /// A longer and newer file of the same name is there before.
 fn replaced_file(parties: Parties) -> Result<()> {
     let world = World::new("replaced", 2)?;
@@ -502,15 +381,4 @@ fn all_received(
         receiver.stop()?;
     }
     Ok(())
-}
-
-/// Waits until so many bytes have come in at `host`: the sender is then in the middle of its file.
-fn until_received(world: &World, host: HostId, bytes: u64) -> Result<()> {
-    eventually("the transfer to be under way", patience(), || {
-        match world.received_bytes(host) {
-            Ok(received) if received >= bytes => Ok(()),
-            Ok(received) => Err(format!("host {host} has received {received} bytes")),
-            Err(failure) => Err(failure.to_string()),
-        }
-    })
 }
