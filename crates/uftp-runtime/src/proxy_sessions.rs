@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use uftp_proto::{FileId, Uid};
+use uftp_session::SessionId;
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
-use uftp_session::receiver::SessionId;
 
 use crate::service::liveness::Standing;
 use crate::story::UNPROVED;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind, SessionId};
+use uftp_session::SessionId;
+use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind};
 
 use crate::events::{EventOut, ReceiverEvents};
 use crate::names::Names;
@@ -44,7 +45,9 @@ impl Reporter {
 
     /// Something has happened.
     pub(crate) fn event(&mut self, event: ReceiverEvent) {
-        let session = event.session;
+        let Some(session) = event.session else {
+            return self.tell(&event, "");
+        };
         if let Some(waiting) = self.waiting.get_mut(&session) {
             waiting.events.push(event);
             if waiting.events.len() >= WAITING {
@@ -119,10 +122,10 @@ mod tests {
     use crate::log::Sink;
 
     fn happened(group: u32, kind: ReceiverEventKind) -> ReceiverEvent {
-        let session = SessionId {
+        let session = Some(SessionId {
             group: GroupId(group),
             instance: Instance(0),
-        };
+        });
         let file = FileId(1);
         ReceiverEvent {
             session,

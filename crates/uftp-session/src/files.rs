@@ -100,6 +100,15 @@ pub enum Offer {
     Abort(String),
 }
 
+/// How a session ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionEnd {
+    /// Its sender has confirmed that all is well, or is presumed to have.
+    Complete,
+    /// It was broken off, by either side, or gave way to another.
+    BrokenOff,
+}
+
 /// The disk side of one session at a receiver. At most one file is open at a time.
 pub trait SessionFiles {
     /// Considers an offered file: checks its name, makes directories and links, opens regular
@@ -139,8 +148,8 @@ pub trait SessionFiles {
         Ok(())
     }
 
-    /// The session is over: confirmed (or presumed so) by its sender, or aborted.
-    fn end(&mut self, complete: bool);
+    /// The session is over. Called once, last of all.
+    fn end(&mut self, how: SessionEnd);
 }
 
 /// Makes the disk side of sessions.

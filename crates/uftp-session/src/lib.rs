@@ -112,9 +112,10 @@ pub mod receiver;
 pub mod security;
 pub mod sender;
 mod sessionless;
+mod table;
 
 pub use batch::{Batch, Transmit};
 pub use clock::Clock;
 pub use counters::{Counters, Refusal};
 pub use heartbeat::Heartbeats;
-pub use policy::{PassStyle, Policy};
+pub use table::SessionId;

@@ -30,6 +30,17 @@ pub(crate) struct GroupEstimate {
     pub size: GroupSizeCode,
 }
 
+/// What is written around a message, besides what the session says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Envelope {
+    /// Where the datagram goes.
+    pub(crate) to: SocketAddr,
+    /// Its congestion mark.
+    pub(crate) ecn: Ecn,
+    /// What the header says about the group.
+    pub(crate) estimate: GroupEstimate,
+}
+
 /// Numbers, encodes and seals the packets one host sends in one session.
 pub(crate) struct Link {
     version: Version,
@@ -168,19 +179,19 @@ impl Link {
         }
     }
 
-    /// The header of a message on its way to `to`.
-    fn header_to(&mut self, to: SocketAddr, function: Function, group: GroupEstimate) -> Header {
-        let header = self.next_header(function, group);
+    /// The header of a message in this envelope.
+    fn header_in(&mut self, envelope: Envelope, function: Function) -> Header {
+        let header = self.next_header(function, envelope.estimate);
         match self.dest {
             Dest::Host(_) => header,
             Dest::Address(_) => Header {
-                dest: Uid::from_addr(to.ip()),
+                dest: Uid::from_addr(envelope.to.ip()),
                 ..header
             },
         }
     }
 
-    /// Appends one message to `batch` as a datagram to `to`. Returns the datagram's length.
+    /// Appends one message to `batch` as a datagram. Returns the datagram's length.
     ///
     /// # Errors
     /// [`SendError`] if the message cannot be put on the wire or the batch has no room; then no
@@ -188,25 +199,25 @@ impl Link {
     pub(crate) fn send(
         &mut self,
         batch: &mut Batch,
-        to: SocketAddr,
-        ecn: Ecn,
-        estimate: GroupEstimate,
+        envelope: Envelope,
         message: &Message<'_>,
         cover: Cover,
     ) -> Result<usize, SendError> {
         let seq = self.next_seq;
-        let header = self.header_to(to, message.function(), estimate);
+        let header = self.header_in(envelope, message.function());
         let sealer = match cover {
             Cover::Clear => None,
             Cover::Handshake => self.handshake.as_mut(),
             Cover::Session => self.sealer.as_mut(),
         };
-        let sent = batch.push(to, ecn, |buf| match (sealer, &mut self.counter) {
-            (Some(sealer), Some(counter)) => {
-                let counter = counter.advance();
-                Ok(sealer.seal_message(&header, counter, message, buf)?)
+        let sent = batch.push(envelope.to, envelope.ecn, |buf| {
+            match (sealer, &mut self.counter) {
+                (Some(sealer), Some(counter)) => {
+                    let counter = counter.advance();
+                    Ok(sealer.seal_message(&header, counter, message, buf)?)
+                }
+                _ => Ok(wire::encode(&header, message, buf)?),
             }
-            _ => Ok(wire::encode(&header, message, buf)?),
         });
         if sent.is_err() {
             self.next_seq = seq;
@@ -222,14 +233,12 @@ impl Link {
     pub(crate) fn send_unnumbered(
         &mut self,
         batch: &mut Batch,
-        to: SocketAddr,
-        ecn: Ecn,
-        estimate: GroupEstimate,
+        envelope: Envelope,
         message: &Message<'_>,
         cover: Cover,
     ) -> Result<usize, SendError> {
         let next = std::mem::replace(&mut self.next_seq, Seq(0));
-        let sent = self.send(batch, to, ecn, estimate, message, cover);
+        let sent = self.send(batch, envelope, message, cover);
         self.next_seq = next;
         sent
     }
@@ -242,15 +251,13 @@ impl Link {
     pub(crate) fn send_signed(
         &mut self,
         batch: &mut Batch,
-        to: SocketAddr,
-        ecn: Ecn,
-        estimate: GroupEstimate,
+        envelope: Envelope,
         message: &Message<'_>,
         sign: impl FnOnce(&mut [u8]) -> Result<(), SelfSignError>,
     ) -> Result<usize, SendError> {
         let seq = self.next_seq;
-        let header = self.header_to(to, message.function(), estimate);
-        let sent = batch.push(to, ecn, |buf| {
+        let header = self.header_in(envelope, message.function());
+        let sent = batch.push(envelope.to, envelope.ecn, |buf| {
             let len = wire::encode(&header, message, buf)?;
             sign(buf.get_mut(..len).unwrap_or_default())?;
             Ok(len)

@@ -10,7 +10,7 @@ use uftp_proto::{Ecn, Uid};
 
 use crate::batch::Batch;
 use crate::limit::Bucket;
-use crate::link::{Cover, GroupEstimate, Link};
+use crate::link::{Cover, Envelope, GroupEstimate, Link};
 
 /// An ABORT that ends a session.
 pub(crate) struct PendingAbort {
@@ -83,14 +83,12 @@ impl PendingAborts {
                 host: abort.host,
                 reason: abort.reason.clone().into_owned(),
             });
-            let PendingAbort {
-                link,
-                to,
-                estimate,
-                cover,
-                ..
-            } = abort;
-            match link.send(batch, *to, Ecn::NotEct, *estimate, &words, *cover) {
+            let envelope = Envelope {
+                to: abort.to,
+                ecn: Ecn::NotEct,
+                estimate: abort.estimate,
+            };
+            match abort.link.send(batch, envelope, &words, abort.cover) {
                 Ok(_) => written += 1,
                 Err(error) if error.is_no_room() && !batch.is_empty() => break,
                 Err(error) => tracing::warn!(%error, "cannot send ABORT"),

@@ -7,7 +7,9 @@ use std::rc::Rc;
 
 use uftp_proto::BlockMap;
 use uftp_proto::wire::{CompleteStatus, FileType};
-use uftp_session::files::{FileStore, IncomingFile, Offer, SendItem, SessionFiles, SessionInfo};
+use uftp_session::files::{
+    FileStore, IncomingFile, Offer, SendItem, SessionEnd, SessionFiles, SessionInfo,
+};
 
 use crate::content::Content;
 
@@ -28,8 +30,8 @@ pub struct Shared {
     pub open: usize,
     /// Sessions opened and not ended.
     pub sessions: usize,
-    /// How sessions ended, in order: complete or not.
-    pub ended: Vec<bool>,
+    /// How sessions ended, in order.
+    pub ended: Vec<SessionEnd>,
     /// What must never happen: wrong bytes, writes past the end, finishing with holes.
     pub violations: Vec<String>,
     /// Bytes written that had been written before.
@@ -268,7 +270,7 @@ impl SessionFiles for MemSession {
         }
     }
 
-    fn end(&mut self, complete: bool) {
+    fn end(&mut self, how: SessionEnd) {
         if self.ended {
             self.violation("ended a session twice".into());
         }
@@ -278,7 +280,7 @@ impl SessionFiles for MemSession {
         self.ended = true;
         let mut shared = self.shared.borrow_mut();
         shared.sessions -= 1;
-        shared.ended.push(complete);
+        shared.ended.push(how);
     }
 }
 
@@ -377,7 +379,7 @@ mod tests {
                 .unwrap();
         }
         session.finish().unwrap();
-        session.end(true);
+        session.end(SessionEnd::Complete);
         store.assert_holds(&[item]);
     }
 
@@ -401,7 +403,11 @@ mod tests {
             "wrong bytes"
         );
         assert_eq!(broken(&|s| s.finish().unwrap()), 1, "holes");
-        assert_eq!(broken(&|s| s.end(false)), 1, "end inside a file");
+        assert_eq!(
+            broken(&|s| s.end(SessionEnd::BrokenOff)),
+            1,
+            "end inside a file"
+        );
         let overlap = |s: &mut MemSession| {
             for (offset, len) in [(0, 100), (150, 50), (90, 70)] {
                 write(s, offset, len);

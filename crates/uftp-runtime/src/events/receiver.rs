@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use uftp_proto::FileId;
-use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
+use uftp_session::SessionId;
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 
 use super::{EventOut, add_name, id, object};
 use crate::status::{file_type_word, receiver_word};
@@ -35,16 +36,16 @@ impl ReceiverEvents {
     /// says where that is.
     pub(crate) fn event(&mut self, event: &ReceiverEvent, host: &str) {
         use ReceiverEventKind as K;
-        if self.out.is_none() {
+        let Some(session) = event.session.filter(|_| !self.out.is_none()) else {
             return;
-        }
+        };
         let (word, mut members) = match &event.kind {
             K::Announced {
                 server,
                 from,
                 private,
             } => {
-                self.received.insert(event.session, 0);
+                self.received.insert(session, 0);
                 let address = from.ip().to_canonical();
                 let members = json!({"server": id(*server), "address": address, "host": host, "private": private});
                 ("session_started", members)
@@ -75,7 +76,7 @@ impl ReceiverEvents {
             } => {
                 let word = receiver_word(*status);
                 if matches!(word, "copied" | "overwritten")
-                    && let Some(received) = self.received.get_mut(&event.session)
+                    && let Some(received) = self.received.get_mut(&session)
                 {
                     *received = received.saturating_add(*size);
                 }
@@ -92,7 +93,7 @@ impl ReceiverEvents {
             }
             K::Ended(reason) => {
                 let (word, detail) = ending(reason);
-                let bytes = self.received.remove(&event.session).unwrap_or(0);
+                let bytes = self.received.remove(&session).unwrap_or(0);
                 let members = json!({"outcome": word, "reason": detail, "bytes": bytes});
                 ("session_finished", members)
             }
@@ -103,7 +104,7 @@ impl ReceiverEvents {
         {
             members.insert("file".to_owned(), event.file.0.into());
         }
-        let SessionId { group, instance } = event.session;
+        let SessionId { group, instance } = session;
         self.out
             .write(object(word, Some((group, instance)), members));
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use uftp_proto::Uid;
 use uftp_proto::wire::CompleteStatus;
-use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind, SessionId};
+use uftp_session::SessionId;
+use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind};
 
 use super::{StatusOut, line_about};
 use crate::log::time;
@@ -32,13 +33,14 @@ impl ReceiverStatus {
     /// Writes what an event means; `host` is the name of the sender's host, if it says where
     /// that is.
     pub(crate) fn event(&mut self, event: &ReceiverEvent, host: &str) {
-        if matches!(self.out, StatusOut::None) {
+        let wanted = !matches!(self.out, StatusOut::None);
+        let Some(session) = event.session.filter(|_| wanted) else {
             return;
-        }
-        let group = event.session.group;
+        };
+        let group = session.group;
         match &event.kind {
             ReceiverEventKind::Announced { server, from, .. } => {
-                self.servers.insert(event.session, *server);
+                self.servers.insert(session, *server);
                 let ip = from.ip().to_canonical();
                 self.out.write_line(format!(
                     "CONNECT;{};{:08X};{group};{ip};{host}",
@@ -49,14 +51,14 @@ impl ReceiverStatus {
             ReceiverEventKind::FileFinished {
                 name, size, status, ..
             } => {
-                let server = self.servers.get(&event.session).copied();
+                let server = self.servers.get(&session).copied();
                 let (stamp, server) = (time::status_stamp(), server.unwrap_or_default().0);
                 let before = format!("RESULT;{stamp};{server:08X};{group};");
                 let after = format!(";{}KB;{}", size / 1024, receiver_word(*status));
                 self.out.write_line(line_about(&before, name, &after));
             }
             ReceiverEventKind::Ended(_) => {
-                self.servers.remove(&event.session);
+                self.servers.remove(&session);
             }
             _ => {}
         }

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
+use uftp_session::SessionId;
 use uftp_session::files::SendItem;
-use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
 
 use super::*;
@@ -188,7 +189,7 @@ fn a_receiver_writes_the_lines_scripts_know() {
     ] {
         status.event(
             &ReceiverEvent {
-                session,
+                session: Some(session),
                 file: FileId(1),
                 kind,
             },

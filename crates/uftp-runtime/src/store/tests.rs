@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use uftp_proto::BlockMap;
 use uftp_proto::wire::{CompleteStatus, FileType};
-use uftp_session::files::{IncomingFile, Offer, SessionFiles};
+use uftp_session::files::{IncomingFile, Offer, SessionEnd, SessionFiles};
 
 use super::*;
 
@@ -145,7 +145,7 @@ fn what_is_given_up_leaves_the_old_file_and_no_trace() {
     fs::write(world.dest.join("f"), b"old").unwrap();
     for give_up in [
         |s: &mut DiskSession| s.discard(&BlockMap::all_missing(1)),
-        |s: &mut DiskSession| s.end(false),
+        |s: &mut DiskSession| s.end(SessionEnd::BrokenOff),
         |s: &mut DiskSession| drop(s.offer(&file("../x"))),
         |_: &mut DiskSession| {},
     ] {

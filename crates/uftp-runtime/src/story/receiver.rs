@@ -1,7 +1,7 @@
 //! What the log of a receiver says.
 
 use uftp_proto::wire::{CompleteStatus, FileType};
-use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 
 use super::{UNPROVED, heartbeats};
 use crate::log::{Tag, printable};
@@ -15,9 +15,9 @@ impl ReceiverStory {
     /// Logs one event; `host` is the name of the sender's host, if it says where that is.
     pub(crate) fn event(&self, event: &ReceiverEvent, host: &str) {
         use ReceiverEventKind as K;
-        let tag = (event.session != SessionId::NONE).then_some(Tag {
-            group: event.session.group,
-            instance: event.session.instance,
+        let tag = event.session.map(|id| Tag {
+            group: id.group,
+            instance: id.instance,
             file: event.file,
         });
         match &event.kind {

@@ -3,8 +3,9 @@ use std::time::Duration;
 use tracing_subscriber::layer::SubscriberExt;
 use uftp_proto::wire::{CompleteStatus, FileType, Version};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
+use uftp_session::SessionId;
 use uftp_session::files::SendItem;
-use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
 
 use super::*;
@@ -42,10 +43,10 @@ fn receiver(verbosity: Verbosity, kinds: Vec<ReceiverEventKind>) -> String {
         for kind in kinds {
             ReceiverStory.event(
                 &ReceiverEvent {
-                    session: SessionId {
+                    session: Some(SessionId {
                         group: GroupId(1),
                         instance: Instance(0),
-                    },
+                    }),
                     file: FileId(1),
                     kind,
                 },

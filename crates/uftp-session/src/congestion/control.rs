@@ -35,6 +35,17 @@ pub(crate) struct Report {
     pub rtt: Duration,
 }
 
+/// What a receiver asks for, weighed.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    /// The rate, bytes per second.
+    rate: f64,
+    /// As it was reported: perhaps with the round trip of the group in place of the receiver's own.
+    reported: f64,
+    /// Too little was sent for it to know what the network takes.
+    starved: bool,
+}
+
 /// Round trip times of the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Times {
@@ -182,14 +193,15 @@ impl Controller {
         self.flowing = None;
     }
 
-    /// Data begins or ceases to flow. While it does not, little arrives, and what receivers
-    /// report of that says nothing of the network.
-    pub(crate) fn set_flowing(&mut self, now: Instant, flowing: bool) {
-        if flowing {
-            self.flowing.get_or_insert(now);
-        } else {
-            self.flowing = None;
-        }
+    /// Data flows.
+    pub(crate) fn flows(&mut self, now: Instant) {
+        self.flowing.get_or_insert(now);
+    }
+
+    /// Data has ceased to flow. Little arrives, and what receivers report of that says nothing of
+    /// the network.
+    pub(crate) fn ceases(&mut self) {
+        self.flowing = None;
     }
 
     /// The limiting receiver is out of the file; `next` takes its place.
@@ -250,23 +262,27 @@ impl Controller {
         let reported = report.rate as f64;
         let mut rate = reported;
         if !starting && !flags.contains(CcFlags::RTT) {
-            // It reckoned with the round trip of the group in place of its own.
             rate *= times.advertised.as_secs_f64() / rtt.as_secs_f64().max(1e-3);
         }
-        let starved = starting && !self.has_flowed(now, rtt, times);
+        let request = Request {
+            rate,
+            reported,
+            starved: starting && !self.has_flowed(now, rtt, times),
+        };
         if self.clr == Some(from) {
             self.heard = now;
             self.clr_silent = false;
-            self.follow_clr(now, rate, starved, times);
+            self.follow_clr(now, request, times);
         } else {
-            self.hear_other(now, from, rate, reported, starved);
+            self.hear_other(now, from, request);
         }
         self.clamp(times);
     }
 
     /// Brings the rate to what the limiting receiver asks for: down at once, up by one packet a
     /// round trip.
-    fn follow_clr(&mut self, now: Instant, rate: f64, starved: bool, times: Times) {
+    fn follow_clr(&mut self, now: Instant, request: Request, times: Times) {
+        let Request { rate, starved, .. } = request;
         let step = self.floor(times);
         if self.slow_start || rate <= self.rate + step {
             if rate > self.rate || !starved {
@@ -283,20 +299,21 @@ impl Controller {
         }
     }
 
-    fn hear_other(&mut self, now: Instant, from: usize, rate: f64, reported: f64, starved: bool) {
-        if reported < self.lowest as f64 {
-            self.lowest = (reported * Self::MARGIN) as u64;
+    /// A receiver that asks for less than there is becomes the limiting one; any does if there is none.
+    fn hear_other(&mut self, now: Instant, from: usize, request: Request) {
+        if request.reported < self.lowest as f64 {
+            self.lowest = (request.reported * Self::MARGIN) as u64;
         }
-        let slower = rate < self.rate && !starved;
+        let slower = request.rate < self.rate && !request.starved;
         if !slower && self.clr.is_some() {
             return;
         }
         let silent = std::mem::take(&mut self.clr_silent);
         self.choose(now, Some(from));
         if silent {
-            self.pending = Some(rate);
+            self.pending = Some(request.rate);
         } else if slower {
-            self.rate = rate;
+            self.rate = request.rate;
         }
     }
 

@@ -46,6 +46,15 @@ pub(crate) struct Reporter {
     rng: StdRng,
 }
 
+/// What the sender makes of a receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Role {
+    /// It is the one that the rate follows (the CLR).
+    Limiting,
+    /// It is one of the others.
+    Other,
+}
+
 /// A packet that arrived.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
@@ -137,19 +146,22 @@ impl Reporter {
         group: Group,
     ) -> bool {
         let item = ctrl.items.iter().find(|item| item.client == uid);
-        let limiting = item.is_some_and(|item| item.flags.contains(CcFlags::CLR));
+        let role = match item {
+            Some(item) if item.flags.contains(CcFlags::CLR) => Role::Limiting,
+            _ => Role::Other,
+        };
         if let Some(item) = item
             && item.flags.intersects(CcFlags::RTT | CcFlags::CLR)
         {
-            self.told_rtt(item.rtt.duration(), limiting);
+            self.told_rtt(item.rtt.duration(), role);
         }
-        self.heard(now, ctrl.cc_seq, ctrl.cc_rate, group, limiting);
-        limiting
+        self.heard(now, ctrl.cc_seq, ctrl.cc_rate, group, role);
+        role == Role::Limiting
     }
 
     /// Takes in what a block says.
     pub(crate) fn data_info(&mut self, now: Instant, info: &TfmccDataInfo, group: Group) {
-        self.heard(now, info.cc_seq, info.cc_rate, group, false);
+        self.heard(now, info.cc_seq, info.cc_rate, group, Role::Other);
     }
 
     /// When to call [`due`](Self::due).
@@ -195,8 +207,11 @@ impl Reporter {
 
     /// The first value is taken whole, later ones in part: less of it by the limiting receiver,
     /// which is told often.
-    fn told_rtt(&mut self, told: Duration, limiting: bool) {
-        let part = if limiting { 0.1 } else { 0.5 };
+    fn told_rtt(&mut self, told: Duration, role: Role) {
+        let part = match role {
+            Role::Limiting => 0.1,
+            Role::Other => 0.5,
+        };
         self.last_rtt = Some(told);
         match &mut self.rtt {
             Some(rtt) => *rtt = rtt.mul_f64(1.0 - part) + told.mul_f64(part),
@@ -208,16 +223,16 @@ impl Reporter {
     }
 
     /// A round number and the lowest rate asked for in it were heard.
-    fn heard(&mut self, now: Instant, round: u16, lowest: RateCode, group: Group, limiting: bool) {
+    fn heard(&mut self, now: Instant, round: u16, lowest: RateCode, group: Group, role: Role) {
         let newer = |known| Seq(round).is_newer_than(Seq(known));
-        if limiting {
+        if role == Role::Limiting {
             self.waiting = None;
         }
         if self.round.is_none_or(newer) {
             self.round = Some(round);
             // As deployed receivers have it, the limiting one's answer to the CONG_CTRL that begins
             // a round still names the one before.
-            if !limiting {
+            if role == Role::Other {
                 self.current = round;
                 self.start_waiting(now, group);
             }

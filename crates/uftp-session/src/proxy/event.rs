@@ -6,7 +6,7 @@ use uftp_proto::crypto::Suite;
 use uftp_proto::wire::CompleteStatus;
 use uftp_proto::{FileId, Uid};
 
-use crate::receiver::SessionId;
+use crate::table::SessionId;
 
 /// What happened in a proxy.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -57,10 +57,9 @@ use crate::counters::{Counters, Refusal};
 use crate::heartbeat::Beats;
 use crate::limit::Limit;
 use crate::pending_aborts::PendingAborts;
-use crate::receiver::SessionId;
-use crate::receiver::table::{Groups, Table};
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
 use crate::sessionless::SessionlessQueue;
+use crate::table::{Groups, SessionId, Table};
 
 /// Words to those who have no part in a session, or whose session we do not carry, in a second.
 const STRANGERS_PER_SECOND: u32 = 100;

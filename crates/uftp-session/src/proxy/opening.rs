@@ -13,8 +13,8 @@ use crate::counters::Refusal;
 use crate::link::{Cover, Dest, Link};
 use crate::objection::Objection;
 use crate::pending_aborts::PendingAbort;
-use crate::receiver::SessionId;
 use crate::security::Invitation;
+use crate::table::SessionId;
 
 impl Proxy {
     /// An ANNOUNCE of a session that is not open. Returns the position of the one it opens.

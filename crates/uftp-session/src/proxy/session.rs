@@ -20,7 +20,7 @@ use crate::counters::{Counters, Refusal};
 use crate::limit::Limit;
 use crate::link::{Dest, GroupEstimate, Link};
 use crate::policy::{Policy, Runs};
-use crate::receiver::SessionId;
+use crate::table::SessionId;
 
 /// What the machine lends its sessions.
 pub(super) struct Surroundings<'a> {

@@ -14,7 +14,7 @@ use super::event::ProxyEventKind;
 use super::keys::Keys;
 use super::session::Surroundings;
 use crate::batch::Batch;
-use crate::link::{Cover, Dest, GroupEstimate, Link};
+use crate::link::{Cover, Dest, Envelope, GroupEstimate, Link};
 use crate::policy::KeyGiver;
 
 /// Which way a message goes, and in whose name.
@@ -242,15 +242,20 @@ impl Writer<'_, '_> {
         let Some(to) = to else {
             return Written::Sent;
         };
-        let (batch, ecn) = (&mut *self.batch, Ecn::NotEct);
+        let batch = &mut *self.batch;
+        let envelope = Envelope {
+            to,
+            ecn: Ecn::NotEct,
+            estimate,
+        };
         let signer = self.keys.filter(|_| matches!(way, Way::Introduced));
         let written = match signer {
             // behaviour-proxies §7.3
             None if matches!(message, Message::ClientKey(_)) => {
-                link.send_unnumbered(batch, to, ecn, estimate, message, cover)
+                link.send_unnumbered(batch, envelope, message, cover)
             }
-            None => link.send(batch, to, ecn, estimate, message, cover),
-            Some(keys) => link.send_signed(batch, to, ecn, estimate, message, |packet| {
+            None => link.send(batch, envelope, message, cover),
+            Some(keys) => link.send_signed(batch, envelope, message, |packet| {
                 keys.server().sign(message, packet)
             }),
         };

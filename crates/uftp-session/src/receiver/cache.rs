@@ -154,7 +154,7 @@ impl WriteCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{IncomingFile, Offer};
+    use crate::files::{IncomingFile, Offer, SessionEnd};
     use proptest::prelude::*;
     use uftp_proto::geometry::Sectioning;
 
@@ -191,7 +191,7 @@ mod tests {
             Ok(())
         }
         fn discard(&mut self, _: &BlockMap) {}
-        fn end(&mut self, _: bool) {}
+        fn end(&mut self, _: SessionEnd) {}
     }
 
     struct Bench {

@@ -4,30 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use uftp_proto::crypto::{Fingerprint, Suite};
 use uftp_proto::wire::{CompleteStatus, FileType};
-use uftp_proto::{FileId, GroupId, Instance, Uid};
+use uftp_proto::{FileId, Instance, Uid};
 
-/// A session as receivers tell them apart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SessionId {
-    /// Its number.
-    pub group: GroupId,
-    /// Its restart counter.
-    pub instance: Instance,
-}
-
-impl SessionId {
-    /// Stands for none: what happens outside of sessions.
-    pub const NONE: SessionId = SessionId {
-        group: GroupId(0),
-        instance: Instance(0),
-    };
-}
+use crate::table::SessionId;
 
 /// What happened in one session of a receiver, or outside of any.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ReceiverEvent {
-    /// Where; [`SessionId::NONE`] outside of sessions.
-    pub session: SessionId,
+    /// Where; `None` outside of sessions.
+    pub session: Option<SessionId>,
     /// During which file, [`FileId::SESSION`] between files.
     pub file: FileId,
     /// What.

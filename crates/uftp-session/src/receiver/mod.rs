@@ -14,7 +14,6 @@ mod outbox;
 mod proxies;
 mod reports;
 mod session;
-pub(crate) mod table;
 mod timing;
 mod transfer;
 
@@ -28,11 +27,10 @@ use uftp_proto::wire::{self, Function, Header, Message, Version};
 use uftp_proto::{Ecn, FileId, GroupId};
 
 pub use config::{ReceiverConfig, ResponseProxy};
-pub use event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
+pub use event::{EndReason, ReceiverEvent, ReceiverEventKind};
 
 use proxies::Proxies;
 use session::{Session, Stop, Surroundings};
-use table::{Groups, Table};
 
 use crate::batch::Batch;
 use crate::clock::Clock;
@@ -41,6 +39,7 @@ use crate::files::FileStore;
 use crate::limit::Limit;
 use crate::pending_aborts::PendingAborts;
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
+use crate::table::{Groups, SessionId, Table};
 
 /// Announcements refused with an answer in a second; others stay without one, so that nobody
 /// turns us on a third party with forged announcements. So many are looked into as well.
@@ -330,7 +329,7 @@ impl<F: FileStore> Receiver<F> {
 
     fn tell(&mut self, session: SessionId, kind: ReceiverEventKind) {
         self.events.push_back(ReceiverEvent {
-            session,
+            session: Some(session),
             file: FileId::SESSION,
             kind,
         });
@@ -339,7 +338,7 @@ impl<F: FileStore> Receiver<F> {
 
 fn outside(kind: ReceiverEventKind) -> ReceiverEvent {
     ReceiverEvent {
-        session: SessionId::NONE,
+        session: None,
         file: FileId::SESSION,
         kind,
     }

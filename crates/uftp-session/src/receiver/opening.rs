@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::Rng;
-use uftp_proto::crypto::Fingerprint;
+use uftp_proto::crypto::{Fingerprint, Suite};
 use uftp_proto::wire::{self, Announce, AnnounceFlags, Header, Message};
 use uftp_proto::{Instance, Uid};
 
 use super::Receiver;
 use super::announce::{self, Terms};
-use super::event::{EndReason, ReceiverEventKind, SessionId};
+use super::event::{EndReason, ReceiverEventKind};
 use super::session::{Joining, NamedProxy, Session};
 use crate::counters::Refusal;
 use crate::files::{FileStore, SessionInfo};
@@ -19,6 +19,7 @@ use crate::objection::Objection;
 use crate::pending_aborts::PendingAbort;
 use crate::policy::Policy;
 use crate::security::{Client, Declined, Invitation, Own};
+use crate::table::SessionId;
 
 impl<F: FileStore> Receiver<F> {
     /// An ANNOUNCE of a session that is not open. Whoever is refused is told why.
@@ -83,23 +84,11 @@ impl<F: FileStore> Receiver<F> {
         header: &Header,
         packet: &[u8],
     ) -> Result<(), Objection> {
-        if !self.config.hears(header.version) {
-            return Err(Objection::Ignore(Refusal::OtherVersion));
-        }
+        let announce = self.read_announce(header, packet)?;
         let policy = Policy::of(header.version);
-        let message = packet.get(Header::LEN..).unwrap_or_default();
-        let announce = match wire::decode(header.version, header.function, message) {
-            Ok(Message::Announce(announce)) => announce,
-            Ok(_) => return Err(Objection::Ignore(Refusal::Malformed)),
-            Err(error) => {
-                let uid = self.config.uid;
-                return Err(announce::object(header.version, message, uid, &error));
-            }
-        };
         let terms = announce::consider(&self.config, policy, header.src, &announce)?;
-        let sync = announce.flags.contains(AnnounceFlags::SYNC);
-        let resumed = header.instance.0 > 0 || announce.flags.contains(AnnounceFlags::RESTART);
-        if sync && self.store.resumes() && resumed {
+        let info = session_info(from, header, &announce);
+        if info.sync && info.resumed && self.store.resumes() {
             // What an earlier run left is no state of the destination to compare with.
             let words = "Sync mode and restart mode incompatible";
             return Err(Objection::Abort(words));
@@ -113,37 +102,69 @@ impl<F: FileStore> Receiver<F> {
             return Err(Objection::Ignore(Refusal::Limit));
         }
         let security = self.secure(now, header, &announce, packet)?;
+        let suite = security.as_ref().map(|s| *s.client.suite());
         let signature = security.as_ref().map(|s| s.client.signature_len());
         let block_size = wire::block_size(&announce.pace, signature);
-        let block_size = block_size.ok_or(Objection::Abort("Invalid block size"))?;
-        if self.store.resumes() {
-            self.supersede(header, security.is_some());
-        }
-        if let Some(position) = self.sessions.find(id) {
-            let earlier = self.sessions.get_mut(position);
-            if !earlier.is_some_and(|e| e.can_give_way_to(header.src, security.is_some())) {
-                return Err(Objection::Ignore(Refusal::OtherSession));
-            }
-            self.close(position, EndReason::Encrypted);
-        }
-        let info = SessionInfo {
-            group: header.group,
-            instance: header.instance,
-            resumed,
-            encrypted: security.is_some(),
-            server: header.src,
-            server_addr: from,
-            sync,
-            preview: announce.flags.contains(AnnounceFlags::SYNC_PREVIEW),
-        };
-        let suite = security.as_ref().map(|s| *s.client.suite());
-        let files = self.store.open_session(&info);
         let terms = Terms {
             policy,
-            block_size,
+            block_size: block_size.ok_or(Objection::Abort("Invalid block size"))?,
             ..terms
         };
-        let mut session = Session::open(now, &info, header, &announce, &terms, security, files);
+        self.make_way(id, header, info.encrypted)?;
+        let files = self.store.open_session(&info);
+        let session = Session::open(now, &info, header, &announce, &terms, security, files);
+        let session = self.instruct(session, header, &terms);
+        self.sessions.insert(id, session);
+        self.tell_opened(id, &info, &terms, suite);
+        Ok(())
+    }
+
+    /// The ANNOUNCE in a packet of a protocol that we hear.
+    fn read_announce(&self, header: &Header, packet: &[u8]) -> Result<Announce, Objection> {
+        if !self.config.hears(header.version) {
+            return Err(Objection::Ignore(Refusal::OtherVersion));
+        }
+        let message = packet.get(Header::LEN..).unwrap_or_default();
+        match wire::decode(header.version, header.function, message) {
+            Ok(Message::Announce(announce)) => Ok(announce),
+            Ok(_) => Err(Objection::Ignore(Refusal::Malformed)),
+            Err(error) => {
+                let uid = self.config.uid;
+                Err(announce::object(header.version, message, uid, &error))
+            }
+        }
+    }
+
+    /// Ends what has to give way to a session that is about to open: its earlier runs, and what has
+    /// its place in the clear.
+    fn make_way(
+        &mut self,
+        id: SessionId,
+        header: &Header,
+        encrypted: bool,
+    ) -> Result<(), Objection> {
+        if self.store.resumes() {
+            self.supersede(header, encrypted);
+        }
+        let Some(position) = self.sessions.find(id) else {
+            return Ok(());
+        };
+        let earlier = self.sessions.get_mut(position);
+        if !earlier.is_some_and(|e| e.can_give_way_to(header.src, encrypted)) {
+            return Err(Objection::Ignore(Refusal::OtherSession));
+        }
+        self.close(position, EndReason::Encrypted);
+        Ok(())
+    }
+
+    /// A session that was just opened learns of us what concerns it: what we may be called, whether
+    /// we report rates, and through whom we answer.
+    fn instruct(
+        &mut self,
+        mut session: Session<F::Session>,
+        header: &Header,
+        terms: &Terms,
+    ) -> Session<F::Session> {
         if terms.uid.is_none() {
             session.learn_name_from(self.config.names().collect());
         }
@@ -156,24 +177,31 @@ impl<F: FileStore> Receiver<F> {
         if let Some((uid, fingerprint)) = self.named_proxy(header) {
             session.wait_for(NamedProxy::new(uid, fingerprint));
         }
-        self.sessions.insert(id, session);
-        let private = terms.private;
-        self.tell(
-            id,
-            ReceiverEventKind::Announced {
-                server: header.src,
-                from,
-                private,
-            },
-        );
+        session
+    }
+
+    /// Tells of a session that is open now, and enters its group.
+    fn tell_opened(
+        &mut self,
+        id: SessionId,
+        info: &SessionInfo,
+        terms: &Terms,
+        suite: Option<Suite>,
+    ) {
+        let announced = ReceiverEventKind::Announced {
+            server: info.server,
+            from: info.server_addr,
+            private: terms.private,
+        };
+        self.tell(id, announced);
         match suite {
             Some(suite) => self.tell(id, ReceiverEventKind::Secured(suite)),
-            None if self.config.security.knows_key_of(header.src) => {
+            None if self.config.security.knows_key_of(info.server) => {
                 self.tell(id, ReceiverEventKind::Unproved);
             }
             None => {}
         }
-        if let Some(group) = private
+        if let Some(group) = terms.private
             && self.groups.enter(group)
         {
             let kind = match self.config.sources() {
@@ -182,7 +210,6 @@ impl<F: FileStore> Receiver<F> {
             };
             self.tell(id, kind);
         }
-        Ok(())
     }
 
     /// Whether an ANNOUNCE of an open session may be that of its next run, in a protocol that does
@@ -306,5 +333,19 @@ impl<F: FileStore> Receiver<F> {
         self.pending_aborts
             .push(PendingAbort::to_server(link, to, words.to_owned()));
         Ok(())
+    }
+}
+
+/// What files need to know of a session that `header` and `announce` open.
+fn session_info(from: SocketAddr, header: &Header, announce: &Announce) -> SessionInfo {
+    SessionInfo {
+        group: header.group,
+        instance: header.instance,
+        resumed: header.instance.0 > 0 || announce.flags.contains(AnnounceFlags::RESTART),
+        encrypted: announce.encryption.is_some(),
+        server: header.src,
+        server_addr: from,
+        sync: announce.flags.contains(AnnounceFlags::SYNC),
+        preview: announce.flags.contains(AnnounceFlags::SYNC_PREVIEW),
     }
 }

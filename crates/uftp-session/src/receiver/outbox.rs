@@ -9,15 +9,16 @@ use uftp_proto::wire::{
 };
 use uftp_proto::{Ecn, FileId, WireTime};
 
-use super::event::{ReceiverEventKind, SessionId};
+use super::event::ReceiverEventKind;
 use super::nak::NakSweep;
 use super::reports::Question;
 use super::session::{Stop, Surroundings};
 use super::transfer::Transfer;
 use crate::batch::Batch;
 use crate::files::SessionFiles;
-use crate::link::{Cover, GroupEstimate, Link};
+use crate::link::{Cover, Envelope, GroupEstimate, Link};
 use crate::security::Client;
+use crate::table::SessionId;
 
 /// One answer, or a row of them. They are made when there is room for them, so that a report on
 /// thousands of sections takes no memory and echoed times are those of sending.
@@ -272,11 +273,12 @@ impl<S: SessionFiles> Writer<'_, '_, S> {
         file: FileId,
         sent: ReceiverEventKind,
     ) -> Written {
-        let upstream = GroupEstimate::default();
-        let done = self
-            .link
-            .send(self.batch, self.to, Ecn::NotEct, upstream, message, cover);
-        match done {
+        let envelope = Envelope {
+            to: self.to,
+            ecn: Ecn::NotEct,
+            estimate: GroupEstimate::default(),
+        };
+        match self.link.send(self.batch, envelope, message, cover) {
             Ok(_) => {
                 self.around.counters.sent += 1;
                 self.around.tell(self.session, file, sent);

@@ -37,6 +37,18 @@ pub struct Invitation<'a> {
     pub proxy: Option<Uid>,
 }
 
+/// A PROXY_KEY by which the proxy we are to register with says its keys for a session.
+pub struct Introduction<'a> {
+    /// Who its packet header says it comes from.
+    pub src: Uid,
+    /// The message.
+    pub message: &'a ProxyKey,
+    /// The whole packet, which is signed.
+    pub packet: &'a [u8],
+    /// The key the operator knows the proxy by; `None` for any.
+    pub expected: Option<Fingerprint>,
+}
+
 /// What we bring to a handshake.
 pub struct Own<'a> {
     /// Our id.
@@ -224,23 +236,19 @@ impl Client {
         }
     }
 
-    /// The proxy we are to register with says which keys it has for the session: `packet`, which
-    /// came from `src`, decoded to `message`. `expected` is the key the operator knows it by; we are `uid`.
+    /// The proxy we are to register with as `uid` says which keys it has for the session.
     ///
     /// # Errors
     /// The reason of the ABORT to end the session with.
     pub fn proxy_key(
         &mut self,
-        src: Uid,
-        message: &ProxyKey,
-        packet: &[u8],
-        expected: Option<Fingerprint>,
+        introduction: &Introduction<'_>,
         uid: Uid,
         secrets: &mut dyn Secrets,
     ) -> Result<(), &'static str> {
         match &mut self.body {
             Body::Prf(_) => Ok(()),
-            Body::Hkdf(body) => body.proxy_key(src, message, packet, expected, uid, secrets),
+            Body::Hkdf(body) => body.proxy_key(introduction, uid, secrets),
         }
     }
 

@@ -32,7 +32,7 @@ mod replay;
 mod secrets;
 mod server;
 
-pub use client::{Answer, Client, Declined, Invitation, Own};
+pub use client::{Answer, Client, Declined, Introduction, Invitation, Own};
 pub use config::{
     ProxyEntry, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
 };

@@ -52,10 +52,18 @@ impl Session {
         }
     }
 
-    /// Data flows, or the sender waits for answers.
-    pub(super) fn data_flows(&mut self, flows: bool) {
+    /// Data flows.
+    pub(super) fn data_flows(&mut self) {
+        let now = self.now;
         if let Some(controller) = self.rate.tfmcc_mut() {
-            controller.set_flowing(self.now, flows);
+            controller.flows(now);
+        }
+    }
+
+    /// The sender waits for answers.
+    pub(super) fn data_ceases(&mut self) {
+        if let Some(controller) = self.rate.tfmcc_mut() {
+            controller.ceases();
         }
     }
 
@@ -123,11 +131,9 @@ impl Session {
         let Some(message) = self.cong_ctrl(now) else {
             return;
         };
-        let (to, ecn) = (self.config.private, self.ecn());
-        let estimate = self.estimate();
-        let sent = self
-            .link
-            .send(batch, to, ecn, estimate, &message, Cover::Session);
+        let to = self.config.private;
+        let envelope = self.envelope(to);
+        let sent = self.link.send(batch, envelope, &message, Cover::Session);
         match sent {
             Ok(len) => {
                 let bytes = len as u64 + ip_udp_len(to.ip());

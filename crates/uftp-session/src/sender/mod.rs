@@ -39,7 +39,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::rngs::StdRng;
-use uftp_proto::wire::{self, Function, Header, Message};
+use uftp_proto::wire::{self, Abort, Function, Header, Message};
 use uftp_proto::{Ecn, FileId, Uid};
 
 use self::announce::Announcing;
@@ -319,44 +319,13 @@ impl<S: FileSource> Sender<S> {
             // Whoever has none by now is not taken at its word any more.
             _ => Keys::Ready,
         };
-        let client_key = s.policy.client_key;
-        gate::upstream(Form::Clear, header.function, keys, client_key)?;
-        let proxy = s.proxy_of(author);
-        let (function, body) = match (&mut s.security, header.function) {
-            (Some(security), Function::Encrypted) => {
-                let body = match proxy {
-                    None => security.open(author, datagram)?,
-                    Some(proxy) => security.open_through(proxy, author, datagram)?,
-                };
-                let function =
-                    wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
-                gate::upstream(Form::Sealed, function, keys, client_key)?;
-                if proxy.is_some() && function != Function::CcAck {
-                    // The proxy says it, or nobody does.
-                    return Err(Refusal::OutOfPlace);
-                }
-                (function, &*body)
-            }
-            (_, function) => (function, datagram.get(Header::LEN..).unwrap_or_default()),
-        };
+        let (function, body) = uncover(s, &header, author, keys, datagram)?;
         let message =
             wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
         let at = self.author(now, from, author, &message)?;
         let s = &mut self.session;
         if let Message::Abort(abort) = &message {
-            let announcing = matches!(self.phase, Phase::Announcing(_));
-            // Where there are keys, what is said without them, or for somebody who has not registered,
-            // need not be true.
-            let doubtful = |state| {
-                let clear = header.function != Function::Encrypted;
-                announcing && s.security.is_some() && (clear || state == State::Mute)
-            };
-            let (leaver, state) = s.leaver(at, abort)?;
-            match doubtful(state) {
-                true => s.note_doubtful_abort(leaver, &abort.reason),
-                false => s.note_departure(leaver, &abort.reason),
-            }
-            return Ok(());
+            return self.aborted(at, abort, header.function != Function::Encrypted);
         }
         if s.clients
             .state(at)
@@ -372,6 +341,20 @@ impl<S: FileSource> Sender<S> {
             Phase::Transfer(phase) => phase.handle(s, now, at, &message),
             Phase::Closing(phase) => phase.handle(s, now, at, &message),
             Phase::Over => {}
+        }
+        Ok(())
+    }
+
+    /// A destination leaves, or says that another does, `in_the_clear` or not. While keys are handed
+    /// out, what is said without them, or for somebody who has not registered, need not be true.
+    fn aborted(&mut self, at: usize, abort: &Abort, in_the_clear: bool) -> Result<(), Refusal> {
+        let announcing = matches!(self.phase, Phase::Announcing(_));
+        let s = &mut self.session;
+        let (leaver, state) = s.leaver(at, abort)?;
+        let unproved = in_the_clear || state == State::Mute;
+        match announcing && s.security.is_some() && unproved {
+            true => s.note_doubtful_abort(leaver, &abort.reason),
+            false => s.note_departure(leaver, &abort.reason),
         }
         Ok(())
     }
@@ -476,4 +459,35 @@ impl<S: FileSource> Sender<S> {
 /// Whether a timer has run out.
 fn until(timer: Option<Instant>, now: Instant) -> bool {
     timer.is_some_and(|timer| timer <= now)
+}
+
+/// The message in a packet of `author`, whose keys are `keys`: what it is and its bytes, opened if
+/// it is sealed. Refuses what must not travel as it does.
+fn uncover<'a>(
+    s: &mut Session,
+    header: &Header,
+    author: Uid,
+    keys: Keys,
+    packet: &'a mut [u8],
+) -> Result<(Function, &'a [u8]), Refusal> {
+    let client_key = s.policy.client_key;
+    gate::upstream(Form::Clear, header.function, keys, client_key)?;
+    let proxy = s.proxy_of(author);
+    let (Some(security), Function::Encrypted) = (&mut s.security, header.function) else {
+        return Ok((
+            header.function,
+            packet.get(Header::LEN..).unwrap_or_default(),
+        ));
+    };
+    let body = match proxy {
+        None => security.open(author, packet)?,
+        Some(proxy) => security.open_through(proxy, author, packet)?,
+    };
+    let function = wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
+    gate::upstream(Form::Sealed, function, keys, client_key)?;
+    if proxy.is_some() && function != Function::CcAck {
+        // The proxy says it, or nobody does.
+        return Err(Refusal::OutOfPlace);
+    }
+    Ok((function, body))
 }

@@ -33,10 +33,15 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// A pass begins; `first` if it is the first, `wanted` if anything is to be sent in it.
-    pub(super) fn begin_pass(&mut self, first: bool, wanted: bool) {
+    /// A pass begins, in which only sections are asked about that something was sent of.
+    pub(super) fn begin_pass(&mut self) {
+        *self = Rounds::default();
+    }
+
+    /// A pass begins, in which every section is asked about.
+    pub(super) fn begin_thorough_pass(&mut self) {
         *self = Rounds {
-            thorough: first || !wanted,
+            thorough: true,
             ..Rounds::default()
         };
     }
@@ -63,7 +68,7 @@ impl Transfer {
 
     /// The section in work is sent: asks about it, if there is anything to ask.
     pub(super) fn end_section(&mut self, s: &mut Session) {
-        s.data_flows(false);
+        s.data_ceases();
         match &mut self.rounds {
             Some(rounds) if rounds.thorough || rounds.sent > 0 => {
                 rounds.halves.clear();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uftp_proto::wire::{CompleteStatus, FileInfo, FileType, Message, Version};
 use uftp_proto::{Ecn, FileId, Uid};
 use uftp_session::Batch;
-use uftp_session::files::Offer;
+use uftp_session::files::{Offer, SessionEnd};
 use uftp_session::receiver::{EndReason, ReceiverEventKind as Kind};
 
 use super::support::{Bench, ME, OfferFn, Script, g};
@@ -51,7 +51,7 @@ fn one_file_from_announce_to_confirmation() {
 
     let name = b"file1".to_vec();
     assert_eq!(bench.store.look().files[&name], script.content);
-    assert_eq!(bench.store.look().ended, [true]);
+    assert_eq!(bench.store.look().ended, [SessionEnd::Complete]);
     assert!(bench.receiver.is_idle());
     assert_eq!(bench.receiver.poll_timeout(), None);
     assert_eq!(

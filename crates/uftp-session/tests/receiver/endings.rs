@@ -5,7 +5,7 @@ use std::time::Duration;
 use uftp_proto::wire::{FileType, Header, Message};
 use uftp_proto::{Instance, Uid};
 use uftp_session::Refusal;
-use uftp_session::files::Offer;
+use uftp_session::files::{Offer, SessionEnd};
 use uftp_session::receiver::{EndReason, ReceiverEventKind as Kind};
 
 use super::support::{Bench, ME, Script, g};
@@ -18,7 +18,7 @@ fn aborted(words: &str) -> Kind {
 fn assert_aborted(bench: &mut Bench, words: &str) {
     assert_eq!(bench.said(), [format!("ABORT {words}")]);
     assert_eq!(bench.happened().last(), Some(&aborted(words)));
-    assert_eq!(bench.store.look().ended, [false]);
+    assert_eq!(bench.store.look().ended, [SessionEnd::BrokenOff]);
     assert!(bench.receiver.is_idle());
 }
 
@@ -178,7 +178,7 @@ fn completion_is_repeated_and_at_last_presumed() {
     }
     let unconfirmed = Kind::Ended(EndReason::Unconfirmed);
     assert_eq!(bench.happened().last(), Some(&unconfirmed));
-    assert_eq!(bench.store.look().ended, [true]);
+    assert_eq!(bench.store.look().ended, [SessionEnd::Complete]);
     assert!(bench.receiver.is_idle());
 }
 
@@ -239,7 +239,7 @@ fn shutdown_takes_leave_of_everybody() {
     bench.drain();
     assert_eq!(bench.said(), ["ABORT Client shutting down"; 2]);
     assert!(bench.receiver.is_idle());
-    assert_eq!(bench.store.look().ended, [false, false]);
+    assert_eq!(bench.store.look().ended, [SessionEnd::BrokenOff; 2]);
     assert_eq!(bench.store.look().discarded, [(b"file1".to_vec(), 10)]);
 }
 

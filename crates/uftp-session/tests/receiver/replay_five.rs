@@ -14,6 +14,7 @@ use uftp_proto::crypto::{
 };
 use uftp_proto::wire::{self, BlockRef, Function, Header, Message, Version};
 use uftp_session::Refusal;
+use uftp_session::files::SessionEnd;
 use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind as K};
 use uftp_session::security::{ProxyEntry, ReceiverSecurity, Secrets, ServerEntry};
 
@@ -177,7 +178,12 @@ fn replay(case: &Case) {
 
 fn assert_whole(case: &Case, bench: &Bench) {
     assert!(bench.receiver.is_idle(), "{}", case.name);
-    assert_eq!(bench.store.look().ended, [true], "{}", case.name);
+    assert_eq!(
+        bench.store.look().ended,
+        [SessionEnd::Complete],
+        "{}",
+        case.name
+    );
     assert!(!bench.store.look().files.is_empty());
     let counters = bench.receiver.counters();
     for why in [Refusal::Unauthentic, Refusal::Malformed, Refusal::Uncovered] {

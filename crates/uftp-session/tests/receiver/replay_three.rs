@@ -10,7 +10,7 @@ use uftp_proto::wire::{
     self, AnnounceFlags, BlockRef, CompleteStatus, FileType, Function, Header, Message, Version,
 };
 use uftp_proto::{BlockMap, FileId, Geometry, Uid};
-use uftp_session::files::Offer;
+use uftp_session::files::{Offer, SessionEnd};
 use uftp_session::receiver::{ReceiverConfig, ResponseProxy};
 use uftp_session::security::Secrets;
 
@@ -443,7 +443,10 @@ fn restarted_after_it_was_cut_off() {
     missed.extend(*missed.first().unwrap()..resumed);
     case.play(client, &mut bench, &missed);
     assert!(bench.receiver.is_idle());
-    assert_eq!(bench.store.look().ended, [false, true]);
+    assert_eq!(
+        bench.store.look().ended,
+        [SessionEnd::BrokenOff, SessionEnd::Complete]
+    );
 }
 
 /// The second run falls silent; the announcements of a third must not hide that.

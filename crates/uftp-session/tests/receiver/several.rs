@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uftp_proto::{GroupId, Instance, Uid};
+use uftp_session::files::SessionEnd;
 use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind as Kind};
 
 use super::support::{Bench, ME, Script, config, g};
@@ -93,7 +94,11 @@ fn a_run_that_can_be_resumed_gives_way_to_the_next() {
         assert_eq!(bench.said(), ["REGISTER"]);
         let over = Kind::Ended(EndReason::Superseded(Instance(1)));
         assert_eq!(bench.happened().contains(&over), gives_way);
-        let ended: &[bool] = if gives_way { &[false] } else { &[] };
+        let ended: &[SessionEnd] = if gives_way {
+            &[SessionEnd::BrokenOff]
+        } else {
+            &[]
+        };
         assert_eq!(bench.store.look().ended, ended);
         assert_eq!(bench.store.look().discarded.len(), ended.len());
     }
@@ -125,7 +130,7 @@ fn many_sessions_come_and_go() {
         bench.pass(g());
     }
     assert!(bench.receiver.is_idle());
-    assert_eq!(bench.store.look().ended, [true; 50]);
+    assert_eq!(bench.store.look().ended, [SessionEnd::Complete; 50]);
     let happened = bench.happened();
     let count = |wanted: fn(&Kind) -> bool| happened.iter().filter(|kind| wanted(kind)).count();
     assert_eq!(count(|kind| matches!(kind, Kind::Join(_))), 7);

@@ -14,7 +14,8 @@ use uftp_proto::wire::{
 use uftp_proto::{GroupId, Instance, Seq, Uid, WireTime};
 use uftp_session::security::gate::Keys;
 use uftp_session::security::{
-    Admission, Client, Fresh, Invitation, Keyring, Own, SenderSecurity, Server, SessionName,
+    Admission, Client, Fresh, Introduction, Invitation, Keyring, Own, SenderSecurity, Server,
+    SessionName,
 };
 
 use super::scene::{EC, RSA, suite};
@@ -203,16 +204,13 @@ fn play(suite: Suite, curve: Curve) {
     let mut receiver = invite(&mut host, Some(PROXY));
     assert_eq!(receiver.register_key(), None, "it waits for PROXY_KEY");
     let proxy_key = stand_in.proxy_key().unwrap().clone();
-    let introduction = packet(PROXY, &Message::ProxyKey(proxy_key.clone()), &stand_in);
-    let expected = Some(identity.public().fingerprint());
-    let told = receiver.proxy_key(
-        PROXY,
-        &proxy_key,
-        &introduction,
-        expected,
-        RECEIVER,
-        &mut host.secrets,
-    );
+    let introduction = Introduction {
+        src: PROXY,
+        message: &proxy_key,
+        packet: &packet(PROXY, &Message::ProxyKey(proxy_key.clone()), &stand_in),
+        expected: Some(identity.public().fingerprint()),
+    };
+    let told = receiver.proxy_key(&introduction, RECEIVER, &mut host.secrets);
     assert_eq!(told, Ok(()));
 
     register(RECEIVER, &receiver, &mut stand_in, suite.client_auth);

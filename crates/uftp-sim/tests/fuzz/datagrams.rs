@@ -113,7 +113,7 @@ fn idle_receivers_are_deaf_to_all_but_announcements() {
         assert!(node.events.is_empty());
         assert!(node.machine.is_idle());
         assert_eq!(node.machine.poll_timeout(), None);
-        assert_eq!(node.store.look().ended, [false; 0]);
+        assert_eq!(node.store.look().ended, []);
     });
 }
 

@@ -85,7 +85,7 @@ fn it_runs_for_each_file_in_clean_surroundings() {
     receive(&mut session, "a/b");
     receive(&mut session, "with space");
     session.commit().unwrap();
-    session.end(true);
+    session.end(SessionEnd::Complete);
     let calls = noted.calls(2);
     assert_eq!(
         words(&calls[0]),
@@ -120,7 +120,7 @@ fn it_runs_once_for_a_session_with_a_temp_directory() {
     receive(&mut session, "t/a");
     receive(&mut session, "t/b");
     session.commit().unwrap();
-    session.end(true);
+    session.end(SessionEnd::Complete);
     let calls = noted.calls(1);
     assert_eq!(
         words(&calls[0]),
@@ -129,7 +129,7 @@ fn it_runs_once_for_a_session_with_a_temp_directory() {
     // Also when there is nothing to tell.
     let mut empty = store.open_session(&info());
     empty.commit().unwrap();
-    empty.end(true);
+    empty.end(SessionEnd::Complete);
     assert_eq!(words(&noted.calls(2)[0]), "-I|0000ABCD|");
 }
 
@@ -147,7 +147,7 @@ fn it_runs_for_each_thing_moved_individually() {
     session.offer(&incoming("t/e", FileType::DIRECTORY));
     session.offer(&incoming("t/l", FileType::SYMLINK));
     session.commit().unwrap();
-    session.end(true);
+    session.end(SessionEnd::Complete);
     let calls = noted.calls(3);
     for (call, name) in calls.iter().zip(["t/a", "t/e", "t/l"]) {
         assert_eq!(words(call), format!("-I|0000ABCD|{}|", noted.path(name)));

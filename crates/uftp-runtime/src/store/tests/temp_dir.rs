@@ -76,7 +76,7 @@ pub(super) fn interrupted(session: &mut DiskSession, name: &str) {
         missing.clear(block);
     }
     session.discard(&missing);
-    session.end(false);
+    session.end(SessionEnd::BrokenOff);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn files_stay_apart_until_the_session_is_over() {
         !staged.world.dest.join("tree/kept").exists(),
         "trees are replaced whole"
     );
-    session.end(true);
+    session.end(SessionEnd::Complete);
     assert_eq!(staged.temp_entries(), [""; 0]);
 }
 
@@ -119,7 +119,7 @@ fn one_by_one_what_else_is_there_stays() {
     session.offer(&incoming("tree/kept", FileType::DIRECTORY));
     session.offer(&incoming("tree/empty", FileType::DIRECTORY));
     session.commit().unwrap();
-    session.end(true);
+    session.end(SessionEnd::Complete);
     for (name, content) in [
         ("tree/kept/x", "old"),
         ("tree/a/b", "hello"),
@@ -138,7 +138,7 @@ fn one_by_one_what_else_is_there_stays() {
     receive(&mut session, "g");
     let error = session.commit().unwrap_err();
     assert!(error.to_string().contains("not empty"), "{error}");
-    session.end(false);
+    session.end(SessionEnd::BrokenOff);
     assert_eq!(staged.world.read("f/y"), b"old");
     assert_eq!(staged.world.read("g"), b"hello");
     assert_eq!(fs::read(staged.tree("f")).unwrap(), b"hello");
@@ -163,14 +163,14 @@ fn deletion_and_sync_look_at_the_temp_directory_only() {
     let offer = session.offer(&incoming("f", FileType::DELETE));
     assert_eq!(status(&offer), Some(CompleteStatus::NORMAL));
     session.commit().unwrap();
-    session.end(true);
+    session.end(SessionEnd::Complete);
     assert_eq!(staged.world.read("f"), b"old");
 
     let mut preview = staged.session(|info| (info.sync, info.preview) = (true, true));
     let offer = preview.offer(&file("f"));
     assert_eq!(status(&offer), Some(CompleteStatus::NORMAL));
     preview.commit().unwrap();
-    preview.end(true);
+    preview.end(SessionEnd::Complete);
     assert_eq!(
         (staged.temp_entries(), staged.world.read("f")),
         (vec![], b"old".to_vec())
@@ -219,7 +219,7 @@ fn a_later_run_goes_on_where_the_first_stopped() {
     second.write_at(40, &[2; 60]).unwrap();
     second.finish().unwrap();
     second.commit().unwrap();
-    second.end(true);
+    second.end(SessionEnd::Complete);
     assert_eq!(
         staged.world.read("part"),
         [[1; 40].as_slice(), &[2; 60]].concat()
@@ -244,7 +244,7 @@ fn interruptions_may_follow_each_other() {
     let mut missing = BlockMap::none_missing(10);
     missing.set(9);
     second.discard(&missing);
-    second.end(false);
+    second.end(SessionEnd::BrokenOff);
     let mut third = staged.run(2);
     let Offer::Accept {
         missing: Some(missing),
@@ -257,7 +257,7 @@ fn interruptions_may_follow_each_other() {
     // Never announced again: nothing of it arrives.
     third.discard(&missing);
     third.commit().unwrap();
-    third.end(true);
+    third.end(SessionEnd::Complete);
     assert!(staged.world.entries().is_empty());
     assert_eq!(staged.temp_entries(), [""; 0]);
 }
@@ -275,7 +275,7 @@ fn runs_without_numbers_go_on_from_each_other() {
         let missing = missing.unwrap();
         assert_eq!(missing.missing(), 6);
         later.discard(&missing);
-        later.end(false);
+        later.end(SessionEnd::BrokenOff);
     }
 }
 
@@ -307,7 +307,7 @@ fn what_does_not_match_is_received_anew() {
             matches!(offer, Offer::Accept { missing: None, .. }),
             "{what}"
         );
-        second.end(false);
+        second.end(SessionEnd::BrokenOff);
         assert_eq!(staged.temp_entries(), [""; 0], "{what}");
     }
     for change in [
@@ -331,7 +331,7 @@ fn what_does_not_match_is_received_anew() {
     let staged = staged();
     let mut first = staged.run(0);
     receive(&mut first, "whole");
-    first.end(false);
+    first.end(SessionEnd::BrokenOff);
     let mut newer = file("whole");
     newer.mtime += 1;
     assert!(matches!(staged.run(1).offer(&newer), Offer::Accept { .. }));
@@ -351,9 +351,9 @@ fn two_sessions_of_one_number_do_not_mix() {
     receive(&mut one, "f");
     let offer = other.offer(&file("f"));
     assert_eq!(status(&offer), Some(CompleteStatus::REJECTED));
-    other.end(false);
+    other.end(SessionEnd::BrokenOff);
     one.commit().unwrap();
-    one.end(true);
+    one.end(SessionEnd::Complete);
     assert_eq!(staged.world.read("f"), b"hello");
 }
 

@@ -71,7 +71,7 @@ fn what_one_kind_left_is_there_for_it_whatever_the_other_does() {
         let mut other = run(&staged, 1, !encrypted);
         assert!(!goes_on(&mut other));
         kept("while it comes");
-        other.end(false);
+        other.end(SessionEnd::BrokenOff);
         kept("nothing came");
         let mut other = run(&staged, 0, !encrypted);
         let offer = other.offer(&file("whole"));
@@ -82,11 +82,11 @@ fn what_one_kind_left_is_there_for_it_whatever_the_other_does() {
         kept("interrupted");
         let mut other = run(&staged, 7, !encrypted);
         assert!(goes_on(&mut other), "it has its own");
-        other.end(false);
+        other.end(SessionEnd::BrokenOff);
         let mut other = run(&staged, 0, !encrypted);
         receive(&mut other, "own");
         other.commit().unwrap();
-        other.end(true);
+        other.end(SessionEnd::Complete);
         assert_eq!(staged.world.read("own"), b"hello", "nothing is lost");
         assert_eq!(content(&staged), before);
 
@@ -95,7 +95,7 @@ fn what_one_kind_left_is_there_for_it_whatever_the_other_does() {
         later.write_at(40, &[2; 60]).unwrap();
         later.finish().unwrap();
         later.commit().unwrap();
-        later.end(true);
+        later.end(SessionEnd::Complete);
         assert_eq!(staged.world.read("whole"), b"hello");
         assert_eq!(
             staged.world.read("part"),
@@ -124,7 +124,7 @@ fn both_kinds_are_received_at_the_same_time() {
         session.write_at(4, b"!").unwrap();
         session.finish().unwrap();
         session.commit().unwrap();
-        session.end(true);
+        session.end(SessionEnd::Complete);
     }
     assert_eq!(staged.world.read("true"), b"true!");
     assert_eq!(staged.world.read("false"), b"fals!");
@@ -144,7 +144,7 @@ fn runs_that_come_at_the_same_time_do_not_share_a_temporary_file() {
     honest.write_at(0, b"hello").unwrap();
     honest.finish().unwrap();
     assert_eq!(world.read("f"), b"hello");
-    forged.end(false);
+    forged.end(SessionEnd::BrokenOff);
     assert_eq!(world.entries(), ["f"]);
 }
 
@@ -162,7 +162,7 @@ fn what_an_encrypted_run_of_an_earlier_version_left_is_kept() {
     let staged = old();
     let mut plain = run(&staged, 1, false);
     assert!(!goes_on(&mut plain));
-    plain.end(false);
+    plain.end(SessionEnd::BrokenOff);
     assert!(goes_on(&mut run(&staged, 1, true)));
     assert!(goes_on(&mut run(&old(), 1, true)));
 
@@ -240,6 +240,6 @@ fn what_belongs_to_somebody_else_is_not_gone_on_from() {
         std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
         let mut second = run(&staged, 1, false);
         assert!(!goes_on(&mut second), "{name}");
-        second.end(false);
+        second.end(SessionEnd::BrokenOff);
     }
 }

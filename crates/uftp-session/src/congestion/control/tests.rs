@@ -18,7 +18,7 @@ impl Bench {
         let now = Instant::now();
         let mut c = Controller::new(limits, 1360, 20, now);
         c.start_file(now, Some(0), TIMES);
-        c.set_flowing(now, true);
+        c.flows(now);
         let mut bench = Bench { c, now };
         bench.pass(MS(1));
         bench
@@ -171,19 +171,19 @@ fn stays_within_its_limits() {
 fn what_is_measured_while_nothing_flows_is_no_reason_to_slow_down() {
     let mut bench = Bench::new(Limits::default());
     bench.hear(0, START, 3_000_000);
-    bench.c.set_flowing(bench.now, false);
+    bench.c.ceases();
     bench.pass(MS(30));
     bench.hear(0, START, 10_000);
     bench.hear(1, START, 10_000);
     assert_eq!((bench.c.clr(), bench.c.rate()), (Some(0), 3_000_000));
-    bench.c.set_flowing(bench.now, true);
+    bench.c.flows(bench.now);
     bench.pass(MS(30));
     bench.hear(0, START, 10_000);
     assert_eq!(bench.c.rate(), 3_000_000);
     bench.pass(MS(31));
     bench.hear(0, START, 1_000_000);
     assert_eq!(bench.c.rate(), 1_000_000);
-    bench.c.set_flowing(bench.now, false);
+    bench.c.ceases();
     bench.hear(0, RTT, 500_000);
     assert_eq!(bench.c.rate(), 500_000, "loss counts always");
 }

@@ -219,7 +219,12 @@ impl<S: SessionFiles> Session<S> {
     ) -> Handled {
         let asked = self.is_listed(&done.clients);
         if done.file == FileId::SESSION {
-            return self.group_done(now, asked, around);
+            self.finish_last_file(around)?;
+            self.alive = now;
+            return match asked {
+                true => self.complete_session(now, around),
+                false => Ok(()),
+            };
         }
         let heard = ReceiverEventKind::DoneReceived {
             section: done.section,
@@ -254,24 +259,26 @@ impl<S: SessionFiles> Session<S> {
         Ok(())
     }
 
-    /// The sender ends the session. An unfinished file is never taken for a finished one.
-    fn group_done(&mut self, now: Instant, asked: bool, around: &mut Surroundings<'_>) -> Handled {
-        if let Phase::Receiving(transfer) = &mut self.phase {
-            if !transfer.is_complete(&mut self.files, LAST_PATIENCE, transfer.last_section())? {
-                return Err(Stop::abort("Session ended before the file was complete"));
-            }
-            self.finish_file(around)?;
+    /// The sender has no more files. An unfinished one is never taken for a finished one.
+    fn finish_last_file(&mut self, around: &mut Surroundings<'_>) -> Handled {
+        let Phase::Receiving(transfer) = &mut self.phase else {
+            return Ok(());
+        };
+        if !transfer.is_complete(&mut self.files, LAST_PATIENCE, transfer.last_section())? {
+            return Err(Stop::abort("Session ended before the file was complete"));
         }
-        self.alive = now;
-        if asked {
-            self.files.commit().map_err(|error| Stop::disk(&error))?;
-            around.tell(self.id, FileId::SESSION, ReceiverEventKind::GroupDone);
-            self.phase = Phase::Completing {
-                since: now,
-                sent: now,
-            };
-            self.outbox.push(Outgoing::Complete(Answer::SESSION));
-        }
+        self.finish_file(around)
+    }
+
+    /// The sender asks whether we have all: says so, once it is true of the disk.
+    fn complete_session(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Handled {
+        self.files.commit().map_err(|error| Stop::disk(&error))?;
+        around.tell(self.id, FileId::SESSION, ReceiverEventKind::GroupDone);
+        self.phase = Phase::Completing {
+            since: now,
+            sent: now,
+        };
+        self.outbox.push(Outgoing::Complete(Answer::SESSION));
         Ok(())
     }
 

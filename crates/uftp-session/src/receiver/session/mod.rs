@@ -22,17 +22,18 @@ pub(super) use proxied::NamedProxy;
 pub(super) use stop::{Handled, Stop, Surroundings};
 
 use super::announce::Terms;
-use super::event::{EndReason, SessionId};
+use super::event::EndReason;
 use super::outbox::{Answer, Outbox, Outgoing, Writer};
 use super::timing::Timing;
 use super::transfer::Transfer;
 use crate::batch::Batch;
 use crate::congestion::{Group, Reporter, ip_udp_len};
-use crate::files::{SessionFiles, SessionInfo};
+use crate::files::{SessionEnd, SessionFiles, SessionInfo};
 use crate::link::{Dest, Link};
 use crate::pending_aborts::PendingAbort;
 use crate::policy::Policy;
 use crate::security::Client;
+use crate::table::SessionId;
 
 /// A session and the disk side of it.
 pub(super) struct Session<S> {
@@ -296,14 +297,15 @@ impl<S: SessionFiles> Session<S> {
         reason: &EndReason,
         around: &mut Surroundings<'_>,
     ) -> Option<PendingAbort> {
-        let (complete, words) = match reason {
-            EndReason::Confirmed | EndReason::Unconfirmed => (true, None),
-            EndReason::AbortedByServer(words) => (false, Some(words)),
-            EndReason::Aborted(words) => (false, Some(words)),
-            EndReason::Superseded(_) | EndReason::Encrypted => (false, None),
+        let (end, words) = match reason {
+            EndReason::Confirmed | EndReason::Unconfirmed => (SessionEnd::Complete, None),
+            EndReason::AbortedByServer(words) | EndReason::Aborted(words) => {
+                (SessionEnd::BrokenOff, Some(words))
+            }
+            EndReason::Superseded(_) | EndReason::Encrypted => (SessionEnd::BrokenOff, None),
         };
         self.give_up_file(words.map_or("the session is over", |w| w), around);
-        self.files.end(complete);
+        self.files.end(end);
         match reason {
             EndReason::Aborted(words) => {
                 let (link, to) = (self.link, self.reply_to);

@@ -14,6 +14,7 @@ use crate::files::SessionFiles;
 use crate::limit::{Limit, Shares};
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::Outgoing;
+use crate::security::Introduction;
 use crate::security::gate::{self, Form, Keys};
 
 /// Signatures of PROXY_KEYs checked in a second, of those that come from one part of the network.
@@ -106,16 +107,13 @@ impl<S: SessionFiles> Session<S> {
         }
         if let Some(security) = &mut self.security {
             let client = &mut security.client;
-            let expected = proxy.fingerprint;
-            let joined = client.proxy_key(
-                header.src,
+            let introduction = Introduction {
+                src: header.src,
                 message,
                 packet,
-                expected,
-                self.uid,
-                around.secrets,
-            );
-            if let Err(why) = joined {
+                expected: proxy.fingerprint,
+            };
+            if let Err(why) = client.proxy_key(&introduction, self.uid, around.secrets) {
                 if proxy.told.allow(now) {
                     let rejected = ReceiverEventKind::ProxyKeyRejected(why);
                     around.tell(self.id, FileId::SESSION, rejected);

@@ -6,8 +6,9 @@ use std::io;
 use uftp_proto::FileId;
 
 use crate::counters::{Counters, Refusal};
-use crate::receiver::event::{EndReason, ReceiverEvent, ReceiverEventKind, SessionId};
+use crate::receiver::event::{EndReason, ReceiverEvent, ReceiverEventKind};
 use crate::security::Secrets;
+use crate::table::SessionId;
 
 /// What the machine lends its sessions.
 pub(in crate::receiver) struct Surroundings<'a> {
@@ -25,7 +26,7 @@ impl Surroundings<'_> {
         kind: ReceiverEventKind,
     ) {
         self.events.push_back(ReceiverEvent {
-            session,
+            session: Some(session),
             file,
             kind,
         });

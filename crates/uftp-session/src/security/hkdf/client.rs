@@ -10,14 +10,12 @@ use uftp_proto::crypto::{
     self, Fingerprint, IvCounter, KeyKind, Opener, PrivateKey, PublicKey, Sealer, SignatureForm,
     Suite,
 };
-use uftp_proto::wire::{
-    self, Announce, ClientKey, EncInfo, Header, KeyInfo, Message, ProxyKey, Version,
-};
+use uftp_proto::wire::{self, Announce, ClientKey, EncInfo, Header, KeyInfo, Message, Version};
 use uftp_proto::{Uid, WireTime};
 
 use crate::counters::Refusal;
 use crate::security::client::{
-    Answer, BAD_DH_KEY, BAD_SIGNATURE, Declined, Invitation, NO_OWN_KEY, Own, Terms,
+    Answer, BAD_DH_KEY, BAD_SIGNATURE, Declined, Introduction, Invitation, NO_OWN_KEY, Own, Terms,
 };
 use crate::security::gate;
 use crate::security::replay::ReplayWindow;
@@ -139,13 +137,16 @@ impl Client {
 
     pub(in crate::security) fn proxy_key(
         &mut self,
-        src: Uid,
-        message: &ProxyKey,
-        packet: &[u8],
-        expected: Option<Fingerprint>,
+        introduction: &Introduction<'_>,
         uid: Uid,
         secrets: &mut dyn Secrets,
     ) -> Result<(), &'static str> {
+        let &Introduction {
+            src,
+            message,
+            packet,
+            expected,
+        } = introduction;
         if self.proxy != Some(src) {
             return Err("PROXY_KEY sent by wrong proxy");
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use uftp_proto::crypto::{
-    self, Binding, CipherError, ClientKeys, GroupMaster, IvCounter, KeyKind, Opener, Premaster,
-    PrivateKey, PublicKey, Sealer, SetupError, SignatureForm,
+    self, Binding, CipherError, ClientKeys, GroupMaster, Hash, IvCounter, KeyKind, Opener,
+    Premaster, PrivateKey, PublicKey, Sealer, SetupError, SignatureForm,
 };
 use uftp_proto::wire::{Announce, ClientKey, EncInfo, Message, Version};
 use uftp_proto::{Uid, WireTime};
@@ -16,6 +16,7 @@ use crate::security::client::{
 };
 use crate::security::gate;
 use crate::security::replay::Past;
+use crate::security::secrets::Secrets;
 
 /// Most group secrets held at once while it is not known which is right.
 const MOST_OFFERS: usize = 4;
@@ -63,9 +64,7 @@ impl Client {
             header,
             announce,
             info,
-            packet,
             through,
-            refuse_weak,
             ..
         } = invitation;
         let Terms {
@@ -76,27 +75,13 @@ impl Client {
         let version = header.version;
         let client_random = own.secrets.random();
         let (premaster, ephemeral) = match suite.key_exchange.is_ecdh() {
-            false => (
-                own.secrets.premaster(version).map_err(|_| BAD_SERVER_KEY)?,
-                None,
-            ),
+            false => {
+                let premaster = own.secrets.premaster(version);
+                (premaster.map_err(|_| BAD_SERVER_KEY)?, None)
+            }
             true => {
-                let theirs = PublicKey::from_blob(&info.dh_key).map_err(|_| BAD_DH_KEY)?;
-                let theirs = match through {
-                    None => theirs,
-                    Some(proxy) => proxy.standing_in_for(&theirs).ok_or(BAD_PROXY_DH_KEY)?,
-                };
-                let curve = match theirs.kind() {
-                    KeyKind::Ec(curve) if !refuse_weak || curve.is_in(Version::V5) => curve,
-                    _ => return Err(BAD_DH_KEY.into()),
-                };
-                let message = Message::Announce((*announce).clone());
-                if !crypto::verify_packet(&server, suite.hash, version, &message, &[], packet) {
-                    return Err(BAD_SIGNATURE.into());
-                }
-                let ours = own.secrets.ephemeral(curve).map_err(|_| BAD_DH_KEY)?;
-                let shared = Premaster::agree(&ours, &theirs).map_err(|_| BAD_DH_KEY)?;
-                (shared, Some(ours.public().clone()))
+                let (shared, ours) = agree(invitation, suite.hash, &server, own.secrets)?;
+                (shared, Some(ours))
             }
         };
         let binding = Binding {
@@ -283,6 +268,33 @@ impl Client {
         self.stage = Stage::Proven(offer);
         made.ok().map(|(sealer, _)| sealer)
     }
+}
+
+/// The premaster secret agreed on by ECDH with the server, or with the response proxy in its place,
+/// and our ephemeral key. The ANNOUNCE is signed by `server`.
+fn agree(
+    invitation: &Invitation<'_>,
+    hash: Hash,
+    server: &PublicKey,
+    secrets: &mut dyn Secrets,
+) -> Result<(Premaster, PublicKey), Declined> {
+    let theirs = PublicKey::from_blob(&invitation.info.dh_key).map_err(|_| BAD_DH_KEY)?;
+    let theirs = match invitation.through {
+        None => theirs,
+        Some(proxy) => proxy.standing_in_for(&theirs).ok_or(BAD_PROXY_DH_KEY)?,
+    };
+    let curve = match theirs.kind() {
+        KeyKind::Ec(curve) if !invitation.refuse_weak || curve.is_in(Version::V5) => curve,
+        _ => return Err(BAD_DH_KEY.into()),
+    };
+    let (version, packet) = (invitation.header.version, invitation.packet);
+    let message = Message::Announce(invitation.announce.clone());
+    if !crypto::verify_packet(server, hash, version, &message, &[], packet) {
+        return Err(BAD_SIGNATURE.into());
+    }
+    let ours = secrets.ephemeral(curve).map_err(|_| BAD_DH_KEY)?;
+    let shared = Premaster::agree(&ours, &theirs).map_err(|_| BAD_DH_KEY)?;
+    Ok((shared, ours.public().clone()))
 }
 
 const BAD_PROXY_KEY: &str = "Proxy key not compatible with server key";

@@ -39,6 +39,15 @@ pub(super) struct OutgoingAbort {
     pub(super) current_file: bool,
 }
 
+/// Whose doing it is that a destination is out of the session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// It left.
+    Itself,
+    /// It was given up.
+    Us,
+}
+
 impl Session {
     /// Who leaves by an ABORT of the destination `at`, if it may: itself, or if it is a proxy one of
     /// its clients; and how far that has come.
@@ -68,10 +77,10 @@ impl Session {
 
     /// A destination leaves, and with it those for whom nobody else speaks.
     pub(in crate::sender) fn note_departure(&mut self, leaver: usize, reason: &str) {
-        self.note_abort(leaver, reason.to_owned(), true);
+        self.note_abort(leaver, reason, By::Itself);
         let behind = |c: &Client| c.via == Some(leaver) && !c.state().is_error();
         for client in self.clients.places(behind) {
-            self.note_abort(client, reason.to_owned(), true);
+            self.note_abort(client, reason, By::Itself);
         }
     }
 
@@ -117,7 +126,7 @@ impl Session {
     /// Ends the part of one destination and tells it why.
     pub(in crate::sender) fn abort_client(&mut self, at: usize, reason: &'static str) {
         self.tell_off(at, reason);
-        self.note_abort(at, reason.to_owned(), false);
+        self.note_abort(at, reason, By::Us);
     }
 
     /// Gives up all receivers that have not finished the current file.
@@ -133,15 +142,11 @@ impl Session {
             return;
         }
         self.aborts.push_back(OutgoingAbort {
-            to: self.config.private,
-            host: Uid::NONE,
-            reason: reason.into(),
-            cover: Cover::Session,
-            at_once: false,
             current_file: true,
+            ..self.abort(Uid::NONE, reason, Cover::Session)
         });
         for at in unfinished {
-            self.note_abort(at, reason.to_owned(), false);
+            self.note_abort(at, reason, By::Us);
         }
     }
 
@@ -178,7 +183,7 @@ impl Session {
     }
 
     /// Marks a destination as out of the session.
-    pub(in crate::sender) fn note_abort(&mut self, at: usize, reason: String, by_client: bool) {
+    fn note_abort(&mut self, at: usize, reason: &str, by: By) {
         self.clients.set_state(at, State::Aborted);
         let now = self.now;
         if let Some(client) = self.clients.get_mut(at) {
@@ -186,12 +191,15 @@ impl Session {
             client.told_off = Some(now);
             let (client, proxy) = (client.uid, client.proxy);
             if !proxy {
-                self.note_loss(if by_client { ABORTED } else { DROPPED_OUT });
+                self.note_loss(match by {
+                    By::Itself => ABORTED,
+                    By::Us => DROPPED_OUT,
+                });
             }
             self.events.push_back(SenderEvent::ClientAborted {
                 client,
-                reason,
-                by_client,
+                reason: reason.to_owned(),
+                by_client: by == By::Itself,
             });
         }
     }
@@ -229,9 +237,15 @@ impl Session {
             s.clients.iter().any(|c| keys(c) == Keys::Pending)
         };
         let both = self.security.is_some() && (self.is_open() || keyless(self));
-        self.push_abort(Uid::NONE, reason, Cover::Session, true);
-        if both {
-            self.push_abort(Uid::NONE, reason, Cover::Clear, true);
+        let covers: &[Cover] = match both {
+            true => &[Cover::Session, Cover::Clear],
+            false => &[Cover::Session],
+        };
+        for cover in covers {
+            self.aborts.push_back(OutgoingAbort {
+                at_once: true,
+                ..self.abort(Uid::NONE, reason, *cover)
+            });
         }
     }
 
@@ -247,11 +261,7 @@ impl Session {
         if self.refusals.allow(now, gap) {
             self.aborts.push_back(OutgoingAbort {
                 to,
-                host,
-                reason: reason.into(),
-                cover: Cover::Clear,
-                at_once: false,
-                current_file: false,
+                ..self.abort(host, reason, Cover::Clear)
             });
         } else {
             self.counters.refuse(Refusal::Limit);
@@ -265,22 +275,24 @@ impl Session {
         };
         client.told_off = Some(now);
         let uid = client.uid;
-        self.push_abort(uid, reason, Cover::Session, false);
+        self.aborts
+            .push_back(self.abort(uid, reason, Cover::Session));
         if self.keys(uid) == Keys::Pending {
             // It may have no keys to read that with.
-            self.push_abort(uid, reason, Cover::Clear, false);
+            self.aborts.push_back(self.abort(uid, reason, Cover::Clear));
         }
     }
 
-    fn push_abort(&mut self, host: Uid, reason: &'static str, cover: Cover, at_once: bool) {
-        self.aborts.push_back(OutgoingAbort {
+    /// An ABORT to the group that waits its turn.
+    fn abort(&self, host: Uid, reason: &'static str, cover: Cover) -> OutgoingAbort {
+        OutgoingAbort {
             to: self.config.private,
             host,
             reason: reason.into(),
             cover,
-            at_once,
+            at_once: false,
             current_file: false,
-        });
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::congestion;
 use crate::counters::Counters;
 use crate::files::SendItem;
 use crate::grtt::{Decay, Grtt};
-use crate::link::{Cover, Dest, GroupEstimate, Link};
+use crate::link::{Cover, Dest, Envelope, GroupEstimate, Link};
 use crate::pacing::Pacer;
 use crate::policy::{Clockwork, PassStyle, Policy};
 use crate::security::gate::Keys;
@@ -393,15 +393,13 @@ impl Session {
         message: &Message<'_>,
         cover: Cover,
     ) -> bool {
-        let estimate = self.estimate();
-        let ecn = self.ecn();
+        let envelope = self.envelope(to);
         let sent = match (&self.security, cover) {
             (Some(security), Cover::Clear) => {
                 let sign = |packet: &mut [u8]| security.server().sign(message, packet);
-                self.link
-                    .send_signed(batch, to, ecn, estimate, message, sign)
+                self.link.send_signed(batch, envelope, message, sign)
             }
-            _ => self.link.send(batch, to, ecn, estimate, message, cover),
+            _ => self.link.send(batch, envelope, message, cover),
         };
         match sent {
             Ok(_) => {
@@ -414,6 +412,15 @@ impl Session {
             }
         }
         true
+    }
+
+    /// What goes around a message to `to`.
+    pub(super) fn envelope(&self, to: SocketAddr) -> Envelope {
+        Envelope {
+            to,
+            ecn: self.ecn(),
+            estimate: self.estimate(),
+        }
     }
 
     /// The congestion mark of our packets.

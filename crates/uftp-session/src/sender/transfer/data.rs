@@ -194,7 +194,7 @@ impl Transfer {
         }
         self.stage = Stage::Sending(block + 1);
         s.data_sent();
-        s.data_flows(true);
+        s.data_flows();
         if self.pass == 1 {
             self.sent += len as u64;
         } else {

@@ -277,7 +277,10 @@ impl Transfer {
         s.rate.begin_pass(self.pass == 1);
         let wanted = self.wanted.missing() > 0;
         if let Some(rounds) = &mut self.rounds {
-            rounds.begin_pass(self.pass == 1, wanted);
+            match self.pass == 1 || !wanted {
+                true => rounds.begin_thorough_pass(),
+                false => rounds.begin_pass(),
+            }
         }
         // One over nothing, of an empty file say, is told of like any other, but once.
         let pass = self.pass;
@@ -300,7 +303,7 @@ impl Transfer {
     /// Nothing is wanted ahead. The position is gone before DONE is sent, so that the answers
     /// to it are never taken for reports on a section being sent.
     fn end_pass(&mut self, s: &mut Session) {
-        s.data_flows(false);
+        s.data_ceases();
         s.rate.end_pass(s.now);
         self.stage = Stage::Asking {
             attempt: 1,

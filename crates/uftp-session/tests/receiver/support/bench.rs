@@ -7,10 +7,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use uftp_proto::wire::{self, Header, Message};
 use uftp_proto::{Ecn, FileId, Seq, Uid, WireTime};
-use uftp_session::receiver::{
-    Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind, SessionId,
-};
-use uftp_session::{Batch, Clock, Refusal};
+use uftp_session::receiver::{Receiver, ReceiverConfig, ReceiverEvent, ReceiverEventKind};
+use uftp_session::{Batch, Clock, Refusal, SessionId};
 
 use super::script::{ME, STAMP, Script};
 use super::store::MemStore;

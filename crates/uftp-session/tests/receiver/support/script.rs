@@ -164,7 +164,7 @@ impl Script {
 
     pub(crate) fn geometry(&self) -> Geometry {
         let size = self.content.len() as u64;
-        let sectioning = uftp_session::Policy::of(self.version).sectioning;
+        let sectioning = uftp_session::policy::Policy::of(self.version).sectioning;
         Geometry::new(size, self.block_size, sectioning).expect("fits")
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use uftp_proto::BlockMap;
 use uftp_proto::wire::{CompleteStatus, FileType};
-use uftp_session::files::{FileStore, IncomingFile, Offer, SessionFiles, SessionInfo};
+use uftp_session::files::{FileStore, IncomingFile, Offer, SessionEnd, SessionFiles, SessionInfo};
 
 /// Decides over an offered file.
 pub(crate) type OfferFn = Box<dyn FnMut(&IncomingFile) -> Offer>;
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     /// Given up, with the number of blocks missing.
     pub(crate) discarded: Vec<(Vec<u8>, u32)>,
     /// How sessions ended.
-    pub(crate) ended: Vec<bool>,
+    pub(crate) ended: Vec<SessionEnd>,
     /// Writes made.
     pub(crate) writes: usize,
     /// Bytes the disk has room for.
@@ -168,8 +168,8 @@ impl SessionFiles for MemFiles {
         }
     }
 
-    fn end(&mut self, complete: bool) {
+    fn end(&mut self, how: SessionEnd) {
         assert!(self.open.is_none(), "nothing is left open");
-        self.shared.borrow_mut().ended.push(complete);
+        self.shared.borrow_mut().ended.push(how);
     }
 }

@@ -1,27 +1,28 @@
-//! One session's files: offers answered, files opened, filled and put in their place.
+//! One session's files: offers answered (`offer`), files filled and put in their place.
+
+mod offer;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
-use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_proto::wire::CompleteStatus;
 use uftp_proto::{BlockMap, FileId};
-use uftp_session::files::{IncomingFile, Offer, SessionFiles, SessionInfo};
+use uftp_session::files::{IncomingFile, Offer, SessionEnd, SessionFiles, SessionInfo};
 
 use super::backup::{self, Stamp};
-use super::beneath::{Dir, Entry};
+use super::beneath::Dir;
 use super::durability::{Fsync, Rest, Touched, Unflushed};
 use super::name::{self, Target};
 use super::restart::Partial;
 use super::staging::Staging;
-use super::way;
 use super::{Place, Root};
 use crate::log::{self, Tag};
 use crate::script::Call;
@@ -53,22 +54,6 @@ struct Arriving {
     target: Target,
 }
 
-/// An answer, or why the file is rejected.
-type Answer = Result<Offer, Rejection>;
-
-/// Why a file is rejected.
-#[derive(Debug, thiserror::Error)]
-enum Rejection {
-    #[error(transparent)]
-    Name(#[from] name::NameError),
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("a directory that is not empty has its name")]
-    DirectoryInPlace,
-    #[error("the link text is empty")]
-    EmptyLink,
-}
-
 impl DiskSession {
     pub(super) fn new(place: Arc<Place>, info: &SessionInfo) -> DiskSession {
         DiskSession {
@@ -78,35 +63,6 @@ impl DiskSession {
             staging: None,
             open: None,
             touched: Touched::default(),
-        }
-    }
-
-    fn consider(&mut self, file: &IncomingFile) -> Answer {
-        self.drop_open();
-        if file.file_type == FileType::FREESPACE {
-            return Ok(self.free_space());
-        }
-        let target = name::resolve(&file.name, &self.roots_for_absolute_names())?;
-        self.stage()?;
-        match file.file_type {
-            FileType::REGULAR => self.regular(file, target),
-            FileType::DIRECTORY => self.directory(&target),
-            FileType::SYMLINK => self.link(file, &target),
-            FileType::DELETE => self.delete(&target),
-            _ => Ok(Offer::Abort("Invalid file type".into())),
-        }
-    }
-
-    /// Directories that absolute names may lie in: none while files go elsewhere first.
-    fn roots_for_absolute_names(&self) -> Vec<&Path> {
-        match self.place.temp {
-            Some(_) => Vec::new(),
-            None => self
-                .place
-                .roots
-                .iter()
-                .map(|r| r.dest.path.as_path())
-                .collect(),
         }
     }
 
@@ -120,115 +76,6 @@ impl DiskSession {
             )?);
         }
         Ok(())
-    }
-
-    fn regular(&mut self, file: &IncomingFile, target: Target) -> Answer {
-        let base = self.base(&target)?;
-        let way = base.way(&target.parents)?;
-        let there = way::entry(&way, &target)?;
-        let staging = self.staging.as_ref();
-        if staging.is_some_and(|staging| staging.has_whole(there, file)) {
-            return Ok(done(CompleteStatus::NORMAL));
-        }
-        let status = if self.info.sync {
-            compare(there, file)
-        } else {
-            CompleteStatus::NORMAL
-        };
-        if status == CompleteStatus::SKIPPED || self.info.preview {
-            return Ok(done(status));
-        }
-        let to_come = file.size - staging.map_or(0, |staging| staging.present(file));
-        if !self.has_room(&way, &target, there, to_come)? {
-            return Ok(Offer::Abort("Not enough disk space".into()));
-        }
-        let parent = self.parent(&base, way, &target)?;
-        self.refuse_full_directory(&parent, &target, there)?;
-        let temporary = self.temporary(file, &target.entry);
-        let mut missing = None;
-        let (opened, from, temporary) = match &mut self.staging {
-            Some(staging) => {
-                let opened = staging.begin(file)?;
-                missing = opened.earlier.map(|partial| partial.missing);
-                (opened.file, opened.parts, opened.part)
-            }
-            None => {
-                let opened = parent.create_anew(&temporary)?;
-                (opened, parent.clone(), temporary)
-            }
-        };
-        self.open = Some(Arriving {
-            offered: file.clone(),
-            status,
-            file: opened,
-            unflushed: Unflushed::default(),
-            rest: Rest::default(),
-            from,
-            temporary,
-            parent,
-            target,
-        });
-        Ok(Offer::Accept { status, missing })
-    }
-
-    fn directory(&mut self, target: &Target) -> Answer {
-        let base = self.base(target)?;
-        if self.info.preview {
-            let parent = base.descend(&target.parents)?;
-            let there = parent.map(|p| p.look(&target.entry)).transpose()?;
-            return Ok(done(match there {
-                Some(Entry::Directory) => CompleteStatus::SKIPPED,
-                _ => CompleteStatus::NORMAL,
-            }));
-        }
-        let parent = self.parent(&base, base.way(&target.parents)?, target)?;
-        match parent.look(&target.entry)? {
-            Entry::Directory => return Ok(done(CompleteStatus::SKIPPED)),
-            Entry::Absent => {}
-            Entry::Regular { .. } | Entry::Other => {
-                self.back_up(&parent, target)?;
-                parent.remove_file(&target.entry)?;
-            }
-        }
-        parent.make(&target.entry).map_err(io::Error::from)?;
-        self.touch(target)?;
-        Ok(done(CompleteStatus::NORMAL))
-    }
-
-    fn link(&mut self, file: &IncomingFile, target: &Target) -> Answer {
-        if file.link.is_empty() {
-            return Err(Rejection::EmptyLink);
-        }
-        if file.link.contains(&0) {
-            return Err(name::NameError::Nul.into());
-        }
-        if !self.info.preview {
-            let base = self.base(target)?;
-            let parent = self.parent(&base, base.way(&target.parents)?, target)?;
-            let there = parent.look(&target.entry)?;
-            self.refuse_full_directory(&parent, target, there)?;
-            let temporary = self.temporary(file, &target.entry);
-            parent.remove_file(&temporary)?;
-            parent.link(&temporary, OsStr::from_bytes(&file.link))?;
-            let put = self.put(&parent, &temporary, &parent, target);
-            if put.is_err() {
-                parent.remove_file(&temporary)?;
-            }
-            put?;
-            self.touch(target)?;
-        }
-        Ok(done(CompleteStatus::NORMAL))
-    }
-
-    fn delete(&mut self, target: &Target) -> Answer {
-        if !self.info.preview
-            && let Some(parent) = self.base(target)?.descend(&target.parents)?
-        {
-            self.back_up(&parent, target)?;
-            parent.remove_tree(&target.entry)?;
-            self.touch(target)?;
-        }
-        Ok(done(CompleteStatus::NORMAL))
     }
 
     /// The directory that `target` lies beneath.
@@ -295,23 +142,6 @@ impl DiskSession {
     fn sync_all(&self) -> io::Result<()> {
         let mut roots = self.place.roots.iter();
         roots.try_for_each(|root| root.dest.dir.sync_all())
-    }
-
-    /// Without a backup a file never takes the place of a tree: what is in it would be lost
-    /// without a word.
-    fn refuse_full_directory(
-        &self,
-        parent: &Dir,
-        target: &Target,
-        there: Entry,
-    ) -> Result<(), Rejection> {
-        let lost = self.root(target)?.backup.is_none();
-        match there {
-            Entry::Directory if lost && !parent.is_empty(&target.entry)? => {
-                Err(Rejection::DirectoryInPlace)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Runs the script, if there is one, with these things received.
@@ -478,7 +308,7 @@ impl SessionFiles for DiskSession {
         }
     }
 
-    fn end(&mut self, _complete: bool) {
+    fn end(&mut self, _how: SessionEnd) {
         self.drop_open();
         if let Some(staging) = self.staging.take() {
             staging.end();
@@ -489,26 +319,6 @@ impl SessionFiles for DiskSession {
 impl Drop for DiskSession {
     fn drop(&mut self) {
         self.drop_open();
-    }
-}
-
-/// What a file in sync mode is to what is there (behaviour §5.5.1).
-fn compare(there: Entry, offered: &IncomingFile) -> CompleteStatus {
-    match there {
-        Entry::Absent => CompleteStatus::NORMAL,
-        Entry::Regular { mtime, .. } if mtime > offered.mtime => CompleteStatus::SKIPPED,
-        Entry::Regular { size, mtime } if mtime == offered.mtime && size == offered.size => {
-            CompleteStatus::SKIPPED
-        }
-        _ => CompleteStatus::OVERWRITE,
-    }
-}
-
-fn done(status: CompleteStatus) -> Offer {
-    Offer::Done {
-        status,
-        free_space: None,
-        note: None,
     }
 }
 

@@ -1,9 +1,18 @@
-//! The open sessions, found in constant time.
+//! The open sessions of a receiver or a proxy, found in constant time, and their groups.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::event::SessionId;
+use uftp_proto::{GroupId, Instance};
+
+/// A session as receivers and proxies tell them apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId {
+    /// Its number.
+    pub group: GroupId,
+    /// Its restart counter.
+    pub instance: Instance,
+}
 
 /// Sessions by id. Positions are good until the next removal.
 pub(crate) struct Table<T> {
