@@ -14,7 +14,8 @@ use uftp_net::{Interface, SocketConfig};
 use uftp_proto::wire::Version;
 use uftp_proto::{GroupId, Instance, Uid};
 use uftp_session::policy::{Clockwork, Names, Policy};
-use uftp_session::sender::{NakLimit, SenderConfig, SyncMode};
+use uftp_session::security::SenderSecurity;
+use uftp_session::sender::{ClientEntry, NakLimit, SenderConfig, SyncMode};
 
 use super::Args;
 use crate::exit::Failure;
@@ -79,33 +80,13 @@ impl Args {
             (None, Some(listed)) => Some(hosts::resolve(listed).await?),
             (None, None) => None,
         };
-        let compared = security.as_ref().is_some_and(|s| s.suite().client_auth);
-        let mut listed = clients.iter().flatten();
-        if !compared && listed.any(|c| c.fingerprint.is_some()) {
-            say!(
-                1,
-                "The fingerprints in the host list are compared only in encrypted sessions with \
-                 client authentication (-Y, -c)"
-            );
-        }
+        warn_of_idle_fingerprints(clients.as_deref(), security.as_ref());
         let (group, instance) = match &restart {
             // Never the last: such a file is refused.
             Some(restart) => (restart.group, restart.instance.0.saturating_add(1)),
             None => (GroupId(rng.random_range(1..=u32::MAX)), 0),
         };
-        let public = addresses::resolve(&self.public_address)
-            .await
-            .map_err(|why| {
-                Failure::network(format!(
-                    "Invalid public address {}: {why} (option -M)",
-                    self.public_address
-                ))
-            })?;
-        if policy.names == Names::Addresses && public.is_ipv6() {
-            return Err(Failure::network(format!(
-                "Invalid public address {public}: protocol 3 knows IPv4 only (option -M)"
-            )));
-        }
+        let public = self.announced_at(policy).await?;
         let private = match (&self.private_address, public.is_multicast()) {
             (_, false) => public,
             (Some(text), true) => addresses::private(text, public, rng).await?,
@@ -175,6 +156,20 @@ impl Args {
             source,
             restartable: self.restartable || restart.is_some(),
         })
+    }
+
+    /// Where the session is announced.
+    async fn announced_at(&self, policy: Policy) -> Result<IpAddr, Failure> {
+        let text = &self.public_address;
+        let public = addresses::resolve(text).await.map_err(|why| {
+            Failure::network(format!("Invalid public address {text}: {why} (option -M)"))
+        })?;
+        if policy.names == Names::Addresses && public.is_ipv6() {
+            return Err(Failure::network(format!(
+                "Invalid public address {public}: protocol 3 knows IPv4 only (option -M)"
+            )));
+        }
+        Ok(public)
     }
 
     /// Options that exclude each other.
@@ -275,6 +270,19 @@ impl Args {
             follow_links: self.follow_links,
             exclude,
         })
+    }
+}
+
+/// Says so if receivers are listed with fingerprints that nothing will be compared with.
+fn warn_of_idle_fingerprints(clients: Option<&[ClientEntry]>, security: Option<&SenderSecurity>) {
+    let compared = security.is_some_and(|s| s.suite().client_auth);
+    let mut listed = clients.into_iter().flatten();
+    if !compared && listed.any(|c| c.fingerprint.is_some()) {
+        say!(
+            1,
+            "The fingerprints in the host list are compared only in encrypted sessions with \
+             client authentication (-Y, -c)"
+        );
     }
 }
 
