@@ -91,7 +91,10 @@ pub fn compare_trees(sent: &Path, received: &Path) -> std::result::Result<(), St
 ///
 /// # Errors
 /// As [`compare_trees`].
-pub fn compare_undated_trees(sent: &Path, received: &Path) -> std::result::Result<(), String> {
+pub(crate) fn compare_undated_trees(
+    sent: &Path,
+    received: &Path,
+) -> std::result::Result<(), String> {
     compare(sent, received, false)
 }
 

@@ -51,9 +51,7 @@ mod suite;
 mod world;
 
 pub use command::{Ended, run, run_apart};
-pub use content::{
-    Content, compare_trees, compare_undated_trees, first_difference, write_file, write_tree,
-};
+pub use content::{Content, compare_trees, first_difference, write_file, write_tree};
 pub use disk::{Disk, mount_privately, small_disk};
 pub use failure::{Failure, Result};
 pub use listening::{wait_until_bound, wait_until_listening};

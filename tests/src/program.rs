@@ -60,7 +60,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::start`].
-    pub fn start_with_input(
+    pub(crate) fn start_with_input(
         name: &str,
         mut command: Command,
         log: &Path,
@@ -148,7 +148,7 @@ impl Program {
     }
 
     /// How it ended, if it has.
-    pub fn try_wait(&mut self) -> Option<Exit> {
+    pub(crate) fn try_wait(&mut self) -> Option<Exit> {
         if self.exit.is_none() {
             self.exit = self.ended.try_recv().ok().and_then(std::io::Result::ok);
         }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    Exit, HostId, Program, Result, StatusLine, Suite, World, compare_trees, compare_undated_trees,
+    Exit, HostId, Program, Result, StatusLine, Suite, World, compare_trees,
+    content::compare_undated_trees,
     eventually,
     listening::wait_until_listening,
     patience, read_status,

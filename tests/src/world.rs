@@ -46,16 +46,7 @@ impl World {
     /// # Errors
     /// When this process is not root, or `ip` is missing or refuses.
     pub fn new(label: &str, hosts: HostId) -> Result<Self> {
-        Self::new_in(&env::temp_dir(), label, hosts)
-    }
-
-    /// Builds a world of `hosts` hosts on one network, with its files in a new directory below
-    /// `parent`.
-    ///
-    /// # Errors
-    /// As [`World::new`].
-    pub fn new_in(parent: &Path, label: &str, hosts: HostId) -> Result<Self> {
-        Self::planned_in(parent, label, Plan::one_network(hosts))
+        Self::planned(label, Plan::one_network(hosts))
     }
 
     /// Builds what is planned, with its files in the directory for temporary files.

@@ -93,7 +93,7 @@ impl Batch {
 
     /// Room for up to `most` datagrams of exactly `len` bytes each, not yet part of the batch:
     /// fill them, then [`commit`](Self::commit) as many as are wanted.
-    pub fn slots(&mut self, len: usize, most: usize) -> &mut [u8] {
+    pub(crate) fn slots(&mut self, len: usize, most: usize) -> &mut [u8] {
         let fit = self.room().checked_div(len).unwrap_or(0).min(most);
         self.buf
             .get_mut(self.used..)
@@ -103,7 +103,7 @@ impl Batch {
 
     /// Makes the next `count` datagrams of `len` bytes, written into [`slots`](Self::slots),
     /// part of the batch.
-    pub fn commit(&mut self, destination: SocketAddr, ecn: Ecn, len: usize, count: usize) {
+    pub(crate) fn commit(&mut self, destination: SocketAddr, ecn: Ecn, len: usize, count: usize) {
         for _ in 0..count {
             self.append(destination, ecn, len.min(self.room()));
         }

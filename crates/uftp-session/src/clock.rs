@@ -26,7 +26,7 @@ impl Clock {
     }
 
     /// Round trip time of a stamp of ours that came back at `now`; zero if it is from the future.
-    pub fn round_trip(&self, now: Instant, echo: WireTime) -> Duration {
+    pub(crate) fn round_trip(&self, now: Instant, echo: WireTime) -> Duration {
         self.stamp(now).since(echo)
     }
 }

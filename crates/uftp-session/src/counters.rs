@@ -82,7 +82,7 @@ pub struct Counters {
 
 impl Counters {
     /// Counts a refused datagram.
-    pub fn refuse(&mut self, why: Refusal) {
+    pub(crate) fn refuse(&mut self, why: Refusal) {
         if let Some(count) = self.refused.get_mut(why as usize) {
             *count += 1;
         }

@@ -102,7 +102,7 @@ pub enum Names {
 impl Names {
     /// Who a packet comes from that names `uid` as its source and arrived from `from`: nobody is
     /// whom the address says (wire-v3 §9.1).
-    pub fn author(self, uid: Uid, from: SocketAddr) -> Uid {
+    pub(crate) fn author(self, uid: Uid, from: SocketAddr) -> Uid {
         match self {
             Names::Addresses if uid.is_none() => Uid::from_addr(from.ip()),
             _ => uid,
@@ -119,7 +119,7 @@ impl Names {
     }
 
     /// The source of messages of `uid` outside sessions (wire-v3 §2.1).
-    pub fn outside_sessions(self, uid: Uid) -> Uid {
+    pub(crate) fn outside_sessions(self, uid: Uid) -> Uid {
         match self {
             Names::Ids => uid,
             Names::Addresses => Uid::NONE,
@@ -176,7 +176,7 @@ pub enum Farewell {
 
 impl PassStyle {
     /// The number of a pass as messages state it; 0 where they do not.
-    pub fn stated(self, pass: u32) -> u8 {
+    pub(crate) fn stated(self, pass: u32) -> u8 {
         match self {
             PassStyle::Streaming => 0,
             PassStyle::LockStep => pass as u8, // at most 255 passes

@@ -53,7 +53,7 @@ impl Cipher {
     }
 
     /// The cipher with this code.
-    pub fn from_code(code: u8) -> Option<Cipher> {
+    pub(crate) fn from_code(code: u8) -> Option<Cipher> {
         Cipher::ALL.into_iter().find(|c| c.code() == code)
     }
 
@@ -91,7 +91,7 @@ impl Cipher {
     }
 
     /// Bytes of a block, to a multiple of which messages are padded; 1 if they are not.
-    pub fn block_len(self) -> usize {
+    pub(crate) fn block_len(self) -> usize {
         match self {
             Cipher::Des | Cipher::TripleDes => 8,
             Cipher::Aes128Cbc | Cipher::Aes256Cbc => 16,
@@ -105,7 +105,7 @@ impl Cipher {
     }
 
     /// Most bytes by which an encrypted message is longer than the message: tag or padding.
-    pub fn growth(self) -> usize {
+    pub(crate) fn growth(self) -> usize {
         if self.is_aead() {
             TAG_LEN
         } else {
@@ -114,7 +114,7 @@ impl Cipher {
     }
 
     /// Bytes of an encrypted message of `len` bytes, tag or padding included.
-    pub fn sealed_len(self, len: usize) -> usize {
+    pub(crate) fn sealed_len(self, len: usize) -> usize {
         if self.is_aead() {
             len + TAG_LEN
         } else {
@@ -123,7 +123,7 @@ impl Cipher {
     }
 
     /// Whether an encrypted message can have `len` bytes. An empty message cannot be.
-    pub fn is_sealed_len(self, len: usize) -> bool {
+    pub(crate) fn is_sealed_len(self, len: usize) -> bool {
         if self.is_aead() {
             len > TAG_LEN
         } else {
@@ -134,7 +134,7 @@ impl Cipher {
     /// The cipher that wraps group secrets in protocols 3 and 4: CBC of the same key size
     /// (wire-v4 §8.8).
     #[must_use]
-    pub fn cbc_form(self) -> Cipher {
+    pub(crate) fn cbc_form(self) -> Cipher {
         match self {
             Cipher::Aes128Gcm | Cipher::Aes128Ccm => Cipher::Aes128Cbc,
             Cipher::Aes256Gcm | Cipher::Aes256Ccm => Cipher::Aes256Cbc,
@@ -143,7 +143,7 @@ impl Cipher {
     }
 
     /// Whether it no longer protects against a determined reader.
-    pub fn is_weak(self) -> bool {
+    pub(crate) fn is_weak(self) -> bool {
         matches!(self, Cipher::Des | Cipher::TripleDes)
     }
 
@@ -198,7 +198,7 @@ impl Hash {
     }
 
     /// The hash with this code. Code 1, MD5, was never sent and is refused.
-    pub fn from_code(code: u8) -> Option<Hash> {
+    pub(crate) fn from_code(code: u8) -> Option<Hash> {
         Hash::ALL.into_iter().find(|h| h.code() == code)
     }
 
@@ -213,7 +213,7 @@ impl Hash {
     }
 
     /// Bytes of a digest, and of a MAC.
-    pub fn digest_len(self) -> usize {
+    pub(crate) fn digest_len(self) -> usize {
         match self {
             Hash::Sha1 => 20,
             Hash::Sha256 => 32,
@@ -223,7 +223,7 @@ impl Hash {
     }
 
     /// Whether collisions can be bought.
-    pub fn is_weak(self) -> bool {
+    pub(crate) fn is_weak(self) -> bool {
         self == Hash::Sha1
     }
 }
@@ -253,7 +253,7 @@ impl KeyExchange {
     }
 
     /// The name on the command line.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             KeyExchange::Ecdh => "ecdh",
             KeyExchange::Rsa => "rsa",
@@ -268,7 +268,7 @@ impl KeyExchange {
     }
 
     /// Whether a key that leaks later opens what was recorded before.
-    pub fn is_weak(self) -> bool {
+    pub(crate) fn is_weak(self) -> bool {
         self == KeyExchange::Rsa
     }
 }

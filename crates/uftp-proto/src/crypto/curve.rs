@@ -97,7 +97,7 @@ impl Curve {
     }
 
     /// The id on the wire.
-    pub fn id(self) -> u8 {
+    pub(crate) fn id(self) -> u8 {
         self.0.id
     }
 
@@ -107,7 +107,7 @@ impl Curve {
     }
 
     /// Bytes of a coordinate, and of `r` and `s` when padded.
-    pub fn width(self) -> usize {
+    pub(crate) fn width(self) -> usize {
         self.0.field_bits.div_ceil(8)
     }
 
@@ -117,7 +117,7 @@ impl Curve {
     }
 
     /// Bytes of a signature on the wire (wire-v4 §6.5).
-    pub fn signature_len(self) -> usize {
+    pub(crate) fn signature_len(self) -> usize {
         self.blob_len()
     }
 

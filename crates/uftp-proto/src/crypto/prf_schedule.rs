@@ -65,7 +65,7 @@ impl Premaster {
     ///
     /// # Errors
     /// [`BackendError`] if OpenSSL has no randomness.
-    pub fn generate() -> Result<Premaster, BackendError> {
+    pub(crate) fn generate() -> Result<Premaster, BackendError> {
         Ok(Premaster(Secret::random(MASTER_LEN)?))
     }
 

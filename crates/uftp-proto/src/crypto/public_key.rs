@@ -39,7 +39,7 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// Bytes of a signature by such a key.
-    pub fn signature_len(self) -> usize {
+    pub(crate) fn signature_len(self) -> usize {
         match self {
             KeyKind::Rsa { bits } => bits / 8,
             KeyKind::Ec(curve) => curve.signature_len(),

@@ -16,7 +16,7 @@ impl Secret {
     }
 
     /// A copy of `bytes`.
-    pub fn copy_of(bytes: &[u8]) -> Secret {
+    pub(crate) fn copy_of(bytes: &[u8]) -> Secret {
         Secret(Zeroizing::new(bytes.to_vec()))
     }
 

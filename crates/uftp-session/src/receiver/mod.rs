@@ -185,11 +185,6 @@ impl<F: FileStore> Receiver<F> {
         self.sessions.is_empty() && self.pending_aborts.is_empty() && self.proxies.is_idle()
     }
 
-    /// The disk side.
-    pub fn store(&self) -> &F {
-        &self.store
-    }
-
     /// Datagrams in and out, and those refused.
     pub fn counters(&self) -> &Counters {
         &self.counters

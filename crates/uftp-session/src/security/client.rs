@@ -186,22 +186,22 @@ impl Client {
     }
 
     /// The algorithms of the session.
-    pub fn suite(&self) -> &Suite {
+    pub(crate) fn suite(&self) -> &Suite {
         &self.suite
     }
 
     /// Bytes of the signature of every packet of the sender.
-    pub fn signature_len(&self) -> usize {
+    pub(crate) fn signature_len(&self) -> usize {
         self.signature_len
     }
 
     /// The sender's key.
-    pub fn server_key(&self) -> &PublicKey {
+    pub(crate) fn server_key(&self) -> &PublicKey {
         &self.server
     }
 
     /// Whether it is certain which keys are the group's.
-    pub fn is_proven(&self) -> bool {
+    pub(crate) fn is_proven(&self) -> bool {
         match &self.body {
             Body::Prf(body) => body.is_proven(),
             Body::Hkdf(body) => body.keys() == gate::Keys::Ready,
@@ -209,7 +209,7 @@ impl Client {
     }
 
     /// Where our packets begin to count if it is `now`.
-    pub fn counter(&self, now: WireTime) -> IvCounter {
+    pub(crate) fn counter(&self, now: WireTime) -> IvCounter {
         each!(&self.body, body => body.counter(now))
     }
 
@@ -254,12 +254,12 @@ impl Client {
 
     /// Whether `packet`, decoded to `announce`, repeats the ANNOUNCE that invited us. Without
     /// ECDH nothing in it is signed, and nobody can tell.
-    pub fn recognizes(&self, announce: &Announce, packet: &[u8]) -> bool {
+    pub(crate) fn recognizes(&self, announce: &Announce, packet: &[u8]) -> bool {
         each!(&self.body, body => body.recognizes(announce, packet))
     }
 
     /// How far the keys are.
-    pub fn keys(&self) -> gate::Keys {
+    pub(crate) fn keys(&self) -> gate::Keys {
         each!(&self.body, body => body.keys())
     }
 

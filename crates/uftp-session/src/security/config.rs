@@ -221,17 +221,17 @@ pub struct ReceiverSecurity {
 
 impl ReceiverSecurity {
     /// The entry of a sender, if senders are listed and it is.
-    pub fn server(&self, uid: Uid) -> Option<&ServerEntry> {
+    pub(crate) fn server(&self, uid: Uid) -> Option<&ServerEntry> {
         self.servers.iter().flatten().find(|entry| entry.uid == uid)
     }
 
     /// Whether a sender may be listened to.
-    pub fn admits(&self, uid: Uid) -> bool {
+    pub(crate) fn admits(&self, uid: Uid) -> bool {
         self.servers.is_none() || self.server(uid).is_some()
     }
 
     /// Whether the operator has said what the key of a sender is.
-    pub fn knows_key_of(&self, uid: Uid) -> bool {
+    pub(crate) fn knows_key_of(&self, uid: Uid) -> bool {
         self.server(uid).is_some_and(|s| s.fingerprint.is_some())
     }
 

@@ -33,7 +33,7 @@ pub enum Keys {
 /// # Errors
 /// [`Refusal::Uncovered`] for what must be encrypted, [`Refusal::Unauthentic`] for what cannot be
 /// or needs no keys, [`Refusal::OutOfPlace`] for what senders do not say.
-pub fn downstream(form: Form, function: Function, keys: Keys) -> Result<(), Refusal> {
+pub(crate) fn downstream(form: Form, function: Function, keys: Keys) -> Result<(), Refusal> {
     match (form, function, keys) {
         (Form::Clear, Function::Encrypted, Keys::None | Keys::Pending) => Err(Refusal::Unauthentic),
         (Form::Clear, Function::Encrypted, Keys::Ready) => Ok(()),
@@ -60,7 +60,7 @@ pub fn downstream(form: Form, function: Function, keys: Keys) -> Result<(), Refu
 ///
 /// # Errors
 /// As [`downstream`].
-pub fn upstream(
+pub(crate) fn upstream(
     form: Form,
     function: Function,
     keys: Keys,

@@ -25,7 +25,7 @@ pub struct Keyring {
 
 /// Why there is no key for a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoKey {
+pub(crate) enum NoKey {
     /// There is none.
     None,
     /// One could be made, but not now.
@@ -48,7 +48,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`NoKey`] if there is none.
-    pub fn fitting(
+    pub(crate) fn fitting(
         &mut self,
         now: Instant,
         suite: &Suite,
@@ -94,7 +94,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`NoKey`] if there is none.
-    pub fn standing_in(
+    pub(crate) fn standing_in(
         &mut self,
         now: Instant,
         suite: &Suite,

@@ -36,8 +36,8 @@ pub use client::{Answer, Client, Declined, Introduction, Invitation, Own};
 pub use config::{
     ProxyEntry, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
 };
-pub(crate) use keyring::same_type;
-pub use keyring::{Keyring, NoKey};
+pub use keyring::Keyring;
+pub(crate) use keyring::{NoKey, same_type};
 pub use proxy_keys::ProxyKeys;
 pub use secrets::{Fresh, Secrets};
 pub use server::{Admission, Rejection, Server, SessionName};

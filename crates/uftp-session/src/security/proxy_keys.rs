@@ -20,7 +20,10 @@ impl ProxyKeys {
     /// # Errors
     /// [`Refusal::Unauthentic`] if they are not those expected, or the proxy does not prove that
     /// it has them.
-    pub fn accept(message: &ProxyKey, expected: Option<Fingerprint>) -> Result<Self, Refusal> {
+    pub(crate) fn accept(
+        message: &ProxyKey,
+        expected: Option<Fingerprint>,
+    ) -> Result<Self, Refusal> {
         let key = PublicKey::from_blob(&message.key).map_err(|_| Refusal::Unauthentic)?;
         if expected.is_some_and(|expected| !expected.names(key.blob())) {
             return Err(Refusal::Unauthentic);
@@ -37,24 +40,24 @@ impl ProxyKeys {
     }
 
     /// What receivers pass premasters to.
-    pub fn key(&self) -> &PublicKey {
+    pub(crate) fn key(&self) -> &PublicKey {
         &self.key
     }
 
     /// What receivers agree upon premasters with in place of the sender's ephemeral key; `None`
     /// if the proxy has no key of that curve.
-    pub fn standing_in_for(&self, ephemeral: &PublicKey) -> Option<PublicKey> {
+    pub(crate) fn standing_in_for(&self, ephemeral: &PublicKey) -> Option<PublicKey> {
         let same = |key: &&PublicKey| key.kind() == ephemeral.kind();
         self.dh_key.as_ref().filter(same).cloned()
     }
 
     /// The fingerprint of the key.
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.key.fingerprint()
     }
 
     /// Whether a PROXY_KEY shows these same keys.
-    pub fn are(&self, message: &ProxyKey) -> bool {
+    pub(crate) fn are(&self, message: &ProxyKey) -> bool {
         let dh_key = self.dh_key.as_ref().map(PublicKey::blob);
         self.key.blob() == message.key && dh_key.unwrap_or_default() == message.dh_key
     }

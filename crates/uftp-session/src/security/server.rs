@@ -162,7 +162,7 @@ impl Server {
     }
 
     /// Whether a receiver can be handed keys, or has them.
-    pub fn is_keyed(&self, uid: Uid) -> bool {
+    pub(crate) fn is_keyed(&self, uid: Uid) -> bool {
         each!(&self.0, s => s.is_keyed(uid))
     }
 
@@ -210,7 +210,7 @@ impl Server {
 
     /// A receiver is given up that has proved nothing: nothing is kept of it but what must not come
     /// again.
-    pub fn forget(&mut self, uid: Uid) {
+    pub(crate) fn forget(&mut self, uid: Uid) {
         each!(&mut self.0, s => s.forget(uid));
     }
 
@@ -239,7 +239,7 @@ impl Server {
 
     /// A packet of a receiver that has not acknowledged the group's keys has opened under them:
     /// its KEYINFO_ACK was lost. Returns whether that is news.
-    pub fn prove_by_use(&mut self, uid: Uid) -> bool {
+    pub(crate) fn prove_by_use(&mut self, uid: Uid) -> bool {
         each!(&mut self.0, s => s.prove_by_use(uid))
     }
 
@@ -256,7 +256,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_through<'a>(
+    pub(crate) fn open_through<'a>(
         &mut self,
         proxy: Uid,
         uid: Uid,

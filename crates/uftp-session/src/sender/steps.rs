@@ -26,7 +26,7 @@ pub struct RateTable {
 
 impl RateTable {
     /// What becomes of `rate` when so many percent are lost; `most` is the rate asked for.
-    pub fn next(&self, rate: u64, percent: f64, most: u64) -> u64 {
+    pub(crate) fn next(&self, rate: u64, percent: f64, most: u64) -> u64 {
         let step = self.steps.iter().find(|(limit, _)| *limit >= percent);
         let factor = step.map_or(1.0, |(_, factor)| *factor);
         let most = self.max.unwrap_or(most).max(LEAST_RATE);
