@@ -98,7 +98,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
         StatusOut::open(status.as_deref(), &sink).map_err(|failure| failure.about("-S"))?;
     let events = EventOut::open(events.as_deref())?;
     let socket = common::bind(&job.socket)?;
-    let mut signals = Signals::catch(false)
+    let mut signals = Signals::of_program()
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
     let (group, instance) = (job.config.group, job.config.instance);
     let version = job.config.version;

@@ -26,14 +26,27 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From now on these signals are caught. Of others than a daemon, SIGHUP ends the program.
-    pub(crate) fn catch(daemon: bool) -> io::Result<Signals> {
-        let hangup = daemon.then(|| signal(SignalKind::hangup()));
+    /// Catches those of a program from now on. SIGHUP is not among them, and ends it.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(crate) fn of_program() -> io::Result<Signals> {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             counters: signal(SignalKind::user_defined1())?,
-            hangup: hangup.transpose()?,
+            hangup: None,
+        })
+    }
+
+    /// Catches those of a daemon from now on: SIGHUP, too.
+    ///
+    /// # Errors
+    /// As [`of_program`](Self::of_program).
+    pub(crate) fn of_daemon() -> io::Result<Signals> {
+        Ok(Signals {
+            hangup: Some(signal(SignalKind::hangup())?),
+            ..Self::of_program()?
         })
     }
 

@@ -79,7 +79,7 @@ fn run<T: Service>(args: T) -> Result<Exit, Failure> {
 /// # Errors
 /// The system refuses.
 pub(crate) fn signals() -> Result<Signals, Failure> {
-    Signals::catch(true)
+    Signals::of_daemon()
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))
 }
 
