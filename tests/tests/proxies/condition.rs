@@ -40,22 +40,12 @@ pub(crate) enum Condition {
     ThreeLoss,
 }
 
-/// The shortest intervals of protocol 3, and patience for those who lose packets.
-macro_rules! three {
-    ($($more:literal),*) => {
-        &[
-            "--announce-interval",
-            "500",
-            "--register-interval",
-            "500",
-            "--status-interval",
-            "500",
-            "--done-interval",
-            "500",
-            $($more),*
-        ]
-    };
-}
+/// The shortest intervals of protocol 3.
+const THREE: &str = "--announce-interval 500 --register-interval 500 --status-interval 500 \
+                     --done-interval 500";
+
+/// What is usual where encryption is by ECDH.
+const ECDSA: &str = "-Y aes256-gcm -h sha256 -e ecdh_ecdsa -K prime256v1";
 
 impl Condition {
     pub(crate) const ALL: [Condition; 16] = [
@@ -123,75 +113,22 @@ impl Condition {
         }
     }
 
-    pub(crate) fn sender_args(self) -> &'static [&'static str] {
-        const ECDSA: [&str; 8] = [
-            "-Y",
-            "aes256-gcm",
-            "-h",
-            "sha256",
-            "-e",
-            "ecdh_ecdsa",
-            "-K",
-            "prime256v1",
-        ];
-        match self {
-            Condition::Plain | Condition::Loss | Condition::FiveLoss => &[],
-            Condition::Five => &["-c"],
-            Condition::Rsa => &[
-                "-Y",
-                "aes128-cbc",
-                "-h",
-                "sha256",
-                "-w",
-                "hmac",
-                "-e",
-                "rsa",
-                "-K",
-                "1024",
-            ],
-            Condition::Ecdsa | Condition::EncryptedLoss => &ECDSA,
-            Condition::ClientAuth => &[
-                "-c",
-                "-Y",
-                "aes256-gcm",
-                "-h",
-                "sha256",
-                "-e",
-                "ecdh_ecdsa",
-                "-K",
-                "prime256v1",
-            ],
-            Condition::Three => three!(),
-            Condition::ThreeHmac => three!("-Y", "aes256", "-h", "sha256", "-K", "1024"),
-            Condition::ThreeRsa => three!("-Y", "aes128", "-w", "rsa", "-K", "1024"),
-            Condition::ThreeLoss => three!(
-                "-Y",
-                "3des",
-                "-K",
-                "1024",
-                "--mtu",
-                "576",
-                "--announce-time",
-                "30",
-                "--status-time",
-                "30",
-                "--least-time",
-                "60"
-            ),
-            Condition::Tfmcc | Condition::TfmccLoss | Condition::FiveTfmcc => &["-C", "tfmcc"],
-            Condition::EncryptedTfmcc => &[
-                "-C",
-                "tfmcc",
-                "-Y",
-                "aes256-gcm",
-                "-h",
-                "sha256",
-                "-e",
-                "ecdh_ecdsa",
-                "-K",
-                "prime256v1",
-            ],
-        }
+    pub(crate) fn sender_args(self) -> Vec<&'static str> {
+        let patience = "--announce-time 30 --status-time 30 --least-time 60";
+        let words = match self {
+            Condition::Plain | Condition::Loss | Condition::FiveLoss => vec![],
+            Condition::Five => vec!["-c"],
+            Condition::Rsa => vec!["-Y aes128-cbc -h sha256 -w hmac -e rsa -K 1024"],
+            Condition::Ecdsa | Condition::EncryptedLoss => vec![ECDSA],
+            Condition::ClientAuth => vec!["-c", ECDSA],
+            Condition::Three => vec![THREE],
+            Condition::ThreeHmac => vec![THREE, "-Y aes256 -h sha256 -K 1024"],
+            Condition::ThreeRsa => vec![THREE, "-Y aes128 -w rsa -K 1024"],
+            Condition::ThreeLoss => vec![THREE, "-Y 3des -K 1024 --mtu 576", patience],
+            Condition::Tfmcc | Condition::TfmccLoss | Condition::FiveTfmcc => vec!["-C tfmcc"],
+            Condition::EncryptedTfmcc => vec!["-C tfmcc", ECDSA],
+        };
+        words.into_iter().flat_map(str::split_whitespace).collect()
     }
 
     /// How a sender repeats itself.

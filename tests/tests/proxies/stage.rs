@@ -165,7 +165,7 @@ impl Stage {
             .invite(&hosts)
             .args(&["-j", &list.to_string_lossy()])
             .args(self.condition.timing())
-            .args(self.condition.sender_args())
+            .args(&self.condition.sender_args())
             .args(args);
         let sender = match self.condition.protocol() {
             "3" => sender.default_timing(),

@@ -32,7 +32,9 @@ fn sender<'w>(
     fs::write(&list, lines)?;
     let sender = world.sender(Suite::Ours, host).protocol(protocol);
     let sender = match protocol {
-        "3" => sender.default_timing().args(Condition::Three.sender_args()),
+        "3" => sender
+            .default_timing()
+            .args(&Condition::Three.sender_args()),
         _ => sender,
     };
     let sender = sender.invite(receivers);
