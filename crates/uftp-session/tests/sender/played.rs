@@ -9,7 +9,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use uftp_proto::crypto::v5::{GroupMaster, ServerContext};
 use uftp_proto::crypto::{BackendError, Curve, KeyError, Opener, PrivateKey, Suite};
-use uftp_proto::wire::{self, AnnounceFlags, BlockRef, Function, Header, Message, Pace, Version};
+use uftp_proto::wire::{
+    self, Announce, AnnounceFlags, BlockRef, Function, Header, Message, Pace, Version,
+};
 use uftp_proto::{Ecn, FileId, Uid};
 use uftp_session::files::SendItem;
 use uftp_session::security::{Secrets, SenderSecurity};
@@ -262,83 +264,134 @@ pub(super) fn play(case: &Case) -> (Vec<String>, Vec<String>) {
 /// As [`play`], and what our sender told of.
 pub(super) fn play_and_watch(case: &Case) -> (Vec<String>, Vec<String>, Vec<SenderEvent>) {
     let recorded = sessions(case.name).swap_remove(case.run);
-    let first = &recorded[0];
-    let header = wire::decode_header(&first.bytes).unwrap();
-    let body = &first.bytes[Header::LEN..];
-    let Ok(Message::Announce(announce)) = wire::decode(Version::V5, Function::Announce, body)
-    else {
-        panic!("no ANNOUNCE");
+    let invitation = Invitation::of(&recorded[0]);
+    let mut keys = case.secrets.map(|secrets| invitation.keys(secrets));
+    let mut opener = || keys.as_mut().map(|keys| invitation.opener(keys));
+    let (mut theirs, ours) = (opener(), opener());
+    let config = invitation.config(case, keys.as_ref().map(|keys| keys.suite));
+    let Script {
+        words: said,
+        answers,
+        items,
+    } = take_apart(recorded, config.block_size.into(), &mut theirs);
+    let now = Instant::now();
+    let clock = Clock::new(now, invitation.announce.timestamp);
+    let sender = match &mut keys {
+        Some(keys) => Sender::with_secrets(config, items, clock, &mut keys.known, now),
+        None => Sender::new(config, items, clock, StdRng::seed_from_u64(1), now),
     };
-    let Pace::Adaptive {
-        robust, block_size, ..
-    } = announce.pace
-    else {
-        panic!("a pace of another protocol");
-    };
-    let mut secrets = case.secrets.map(|(scalar, master)| {
-        let info = announce.encryption.clone().unwrap();
-        let suite = Suite::from_wire(Version::V5, &info).unwrap();
+    let (words, events) = converse(case, sender, answers, ours, now);
+    (words, said, events)
+}
+
+/// The ANNOUNCE that a recorded session begins with.
+struct Invitation {
+    header: Header,
+    announce: Announce,
+    /// The message in bytes.
+    body: Vec<u8>,
+    /// Where it was sent.
+    to: SocketAddr,
+}
+
+/// The secrets of a recorded sender, and what they are for.
+struct Keys {
+    known: Known,
+    suite: Suite,
+}
+
+impl Invitation {
+    fn of(first: &Recorded) -> Invitation {
+        let header = wire::decode_header(&first.bytes).unwrap();
+        let body = first.bytes[Header::LEN..].to_vec();
+        let Ok(Message::Announce(announce)) = wire::decode(Version::V5, Function::Announce, &body)
+        else {
+            panic!("no ANNOUNCE");
+        };
+        Invitation {
+            header,
+            announce,
+            body,
+            to: first.to,
+        }
+    }
+
+    fn keys(&self, (scalar, master): (&str, &str)) -> Keys {
+        let info = self.announce.encryption.as_ref().unwrap();
         let known = Known {
             random: info.random,
             scalar: unhex(scalar),
             master: unhex(master).try_into().unwrap(),
         };
-        (known, suite)
-    });
-    let mut opener = || {
-        let (known, suite) = secrets.as_mut()?;
-        let context = ServerContext::new(&header, &announce, body).unwrap();
-        let keys = known.master().unwrap().server_keys(suite, &context);
-        Some(keys.opener().unwrap())
-    };
-    let (mut theirs, mut ours) = (opener(), opener());
-    let security = secrets.as_ref().map(|(_, suite)| {
-        let identity = PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(IDENTITY)).unwrap();
-        let identity = Arc::new(identity);
-        SenderSecurity::new(Version::V5, *suite, identity, Curve::DEFAULT).unwrap()
-    });
-    let announced = first.to;
-    let private = match announce.private {
-        unicast if unicast.is_unspecified() => announced,
-        group => SocketAddr::new(group, announced.port()),
-    };
-    let stamp = announce.timestamp;
-    let listed = announce.clients.iter().copied();
-    let sync = announce.flags.contains(AnnounceFlags::SYNC);
-    let ms = Duration::from_millis;
-    let config = SenderConfig {
-        version: Version::V5,
-        uid: SERVER,
-        group: header.group,
-        instance: header.instance,
-        public: announced,
-        private,
-        clients: (listed.len() > 0).then(|| listed.map(ClientEntry::receiver).collect()),
-        block_size,
-        robust,
-        grtt: GrttBounds {
-            initial: ms(50),
-            min: ms(20),
-            max: ms(500),
-        },
-        rate: case.rate,
-        sync: if sync { SyncMode::Sync } else { SyncMode::Off },
-        quit_on_error: case.quit_on_error,
-        security,
-        ..lab::config(None)
-    };
-    let mut script = take_apart(recorded, block_size.into(), &mut theirs);
-    let mut now = Instant::now();
-    let clock = Clock::new(now, stamp);
-    let items = std::mem::take(&mut script.items);
-    let mut sender = match &mut secrets {
-        Some((known, _)) => Sender::with_secrets(config, items, clock, known, now),
-        None => Sender::new(config, items, clock, StdRng::seed_from_u64(1), now),
-    };
+        let suite = Suite::from_wire(Version::V5, info).unwrap();
+        Keys { known, suite }
+    }
+
+    /// What opens the packets of the session's sender.
+    fn opener(&self, keys: &mut Keys) -> Opener {
+        let context = ServerContext::new(&self.header, &self.announce, &self.body).unwrap();
+        let master = keys.known.master().unwrap();
+        master.server_keys(&keys.suite, &context).opener().unwrap()
+    }
+
+    /// What our sender is told to lead such a session.
+    fn config(&self, case: &Case, suite: Option<Suite>) -> SenderConfig {
+        let Invitation {
+            header, announce, ..
+        } = self;
+        let Pace::Adaptive {
+            robust, block_size, ..
+        } = announce.pace
+        else {
+            panic!("a pace of another protocol");
+        };
+        let security = suite.map(|suite| {
+            let identity = PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(IDENTITY)).unwrap();
+            SenderSecurity::new(Version::V5, suite, Arc::new(identity), Curve::DEFAULT).unwrap()
+        });
+        let listed = announce.clients.iter().copied();
+        let sync = announce.flags.contains(AnnounceFlags::SYNC);
+        let ms = Duration::from_millis;
+        SenderConfig {
+            version: Version::V5,
+            uid: SERVER,
+            group: header.group,
+            instance: header.instance,
+            public: self.to,
+            private: match announce.private {
+                unicast if unicast.is_unspecified() => self.to,
+                group => SocketAddr::new(group, self.to.port()),
+            },
+            clients: (listed.len() > 0).then(|| listed.map(ClientEntry::receiver).collect()),
+            block_size,
+            robust,
+            grtt: GrttBounds {
+                initial: ms(50),
+                min: ms(20),
+                max: ms(500),
+            },
+            rate: case.rate,
+            sync: if sync { SyncMode::Sync } else { SyncMode::Off },
+            quit_on_error: case.quit_on_error,
+            security,
+            ..lab::config(None)
+        }
+    }
+}
+
+/// Has the recorded receivers answer our sender until it is through. Returns what it said, which
+/// `opener` opens, and what it told of.
+fn converse(
+    case: &Case,
+    mut sender: Sender<Memory>,
+    answers: Vec<(String, usize, Option<Recorded>)>,
+    mut opener: Option<Opener>,
+    mut now: Instant,
+) -> (Vec<String>, Vec<SenderEvent>) {
     let mut batch = Batch::new(20_000);
     let mut words = Vec::new();
     let mut said: BTreeMap<String, usize> = BTreeMap::new();
-    let mut answers = script.answers.into_iter().peekable();
+    let mut answers = answers.into_iter().peekable();
     let mut ended = None;
     let mut events = Vec::new();
     while ended.is_none() || !sender.is_finished() {
@@ -349,7 +402,7 @@ pub(super) fn play_and_watch(case: &Case) -> (Vec<String>, Vec<String>, Vec<Send
                 break;
             }
             for (_, _, packet) in batch.datagrams() {
-                let word = word(&open(&mut ours, packet));
+                let word = word(&open(&mut opener, packet));
                 *said.entry(kind(&word)).or_default() += 1;
                 words.push(word);
             }
@@ -385,5 +438,5 @@ pub(super) fn play_and_watch(case: &Case) -> (Vec<String>, Vec<String>, Vec<Send
     for why in [Refusal::Unauthentic, Refusal::Malformed, Refusal::Uncovered] {
         assert_eq!(sender.counters().refused(why), 0, "{}: {why}", case.name);
     }
-    (words, script.words, events)
+    (words, events)
 }
