@@ -1,4 +1,5 @@
-//! The system packages that building and testing need, installed when they are missing.
+//! The system packages that building and testing need, installed when they are missing. What this
+//! program itself is linked with, `.cargo/cc` installs.
 
 use std::process::{Command, Stdio};
 
@@ -149,4 +150,103 @@ fn apt_get(args: &[&str]) -> bool {
         .stdin(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, os::unix::fs::symlink, path::PathBuf, process::Output};
+
+    use super::*;
+
+    /// The linker of this workspace, on a machine that has few programs.
+    struct Machine(PathBuf);
+
+    impl Machine {
+        fn new(label: &str) -> Self {
+            let dir = env::temp_dir().join(format!("uftp-cc-{label}-{}", std::process::id()));
+            fs::create_dir_all(dir.join("bin")).unwrap();
+            let machine = Machine(dir);
+            let found = env::split_paths(&env::var_os("PATH").unwrap()).collect::<Vec<_>>();
+            for tool in ["sh", "sed", "tr", "id", "flock", "unshare", "chmod"] {
+                let path = found
+                    .iter()
+                    .map(|dir| dir.join(tool))
+                    .find(|path| path.exists());
+                symlink(path.unwrap(), machine.0.join("bin").join(tool)).unwrap();
+            }
+            // Installs a compiler.
+            let cc = machine.0.join("bin/cc").display().to_string();
+            machine.script(
+                "bin/apt-get",
+                &format!(
+                    "echo \"$@\" >>{}\n[ $1 = update ] || echo 'echo linked \"$@\"' >{cc}; chmod +x {cc}",
+                    machine.0.join("asked").display()
+                ),
+            );
+            machine
+        }
+
+        fn script(&self, name: &str, text: &str) {
+            let path = self.0.join(name);
+            fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            assert!(succeeds("chmod", &["+x", &path.to_string_lossy()]));
+        }
+
+        /// Runs the linker behind these words.
+        fn links(&self, before: &[&str]) -> Output {
+            let linker = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.cargo/cc");
+            let path = format!("PATH={}", self.0.join("bin").display());
+            let mut command = Command::new("/usr/bin/env");
+            command
+                .args(["-i", &path])
+                .args(before)
+                .args([linker, "-o", "out"]);
+            command.output().unwrap()
+        }
+
+        fn asked(&self) -> String {
+            fs::read_to_string(self.0.join("asked")).unwrap_or_default()
+        }
+    }
+
+    impl Drop for Machine {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_task_installs_what_it_is_linked_with() {
+        let machine = Machine::new("task");
+        machine.script("cargo", "shift 2; \"$@\"");
+        let cargo = machine.0.join("cargo").display().to_string();
+        let linked = machine.links(&["sh", &cargo, "xtask", "demo"]);
+        let said = String::from_utf8_lossy(&linked.stdout);
+        assert!(said.ends_with("linked -o out\n"), "{linked:?}");
+        assert_eq!(
+            machine.asked(),
+            "update -q\ninstall -y -q --no-install-recommends gcc libc6-dev\n"
+        );
+    }
+
+    #[test]
+    fn other_builds_only_say_what_they_are_linked_with() {
+        let machine = Machine::new("other");
+        // As if nobody had started it: these tests may be run by a task.
+        let alone = ["unshare", "--pid", "--fork", "--mount-proc", "sh"];
+        let linked = machine.links(&alone);
+        assert_eq!(linked.status.code(), Some(1), "{linked:?}");
+        let said = String::from_utf8_lossy(&linked.stderr);
+        let advice = "apt-get install --no-install-recommends gcc libc6-dev";
+        assert!(said.contains(advice), "{said}");
+        assert_eq!(machine.asked(), "");
+    }
+
+    #[test]
+    fn what_the_compiler_says_is_what_counts() {
+        let machine = Machine::new("says");
+        machine.script("bin/cc", "[ $1 = -o ] && exit 3; echo /usr/lib/crt1.o");
+        assert_eq!(machine.links(&["sh"]).status.code(), Some(3));
+        assert_eq!(machine.asked(), "");
+    }
 }
