@@ -1,4 +1,4 @@
-//! Lets datagrams gather that come one by one, so that a wake-up fetches many.
+//! Lets datagrams gather, so that a wake-up fetches many.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,19 @@ use uftp_net::RecvBatch;
 ///
 /// A sender that makes a system call for each datagram wakes a receiver that sleeps on its socket
 /// for each, which costs more than all that is done with it. Network cards moderate their
-/// interrupts for the same reason. Runs of many datagrams are worth a wake-up each.
+/// interrupts for the same reason. Runs of many datagrams are nearly worth a wake-up each: they
+/// gather only where they come steadily and nobody waits.
 #[derive(Debug)]
 pub(super) struct Gathering {
     /// Bytes that may gather in the kernel.
     most: usize,
-    /// The last look.
+    /// The last look that left nothing.
     looked: Option<Instant>,
-    /// Looks in a row that found datagrams densely.
+    /// What looks since then have found that left something.
+    so_far: Found,
+    /// Looks in a row that found datagrams densely, and those that also found them one by one.
     dense: u32,
+    single: u32,
     /// Bytes per second as of the last look.
     rate: f64,
 }
@@ -32,9 +36,17 @@ pub(super) struct Found {
 
 impl Found {
     pub(super) fn add(&mut self, batch: &RecvBatch) {
-        self.arrivals += batch.arrivals();
-        self.datagrams += batch.datagram_count();
-        self.bytes += batch.bytes();
+        self.join(Found {
+            arrivals: batch.arrivals(),
+            datagrams: batch.datagram_count(),
+            bytes: batch.bytes(),
+        });
+    }
+
+    fn join(&mut self, other: Found) {
+        self.arrivals += other.arrivals;
+        self.datagrams += other.datagrams;
+        self.bytes += other.bytes;
     }
 }
 
@@ -43,10 +55,12 @@ impl Gathering {
     const LONGEST: Duration = Duration::from_millis(2);
     /// Datagrams that come more slowly than this one after the other are fetched at once.
     const SPARSE: Duration = Duration::from_micros(100);
-    /// Datagrams that come at once, as one run, need not gather.
+    /// Datagrams that come at once, as one run.
     const RUN: usize = 8;
     /// So many looks must find datagrams densely: a few in a row are a conversation.
     const STREAK: u32 = 16;
+    /// The same for runs: a sender that is still finding its rate must not be held up.
+    const STREAK_OF_RUNS: u32 = 64;
     /// The part of the kernel's buffer that may fill: what it takes for a datagram may be more than
     /// twice the datagram, and the wake-up may be late.
     const PART: usize = 16;
@@ -56,35 +70,55 @@ impl Gathering {
         Gathering {
             most: buffer / Self::PART,
             looked: None,
+            so_far: Found::default(),
             dense: 0,
+            single: 0,
             rate: 0.0,
         }
     }
 
     /// A look at `now` found so much, and then nothing more.
-    pub(super) fn note(&mut self, now: Instant, found: Found) {
+    pub(super) fn note(&mut self, now: Instant, mut found: Found) {
+        found.join(std::mem::take(&mut self.so_far));
         let before = self.looked.replace(now).unwrap_or(now);
         let time = now.saturating_duration_since(before);
         let dense = u128::try_from(found.datagrams).unwrap_or(u128::MAX) * Self::SPARSE.as_nanos();
-        let one_by_one = found.datagrams < Self::RUN * found.arrivals;
-        self.dense = match one_by_one && dense > time.as_nanos() {
-            true => self.dense.saturating_add(1),
+        let dense = dense > time.as_nanos();
+        let single = found.datagrams < Self::RUN * found.arrivals;
+        let longer = |streak: u32, goes_on: bool| match goes_on {
+            true => streak.saturating_add(1),
             false => 0,
         };
+        self.dense = longer(self.dense, dense);
+        self.single = longer(self.single, dense && single);
         self.rate = found.bytes as f64 / time.as_secs_f64().max(1e-6);
     }
 
-    /// There may be more than was looked at.
-    pub(super) fn note_more(&mut self) {
-        self.dense = 0;
+    /// A look found so much, and there may be more.
+    pub(super) fn note_more(&mut self, found: Found) {
+        self.so_far.join(found);
     }
 
-    /// How long to let datagrams gather before the next look, if at all.
-    pub(super) fn pause(&self) -> Option<Duration> {
+    /// Something was answered, and what comes now may be meant for us to answer again.
+    pub(super) fn note_answer(&mut self) {
+        (self.dense, self.single) = (0, 0);
+    }
+
+    /// How long to let datagrams gather before the next look, if at all. Runs gather where that is
+    /// `patient`.
+    pub(super) fn pause(&self, patient: bool) -> Option<Duration> {
+        if self.so_far.datagrams > 0 {
+            return None;
+        }
         let room = Duration::from_secs_f64(self.most as f64 / self.rate.max(1.0));
         let pause = room.min(Self::LONGEST);
-        // A shorter sleep costs as much as it saves.
-        (self.dense >= Self::STREAK && pause >= Self::SPARSE).then_some(pause)
+        let gathers = if self.single >= Self::STREAK {
+            // A shorter sleep costs as much as it saves.
+            pause >= Self::SPARSE
+        } else {
+            patient && self.dense >= Self::STREAK_OF_RUNS && pause >= Self::LONGEST
+        };
+        gathers.then_some(pause)
     }
 }
 
@@ -110,7 +144,21 @@ mod tests {
         for look in 0..looks {
             gathering.note(start + every * look, single(datagrams));
         }
-        gathering.pause()
+        gathering.pause(false)
+    }
+
+    /// `looks` looks, each `every` after the last, that find a run of 48 datagrams.
+    fn runs(looks: u32, every: Duration) -> Gathering {
+        let mut gathering = Gathering::new(8 << 20);
+        let start = Instant::now();
+        for look in 0..looks {
+            let run = Found {
+                arrivals: 1,
+                ..single(48)
+            };
+            gathering.note(start + every * look, run);
+        }
+        gathering
     }
 
     #[test]
@@ -120,17 +168,20 @@ mod tests {
     }
 
     #[test]
-    fn runs_need_not_gather() {
-        let mut gathering = Gathering::new(16 << 20);
-        let start = Instant::now();
-        for look in 0..100 {
-            let run = Found {
-                arrivals: 1,
-                ..single(48)
-            };
-            gathering.note(start + MICROS(50) * look, run);
-        }
-        assert_eq!(gathering.pause(), None);
+    fn runs_gather_where_they_come_steadily_and_nobody_waits() {
+        let steady = runs(100, MICROS(500));
+        assert_eq!(steady.pause(false), None);
+        assert_eq!(steady.pause(true), Some(MICROS(2000)));
+        assert_eq!(runs(50, MICROS(500)).pause(true), None, "not for long yet");
+        assert_eq!(runs(100, MICROS(5000)).pause(true), None, "a few");
+        assert_eq!(runs(100, MICROS(50)).pause(true), None, "1.2 GB/s");
+    }
+
+    #[test]
+    fn what_follows_an_answer_is_not_held_up() {
+        let mut gathering = runs(100, MICROS(500));
+        gathering.note_answer();
+        assert_eq!(gathering.pause(true), None);
     }
 
     #[test]
@@ -144,7 +195,7 @@ mod tests {
             gathering.note(start + MICROS(10) * look, single(1));
         }
         gathering.note(start + MICROS(4000), single(1));
-        assert_eq!(gathering.pause(), None, "it is over");
+        assert_eq!(gathering.pause(false), None, "it is over");
     }
 
     #[test]
@@ -154,9 +205,11 @@ mod tests {
         for look in 0..100 {
             gathering.note(start + MICROS(10) * look, single(1));
         }
-        assert!(gathering.pause().is_some());
-        gathering.note_more();
-        assert_eq!(gathering.pause(), None);
+        assert!(gathering.pause(false).is_some());
+        gathering.note_more(single(256));
+        assert_eq!(gathering.pause(false), None);
+        gathering.note(start + MICROS(3000), single(1));
+        assert!(gathering.pause(false).is_some(), "it came no less densely");
     }
 
     #[test]

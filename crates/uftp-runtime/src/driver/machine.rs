@@ -18,6 +18,8 @@ use crate::say;
 #[allow(missing_docs)] // named and described there
 pub(crate) trait Machine {
     type Event;
+    /// What it sends is answers, to which there may be an answer at once.
+    const ANSWERS: bool = false;
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]);
     fn handle_timeout(&mut self, now: Instant);
     fn poll_event(&mut self) -> Option<Self::Event>;
@@ -25,6 +27,10 @@ pub(crate) trait Machine {
     fn poll_timeout(&self) -> Option<Instant>;
     /// It has so much to send that nothing more should be handed in before.
     fn is_full(&self) -> bool {
+        false
+    }
+    /// Data is all that is on its way to it, and nobody waits for an answer: what comes may gather.
+    fn is_patient(&self) -> bool {
         false
     }
     /// The user wants it to end.
@@ -134,6 +140,7 @@ impl<F: FileStore> Daemon<F> {
 
 impl<F: FileStore> Machine for Daemon<F> {
     type Event = ReceiverEvent;
+    const ANSWERS: bool = true;
 
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
         // After the farewells nothing new begins.
@@ -156,6 +163,10 @@ impl<F: FileStore> Machine for Daemon<F> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.receiver.poll_timeout()
+    }
+
+    fn is_patient(&self) -> bool {
+        self.receiver.is_patient()
     }
 
     fn stop(&mut self, now: Instant) {

@@ -155,6 +155,9 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             }
             self.tell(now);
             let flow = self.outbox.send(&self.socket, &mut self.machine, now);
+            if flow == Flow::Sent && M::ANSWERS {
+                self.gathering.note_answer();
+            }
             self.tell(now);
             let patience = farewell.is_none_or(|until| now < until);
             if self.machine.is_over() && (flow == Flow::Idle || !patience) {
@@ -175,7 +178,10 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         farewell: Option<Instant>,
     ) -> Result<bool, Failure> {
         let timeout = self.machine.poll_timeout();
-        let gathering = self.gathering.pause().filter(|_| flow == Flow::Idle);
+        let gathering = match flow {
+            Flow::Idle => self.gathering.pause(self.machine.is_patient()),
+            _ => None,
+        };
         let (interest, until) = match flow {
             // There is more to send: only look whether something has arrived.
             Flow::Sent => {
@@ -252,7 +258,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
                 return Ok(());
             }
         }
-        self.gathering.note_more();
+        self.gathering.note_more(found);
         Ok(())
     }
 

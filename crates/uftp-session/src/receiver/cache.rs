@@ -120,8 +120,8 @@ impl WriteCache {
         written
     }
 
-    /// One past the last block of the window.
-    fn end(&self) -> u32 {
+    /// One past the last block of the window, or of the last one.
+    pub(super) fn end(&self) -> u32 {
         self.first + self.held.len() as u32 // a window holds fewer blocks than the file
     }
 

@@ -185,6 +185,12 @@ impl<F: FileStore> Receiver<F> {
         self.sessions.is_empty() && self.pending_aborts.is_empty() && self.proxies.is_idle()
     }
 
+    /// Whether all sessions are in the middle of a file and nothing depends on when its packets are
+    /// handed in: a few milliseconds later will do.
+    pub fn is_patient(&self) -> bool {
+        self.sessions.iter().all(Session::is_patient)
+    }
+
     /// Datagrams in and out, and those refused.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -13,6 +13,9 @@ use crate::counters::Refusal;
 use crate::files::{IncomingFile, SessionFiles};
 use crate::policy::PassStyle;
 
+/// Bytes that take some milliseconds at rates at which it matters.
+const FAR: u64 = 1 << 20;
+
 /// The file being received: what is there, what is missing and when to say so.
 pub(super) struct Transfer {
     pub(super) info: IncomingFile,
@@ -101,6 +104,12 @@ impl Transfer {
                 Some((block, section))
             }
         }
+    }
+
+    /// Whether much of the file lies behind the last block that came.
+    pub(super) fn goes_on(&self) -> bool {
+        let rest = self.geometry.blocks().saturating_sub(self.cache.end());
+        u64::from(rest) * u64::from(self.geometry.block_size()) > FAR
     }
 
     /// Data of `section` came in the newest packet so far.

@@ -61,7 +61,7 @@ const FROM_REFERENCE: Pair = Pair {
     receiver: Suite::Ours,
 };
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: "1 receiver",
         conditions: |_| {},
@@ -114,6 +114,13 @@ const CASES: [Case; 8] = [
             sender_cpu(1.0 / 4.0),
             receiver_cpu(1.0 / 4.0),
         ],
+    },
+    Case {
+        // At most half of the time.
+        name: "500 files of 4 KiB",
+        conditions: |plan| (plan.files, plan.size) = (500, 4096),
+        pair: Pair::OURS,
+        floors: &[goodput(2.0)],
     },
 ];
 

@@ -31,7 +31,7 @@ use crate::congestion::{Group, Reporter, ip_udp_len};
 use crate::files::{SessionEnd, SessionFiles, SessionInfo};
 use crate::link::{Dest, Link};
 use crate::pending_aborts::PendingAbort;
-use crate::policy::Policy;
+use crate::policy::{PassStyle, Policy};
 use crate::security::Client;
 use crate::table::SessionId;
 
@@ -180,6 +180,16 @@ impl<S: SessionFiles> Session<S> {
     pub(super) fn report_rates(&mut self, seed: u64) {
         let overhead = ip_udp_len(self.reply_to.ip());
         self.congestion = Some(Box::new(Reporter::new(overhead, seed)));
+    }
+
+    /// Whether nothing is to be answered for a while, nor measured by when packets arrive.
+    pub(super) fn is_patient(&self) -> bool {
+        let Phase::Receiving(transfer) = &self.phase else {
+            return false;
+        };
+        self.congestion.is_none()
+            && self.policy.passes == PassStyle::Streaming
+            && transfer.goes_on()
     }
 
     /// Whether a session with this sender's number, encrypted or not, can be a later run of this
