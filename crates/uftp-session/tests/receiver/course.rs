@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use uftp_proto::wire::{CompleteStatus, FileInfo, FileType, Message, Version};
+use uftp_proto::wire::{CcType, CompleteStatus, FileInfo, FileType, Message, Version};
 use uftp_proto::{Ecn, FileId, Uid};
 use uftp_session::Batch;
 use uftp_session::files::{Offer, SessionEnd};
@@ -356,4 +356,32 @@ fn what_happens_while_transmitting_wakes_the_driver() {
     let event = bench.receiver.poll_event().map(|event| event.kind);
     assert_eq!(event, Some(Kind::RegisterSent));
     assert_eq!(bench.receiver.poll_timeout(), Some(bench.now + g() * 4));
+}
+
+/// Data may gather before they are handed in, but not what is to be answered or measured.
+#[test]
+fn a_receiver_is_patient_in_the_middle_of_a_large_file_only() {
+    const BLOCKS: u32 = 200_000; // of 10 bytes
+    let begun = |mut script: Script| {
+        let bench = Bench::receiving(&mut script, BLOCKS as usize * 10);
+        (bench, script)
+    };
+    let (mut bench, mut script) = begun(Script::default());
+    assert!(bench.receiver.is_patient());
+    bench.hear(&mut script, |s| s.seg(1000));
+    assert!(bench.receiver.is_patient());
+    bench.hear(&mut script, |s| s.seg(BLOCKS / 2));
+    assert!(!bench.receiver.is_patient(), "DONE is near");
+    let controlled = Script {
+        cc: CcType::TFMCC,
+        ..Script::default()
+    };
+    assert!(!begun(controlled).0.receiver.is_patient());
+    let lock_step = Script {
+        version: Version::V3,
+        ..Script::default()
+    };
+    assert!(!begun(lock_step).0.receiver.is_patient());
+    let bench = Bench::confirmed(&mut Script::default());
+    assert!(!bench.receiver.is_patient(), "FILEINFO is to come");
 }

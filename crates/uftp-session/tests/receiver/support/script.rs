@@ -32,6 +32,7 @@ pub(crate) struct Script {
     pub(crate) private: IpAddr,
     pub(crate) block_size: u16,
     pub(crate) robust: u8,
+    pub(crate) cc: CcType,
     pub(crate) grtt: RttCode,
     /// Number of the next packet.
     pub(crate) seq: Seq,
@@ -51,6 +52,7 @@ impl Default for Script {
             private: IpAddr::from([230, 5, 5, 7]),
             block_size: 10,
             robust: 10,
+            cc: CcType::NONE,
             grtt: GRTT,
             seq: Seq(0),
             content: Vec::new(),
@@ -118,7 +120,7 @@ impl Script {
         }
         Pace::Adaptive {
             robust: self.robust,
-            cc: CcType::NONE,
+            cc: self.cc,
             block_size: self.block_size,
         }
     }
