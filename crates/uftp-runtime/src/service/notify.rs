@@ -1,5 +1,10 @@
 //! Word to the service manager that started us, if it wants any (`NOTIFY_SOCKET`).
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::{NotifyState, notify};
@@ -12,7 +17,8 @@ pub(crate) fn is_wanted() -> bool {
 /// We serve; `doing` is what.
 pub(crate) fn ready(doing: &str) {
     let own = NotifyState::MainPid(std::process::id());
-    tell(&[NotifyState::Ready, own, NotifyState::Status(doing)]);
+    // The one word that must not be lost.
+    let _ = notify(&[NotifyState::Ready, own, NotifyState::Status(doing)]);
 }
 
 /// What we do now.
@@ -44,5 +50,39 @@ pub(crate) fn stopping() {
 
 /// Nobody to tell is the usual case, and one who does not listen no reason to stop.
 fn tell(states: &[NotifyState<'_>]) {
-    let _ = notify(states);
+    if let Some(socket) = std::env::var_os("NOTIFY_SOCKET") {
+        let _ = offer(&socket, states);
+    }
+}
+
+/// Says it to the manager at `socket` unless that would have to be waited for: a manager that is
+/// busy, or hangs, must not hold up signals and metrics.
+fn offer(socket: &OsStr, states: &[NotifyState<'_>]) -> io::Result<()> {
+    let addr = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    let words: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let from = UnixDatagram::unbound()?;
+    from.set_nonblocking(true)?;
+    from.send_to_addr(words.as_bytes(), &addr).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manager_that_does_not_listen_holds_nothing_up() {
+        let path = std::env::temp_dir().join(format!("uftp-notify-{}", std::process::id()));
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let alive = || offer(path.as_os_str(), &[NotifyState::Watchdog]);
+        alive().unwrap();
+        let mut heard = [0; 100];
+        let len = manager.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..len], b"WATCHDOG=1\n");
+        let refused = (0..100_000).find_map(|_| alive().err());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(refused.unwrap().kind(), io::ErrorKind::WouldBlock);
+    }
 }
