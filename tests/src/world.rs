@@ -194,6 +194,27 @@ impl World {
         self.interface_up(host)
     }
 
+    /// Takes the first interface of `host` away and gives it back in the same instant, with its index and
+    /// addresses, but without what programs had joined on it.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn snatch_interface(&self, host: HostId) -> Result<()> {
+        let (host_name, aside) = (
+            self.namespace(Part::Host(host)),
+            self.namespace(Part::Bridge),
+        );
+        self.ip(
+            Part::Host(host),
+            &format!("link set {INTERFACE} netns {aside}"),
+        )?;
+        self.ip(
+            Part::Bridge,
+            &format!("link set {INTERFACE} netns {host_name}"),
+        )?;
+        self.interface_up(host)
+    }
+
     /// Makes interface number `link` of `host`, joined to the bridge of a network.
     fn plug(&self, host: HostId, link: usize, network: NetworkId) -> Result<()> {
         let namespace = self.namespace(Part::Host(host));

@@ -121,6 +121,38 @@ fn its_interface_is_replaced_by_another_of_its_name() -> Result<()> {
     Ok(())
 }
 
+/// When it is looked up it is as before, and yet nothing is joined on it any more.
+#[test]
+fn its_interface_goes_and_comes_back_in_an_instant() -> Result<()> {
+    let world = World::new("snatch", 3)?;
+    let mut receivers = [
+        world
+            .receiver(Suite::Ours, 1)
+            .args(&["-I", "eth0"])
+            .start()?,
+        world.receiver(Suite::Ours, 2).by_itself().start()?,
+    ];
+    for round in 1..=2 {
+        for host in [1, 2] {
+            world.snatch_interface(host)?;
+        }
+        for receiver in &mut receivers {
+            says(receiver, "which has come", round)?;
+        }
+        let file = world.make_dir("content")?.join(format!("file{round}"));
+        write_file(&file, 100_000)?;
+        let sender = world.sender(Suite::Ours, 0).args(&["-H", "1,10.77.0.3"]);
+        sender.file(&file).run(BOUND)?.ended_with(0)?;
+        for receiver in &receivers {
+            has(receiver, &file)?;
+        }
+    }
+    for receiver in receivers {
+        receiver.stop()?;
+    }
+    Ok(())
+}
+
 /// A disk that somebody else fills in the middle of a transfer ends that session, with a reason
 /// for its sender, and no other.
 #[test]

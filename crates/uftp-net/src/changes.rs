@@ -1,5 +1,6 @@
 //! Word from the kernel that interfaces or their addresses have changed.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -48,21 +49,24 @@ impl InterfaceChanges {
 
     /// Waits until nothing more has happened for the time `quiet`, but no longer than `most`, and
     /// forgets what did: what happens to an interface comes in bursts, its state, then its addresses.
+    /// Returns which have gone, if only for a moment: all that had to do with them went along.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn settle(&self, quiet: Duration, most: Duration) -> io::Result<()> {
-        self.drain()?;
+    pub fn settle(&self, quiet: Duration, most: Duration) -> io::Result<Gone> {
+        let mut gone = Gone::default();
+        self.drain_into(&mut gone)?;
         outlast(quiet, most, Instant::now, |within| {
             // Never less than asked for, which would end in a busy loop.
             let within = within.as_millis().saturating_add(1);
             let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
             let mut fds = [PollFd::new(self.io.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, timeout) {
-                Ok(_) | Err(Errno::EINTR) => self.drain(),
+                Ok(_) | Err(Errno::EINTR) => self.drain_into(&mut gone),
                 Err(error) => Err(error.into()),
             }
-        })
+        })?;
+        Ok(gone)
     }
 
     /// Forgets what has happened so far. Whether anything had.
@@ -70,12 +74,20 @@ impl InterfaceChanges {
     /// # Errors
     /// The kernel's.
     pub fn drain(&self) -> io::Result<bool> {
+        self.drain_into(&mut Gone::default())
+    }
+
+    fn drain_into(&self, gone: &mut Gone) -> io::Result<bool> {
         let mut message = [0; 8192];
         let mut any = false;
         loop {
             match recv(self.io.as_raw_fd(), &mut message, MsgFlags::empty()) {
-                // More than the kernel could keep is also a change; what it was is looked up anyway.
-                Ok(_) | Err(Errno::ENOBUFS) => any = true,
+                Ok(len) => {
+                    gone.note(message.get(..len).unwrap_or_default());
+                    any = true;
+                }
+                // More than the kernel could keep.
+                Err(Errno::ENOBUFS) => (gone.unknown, any) = (true, true),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(any),
                 Err(error) => return Err(error.into()),
@@ -83,6 +95,48 @@ impl InterfaceChanges {
         }
     }
 }
+
+/// Interfaces that have gone.
+#[derive(Default, Debug)]
+pub struct Gone {
+    indexes: BTreeSet<u32>,
+    /// The kernel had more to tell than it could keep.
+    unknown: bool,
+}
+
+impl Gone {
+    /// Whether the interface with this index may be one of them.
+    pub fn may_include(&self, index: u32) -> bool {
+        self.unknown || self.indexes.contains(&index)
+    }
+
+    /// Takes in messages of the kernel, one behind the other (rtnetlink).
+    fn note(&mut self, mut messages: &[u8]) {
+        while let Some((message, rest)) = next_message(messages) {
+            messages = rest;
+            let kind = message.get(4..6).and_then(|b| b.try_into().ok());
+            let family = message.get(16).copied();
+            let index = message.get(20..24).and_then(|b| b.try_into().ok());
+            let unlinked = kind.map(u16::from_ne_bytes) == Some(libc::RTM_DELLINK);
+            // A bridge that loses a port says so, too, of the port.
+            if let (true, Some(0), Some(index)) = (unlinked, family, index) {
+                self.indexes.insert(u32::from_ne_bytes(index));
+            }
+        }
+    }
+}
+
+/// The first message, with its header, and those behind it.
+fn next_message(messages: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = messages.first_chunk().map(|len| u32::from_ne_bytes(*len))?;
+    let len = usize::try_from(len).ok().filter(|len| *len >= HEADER)?;
+    let message = messages.get(..len)?;
+    let rest = messages.get(len.next_multiple_of(4)..);
+    Some((message, rest.unwrap_or_default()))
+}
+
+/// Bytes of the header of a message.
+const HEADER: usize = 16;
 
 /// Lasts until `happens`, which waits no longer than it is told, has told of nothing for the time
 /// `quiet` by the clock `now`, or for `most`.
@@ -139,6 +193,50 @@ mod tests {
             assert!(!changes.drain().unwrap());
         };
         thread::spawn(test).join().unwrap();
+    }
+
+    /// One that is back before it is looked up looks as if it had never gone.
+    #[test]
+    fn interfaces_that_have_gone_are_named() {
+        let test = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let changes = InterfaceChanges::watch().unwrap();
+            let run = "ip link add name v1 index 71 type veth && ip link add name v3 index 73 type veth \
+                       && ip link set v3 up && ip link del v1 \
+                       && ip link add name v1 index 71 type veth";
+            let ran = Command::new("sh").args(["-c", run]).status().unwrap();
+            assert!(ran.success());
+            let ms = Duration::from_millis;
+            let gone = changes.settle(ms(1), ms(60_000)).unwrap();
+            assert_eq!([71, 73].map(|i| gone.may_include(i)), [true, false]);
+            let gone = changes.settle(ms(1), ms(60_000)).unwrap();
+            assert!(!gone.may_include(71), "it is forgotten");
+        };
+        thread::spawn(test).join().unwrap();
+    }
+
+    #[test]
+    fn damaged_messages_name_nothing() {
+        let mut gone = Gone::default();
+        let mut message = vec![0; 32];
+        message[..4].copy_from_slice(&32_u32.to_ne_bytes());
+        message[4..6].copy_from_slice(&libc::RTM_DELLINK.to_ne_bytes());
+        message[20] = 7;
+        for len in 0..32 {
+            gone.note(&message[..len]);
+        }
+        for len in [0, 1, 15, u32::MAX] {
+            message[..4].copy_from_slice(&len.to_ne_bytes());
+            gone.note(&message);
+        }
+        assert!(gone.indexes.is_empty());
+        let mut two = vec![0; 20];
+        two[..4].copy_from_slice(&17_u32.to_ne_bytes());
+        message[..4].copy_from_slice(&32_u32.to_ne_bytes());
+        two.extend(&message);
+        gone.note(&two);
+        let seven = u32::from_ne_bytes([7, 0, 0, 0]);
+        assert!(gone.may_include(seven) && !gone.may_include(8));
     }
 
     #[test]

@@ -35,7 +35,7 @@ mod socket;
 mod sys;
 mod wait;
 
-pub use changes::InterfaceChanges;
+pub use changes::{Gone, InterfaceChanges};
 pub use config::{Offload, SocketConfig};
 pub use error::NetError;
 pub use feature::buffers::Buffers;

@@ -1,6 +1,6 @@
 //! The multicast groups of a daemon, and the interfaces they are joined on, which come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
@@ -25,8 +25,13 @@ pub(crate) struct Listener {
     sources: Option<Vec<IpAddr>>,
     /// The groups that are joined, and how often each is.
     groups: BTreeMap<IpAddr, u32>,
-    found: Fresh<Vec<Interface>>,
+    /// How often each interface has gone and come back.
+    lives: Lives,
+    found: Fresh<(Vec<Interface>, Lives)>,
 }
+
+/// How often interfaces have gone, by their index: with one that has, the memberships went.
+type Lives = HashMap<u32, u64>;
 
 impl Listener {
     /// Will join groups on `interfaces` for the packets of `sources`; `None` for everybody's.
@@ -35,6 +40,7 @@ impl Listener {
             interfaces,
             sources,
             groups: BTreeMap::new(),
+            lives: Lives::new(),
             found: Fresh::default(),
         }
     }
@@ -58,10 +64,12 @@ impl Listener {
 
     /// Joins all groups on the interfaces that were found since.
     pub(crate) fn renew(&mut self, socket: &Socket) {
-        let Some(found) = self.found.take() else {
+        let Some((found, lives)) = self.found.take() else {
             return;
         };
         let before = std::mem::replace(&mut self.interfaces, found);
+        let lived = std::mem::replace(&mut self.lives, lives);
+        let stayed = |index| lived.get(&index) == self.lives.get(&index);
         let speaks = |list: &[Interface], index, group| {
             let mut all = list.iter();
             all.any(|i| i.index == index && i.first_like(group).is_some())
@@ -72,16 +80,21 @@ impl Listener {
             for _ in 0..times {
                 // An interface that is gone has taken the memberships along; then this only
                 // forgets them.
-                for gone in before.iter().filter(|i| was(i) && !is(i)) {
+                for gone in before
+                    .iter()
+                    .filter(|i| was(i) && !(is(i) && stayed(i.index)))
+                {
                     self.leave_on(socket, group, gone);
                 }
-                for new in self.interfaces.iter().filter(|i| is(i) && !was(i)) {
+                let new = |i: &&Interface| is(i) && !(was(i) && stayed(i.index));
+                for new in self.interfaces.iter().filter(new) {
                     self.join_on(socket, group, new).for_each(drop);
                 }
             }
         }
         for interface in &self.interfaces {
-            if !before.iter().any(|old| old.index == interface.index) {
+            let known = before.iter().any(|old| old.index == interface.index);
+            if !known || !stayed(interface.index) {
                 say!(1, "Listening on {interface}, which has come");
             }
         }
@@ -215,21 +228,30 @@ fn follow(
     changes: &InterfaceChanges,
     named: &[String],
     mut known: Vec<Interface>,
-    found: &Fresh<Vec<Interface>>,
+    found: &Fresh<(Vec<Interface>, Lives)>,
     control: &Control,
 ) {
+    let mut lives = Lives::new();
     loop {
         let settled = changes
             .wait()
             .and_then(|()| changes.settle(QUIET, LONGEST_BURST));
-        if let Err(error) = settled {
-            say!(1, "Interfaces are no longer watched: {error}");
-            return;
-        }
+        let gone = match settled {
+            Ok(gone) => gone,
+            Err(error) => {
+                say!(1, "Interfaces are no longer watched: {error}");
+                return;
+            }
+        };
         let list = addresses::listening_now(named);
-        if list != known {
+        let indexes = list.iter().map(|i| i.index);
+        let back: Vec<_> = indexes.filter(|index| gone.may_include(*index)).collect();
+        if list != known || !back.is_empty() {
+            for index in back {
+                *lives.entry(index).or_default() += 1;
+            }
             known.clone_from(&list);
-            found.put(list);
+            found.put((list, lives.clone()));
             control.renew_groups();
         }
     }
