@@ -1,9 +1,11 @@
 //! Datagrams on their way from the machine to the socket, and what the network refuses of them.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use uftp_net::Socket;
 use uftp_session::{Batch, Transmit};
 
@@ -12,10 +14,13 @@ use crate::say;
 
 /// Bytes handed to the kernel between two looks at what has arrived.
 const BATCH: usize = 128 * 1024;
-/// How long sending rests after the network refused a datagram.
+/// How long sending rests after the network refused all there was, or had no room for it.
 const REFUSED_REST: Duration = Duration::from_millis(10);
 /// How long sending rests if the kernel has no room though the socket says it has.
 const ROOM_REST: Duration = Duration::from_micros(500);
+
+/// The same refusal is told again after this time.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// What was sent and what was not.
 #[derive(Clone, Default, Debug)]
@@ -49,6 +54,8 @@ pub(super) struct Outbox {
     held_until: Option<Instant>,
     /// The last turn ended for want of room.
     was_full: bool,
+    /// When a refusal was last told, by its words.
+    told: HashMap<String, Instant>,
     tally: Tally,
 }
 
@@ -59,6 +66,7 @@ impl Outbox {
             next: (0, 0),
             held_until: None,
             was_full: false,
+            told: HashMap::new(),
             tally: Tally::default(),
         }
     }
@@ -88,11 +96,13 @@ impl Outbox {
                 return Flow::Idle;
             }
         }
+        let (mut went, mut refused) = (false, false);
         while let Some(run) = self.batch.runs().get(self.next.0).cloned() {
             match self.send_run(socket, &run) {
                 Ok(()) => {
                     self.next = (self.next.0 + 1, 0);
                     self.was_full = false;
+                    went = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.was_full {
@@ -102,15 +112,22 @@ impl Outbox {
                     return Flow::Full;
                 }
                 // To the session this is a loss like any other: it repeats or gives up in its
-                // own time.
+                // own time. That there is no way to one host must not hold up the others: anybody can
+                // have us answer such a one.
                 Err(error) => {
                     self.next = (self.next.0 + 1, 0);
-                    self.refused(run.destination, &error);
-                    return self.hold(now + REFUSED_REST);
+                    self.refused(now, run.destination, &error);
+                    refused = true;
+                    if concerns_all(&error) {
+                        return self.hold(now + REFUSED_REST);
+                    }
                 }
             }
         }
-        Flow::Sent
+        match refused && !went {
+            true => self.hold(now + REFUSED_REST),
+            false => Flow::Sent,
+        }
     }
 
     fn send_run(&mut self, socket: &Socket, run: &Transmit) -> io::Result<()> {
@@ -126,13 +143,15 @@ impl Outbox {
         Ok(())
     }
 
-    fn refused(&mut self, to: SocketAddr, error: &io::Error) {
+    fn refused(&mut self, now: Instant, to: SocketAddr, error: &io::Error) {
         self.tally.refused += 1;
         let words = error.to_string();
-        if self.tally.last_refusal.as_ref() != Some(&words) {
+        let told = |at: &Instant| now.saturating_duration_since(*at) < TOLD_AGAIN;
+        if !self.told.get(&words).is_some_and(told) {
             say!(0, "Sending to {to} failed: {words}");
-            self.tally.last_refusal = Some(words);
+            self.told.insert(words.clone(), now);
         }
+        self.tally.last_refusal = Some(words);
     }
 
     fn hold(&mut self, until: Instant) -> Flow {
@@ -140,4 +159,13 @@ impl Outbox {
         self.was_full = false;
         Flow::Held(until)
     }
+}
+
+/// Whether an error is not of the destination, but of what all have to pass.
+fn concerns_all(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::ENOBUFS | Errno::ENOMEM | Errno::ENETDOWN)
+    )
 }

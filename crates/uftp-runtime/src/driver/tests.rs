@@ -34,6 +34,8 @@ fn ip(args: &str) {
 /// Sends `left` runs of ten datagrams to `to`, counts what it gets, and ends when both are done.
 struct Talker {
     to: SocketAddr,
+    /// Before each run one datagram goes here.
+    nowhere: Option<SocketAddr>,
     left: usize,
     expected: usize,
     got: Vec<usize>,
@@ -45,6 +47,7 @@ impl Talker {
     fn new(to: SocketAddr, left: usize, expected: usize) -> Self {
         Talker {
             to,
+            nowhere: None,
             left,
             expected,
             got: Vec::new(),
@@ -70,6 +73,10 @@ impl Machine for Talker {
     fn poll_transmit(&mut self, _: Instant, batch: &mut Batch) {
         if self.left > 0 {
             self.left -= 1;
+            if let Some(nowhere) = self.nowhere {
+                let one = batch.push(nowhere, Ecn::NotEct, |_| Ok::<_, ()>(100));
+                one.unwrap();
+            }
             for _ in 0..10 {
                 batch
                     .push(self.to, Ecn::NotEct, |_| Ok::<_, ()>(1300))
@@ -154,6 +161,30 @@ fn a_network_that_refuses_is_counted_and_does_not_hold_the_session() {
         let tally = ended.recv_timeout(PATIENCE).unwrap();
         assert_eq!((tally.sent, tally.refused), (0, 5));
         assert!(tally.last_refusal.unwrap().contains("unreachable"));
+    });
+}
+
+/// Anybody can have us answer a host there is no way to.
+#[test]
+fn what_cannot_go_to_one_host_holds_up_no_other() {
+    in_namespace(|| {
+        ip("link set lo up");
+        let (a, b) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+        let mut talker = Talker::new(b.local_addr(), 50, 0);
+        talker.nowhere = Some("10.99.0.1:1044".parse().unwrap());
+        let mut outbox = Outbox::new();
+        let now = Instant::now();
+        for _ in 0..50 {
+            assert_eq!(outbox.send(&a, &mut talker, now), Flow::Sent);
+        }
+        let tally = outbox.tally();
+        assert_eq!((tally.sent, tally.refused), (50 * 10 * 1300, 50));
+        assert_eq!(outbox.send(&a, &mut talker, now), Flow::Idle);
+        // Where nothing gets through it rests.
+        let mut lost = Talker::new("10.99.0.2:1044".parse().unwrap(), 2, 0);
+        assert!(matches!(outbox.send(&a, &mut lost, now), Flow::Held(_)));
+        assert!(matches!(outbox.send(&a, &mut lost, now), Flow::Held(_)));
+        assert_eq!(lost.left, 1);
     });
 }
 

@@ -76,7 +76,7 @@ impl Timing {
             Timing::RoundTrips { robust } => group.grtt.duration() * u32::from(*robust),
             Timing::Fixed(pace) => seconds(pace.announce_time),
         };
-        limit.max(SHORTEST_REGISTRATION)
+        limit.clamp(SHORTEST_REGISTRATION, LONGEST_PATIENCE)
     }
 
     /// A server that takes part is not silent for longer.
@@ -109,4 +109,23 @@ fn part(millis: u16) -> Duration {
 
 fn seconds(seconds: u8) -> Duration {
     Duration::from_secs(seconds.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uftp_proto::quant::{GroupSizeCode, RttCode};
+
+    #[test]
+    fn no_header_keeps_a_client_or_a_session_for_ever() {
+        let timing = Timing::RoundTrips { robust: 255 };
+        let group = |grtt| GroupEstimate {
+            grtt: RttCode(grtt),
+            size: GroupSizeCode(0),
+        };
+        assert_eq!(timing.registration(group(255)), LONGEST_PATIENCE);
+        assert_eq!(timing.silence(group(255)), LONGEST_PATIENCE);
+        assert_eq!(timing.registration(group(0)), SHORTEST_REGISTRATION);
+        assert_eq!(timing.silence(group(0)), SHORTEST_PATIENCE);
+    }
 }
