@@ -409,3 +409,24 @@ fn who_leaves_is_named_by_the_proxy_it_is_behind() {
         assert_eq!(bench.events.last(), Some(&told));
     }
 }
+
+/// Everybody who leaves is passed on, however many do at once; who says so for ever is not.
+#[test]
+fn who_leaves_again_and_again_is_passed_on_within_limits() {
+    const MANY: u32 = 300;
+    let mut bench = Bench::announced(client_role());
+    for n in 0..MANY {
+        let packet = bench.packet(Uid(0x1000 + n), &register(STAMP));
+        bench.hand(client(7), Ecn::NotEct, &packet);
+    }
+    bench.pass(Duration::from_millis(100));
+    let mut leave = |n| {
+        let packet = bench.packet(Uid(0x1000 + n), &abort(Uid::NONE, "enough"));
+        bench.hand(client(7), Ecn::NotEct, &packet).len()
+    };
+    assert_eq!((0..MANY).map(&mut leave).sum::<usize>(), MANY as usize);
+    assert_eq!((0..1000).map(|_| leave(5)).sum::<usize>(), 100);
+    let told = |kind: &&ProxyEventKind| matches!(kind, ProxyEventKind::AbortedByClient { .. });
+    let told = bench.events.iter().filter(told).count();
+    assert_eq!(told, MANY as usize + 100);
+}

@@ -45,6 +45,8 @@ pub(super) struct Assembly {
     below: HashSet<Uid>,
     /// Those told to the server.
     registered: HashSet<Uid>,
+    /// Those who have said that they leave.
+    departed: HashSet<Uid>,
     /// Those named in announcements; empty if anybody may come.
     invited: HashSet<Uid>,
     /// The server has done with announcing. It repeats no REG_CONF then that was lost: whoever was
@@ -123,6 +125,7 @@ impl Assembly {
             clients: HashMap::new(),
             below: HashSet::new(),
             registered: HashSet::new(),
+            departed: HashSet::new(),
             invited: HashSet::new(),
             flowing: false,
             handshakes: Bucket::of_handshakes(),
@@ -228,6 +231,7 @@ impl Assembly {
         if via.is_none_or(|via| !self.clients.contains_key(&via)) {
             self.clients.remove(&client);
             self.registered.remove(&client);
+            self.departed.remove(&client);
             self.aggregation.part_with(client);
         }
         let Some(keys) = &mut self.keys else {

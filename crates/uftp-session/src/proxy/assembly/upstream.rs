@@ -256,6 +256,7 @@ impl Turn<'_, '_> {
                 continue;
             }
             let again = !self.assembly.registered.insert(client);
+            self.assembly.departed.remove(&client);
             self.around
                 .tell(ProxyEventKind::Registered { client, via, again });
             self.assembly.below.extend(via);
@@ -459,9 +460,6 @@ impl Turn<'_, '_> {
         {
             return Err(Refusal::Uncovered);
         }
-        if !known && !self.around.strangers.allow(self.now) {
-            return Err(Refusal::Limit);
-        }
         let unheard = !host.is_none()
             && !self.assembly.clients.contains_key(&host)
             && self.assembly.below.contains(&self.author)
@@ -473,6 +471,13 @@ impl Turn<'_, '_> {
             false if other => return Err(Refusal::OutOfPlace),
             false => self.author,
         };
+        // Once is enough: what comes again and again is told to the server and the operator within limits.
+        let departed = &mut self.assembly.departed;
+        let room = departed.len() < 2 * self.around.config.max_clients;
+        let first = known && room && departed.insert(client);
+        if !first && !self.around.strangers.allow(self.now) {
+            return Err(Refusal::Limit);
+        }
         self.assembly.aggregation.left(client, reason.clone());
         self.around
             .tell(ProxyEventKind::AbortedByClient { client, reason });
