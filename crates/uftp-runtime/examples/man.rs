@@ -58,7 +58,7 @@ const EXIT_KEYMGT: &str = "\
 0\tall keys were read or made
 1\tany was not";
 const SIGNALS_UFTP: &str = "\
-SIGINT, SIGTERM\tend the session and tell every receiver; a second one ends the program at once
+SIGINT, SIGTERM, SIGHUP\tend the session and tell every receiver; a second one ends the program at once. SIGHUP does nothing under nohup
 SIGUSR1\tlogs what was counted";
 const SIGNALS_UFTPD: &str = "\
 SIGINT, SIGTERM\tend all sessions and tell their senders

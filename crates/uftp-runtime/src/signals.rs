@@ -1,5 +1,7 @@
 //! Signals: SIGINT and SIGTERM ask for an orderly end, and a second one for an end at once;
-//! SIGUSR1 asks a program for its counters, SIGHUP a daemon to read its files anew (cli §8.3).
+//! SIGUSR1 asks a program for its counters, SIGHUP a daemon to read its files anew (cli §8.3). In other
+//! programs SIGHUP, the end of the terminal they were started from, asks for an orderly end, too, unless
+//! it is ignored, as `nohup` has it.
 
 use std::future::pending;
 use std::io;
@@ -22,31 +24,37 @@ pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     counters: Signal,
-    hangup: Option<Signal>,
+    hangup: Option<(Signal, Asked)>,
 }
 
 impl Signals {
-    /// Catches those of a program from now on. SIGHUP is not among them, and ends it.
+    /// Catches those of a program from now on. SIGHUP, the end of its terminal, asks for the end, unless it
+    /// is ignored.
     ///
     /// # Errors
     /// The system refuses.
     pub(crate) fn of_program() -> io::Result<Signals> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            counters: signal(SignalKind::user_defined1())?,
-            hangup: None,
-        })
+        let hup = SignalKind::hangup();
+        let ends = Asked::Stop(hup.as_raw_value());
+        Signals::with_hangup((!is_ignored(hup)).then_some(ends))
     }
 
-    /// Catches those of a daemon from now on: SIGHUP, too.
+    /// Catches those of a daemon from now on.
     ///
     /// # Errors
     /// As [`of_program`](Self::of_program).
     pub(crate) fn of_daemon() -> io::Result<Signals> {
+        Signals::with_hangup(Some(Asked::Reload))
+    }
+
+    /// SIGHUP is caught if it means anything.
+    fn with_hangup(means: Option<Asked>) -> io::Result<Signals> {
+        let caught = |means| Ok::<_, io::Error>((signal(SignalKind::hangup())?, means));
         Ok(Signals {
-            hangup: Some(signal(SignalKind::hangup())?),
-            ..Self::of_program()?
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            counters: signal(SignalKind::user_defined1())?,
+            hangup: means.map(caught).transpose()?,
         })
     }
 
@@ -54,7 +62,10 @@ impl Signals {
     pub(crate) async fn next(&mut self) -> Asked {
         let hangup = async {
             match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
+                Some((hangup, means)) => {
+                    hangup.recv().await;
+                    *means
+                }
                 None => pending().await,
             }
         };
@@ -62,7 +73,17 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::Stop(SignalKind::interrupt().as_raw_value()),
             _ = self.terminate.recv() => Asked::Stop(SignalKind::terminate().as_raw_value()),
             _ = self.counters.recv() => Asked::Counters,
-            _ = hangup => Asked::Reload,
+            means = hangup => means,
         }
     }
+}
+
+/// Whether whoever started us has us ignore a signal (proc(5), `SigIgn`).
+fn is_ignored(signal: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = u32::try_from(signal.as_raw_value() - 1).ok();
+    let bit = bit.and_then(|bit| 1_u64.checked_shl(bit));
+    mask.zip(bit).is_some_and(|(mask, bit)| mask & bit != 0)
 }

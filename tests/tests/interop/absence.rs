@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use uftp_tests::{HostId, Parties, Result, World, eventually, patience, write_file};
+use uftp_tests::{HostId, Parties, Result, Suite, World, eventually, patience, write_file};
 
 use super::{BOUND, PORT, all_received, start_receivers};
 
@@ -82,6 +82,26 @@ fn interrupted_sender(parties: Parties) -> Result<()> {
         .run(BOUND)?;
     sent.ended_with(0)?;
     all_received([receiver], &second, 1)
+}
+
+/// The terminal that a sender was started from closes: its receiver does not wait for it in vain.
+#[test]
+fn a_sender_whose_terminal_closes() -> Result<()> {
+    let world = World::new("hangup", 2)?;
+    let content = world.one_file(3_000_000)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let mut sender = world
+        .sender(Suite::Ours, 0)
+        .rate("16000")
+        .files_of(&content)?
+        .start()?;
+    until_received(&world, 1, 300_000)?;
+    sender.program().signal(Signal::SIGHUP);
+    let sent = sender.finish(patience())?;
+    sent.ended_with(6)?;
+    sent.resulted("aborted", &[1], 1)?;
+    receiver.holds_nothing(patience())?;
+    receiver.reported_copied(0)
 }
 
 /// One of two receivers dies in the middle of a file; the other completes, and the next file too.
