@@ -5,11 +5,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uftp_proto::crypto::{Curve, KeySpec, PrivateKey};
-use uftp_proto::wire::{self, Abort, Function, Header, Message, Register};
+use uftp_proto::quant::RateCode;
+use uftp_proto::wire::{
+    self, Abort, CcAck, CcFlags, Function, Header, Message, Register, TfmccAckInfo,
+};
 use uftp_proto::{Ecn, Uid, WireTime};
 use uftp_session::Refusal;
+use uftp_session::congestion::Limits;
 use uftp_session::proxy::ProxyEventKind;
-use uftp_session::sender::SenderEvent;
+use uftp_session::sender::{Rate, SenderEvent};
 use uftp_sim::proxies::{Networks, ProxyNode, Reach, proxy_addr, uid};
 use uftp_sim::scenario::{receiver_addr, receiver_uid};
 use uftp_sim::{Figure, NodeId, Verdict, seeds};
@@ -272,5 +276,42 @@ fn no_proxy_says_that_others_have_left() {
         let left = |kind: &ProxyEventKind| matches!(kind, ProxyEventKind::AbortedByClient { .. });
         assert!(!upper.kinds().any(left), "after {heard}");
         networks.assert_all_whole();
+    }
+}
+
+/// Who says under congestion control that it takes next to nothing sets the rate for all, down to the
+/// floor that the operator has set.
+#[test]
+fn one_that_lies_slows_down_no_further_than_the_floor() {
+    let report = Message::CcAck(CcAck {
+        info: TfmccAckInfo {
+            client: receiver_uid(0),
+            flags: CcFlags::RTT,
+            cc_seq: 0,
+            cc_rate: RateCode::from_rate(1),
+            echo: WireTime(0),
+        },
+    });
+    for (floor, finished) in [(None, false), (Some(200_000), true)] {
+        let figure = Figure::new(seeds::one(1), Reach::Tunnel, 3, &[], two_files(1_000_000));
+        let mut forger = Forger::new(figure.with(|f| {
+            (f.up, f.down) = (delayed(ms(20)), delayed(ms(20)));
+            f.config.rate = Rate::Tfmcc(Limits {
+                min: floor,
+                ..Limits::default()
+            });
+        }));
+        let sender = forger.networks.sender;
+        let heard = forger.heard.clone();
+        forger.run_until(|_| heard.get().is_some());
+        for _ in 0..1500 {
+            forger.say(sender, receiver_uid(0), &report);
+            forger.networks.world.run_for(ms(10));
+        }
+        let done = forger.networks.sender().machine.is_finished();
+        assert_eq!(done, finished, "floor {floor:?}");
+        if finished {
+            forger.networks.play(secs(600)).assert_all_whole();
+        }
     }
 }
