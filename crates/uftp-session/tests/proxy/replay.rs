@@ -255,16 +255,19 @@ fn replay(name: &str, proxy: &Proxy) {
     // Heartbeats are said in all protocols until one is answered.
     let spoken = |packet: &[u8]| wire::decode_header(packet).unwrap().version == Version::V5;
     let mut ours = ours.into_iter().filter(|(_, _, packet)| spoken(packet));
-    // Where clients have keys to wait for, ours leaves them time between its introductions.
-    let mut introduced = None;
+    // Where clients have keys to wait for, ours leaves them time between its introductions, from the eighth
+    // on.
+    let (mut count, mut introduced) = (0, None);
     let mut kept = |theirs: &Recorded| {
         let header = wire::decode_header(&theirs.bytes).unwrap();
         if header.function != Function::ProxyKey || proxy.scalars.is_empty() {
             return true;
         }
         let pause = header.grtt.duration() * 11 / 2;
-        let kept = introduced.is_none_or(|last| theirs.at >= last + pause);
-        introduced = introduced.filter(|_| !kept).or(Some(theirs.at));
+        let kept = count < 8 || introduced.is_none_or(|last| theirs.at >= last + pause);
+        if kept {
+            (count, introduced) = (count + 1, Some(theirs.at));
+        }
         kept
     };
     for theirs in said.into_iter().filter(|theirs| kept(theirs)) {

@@ -23,6 +23,10 @@ const MOST_INVITED: usize = 100_000;
 /// anew. So every second ANNOUNCE of a server that makes one in three round trips is left out.
 const REGISTER_MARGIN: u32 = 10;
 
+/// So many introductions come without pauses: most clients hear of us then, and the longer one waits for
+/// keys, the longer it believes what is said in the clear.
+const PROMPT_INTRODUCTIONS: u32 = 8;
+
 /// Longest packet that is looked into lest it be an ABORT: that is 308 bytes, and so much is put
 /// around it at most.
 const LONGEST_ABORT: usize = Header::LEN + 308 + 12 + 512 + 16;
@@ -98,13 +102,15 @@ impl Assembly {
     }
 
     /// The server announces on. Each of our introductions makes clients wait anew before they register
-    /// again (wire-v5 §10.1), and one behind every ANNOUNCE comes too soon for them ever to: it stays
-    /// away until they have had their time, so that what they have told us in vain comes again.
+    /// again (wire-v5 §10.1), and one behind every ANNOUNCE comes too soon for them ever to: after the first
+    /// few it stays away until they have had their time, so that what they have told us in vain comes
+    /// again.
     fn introduce_with_pauses(&mut self, now: Instant) {
         let interval = self.estimate.grtt.duration() * self.policy.register_interval;
         let pause = interval + interval / REGISTER_MARGIN;
-        if self.introduced.is_none_or(|last| now >= last + pause) {
-            self.introduced = Some(now);
+        let (count, last) = self.introduced;
+        if count < PROMPT_INTRODUCTIONS || last.is_none_or(|last| now >= last + pause) {
+            self.introduced = (count.saturating_add(1), Some(now));
             self.aggregation.introduce();
         }
     }

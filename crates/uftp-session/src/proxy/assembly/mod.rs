@@ -68,8 +68,8 @@ pub(super) struct Assembly {
     to_clients: Option<SocketAddr>,
     /// Where we introduce ourselves; `None` where we pass for the server.
     public: Option<SocketAddr>,
-    /// When we last did.
-    introduced: Option<Instant>,
+    /// How often we did, and when last.
+    introduced: (u32, Option<Instant>),
     /// The server has ended the session: only its ABORTs still pass.
     over: bool,
 }
@@ -137,7 +137,7 @@ impl Assembly {
             forward,
             to_clients,
             public: public.filter(|_| introduces),
-            introduced: None,
+            introduced: (0, None),
             over: false,
         })
     }
