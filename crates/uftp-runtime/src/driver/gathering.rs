@@ -18,9 +18,11 @@ pub(super) struct Gathering {
     looked: Option<Instant>,
     /// What looks since then have found that left something.
     so_far: Found,
-    /// Looks in a row that found datagrams densely, and those that also found them one by one.
-    dense: u32,
+    /// Looks in a row that found datagrams densely and one by one.
     single: u32,
+    /// Looks in a row that found them densely, but never more than may gather in the longest pause: a
+    /// fast sender that halts for a moment is not slow.
+    steady: u32,
     /// Bytes per second as of the last look.
     rate: f64,
 }
@@ -71,8 +73,8 @@ impl Gathering {
             most: buffer / Self::PART,
             looked: None,
             so_far: Found::default(),
-            dense: 0,
             single: 0,
+            steady: 0,
             rate: 0.0,
         }
     }
@@ -89,9 +91,9 @@ impl Gathering {
             true => streak.saturating_add(1),
             false => 0,
         };
-        self.dense = longer(self.dense, dense);
-        self.single = longer(self.single, dense && single);
         self.rate = found.bytes as f64 / time.as_secs_f64().max(1e-6);
+        self.single = longer(self.single, dense && single);
+        self.steady = longer(self.steady, dense && self.room() >= Self::LONGEST);
     }
 
     /// A look found so much, and there may be more.
@@ -101,7 +103,7 @@ impl Gathering {
 
     /// Something was answered, and what comes now may be meant for us to answer again.
     pub(super) fn note_answer(&mut self) {
-        (self.dense, self.single) = (0, 0);
+        (self.single, self.steady) = (0, 0);
     }
 
     /// How long to let datagrams gather before the next look, if at all. Runs gather where that is
@@ -110,15 +112,19 @@ impl Gathering {
         if self.so_far.datagrams > 0 {
             return None;
         }
-        let room = Duration::from_secs_f64(self.most as f64 / self.rate.max(1.0));
-        let pause = room.min(Self::LONGEST);
+        let pause = self.room().min(Self::LONGEST);
         let gathers = if self.single >= Self::STREAK {
             // A shorter sleep costs as much as it saves.
             pause >= Self::SPARSE
         } else {
-            patient && self.dense >= Self::STREAK_OF_RUNS && pause >= Self::LONGEST
+            patient && self.steady >= Self::STREAK_OF_RUNS
         };
         gathers.then_some(pause)
+    }
+
+    /// How long as many may gather as there is room for.
+    fn room(&self) -> Duration {
+        Duration::from_secs_f64(self.most as f64 / self.rate.max(1.0))
     }
 }
 
@@ -174,7 +180,11 @@ mod tests {
         assert_eq!(steady.pause(true), Some(MICROS(2000)));
         assert_eq!(runs(50, MICROS(500)).pause(true), None, "not for long yet");
         assert_eq!(runs(100, MICROS(5000)).pause(true), None, "a few");
-        assert_eq!(runs(100, MICROS(50)).pause(true), None, "1.2 GB/s");
+        let mut fast = runs(100, MICROS(50));
+        assert_eq!(fast.pause(true), None, "1.2 GB/s");
+        let later = fast.looked.unwrap() + MICROS(1000);
+        fast.note(later, single(48));
+        assert_eq!(fast.pause(true), None, "nor after a moment's halt");
     }
 
     #[test]
