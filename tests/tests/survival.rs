@@ -42,6 +42,21 @@ fn says(receiver: &mut Receiver, words: &str, times: usize) -> Result<()> {
     })
 }
 
+/// Each receiver tells for the `round`th time that its interface has come, and receives a file that is
+/// sent to `hosts`.
+fn hear_again(world: &World, receivers: &mut [Receiver], hosts: &str, round: usize) -> Result<()> {
+    for receiver in &mut *receivers {
+        says(receiver, "which has come", round)?;
+    }
+    let file = world.make_dir("content")?.join(format!("file{round}"));
+    write_file(&file, 100_000)?;
+    let sender = world.sender(Suite::Ours, 0).args(&["-H", hosts]);
+    sender.file(&file).run(BOUND)?.ended_with(0)?;
+    receivers
+        .iter()
+        .try_for_each(|receiver| has(receiver, &file))
+}
+
 /// Waits until the file on its way into the receiver has so many bytes.
 fn arriving(receiver: &Receiver, bytes: u64) -> Result<PathBuf> {
     eventually("file data", patience(), || {
@@ -103,17 +118,8 @@ fn its_interface_is_replaced_by_another_of_its_name() -> Result<()> {
         for host in hosts {
             world.replace_interface(host)?;
         }
-        for receiver in &mut receivers {
-            says(receiver, "which has come", round)?;
-        }
-        let file = world.make_dir("content")?.join(format!("file{round}"));
-        write_file(&file, 100_000)?;
         // The third has the id of its address.
-        let sender = world.sender(Suite::Ours, 0).args(&["-H", "1,2,10.77.0.4"]);
-        sender.file(&file).run(BOUND)?.ended_with(0)?;
-        for receiver in &receivers {
-            has(receiver, &file)?;
-        }
+        hear_again(&world, &mut receivers, "1,2,10.77.0.4", round)?;
     }
     for receiver in receivers {
         receiver.stop()?;
@@ -136,16 +142,7 @@ fn its_interface_goes_and_comes_back_in_an_instant() -> Result<()> {
         for host in [1, 2] {
             world.snatch_interface(host)?;
         }
-        for receiver in &mut receivers {
-            says(receiver, "which has come", round)?;
-        }
-        let file = world.make_dir("content")?.join(format!("file{round}"));
-        write_file(&file, 100_000)?;
-        let sender = world.sender(Suite::Ours, 0).args(&["-H", "1,10.77.0.3"]);
-        sender.file(&file).run(BOUND)?.ended_with(0)?;
-        for receiver in &receivers {
-            has(receiver, &file)?;
-        }
+        hear_again(&world, &mut receivers, "1,10.77.0.3", round)?;
     }
     for receiver in receivers {
         receiver.stop()?;

@@ -2,6 +2,19 @@
 
 use uftp_proto::crypto::{Fingerprint, Hash, PrivateKey, PublicKey};
 
+/// Bytes that may be any of these.
+///
+/// # Panics
+///
+/// Where they break a law of one.
+pub fn anything(bytes: &[u8]) {
+    blob(bytes);
+    file(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        fingerprint(text);
+    }
+}
+
 /// A key off the network.
 ///
 /// # Panics

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use uftp_proto_fuzz::packet;
+use uftp_proto_fuzz::{key, packet};
 
 /// Every file of a corpus, by its name.
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
@@ -27,5 +27,15 @@ fn packets_that_were_found_break_no_law() {
     for (name, bytes) in found {
         eprintln!("{name}");
         packet::receive(&bytes);
+    }
+}
+
+#[test]
+fn keys_that_were_found_break_no_law() {
+    let found = corpus("key");
+    assert!(!found.is_empty());
+    for (name, bytes) in found {
+        eprintln!("{name}");
+        key::anything(&bytes);
     }
 }
