@@ -34,6 +34,7 @@ mod failure;
 mod faults;
 mod listening;
 mod logs;
+mod metrics;
 mod outcome;
 mod parties;
 mod patience;
@@ -55,6 +56,7 @@ pub use content::{Content, compare_trees, first_difference, write_file, write_tr
 pub use disk::{Disk, mount_privately, small_disk};
 pub use failure::{Failure, Result};
 pub use listening::{wait_until_bound, wait_until_listening};
+pub use metrics::METRICS;
 pub use outcome::{Outcome, listing, masked_names, masked_status};
 pub use parties::Parties;
 pub use patience::{eventually, patience};

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use uftp_tests::{Failure, Result, ServiceManager, Suite, eventually, patience, write_file};
+use uftp_tests::{
+    Failure, METRICS, Result, ServiceManager, Suite, eventually, patience, write_file,
+};
 
 use crate::stage::Stage;
 
@@ -169,25 +171,10 @@ fn progress_is_shown() -> Result<()> {
     receiver.stop().map(drop)
 }
 
-/// What one program asks of another over HTTP.
-fn get(stage: &Stage, host: u8, port: u16) -> Result<String> {
-    // In the namespace of the host, with what every shell there is can do.
-    let script = format!(
-        "exec 3<>/dev/tcp/127.0.0.1/{port}; \
-         printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
-    );
-    let mut command = stage.world.command(host, Path::new("bash"));
-    let output = command.args(["-c", &script]).output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 #[test]
 fn metrics_are_served() -> Result<()> {
     let stage = Stage::new("metrics", 2)?;
-    let receiver = stage
-        .world
-        .receiver(Suite::Ours, 1)
-        .args(&["--metrics", "9999"]);
+    let receiver = stage.world.receiver(Suite::Ours, 1).args(&METRICS);
     let receiver = receiver.start()?;
     assert_eq!(stage.send(&["-H", "1"])?.code, Some(0));
     let expected = [
@@ -197,16 +184,10 @@ fn metrics_are_served() -> Result<()> {
         "uftp_sessions 0",
         "# TYPE uftp_datagrams_received_total counter",
     ];
-    eventually("the counts of a session", patience(), || {
-        let text = get(&stage, 1, 9999).map_err(|failure| failure.to_string())?;
-        match expected.iter().all(|line| text.contains(line)) {
-            true => Ok(()),
-            false => Err(text),
-        }
-    })?;
+    stage.world.metrics(1, &expected)?;
     // The port is taken, and the address is nobody's.
     let dest = stage.world.make_dir("dest")?.to_string_lossy().into_owned();
-    for addr in ["9999", "192.0.2.1:9998"] {
+    for addr in [METRICS[1], "192.0.2.1:9998"] {
         let args = ["-d", "-p", "1099", "-D", &dest, "--metrics", addr];
         let ended = stage.run(1, "uftpd", &args)?;
         assert_eq!(ended.code, Some(2), "{}", ended.err);

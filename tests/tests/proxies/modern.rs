@@ -13,7 +13,7 @@ use nix::{
 };
 use serde_json::Value;
 use uftp_tests::{
-    Failure, Family, Program, ProxyRole, Result, ServiceManager, Suite, World, eventually,
+    Failure, Family, METRICS, Program, ProxyRole, Result, ServiceManager, Suite, World, eventually,
     patience, runs_as, uid, wait_until_bound, write_file,
 };
 
@@ -46,18 +46,6 @@ fn find<'a>(objects: &'a [Value], event: &str) -> Result<&'a Value> {
     found.ok_or_else(|| Failure::new(format!("no {event} in {objects:?}")))
 }
 
-/// What a program on a host serves to Prometheus at port 9999, once all these lines are in it.
-fn served(world: &World, host: u8, lines: &[&str]) -> Result<String> {
-    let script = "exec 3<>/dev/tcp/127.0.0.1/9999; \
-                  printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3";
-    eventually("the counts", patience(), || {
-        let text = world.run_on(host, "bash", &["-c", script]);
-        let text = text.map_err(|failure| failure.to_string())?;
-        let missing = lines.iter().any(|line| !text.contains(line));
-        if missing { Err(text) } else { Ok(text) }
-    })
-}
-
 /// The number behind a metric's name and labels.
 fn number(text: &str, metric: &str) -> Result<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(metric));
@@ -77,7 +65,8 @@ fn programs_monitors_and_managers_are_told() -> Result<()> {
     let (near_told, far_told) = (path("near.json"), path("far.json"));
     let options = |file: &Path| {
         let file = file.to_string_lossy().into_owned();
-        ["--events", &file, "--metrics", "9999"].map(str::to_owned)
+        let [metrics, port] = METRICS;
+        ["--events", &file, metrics, port].map(str::to_owned)
     };
     let _near = world
         .proxy(Suite::Ours, NEAR, role)
@@ -127,8 +116,7 @@ fn programs_monitors_and_managers_are_told() -> Result<()> {
     assert_eq!(words(&objects), ["session_started", "session_finished"]);
     assert_eq!(objects[1]["outcome"], "silent");
 
-    let counts = served(
-        world,
+    let counts = world.metrics(
         FAR,
         &[
             "uftp_sessions 0",
@@ -145,7 +133,7 @@ fn programs_monitors_and_managers_are_told() -> Result<()> {
     let up = number(&counts, "uftp_proxied_datagrams_total{direction=\"up\"}")?;
     assert!(up >= sent, "{counts}");
     let lines = ["uftp_sessions_finished_total{outcome=\"silent\"} 1"];
-    let counts = served(world, NEAR, &lines)?;
+    let counts = world.metrics(NEAR, &lines)?;
     assert_eq!(
         number(&counts, "uftp_proxied_datagrams_total{direction=\"up\"}")?,
         up,
@@ -157,7 +145,7 @@ fn programs_monitors_and_managers_are_told() -> Result<()> {
     write_file(&file, 10_000_000)?;
     let receivers = tunnel.receivers()?;
     let sending = tunnel.sender()?.rate("8000").file(&file).start()?;
-    served(world, FAR, &["uftp_sessions 1", "uftp_clients 2"])?;
+    world.metrics(FAR, &["uftp_sessions 1", "uftp_clients 2"])?;
     manager.hears("STATUS=Sessions: 1 under way with 2 receivers, 1 over")?;
     fs::rename(&far_told, path("moved"))?;
     far.program().signal(Signal::SIGHUP);
@@ -236,14 +224,10 @@ fn more_sessions_than_it_may_have() -> Result<()> {
     let world = &tunnel.world;
     let events = world.dir().join("events");
     let role = ProxyRole::Server(tunnel.far(Family::V4));
-    let near = world.proxy(Suite::Ours, NEAR, role).args(&[
-        "--max-sessions",
-        "1",
-        "--events",
-        &events.to_string_lossy(),
-        "--metrics",
-        "9999",
-    ]);
+    let near = world
+        .proxy(Suite::Ours, NEAR, role)
+        .args(&["--max-sessions", "1", "--events", &events.to_string_lossy()])
+        .args(&METRICS);
     let near = near.start()?;
     let _far = world.proxy(Suite::Ours, FAR, ProxyRole::Client).start()?;
     let receivers = tunnel.receivers()?;
@@ -260,7 +244,7 @@ fn more_sessions_than_it_may_have() -> Result<()> {
     let refused = find(&refused, "session_refused")?;
     assert_eq!(refused["reason"], "Too many sessions at proxy");
     assert_eq!(refused["address"], "10.77.0.1");
-    let counts = served(world, NEAR, &["uftp_sessions_refused_total"])?;
+    let counts = world.metrics(NEAR, &["uftp_sessions_refused_total"])?;
     assert!(number(&counts, "uftp_sessions_refused_total")? > 0);
     assert!(counts.contains("uftp_datagrams_refused_total{reason=\"limit\"}"));
     Ok(())
