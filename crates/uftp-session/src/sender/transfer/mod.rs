@@ -192,11 +192,13 @@ impl Transfer {
                     }
                 }
             }
-            Message::FileInfoAck(_) if let Some(informing) = &mut self.informing => {
-                informing.handle(s, now, at, message);
+            // Else an answer that crossed our data, as those to REG_CONF do.
+            Message::FileInfoAck(_) => {
+                if let Some(informing) = &mut self.informing {
+                    informing.handle(s, now, at, message);
+                }
             }
-            // Answers to FILEINFO or REG_CONF that crossed our data.
-            Message::FileInfoAck(_) | Message::Register(_) => {}
+            Message::Register(_) => {}
             Message::Complete(_) => s.counters.refuse(Refusal::OutOfRange),
             _ => s.counters.refuse(Refusal::OutOfPlace),
         }
