@@ -36,6 +36,8 @@ pub(crate) struct DiskSession {
     /// Its files in the temp directory, if there is one and the first file has been offered.
     pub(super) staging: Option<Staging>,
     open: Option<Arriving>,
+    /// Something was not rejected.
+    took_something: bool,
     touched: Touched,
 }
 
@@ -62,6 +64,7 @@ impl DiskSession {
             announced: backup::stamp(),
             staging: None,
             open: None,
+            took_something: false,
             touched: Touched::default(),
         }
     }
@@ -179,7 +182,8 @@ impl DiskSession {
         }
         let calls: Vec<&[PathBuf]> = match temp.individually {
             true => moved.chunks(1).collect(),
-            false => vec![&moved],
+            false if self.took_something => vec![&moved],
+            false => Vec::new(),
         };
         for paths in calls {
             self.announce(FileId::SESSION, CompleteStatus::NORMAL, paths);
@@ -224,11 +228,17 @@ impl DiskSession {
 
 impl SessionFiles for DiskSession {
     fn offer(&mut self, file: &IncomingFile) -> Offer {
-        self.consider(file).unwrap_or_else(|why| Offer::Done {
-            status: CompleteStatus::REJECTED,
-            free_space: None,
-            note: Some(why.to_string()),
-        })
+        match self.consider(file) {
+            Ok(offer) => {
+                self.took_something = true;
+                offer
+            }
+            Err(why) => Offer::Done {
+                status: CompleteStatus::REJECTED,
+                free_space: None,
+                note: Some(why.to_string()),
+            },
+        }
     }
 
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -126,10 +126,14 @@ fn it_runs_once_for_a_session_with_a_temp_directory() {
         words(&calls[0]),
         format!("-I|0000ABCD|{}|", noted.path("t"))
     );
-    // Also when there is nothing to tell.
-    let mut empty = store.open_session(&info());
-    empty.commit().unwrap();
-    empty.end(SessionEnd::Complete);
+    // Also when there is nothing to tell, but not if nothing was taken, which might take the place
+    // of the call that is to come in `calls`.
+    for (kind, name) in [(FileType::REGULAR, "../x"), (FileType::DELETE, "x")] {
+        let mut session = store.open_session(&info());
+        session.offer(&incoming(name, kind));
+        session.commit().unwrap();
+        session.end(SessionEnd::Complete);
+    }
     assert_eq!(words(&noted.calls(2)[0]), "-I|0000ABCD|");
 }
 
