@@ -161,6 +161,21 @@ async fn addresses_and_ids_get_their_defaults() {
         assert_eq!(uids, listed.map(|uid| vec![uid]), "{line}");
     }
 
+    // A list of proxies closes the group as a list of receivers does, unless it is empty.
+    let dir = tempfile::tempdir().unwrap();
+    for (list, listed) in [
+        ("0xf0\n", Some(vec![(Uid(0xF0), true)])),
+        ("# none\n", None),
+    ] {
+        let file = dir.path().join("proxies");
+        std::fs::write(&file, list).unwrap();
+        let line = format!("uftp f -I 127.0.0.1 -j {}", file.display());
+        let job = uftp(&line).validate(&mut rng).await.unwrap();
+        let clients = job.config.clients;
+        let clients = clients.map(|c| Vec::from_iter(c.iter().map(|c| (c.uid, c.proxy))));
+        assert_eq!(clients, listed, "{list}");
+    }
+
     let mut drawn = std::collections::HashSet::new();
     for _ in 0..20 {
         let line = "uftp f -I 127.0.0.1 -P 239.x.x.x -H 0x9";

@@ -195,14 +195,15 @@ impl Args {
     fn listed(&self) -> Result<Option<Vec<HostEntry>>, Failure> {
         let mut listed = hosts::read(&self.hosts)?;
         let proxies = hosts::read_proxies(&self.proxy_list)?;
-        if self.hosts.is_empty() {
-            if !proxies.is_empty() {
-                say!(
-                    1,
-                    "ignoring the proxy list (-j): without -H anybody may register"
-                );
-            }
+        if self.hosts.is_empty() && proxies.is_empty() {
             return Ok(None);
+        }
+        if self.hosts.is_empty() {
+            // As in 4.10.2. That anybody may receive must not follow from a list.
+            say!(
+                1,
+                "a proxy list (-j) without -H admits no receivers: only its proxies may register"
+            );
         }
         listed.extend(proxies);
         Ok(Some(listed))

@@ -109,12 +109,13 @@ pub struct Args {
     pub protocol: Option<Version>,
 
     /// Receivers, comma separated: addresses, host names or ids like 0x0A; or @FILE with one a
-    /// line. Without it anybody may register
+    /// line. Without it and -j anybody may register
     #[arg(short = 'H', long, value_name = "HOSTS|@FILE", help_heading = "Receivers",
           action = clap::ArgAction::Append)]
     pub hosts: Vec<String>,
 
-    /// File with proxies that are expected besides the receivers of -H, one a line
+    /// File with proxies that are expected besides the receivers of -H, one a line. Without -H only
+    /// they may register
     #[arg(short = 'j', long, value_name = "FILE", help_heading = "Receivers",
           action = clap::ArgAction::Append)]
     pub proxy_list: Vec<OsString>,
