@@ -1,10 +1,11 @@
 //! Names of the hosts that senders run on, found without keeping the session waiting.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use nix::net::if_::if_indextoname;
 use tokio::sync::{mpsc as requests, oneshot};
 
 use crate::driver::Control;
@@ -16,6 +17,19 @@ const QUESTIONS: usize = 64;
 const ASKED_AT_ONCE: usize = 8;
 /// Most names remembered.
 const REMEMBERED: usize = 1024;
+
+/// The host part of an address as the deployed programs show it: with the name of the interface if it
+/// is known on one link only; IPv4 addresses in sockets of IPv6 plain.
+pub(crate) fn shown(address: SocketAddr) -> String {
+    let ip = address.ip().to_canonical();
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => match if_indextoname(v6.scope_id()) {
+            Ok(name) => format!("{ip}%{}", name.to_string_lossy()),
+            Err(_) => format!("{ip}%{}", v6.scope_id()),
+        },
+        _ => ip.to_string(),
+    }
+}
 
 /// The session's end: asks, and is told later.
 pub(crate) struct Names {

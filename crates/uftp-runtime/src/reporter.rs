@@ -7,7 +7,7 @@ use uftp_session::SessionId;
 use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind};
 
 use crate::events::{EventOut, ReceiverEvents};
-use crate::names::Names;
+use crate::names::{Names, shown};
 use crate::status::{ReceiverStatus, StatusOut};
 use crate::story::ReceiverStory;
 
@@ -27,6 +27,8 @@ pub(crate) struct Reporter {
 /// A session that cannot be told of yet.
 struct Waiting {
     host: IpAddr,
+    /// What stands for a name if there is none.
+    shown: String,
     events: Vec<ReceiverEvent>,
 }
 
@@ -51,21 +53,23 @@ impl Reporter {
         if let Some(waiting) = self.waiting.get_mut(&session) {
             waiting.events.push(event);
             if waiting.events.len() >= WAITING {
-                let host = waiting.host;
-                self.release(session, &host.to_string());
+                let host = waiting.host.to_string();
+                self.release(session, &host);
             }
             return;
         }
         let ReceiverEventKind::Announced { from, .. } = &event.kind else {
             return self.tell(&event, "");
         };
-        let host = from.ip().to_canonical();
-        match self.names.of(host) {
-            Some(name) => self.tell(&event, &name),
-            None => {
-                let events = vec![event];
-                self.waiting.insert(session, Waiting { host, events });
-            }
+        let waiting = Waiting {
+            host: from.ip().to_canonical(),
+            shown: shown(*from),
+            events: vec![event],
+        };
+        let name = self.names.of(waiting.host);
+        self.waiting.insert(session, waiting);
+        if let Some(name) = name {
+            self.release(session, &name);
         }
     }
 
@@ -90,6 +94,8 @@ impl Reporter {
 
     fn release(&mut self, session: SessionId, host: &str) {
         if let Some(waiting) = self.waiting.remove(&session) {
+            let nameless = host == waiting.host.to_string();
+            let host = if nameless { &waiting.shown } else { host };
             for event in &waiting.events {
                 self.tell(event, host);
             }
@@ -188,6 +194,22 @@ mod tests {
             told(&written())[3],
             format!("CONNECT 00000003 {name}"),
             "the name is known"
+        );
+    }
+
+    #[test]
+    fn a_host_of_one_link_is_shown_with_its_interface() {
+        let (sink, written) = Sink::memory();
+        let mut reporter = Reporter::new(StatusOut::Log(sink), EventOut::None, Names::none());
+        let mut event = announced(1);
+        if let ReceiverEventKind::Announced { from, .. } = &mut event.kind {
+            *from = "[fe80::7%1]:9".parse().unwrap();
+        }
+        reporter.event(event);
+        let line = written();
+        assert!(
+            line.trim_end().ends_with(";fe80::7%lo;fe80::7%lo"),
+            "{line}"
         );
     }
 

@@ -9,6 +9,7 @@ use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind};
 
 use super::{StatusOut, line_about};
 use crate::log::time;
+use crate::names::shown;
 
 /// Status lines of a receiver.
 pub(crate) struct ReceiverStatus {
@@ -41,7 +42,7 @@ impl ReceiverStatus {
         match &event.kind {
             ReceiverEventKind::Announced { server, from, .. } => {
                 self.servers.insert(session, *server);
-                let ip = from.ip().to_canonical();
+                let ip = shown(*from);
                 self.out.write_line(format!(
                     "CONNECT;{};{:08X};{group};{ip};{host}",
                     time::status_stamp(),

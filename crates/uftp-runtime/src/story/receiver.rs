@@ -5,6 +5,7 @@ use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 
 use super::{UNPROVED, heartbeats};
 use crate::log::{Tag, printable};
+use crate::names::shown;
 use crate::tell;
 
 /// Tells what a receiver does.
@@ -42,7 +43,7 @@ fn joining(tag: Option<Tag>, kind: &ReceiverEventKind, host: &str) -> bool {
             from,
             private,
         } => {
-            let ip = from.ip().to_canonical();
+            let ip = shown(*from);
             tell!(
                 tag,
                 2,
