@@ -32,6 +32,15 @@ pub fn small_disk(world: &World, name: &str, bytes: u64) -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// Mounts the file `what` over the file `there`.
+///
+/// # Errors
+/// When it cannot be mounted.
+pub fn mount_over(what: &Path, there: &Path) -> Result<()> {
+    let args = ["--bind", &what.to_string_lossy(), &there.to_string_lossy()];
+    run("mount", &args, "").map(drop)
+}
+
 /// A disk whose power can be cut: an ext4 file system in a file, which has what the system has
 /// written out and not what it still keeps in memory.
 pub struct Disk {

@@ -53,7 +53,7 @@ mod world;
 
 pub use command::{Ended, run, run_apart};
 pub use content::{Content, compare_trees, first_difference, write_file, write_tree};
-pub use disk::{Disk, mount_privately, small_disk};
+pub use disk::{Disk, mount_over, mount_privately, small_disk};
 pub use failure::{Failure, Result};
 pub use listening::{wait_until_bound, wait_until_listening};
 pub use metrics::METRICS;

@@ -6,6 +6,7 @@
 
 mod field;
 mod lists;
+mod over;
 mod room;
 mod stage;
 

@@ -14,7 +14,9 @@ use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat, renameat2}
 use nix::libc::uid_t;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, fsync, geteuid, linkat, symlinkat, syncfs, unlinkat};
+use nix::unistd::{
+    Gid, Uid, UnlinkatFlags, fchown, fsync, geteuid, linkat, symlinkat, syncfs, unlinkat,
+};
 
 /// Directories in one another beyond which a tree is not walked.
 pub(super) const MAX_DEPTH: usize = 200;
@@ -162,6 +164,26 @@ impl Dir {
     pub(super) fn reopen(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         Ok(openat(self, name, flags, Mode::empty())?.into())
+    }
+
+    /// Opens what is there for writing, if it is a regular file.
+    pub(super) fn open_regular(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = File::from(openat(self, name, flags, Mode::empty())?);
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(io::Error::other("not a regular file")),
+        }
+    }
+
+    /// Lets `file` have the owner and the group of the entry `name`, as far as this process may.
+    pub(super) fn give_to_owner_of(&self, name: &OsStr, file: &File) {
+        let Ok(there) = fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
+            return;
+        };
+        // The group is the more likely one to be allowed; who may not gives nothing away.
+        let _ = fchown(file, None, Some(Gid::from_raw(there.st_gid)));
+        let _ = fchown(file, Some(Uid::from_raw(there.st_uid)), None);
     }
 
     /// Opens a file that is there, for reading.

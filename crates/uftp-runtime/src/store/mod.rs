@@ -47,8 +47,8 @@ struct Place {
     claims: Claims,
     fsync: Fsync,
     flusher: Option<Arc<Flusher>>,
-    /// What is replaced may go before its successor has come, if there is no room for both.
-    old_makes_room: bool,
+    /// What is replaced may go before its successor has come, if there is no other way.
+    old_may_go: bool,
 }
 
 /// A destination directory.
@@ -82,7 +82,7 @@ impl DiskStore {
                 claims: Claims::default(),
                 fsync: config.fsync,
                 flusher,
-                old_makes_room: !config.temp_file,
+                old_may_go: !config.temp_file,
             }),
         })
     }
@@ -118,7 +118,7 @@ impl Place {
             claims: Arc::clone(&self.claims),
             fsync: self.fsync,
             flusher: self.flusher.clone(),
-            old_makes_room: self.old_makes_room,
+            old_may_go: self.old_may_go,
         }))
     }
 }

@@ -33,7 +33,7 @@ impl DiskSession {
         if short_of == 0 {
             return Ok(true);
         }
-        if !matches!(there, Entry::Regular { .. }) || !self.old_makes_room(target)? {
+        if !matches!(there, Entry::Regular { .. }) || !self.old_may_go(target)? {
             return Ok(false);
         }
         if parent.freed_without(&target.entry)? < short_of {
@@ -50,9 +50,9 @@ impl DiskSession {
     }
 
     /// Whether what is at `target` need not be kept until its successor has come.
-    fn old_makes_room(&self, target: &Target) -> io::Result<bool> {
+    pub(super) fn old_may_go(&self, target: &Target) -> io::Result<bool> {
         let kept = self.staging.is_some() || self.root(target)?.backup.is_some();
-        Ok(self.place.old_makes_room && !kept)
+        Ok(self.place.old_may_go && !kept)
     }
 
     /// The answer to a sender who asks for the free space.

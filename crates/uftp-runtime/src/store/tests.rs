@@ -406,6 +406,7 @@ fn unusable_destinations_are_told_apart() {
 }
 
 mod backups;
+mod over;
 mod scripts;
 mod temp_dir;
 mod trust;

@@ -1,6 +1,7 @@
 //! One session's files: offers answered (`offer`), files filled and put in their place.
 
 mod offer;
+mod over;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,8 +12,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::stat::futimens;
-use nix::sys::time::TimeSpec;
 use uftp_proto::wire::CompleteStatus;
 use uftp_proto::{BlockMap, FileId};
 use uftp_session::files::{IncomingFile, Offer, SessionEnd, SessionFiles, SessionInfo};
@@ -36,9 +35,9 @@ pub(crate) struct DiskSession {
     /// Its files in the temp directory, if there is one and the first file has been offered.
     pub(super) staging: Option<Staging>,
     open: Option<Arriving>,
+    touched: Touched,
     /// Something was not rejected.
     took_something: bool,
-    touched: Touched,
 }
 
 /// A regular file on its way in.
@@ -64,8 +63,8 @@ impl DiskSession {
             announced: backup::stamp(),
             staging: None,
             open: None,
-            took_something: false,
             touched: Touched::default(),
+            took_something: false,
         }
     }
 
@@ -112,11 +111,17 @@ impl DiskSession {
 
     /// Moves a finished entry to its place, where a file, a link or an empty directory may be.
     fn put(&self, from: &Dir, temporary: &OsStr, parent: &Dir, target: &Target) -> io::Result<()> {
+        if self.staging.is_none() && temporary == target.entry {
+            return Ok(()); // It was filled where it belongs.
+        }
         self.back_up(parent, target)?;
         match from.move_to(temporary, parent, &target.entry) {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
                 parent.remove_empty(&target.entry)?;
                 from.move_to(temporary, parent, &target.entry)
+            }
+            Err(busy) if busy.kind() == io::ErrorKind::ResourceBusy => {
+                self.pour(from, temporary, parent, target, busy)
             }
             moved => moved,
         }
@@ -260,8 +265,7 @@ impl SessionFiles for DiskSession {
     fn finish(&mut self) -> io::Result<()> {
         let arriving = self.open.as_ref().ok_or_else(nothing_open)?;
         if arriving.offered.mtime != 0 {
-            let time = TimeSpec::new(arriving.offered.mtime, 0);
-            futimens(&arriving.file, &time, &time)?;
+            self.set_time(&arriving.file, arriving.offered.mtime)?;
         }
         let staged = self.staging.is_some();
         if self.place.fsync == Fsync::File && !staged {

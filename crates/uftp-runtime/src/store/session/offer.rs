@@ -91,8 +91,8 @@ impl DiskSession {
                 (opened.file, opened.parts, opened.part)
             }
             None => {
-                let opened = parent.create_anew(&temporary)?;
-                (opened, parent.clone(), temporary)
+                let (opened, name) = self.begin(&parent, &target, there, temporary)?;
+                (opened, parent.clone(), name)
             }
         };
         self.open = Some(Arriving {
