@@ -9,6 +9,18 @@ use std::{
 
 use crate::{Failure, Result, command::run, reference::reference_dir};
 
+/// The programs of each suite.
+pub const PROGRAMS: [&str; 4] = ["uftp", "uftpd", "uftpproxyd", "uftp_keymgt"];
+
+/// What cargo is told to build our programs. Alone, they have the features they are installed with; beside
+/// others of the workspace they get those of the others too, and one build does not do for the other.
+pub fn building(release: bool) -> Vec<&'static str> {
+    let mut args = vec!["build", "--locked"];
+    args.extend(release.then_some("--release"));
+    args.extend(PROGRAMS.iter().flat_map(|program| ["-p", program]));
+    args
+}
+
 /// Whose programs run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
@@ -88,25 +100,9 @@ fn build_ours() -> Result<PathBuf> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let manifest = workspace_root().join("Cargo.toml");
     let manifest = manifest.to_string_lossy();
-    let mut args = vec!["build", "--quiet", "--locked", "--manifest-path", &manifest];
-    args.extend([
-        "-p",
-        "uftp",
-        "-p",
-        "uftpd",
-        "-p",
-        "uftp_keymgt",
-        "-p",
-        "uftpproxyd",
-    ]);
-    let profile = if cfg!(debug_assertions) {
-        "debug"
-    } else {
-        "release"
-    };
-    if profile == "release" {
-        args.push("--release");
-    }
+    let release = !cfg!(debug_assertions);
+    let mut args = building(release);
+    args.extend(["--quiet", "--manifest-path", &manifest]);
     run(&cargo, &args, "")?;
-    Ok(target_dir().join(profile))
+    Ok(target_dir().join(if release { "release" } else { "debug" }))
 }

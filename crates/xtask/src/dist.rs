@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use uftp_tests::{Failure, Result, reference_package, run};
+use uftp_tests::{Failure, PROGRAMS, Result, building, reference_package, run};
 
 use crate::options::Options;
 use crate::packages::{Need, install_missing};
@@ -13,8 +13,6 @@ use crate::programs::cargo;
 
 /// Greater than that of Debian's package, which this one replaces.
 const VERSION: &str = concat!("1:", env!("CARGO_PKG_VERSION"), "-1");
-
-const PROGRAMS: [&str; 4] = ["uftp", "uftpd", "uftpproxyd", "uftp_keymgt"];
 
 /// Where completions go, and what they are called there.
 const COMPLETIONS: [(&str, &str, &str, &str); 3] = [
@@ -151,10 +149,7 @@ fn make(profile: Profile) -> Result<Made> {
     if out.exists() {
         fs::remove_dir_all(&out).map_err(|e| Failure::io(told("removing", &out), e))?;
     }
-    let mut build = vec!["build", "--locked"];
-    build.extend(release.then_some("--release"));
-    build.extend(PROGRAMS.iter().flat_map(|program| ["-p", program]));
-    cargo(&build)?;
+    cargo(&building(release))?;
     let pages = out.join("pages");
     let pages_text = pages.to_string_lossy();
     let made = [

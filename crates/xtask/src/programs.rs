@@ -8,24 +8,14 @@ use std::{
     process::{ChildStdout, Command, Stdio},
 };
 
-use uftp_tests::{Failure, Result};
+use uftp_tests::{Failure, Result, building};
 
 /// Builds our programs in release and returns the directory they are in.
 ///
 /// # Errors
 /// When the build fails; cargo has then said why.
 pub(crate) fn build_release() -> Result<PathBuf> {
-    cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "-p",
-        "uftp",
-        "-p",
-        "uftpd",
-        "-p",
-        "uftpproxyd",
-    ])?;
+    cargo(&building(true))?;
     Ok(target_dir().join("release"))
 }
 

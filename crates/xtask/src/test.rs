@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use nix::unistd::geteuid;
-use uftp_tests::{Failure, Result, reference_dir};
+use uftp_tests::{Failure, Result, building, reference_dir};
 
 use crate::{
     options::Options,
@@ -28,7 +28,7 @@ pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
     })?;
     println!("reference programs: {}", reference.display());
     // Built here, so that no test has to wait for it.
-    cargo(&["build", "--workspace", "--locked", "--bins"])?;
+    cargo(&building(false))?;
     let more = options.rest();
     let mut args = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
     args.extend(more.iter().map(String::as_str));
