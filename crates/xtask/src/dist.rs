@@ -190,6 +190,7 @@ fn make(profile: Profile) -> Result<Made> {
     let changes = tree.join("usr/share/doc/uftp/changelog");
     install(&root.join("docs/CHANGELOG.md"), &changes, 0o644)?;
     run("gzip", &["-9n", &changes.to_string_lossy()], "")?;
+    open_to_all(&tree)?;
     println!("tree to install: {}", tree.display());
 
     let package = package(&root, &out, &tree)?;
@@ -241,6 +242,7 @@ fn package(root: &Path, out: &Path, tree: &Path) -> Result<PathBuf> {
         let path = debian.join(name);
         fs::write(&path, text).map_err(|e| Failure::io(told("writing", &path), e))?;
     }
+    open_to_all(&staging)?;
     let version = env!("CARGO_PKG_VERSION");
     let package = out.join(format!("uftp_{version}-1_{architecture}.deb"));
     let package_text = package.to_string_lossy();
@@ -255,6 +257,11 @@ fn package(root: &Path, out: &Path, tree: &Path) -> Result<PathBuf> {
         "",
     )?;
     Ok(package)
+}
+
+/// Directories are made as the umask has them, which may keep others out.
+fn open_to_all(dir: &Path) -> Result<()> {
+    run("chmod", &["-R", "a+rX,go-w", &dir.to_string_lossy()], "").map(drop)
 }
 
 fn install(from: &Path, to: &Path, mode: u32) -> Result<()> {
