@@ -57,6 +57,14 @@ const EXIT_UFTPPROXYD: &str = "\
 const EXIT_KEYMGT: &str = "\
 0\tall keys were read or made
 1\tany was not";
+const STATUS_UFTP: &str = "\
+CONNECT;success;HOST\tor failed: whether a host has registered
+RESULT;HOST;NAME;SIZEKB;WORD;SPEED\tfor each item: copy, overwritten, skipped, rejected; without a speed mute, lost, aborted
+FREESPACE;NAME;BYTES\tthe answer to @FREESPACE
+STATS;HOST;COPIED;OVERWRITTEN;SKIPPED;MB;SECONDS;SPEED\tsums, under a line HSTATS, only of a session that was brought to its end";
+const STATUS_UFTPD: &str = "\
+CONNECT;TIME;SENDER;GROUP;ADDRESS;NAME\ta session was announced
+RESULT;TIME;SENDER;GROUP;NAME;SIZEKB;WORD\tcopied, overwritten, skipped or rejected";
 const SIGNALS_UFTP: &str = "\
 SIGINT, SIGTERM, SIGHUP\tend the session and tell every receiver; a second one ends the program at once. SIGHUP does nothing under nohup
 SIGUSR1\tlogs what was counted";
@@ -66,7 +74,7 @@ SIGHUP\topens log, status file and events anew and reads lists again
 SIGUSR1\tlogs what was counted";
 const SIGNALS_UFTPPROXYD: &str = "\
 SIGINT, SIGTERM\tend the program
-SIGHUP\topens the log anew and reads lists again
+SIGHUP\topens log and events anew and reads lists again
 SIGUSR1\tlogs what was counted";
 
 const FILES: &str = "\
@@ -91,6 +99,7 @@ fn main() -> io::Result<()> {
         &[
             ("EXAMPLES", EXAMPLES_UFTP),
             ("EXIT STATUS", EXIT_UFTP),
+            ("LINES OF THE STATUS FILE", STATUS_UFTP),
             ("SIGNALS", SIGNALS_UFTP),
             ("FILES", FILES),
             ("ENVIRONMENT", ENVIRONMENT),
@@ -102,6 +111,7 @@ fn main() -> io::Result<()> {
         &[
             ("EXAMPLES", EXAMPLES_UFTPD),
             ("EXIT STATUS", EXIT_UFTPD),
+            ("LINES OF THE STATUS FILE", STATUS_UFTPD),
             ("SIGNALS", SIGNALS_UFTPD),
             ("FILES", FILES),
             ("ENVIRONMENT", &both),

@@ -51,7 +51,8 @@ pub(crate) struct FileArgs {
     )]
     pub fsync: Fsync,
 
-    /// Run this program, given by its absolute path, with what was received
+    /// Run this program, given by its absolute path, as PROGRAM -I GROUP-ID PATH for each file received;
+    /// with -T once for all of a session
     #[arg(short = 's', long, value_name = "PROGRAM")]
     pub post_receive: Option<OsString>,
 }

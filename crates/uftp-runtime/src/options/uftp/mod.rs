@@ -108,14 +108,14 @@ pub struct Args {
     #[arg(long, value_name = "3|4|5", help_heading = "Transfer", value_parser = values::protocol)]
     pub protocol: Option<Version>,
 
-    /// Receivers, comma separated: addresses, host names or ids like 0x0A; or @FILE with one a
-    /// line. Without it and -j anybody may register
+    /// Receivers, comma separated: addresses, host names or ids like 0x0A; or @FILE with one a line:
+    /// host[|fingerprint]. Without it and -j anybody may register
     #[arg(short = 'H', long, value_name = "HOSTS|@FILE", help_heading = "Receivers",
           action = clap::ArgAction::Append)]
     pub hosts: Vec<String>,
 
-    /// File with proxies that are expected besides the receivers of -H, one a line. Without -H only
-    /// they may register
+    /// File with proxies that are expected besides the receivers of -H, one a line:
+    /// host[|fingerprint]. Without -H only they may register
     #[arg(short = 'j', long, value_name = "FILE", help_heading = "Receivers",
           action = clap::ArgAction::Append)]
     pub proxy_list: Vec<OsString>,
