@@ -142,9 +142,11 @@ impl World {
 
     /// A command that will run `program` on `host`.
     pub fn command(&self, host: HostId, program: &Path) -> Command {
-        let mut command = Command::new("ip");
+        let mut command = Command::new("env");
         command
-            .args(["netns", "exec", &self.namespace(Part::Host(host))])
+            // Whatever these tests were started with: under nohup nobody would heed it.
+            .args(["--default-signal=HUP", "ip", "netns", "exec"])
+            .arg(self.namespace(Part::Host(host)))
             .arg(program);
         command
     }

@@ -1,6 +1,10 @@
 //! Who is not invited, does not come, leaves or dies, and what becomes of the others.
 
-use std::time::Duration;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    time::Duration,
+};
 
 use nix::sys::signal::Signal;
 use uftp_tests::{HostId, Parties, Result, Suite, World, eventually, patience, write_file};
@@ -102,6 +106,30 @@ fn a_sender_whose_terminal_closes() -> Result<()> {
     sent.resulted("aborted", &[1], 1)?;
     receiver.holds_nothing(patience())?;
     receiver.reported_copied(0)
+}
+
+/// Under nohup the terminal may close, and the file goes on.
+#[test]
+fn a_sender_whose_terminal_does_not_matter() -> Result<()> {
+    let world = World::new("nohup", 2)?;
+    let content = world.one_file(3_000_000)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let uftp = Suite::Ours.program("uftp")?;
+    let nohup = world.dir().join("nohup-uftp");
+    let script = "#!/bin/sh\nexec env --ignore-signal=HUP \"$UFTP\" \"$@\"\n";
+    fs::write(&nohup, script)?;
+    fs::set_permissions(&nohup, Permissions::from_mode(0o755))?;
+    let mut sender = world
+        .sender(Suite::Ours, 0)
+        .program(nohup)
+        .environment("UFTP", uftp)
+        .rate("16000")
+        .files_of(&content)?
+        .start()?;
+    until_received(&world, 1, 300_000)?;
+    sender.program().signal(Signal::SIGHUP);
+    sender.finish(BOUND)?.ended_with(0)?;
+    all_received([receiver], &content, 1)
 }
 
 /// One of two receivers dies in the middle of a file; the other completes, and the next file too.
