@@ -92,7 +92,7 @@ fn interrupted_sender(parties: Parties) -> Result<()> {
 #[test]
 fn a_sender_whose_terminal_closes() -> Result<()> {
     let world = World::new("hangup", 2)?;
-    let content = world.one_file(3_000_000)?;
+    let content = world.one_file(30_000_000)?;
     let receiver = world.receiver(Suite::Ours, 1).start()?;
     let mut sender = world
         .sender(Suite::Ours, 0)
