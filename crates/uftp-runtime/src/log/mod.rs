@@ -118,6 +118,16 @@ macro_rules! tell {
 }
 pub(crate) use tell;
 
+/// Why something failed, in the words of the C library alone.
+pub(crate) fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|n| format!(" (os error {n})"));
+    match number.and_then(|number| text.strip_suffix(&number).map(str::to_owned)) {
+        Some(words) => words,
+        None => text,
+    }
+}
+
 /// Bytes of a name as text: control characters become `?`, so that no name can forge a line.
 pub(crate) fn printable(name: &[u8]) -> String {
     String::from_utf8_lossy(name)

@@ -24,7 +24,7 @@ pub(crate) use names::Naming;
 use crate::log::{self, Tag, printable};
 use names::Named;
 pub(crate) use names::without_slashes;
-use walk::{Kind, Walk};
+use walk::{Kind, Unreadable, Walk};
 
 /// Longest name and link text that every deployed receiver takes (cli §1.3).
 pub(crate) const MAX_NAME: usize = 299;
@@ -179,13 +179,20 @@ impl DiskSource {
                     item.mtime = mtime;
                     self.open = Some(file);
                 }
-                Err(error) => {
-                    self.skip(0, &entry.path, &error.to_string());
+                Err(why) => {
+                    let path = entry.path.clone();
+                    self.tell(&Unreadable {
+                        failed: "Error reading file",
+                        path,
+                        why,
+                    });
                     return None;
                 }
             },
             Kind::Special => {
-                self.skip(0, &entry.path, "special file");
+                self.count();
+                let path = printable(entry.path.as_os_str().as_bytes());
+                log::line(0, self.tag, format_args!("Skipping special file {path}"));
                 return None;
             }
         }
@@ -197,8 +204,21 @@ impl DiskSource {
         self.skipped.clone()
     }
 
-    fn skip(&self, verbosity: log::Verbosity, path: impl AsRef<Path>, why: &str) {
+    fn count(&self) {
         self.skipped.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells of what the system refuses, in words that scripts look for.
+    fn tell(&self, unreadable: &Unreadable) {
+        self.count();
+        let Unreadable { failed, path, why } = unreadable;
+        let path = printable(path.as_os_str().as_bytes());
+        let why = log::cause(why);
+        log::line(0, self.tag, format_args!("{failed} {path}: {why}"));
+    }
+
+    fn skip(&self, verbosity: log::Verbosity, path: impl AsRef<Path>, why: &str) {
+        self.count();
         let path = printable(path.as_ref().as_os_str().as_bytes());
         log::line(verbosity, self.tag, format_args!("Skipping {path}: {why}"));
     }
@@ -230,7 +250,7 @@ impl FileSource for DiskSource {
                         return Some(item);
                     }
                 }
-                Some(Err((path, error))) => self.skip(0, &path, &error.to_string()),
+                Some(Err(unreadable)) => self.tell(&unreadable),
             }
         }
     }

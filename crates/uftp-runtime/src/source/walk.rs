@@ -18,6 +18,18 @@ pub(super) enum Kind {
     Special,
 }
 
+/// What could not be looked at.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// What failed, in the words of the deployed programs.
+    pub(super) failed: &'static str,
+    pub(super) path: PathBuf,
+    pub(super) why: io::Error,
+}
+
+const STATUS: &str = "Error getting file status for";
+const DIRECTORY: &str = "Failed to open directory";
+
 /// Depth first through one argument. Directories with entries are not reported themselves.
 pub(super) struct Walk {
     first: Option<Named>,
@@ -37,12 +49,12 @@ impl Walk {
         }
     }
 
-    /// The next entry, or what could not be looked at and why. Entries for whose path (from the
+    /// The next entry, or what could not be looked at. Entries for whose path (from the
     /// argument's parent on) `excluded` holds are passed over with all below them.
     pub(super) fn next(
         &mut self,
         excluded: impl Fn(&OsStr) -> bool,
-    ) -> Option<Result<(Named, Kind), (PathBuf, io::Error)>> {
+    ) -> Option<Result<(Named, Kind), Unreadable>> {
         loop {
             let entry = match self.first.take() {
                 Some(first) => first,
@@ -53,11 +65,15 @@ impl Walk {
                             self.dirs.pop();
                             continue;
                         }
-                        Some(Err(error)) => {
+                        Some(Err(why)) => {
                             let path = dir.path.clone();
                             // It would most likely fail for ever.
                             self.dirs.pop();
-                            return Some(Err((path, error)));
+                            return Some(Err(Unreadable {
+                                failed: DIRECTORY,
+                                path,
+                                why,
+                            }));
                         }
                         Some(Ok(entry)) => dir.child(&entry.file_name()),
                     }
@@ -69,28 +85,38 @@ impl Walk {
             match self.look(&entry) {
                 Ok(Some(kind)) => return Some(Ok((entry, kind))),
                 Ok(None) => {}
-                Err(error) => return Some(Err((entry.path, error))),
+                Err((failed, why)) => {
+                    return Some(Err(Unreadable {
+                        failed,
+                        path: entry.path,
+                        why,
+                    }));
+                }
             }
         }
     }
 
     /// What `entry` is. `None` for a directory that was entered.
-    fn look(&mut self, entry: &Named) -> io::Result<Option<Kind>> {
+    fn look(&mut self, entry: &Named) -> Result<Option<Kind>, (&'static str, io::Error)> {
+        let status = |why| (STATUS, why);
         let meta = if self.follow_links {
-            fs::metadata(&entry.path)?
+            fs::metadata(&entry.path)
         } else {
-            fs::symlink_metadata(&entry.path)?
+            fs::symlink_metadata(&entry.path)
         };
+        let meta = meta.map_err(status)?;
         let kind = meta.file_type();
         if kind.is_dir() {
-            let mut entries = fs::read_dir(&entry.path)?.peekable();
+            let entries = fs::read_dir(&entry.path).map_err(|why| (DIRECTORY, why))?;
+            let mut entries = entries.peekable();
             if entries.peek().is_none() {
                 return Ok(Some(Kind::EmptyDirectory));
             }
             if self.dirs.len() >= MAX_DEPTH {
-                return Err(io::Error::other(format!(
+                let why = format!(
                     "more than {MAX_DEPTH} directories in one another; does a link lead back up?"
-                )));
+                );
+                return Err((DIRECTORY, io::Error::other(why)));
             }
             self.dirs.push((entry.clone(), entries));
             return Ok(None);
@@ -98,7 +124,8 @@ impl Walk {
         Ok(Some(if kind.is_file() {
             Kind::Regular
         } else if kind.is_symlink() {
-            Kind::Link(fs::read_link(&entry.path)?.into_os_string())
+            let text = fs::read_link(&entry.path).map_err(status)?;
+            Kind::Link(text.into_os_string())
         } else {
             Kind::Special
         }))
