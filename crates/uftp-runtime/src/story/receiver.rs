@@ -119,7 +119,10 @@ fn file(tag: Option<Tag>, kind: &ReceiverEventKind) -> bool {
             let why = note.as_deref().unwrap_or("as agreed");
             match *status {
                 CompleteStatus::REJECTED => tell!(tag, 1, "Rejecting {name}: {why}"),
-                CompleteStatus::SKIPPED => tell!(tag, 2, "Skipping {name}"),
+                CompleteStatus::SKIPPED => {
+                    tell!(tag, 2, "Name of file to receive: {name}");
+                    tell!(tag, 2, "{}", skipped(*file_type));
+                }
                 _ if *file_type == FileType::REGULAR => {
                     tell!(tag, 2, "File transfer complete");
                     // The words for it; they come once it is in its place.
@@ -128,7 +131,7 @@ fn file(tag: Option<Tag>, kind: &ReceiverEventKind) -> bool {
                 }
                 _ => {
                     tell!(tag, 2, "Name of file to receive: {name}");
-                    tell!(tag, 2, "{}", done(*file_type));
+                    tell!(tag, 2, "{}", asked(*file_type));
                 }
             }
         }
@@ -197,12 +200,20 @@ fn proxies(tag: Option<Tag>, kind: &ReceiverEventKind) -> bool {
     true
 }
 
-fn done(file_type: FileType) -> &'static str {
+/// What an item without content asks for, in the words of the deployed programs.
+fn asked(file_type: FileType) -> &'static str {
     match file_type {
-        FileType::DIRECTORY => "Empty directory created",
-        FileType::SYMLINK => "Symbolic link created",
-        FileType::DELETE => "Deleted",
-        FileType::FREESPACE => "Free space told",
+        FileType::DIRECTORY => "Empty directory",
+        FileType::SYMLINK => "Symbolic link",
+        FileType::DELETE => "Deleting file/directory",
+        FileType::FREESPACE => "Get free space for path",
         _ => "Done",
+    }
+}
+
+fn skipped(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::REGULAR => "skipping file, in sync",
+        _ => "skipping, it is there",
     }
 }

@@ -443,7 +443,7 @@ starting file close
 done file close
 COMPLETE sent
 Name of file to receive: f?
-Empty directory created
+Empty directory
 Rejecting f?: it is outside
 Got DONE message for group
 Group complete

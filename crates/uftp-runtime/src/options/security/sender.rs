@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use uftp_proto::crypto::{
-    BadKeySpec, Cipher, Curve, Hash, KeyExchange, KeyKind, KeySpec, PrivateKey, SignatureType,
-    Suite,
+    BadKeySpec, Cipher, Curve, Hash, KeyError, KeyExchange, KeyKind, KeySpec, PrivateKey,
+    SignatureForm, SignatureType, Suite,
 };
 use uftp_proto::wire::Version;
 use uftp_session::security::SenderSecurity;
@@ -95,14 +95,14 @@ impl SenderArgs {
         }
         let asked = self.key_exchange.and_then(|e| e.kind);
         let key = self.key(asked, default_key(version, asked))?;
+        let hash = self.hash.unwrap_or(Hash::Sha256);
         let suite = Suite {
             cipher,
-            hash: self.hash.unwrap_or(Hash::Sha256),
-            key_exchange: asked.unwrap_or(match key.kind() {
-                _ if secure => KeyExchange::Ecdh,
-                _ if rsa_only => KeyExchange::Rsa,
-                KeyKind::Rsa { .. } => KeyExchange::EcdhRsa,
-                KeyKind::Ec(_) => KeyExchange::EcdhEcdsa,
+            hash,
+            key_exchange: asked.unwrap_or_else(|| match () {
+                () if secure => KeyExchange::Ecdh,
+                () if rsa_only => KeyExchange::Rsa,
+                () => fitting(&key, hash),
             }),
             signature: match cipher.is_aead() {
                 true => SignatureType::Aead,
@@ -167,6 +167,18 @@ fn out_of_bounds(why: &str) -> Failure {
     Failure::command_line(format!(
         "{why} in protocol 5 (--protocol 4 has others, and encrypts with -Y only)"
     ))
+}
+
+/// The key exchange of protocol 4 for a key, if none is named. To an RSA key that is too small to sign
+/// with `hash` secrets can only be encrypted, as 4.10.2 has it by default.
+fn fitting(key: &PrivateKey, hash: Hash) -> KeyExchange {
+    match key.kind() {
+        KeyKind::Ec(_) => KeyExchange::EcdhEcdsa,
+        KeyKind::Rsa { .. } => match key.sign(hash, SignatureForm::Natural, &[]) {
+            Err(KeyError::TooSmallToSign { .. }) => KeyExchange::Rsa,
+            _ => KeyExchange::EcdhRsa,
+        },
+    }
 }
 
 /// The key that is made when none is given.
@@ -292,6 +304,23 @@ mod tests {
         ] {
             let told = exchange(text).unwrap_err();
             assert!(told.starts_with(says), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_key_too_small_to_sign_is_encrypted_to() {
+        for (spec, hash, expected) in [
+            (KeySpec::Rsa(512), Hash::Sha256, KeyExchange::EcdhRsa),
+            (KeySpec::Rsa(512), Hash::Sha384, KeyExchange::Rsa),
+            (KeySpec::Rsa(768), Hash::Sha512, KeyExchange::EcdhRsa),
+            (
+                KeySpec::Ec(Curve::DEFAULT),
+                Hash::Sha512,
+                KeyExchange::EcdhEcdsa,
+            ),
+        ] {
+            let key = keys::make(spec, None).unwrap();
+            assert_eq!(fitting(&key, hash), expected, "{spec} {hash}");
         }
     }
 

@@ -66,7 +66,7 @@ async fn what_is_meant_is_checked_as_a_whole() {
             "the session cannot be encrypted: key exchange ecdh_rsa needs an RSA key",
         ),
         (
-            "uftp f -Y aes256-gcm -h sha512 -K 512",
+            "uftp f -Y aes256-gcm -h sha512 -K 512 -e ecdh_rsa",
             3,
             "the session cannot be encrypted: an RSA key of 512 bits is too small to sign with sha512",
         ),
