@@ -50,6 +50,11 @@ impl<T> Table<T> {
         Some(self.recent)
     }
 
+    /// Position of the first session that `fits`.
+    pub(crate) fn position(&self, fits: impl Fn(&T) -> bool) -> Option<usize> {
+        self.iter().position(fits)
+    }
+
     pub(crate) fn get_mut(&mut self, position: usize) -> Option<&mut T> {
         self.sessions.get_mut(position).map(|(_, session)| session)
     }

@@ -76,6 +76,12 @@ fn joining(tag: Option<Tag>, kind: &ReceiverEventKind, host: &str) -> bool {
         K::ClientKeySent => tell!(tag, 2, "CLIENT_KEY sent"),
         K::KeyInfoReceived => tell!(tag, 2, "Received KEYINFO"),
         K::KeyInfoAckSent => tell!(tag, 2, "KEYINFO_ACK sent"),
+        K::Dismissed(why) => tell!(
+            tag,
+            1,
+            "Aborted in the clear, believed unless keys come: {}",
+            printable(why.as_bytes())
+        ),
         K::Confirmed => tell!(tag, 2, "Registration confirmed"),
         _ => return false,
     }

@@ -62,6 +62,9 @@ pub enum ReceiverEventKind {
         /// The rate asked for, bytes per second.
         rate: u64,
     },
+    /// Somebody without keys says in the sender's name that we are to go: his words. It counts if no keys
+    /// come in time.
+    Dismissed(String),
     /// The sender has confirmed the registration.
     Confirmed,
     /// A file was offered and will be received.

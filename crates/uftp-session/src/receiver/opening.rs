@@ -97,7 +97,7 @@ impl<F: FileStore> Receiver<F> {
             group: header.group,
             instance: header.instance,
         };
-        if self.sessions.len() >= self.config.max_sessions && self.sessions.find(id).is_none() {
+        if self.is_full() && self.sessions.find(id).is_none() && self.dismissed().is_none() {
             tracing::debug!(group = %header.group, "too many sessions, announcement ignored");
             return Err(Objection::Ignore(Refusal::Limit));
         }
@@ -147,6 +147,7 @@ impl<F: FileStore> Receiver<F> {
             self.supersede(header, encrypted);
         }
         let Some(position) = self.sessions.find(id) else {
+            self.make_room();
             return Ok(());
         };
         let earlier = self.sessions.get_mut(position);
@@ -155,6 +156,29 @@ impl<F: FileStore> Receiver<F> {
         }
         self.close(position, EndReason::Encrypted);
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.sessions.len() >= self.config.max_sessions
+    }
+
+    /// Where a session stands that we were sent away from without proof.
+    fn dismissed(&self) -> Option<usize> {
+        self.sessions.position(Session::is_dismissed)
+    }
+
+    /// If there is no place left, who was sent away gives way.
+    fn make_room(&mut self) {
+        if !self.is_full() {
+            return;
+        }
+        let Some(position) = self.dismissed() else {
+            return;
+        };
+        let session = self.sessions.get_mut(position);
+        if let Some(words) = session.and_then(Session::take_dismissal) {
+            self.close(position, EndReason::AbortedByServer(words));
+        }
     }
 
     /// A session that was just opened learns of us what concerns it: what we may be called, whether
@@ -282,6 +306,7 @@ impl<F: FileStore> Receiver<F> {
             counter: client.counter(self.clock.stamp(now)),
             client: Box::new(client),
             doubt: None,
+            dismissal: None,
         }))
     }
 

@@ -10,7 +10,7 @@ use uftp_proto::wire::{
 };
 use uftp_proto::{FileId, Seq, Uid, WireTime};
 use uftp_session::Refusal;
-use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind as K};
+use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind as K};
 use uftp_session::sender::SenderEvent as E;
 use uftp_sim::scenario::receiver_uid;
 use uftp_sim::source::file;
@@ -397,5 +397,48 @@ fn control_messages_in_the_clear_are_refused_in_every_phase() {
         });
         assert!(injected > 10);
         pair.assert_whole();
+    }
+}
+
+/// Whoever has no keys yet cannot tell who sends it away. It waits for them as long as it would have
+/// anyway, and takes part if they come.
+#[test]
+fn an_abort_in_the_clear_counts_if_no_keys_come() {
+    let abort = |host| {
+        Message::Abort(Abort {
+            current_file: false,
+            host,
+            reason: "go".into(),
+        })
+    };
+    for suite in suites() {
+        for (host, keys_come) in [
+            (Uid::NONE, true),
+            (receiver_uid(0), true),
+            (Uid::NONE, false),
+            (receiver_uid(0), false),
+        ] {
+            let mut pair = Pair::new(suite, vec![file("file", 3000)]);
+            let mut forged = 0;
+            pair.play(|pair, to, datagram| {
+                let registers = function(datagram) == Function::Register;
+                if registers && to == Side::Sender && forged < 3 {
+                    forged += 1;
+                    let packet = pair.forge(Side::Receiver, Seq(9), &abort(host));
+                    pair.deliver(Side::Receiver, packet);
+                }
+                keys_come || !registers
+            });
+            let told = |kind: &K| {
+                let events = pair.receiver_events.iter();
+                events.filter(|e| e.kind == *kind).count()
+            };
+            assert_eq!(told(&K::Dismissed("go".into())), 1);
+            let over = K::Ended(EndReason::AbortedByServer("go".into()));
+            assert_eq!(told(&over), usize::from(!keys_come));
+            if keys_come {
+                pair.assert_whole();
+            }
+        }
     }
 }

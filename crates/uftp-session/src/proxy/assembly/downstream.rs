@@ -48,7 +48,7 @@ impl Assembly {
         if header.function == Function::Abort {
             return self.abort_in_the_clear(now, ecn, header, packet, around);
         }
-        let keys = self.keys.as_ref().map_or(gate::Keys::None, |k| k.own());
+        let keys = self.own_keys();
         gate::downstream(Form::Clear, header.function, keys)?;
         if self.over {
             return Err(Refusal::OutOfPlace);
@@ -285,7 +285,7 @@ impl Assembly {
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let keys = self.keys.as_ref().map_or(gate::Keys::None, |k| k.own());
+        let keys = self.own_keys();
         let believed = gate::downstream(Form::Clear, Function::Abort, keys);
         let Message::Abort(abort) = decode(header, packet)? else {
             return Err(Refusal::Malformed);
@@ -299,15 +299,22 @@ impl Assembly {
         if let (false, Some((_, private))) = (for_us, self.forward) {
             around.pass_down(private, ecn, packet)?;
         }
-        if believed.is_ok() {
-            self.note_abort(now, abort, around);
+        let ends = for_us || (abort.host.is_none() && !abort.current_file);
+        match (believed, keys) {
+            (Err(_), _) => {}
+            // Anybody may have said so; it counts if the server sends no keys in the time it has for that.
+            (Ok(()), gate::Keys::Pending) if ends => {
+                let until = self.registration_ends(now);
+                self.dismissal.get_or_insert((until, abort));
+            }
+            (Ok(()), _) => self.note_abort(now, abort, around),
         }
         Ok(())
     }
 
     /// The server ends the session, for all or for one. Clients hear it themselves, unless it is
     /// for us to hear.
-    fn note_abort(&mut self, now: Instant, abort: Abort, around: &mut Surroundings<'_>) {
+    pub(super) fn note_abort(&mut self, now: Instant, abort: Abort, around: &mut Surroundings<'_>) {
         let for_us = abort.host == self.uid;
         if for_us && self.over {
             // Clients have been told, perhaps each by itself.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use uftp_proto::Uid;
-use uftp_proto::wire::Header;
+use uftp_proto::wire::{Abort, Header};
 
 use super::aggregation::{Aggregation, Asked, Room};
 use super::announce::Terms;
@@ -70,6 +70,9 @@ pub(super) struct Assembly {
     public: Option<SocketAddr>,
     /// How often we did, and when last.
     introduced: (u32, Option<Instant>),
+    /// Somebody has ended the session in the server's name, while we had no keys: his words, and when they
+    /// count if none have come.
+    dismissal: Option<(Instant, Abort)>,
     /// The server has ended the session: only its ABORTs still pass.
     over: bool,
 }
@@ -138,6 +141,7 @@ impl Assembly {
             to_clients,
             public: public.filter(|_| introduces),
             introduced: (0, None),
+            dismissal: None,
             over: false,
         })
     }
@@ -145,6 +149,12 @@ impl Assembly {
     /// Whether the server has ended the session.
     pub(super) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// How far our keys are.
+    fn own_keys(&self) -> gate::Keys {
+        let keys = self.keys.as_ref();
+        keys.map_or(gate::Keys::None, |keys| keys.own())
     }
 
     /// How far the keys of a client are, or where it is behind a proxy below us that has proved
@@ -190,7 +200,8 @@ impl Assembly {
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` if nothing is pending.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let keys = self.keys.as_ref().and_then(|k| k.deadline());
-        let others = [keys, self.farewells.deadline()];
+        let dismissal = self.dismissal.as_ref().map(|(at, _)| *at);
+        let others = [keys, dismissal, self.farewells.deadline()];
         let all = others.into_iter().chain([self.aggregation.due()]);
         all.flatten().min()
     }
@@ -198,6 +209,7 @@ impl Assembly {
     /// Whether nothing is held or waited for.
     pub(super) fn is_idle(&self) -> bool {
         self.aggregation.is_empty()
+            && self.dismissal.is_none()
             && self.farewells.deadline().is_none()
             && self.keys.as_ref().is_none_or(|k| k.deadline().is_none())
     }
@@ -219,6 +231,12 @@ impl Assembly {
                 self.part_with(client);
             }
             self.aggregation.hand_out(&due);
+            busy = true;
+        }
+        if let Some((_, abort)) = self.dismissal.take_if(|(at, _)| *at <= now)
+            && self.own_keys() != gate::Keys::Ready
+        {
+            self.note_abort(now, abort, around);
             busy = true;
         }
         busy

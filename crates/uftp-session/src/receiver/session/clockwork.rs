@@ -42,11 +42,11 @@ impl<S: SessionFiles> Session<S> {
         let over = |since: Instant, time: Duration| now >= since + time;
         match &mut self.phase {
             Phase::AwaitingProxy { until } if now >= *until => {
-                return Err(Stop::abort("PROXY_KEY not received"));
+                return Err(self.unregistered("PROXY_KEY not received"));
             }
             Phase::AwaitingProxy { .. } => {}
             Phase::Registering { until, .. } if now >= *until => {
-                return Err(Stop::abort("Registration unconfirmed"));
+                return Err(self.unregistered("Registration unconfirmed"));
             }
             Phase::Registering { sent, .. } => {
                 if over(*sent, timing.register_repeat()) {
@@ -94,5 +94,13 @@ impl<S: SessionFiles> Session<S> {
             }
         }
         Ok(())
+    }
+
+    /// The time to register is over: because we were sent away, or for the given reason.
+    fn unregistered(&mut self, why: &str) -> Stop {
+        match self.take_dismissal() {
+            Some(words) => Stop::End(EndReason::AbortedByServer(words)),
+            None => Stop::abort(why),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use uftp_proto::FileId;
 use uftp_proto::wire::{Abort, CongCtrl, Message};
 
-use super::{EndReason, Handled, Phase, Session, Stop, Surroundings};
+use super::{EndReason, Handled, Joining, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
 use crate::receiver::event::ReceiverEventKind;
@@ -95,6 +95,31 @@ impl<S: SessionFiles> Session<S> {
             return Ok(());
         }
         Err(Stop::End(EndReason::AbortedByServer(abort.reason.clone())))
+    }
+
+    /// Somebody who may be anybody sends us away while we have no keys. If it was the sender none will
+    /// come, so we wait for them on as if nothing had been said; then it counts.
+    pub(super) fn dismissed(
+        &mut self,
+        now: Instant,
+        abort: &Abort,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let told = self.aborted(now, abort);
+        let Err(Stop::End(EndReason::AbortedByServer(words))) = told else {
+            return told;
+        };
+        match &mut self.security {
+            None => Err(Stop::End(EndReason::AbortedByServer(words))),
+            Some(Joining { dismissal, .. }) => {
+                if dismissal.is_none() {
+                    *dismissal = Some(words.clone());
+                    let dismissed = ReceiverEventKind::Dismissed(words);
+                    around.tell(self.id, FileId::SESSION, dismissed);
+                }
+                Ok(())
+            }
+        }
     }
 
     /// The limiting receiver answers at once, the others when their time comes.

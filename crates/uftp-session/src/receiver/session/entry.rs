@@ -107,7 +107,7 @@ impl<S: SessionFiles> Session<S> {
                 Ok(())
             }
             Message::KeyInfo(keys) => self.key_info(now, header, keys, packet, around),
-            Message::Abort(abort) => self.aborted(now, abort),
+            Message::Abort(abort) => self.dismissed(now, abort, around),
             _ => {
                 // The sender may still be busy with others.
                 if let Phase::MidGroup = self.phase {
@@ -153,6 +153,7 @@ impl<S: SessionFiles> Session<S> {
         if let Some(sealer) = answer.sealer {
             self.link.secure(sealer, security.counter.clone());
         }
+        security.dismissal = None;
         let heard = ReceiverEventKind::KeyInfoReceived;
         match self.phase {
             Phase::Registering { .. } => {

@@ -106,6 +106,9 @@ pub(super) struct Joining {
     pub(super) counter: IvCounter,
     /// Set while keys are in use that may be nonsense.
     pub(super) doubt: Option<Doubt>,
+    /// Somebody without keys has sent us away, in the sender's name: his words. It is believed when the
+    /// time to register is over and no keys have come, which the sender hands to nobody it sends away.
+    pub(super) dismissal: Option<String>,
 }
 
 /// Keys came, but nothing has proved that they are the group's. A KEYINFO that anybody may have
@@ -201,6 +204,18 @@ impl<S: SessionFiles> Session<S> {
     /// Whether it has keys, or is to have some.
     pub(super) fn is_encrypted(&self) -> bool {
         self.security.is_some()
+    }
+
+    /// Whether somebody without keys has sent us away, and no keys have come since.
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.security
+            .as_ref()
+            .is_some_and(|s| s.dismissal.is_some())
+    }
+
+    /// With which words; counts as heeded.
+    pub(super) fn take_dismissal(&mut self) -> Option<String> {
+        self.security.as_mut()?.dismissal.take()
     }
 
     /// We do not know what we are called: by the first of these that a list of the sender holds.

@@ -74,7 +74,7 @@ impl<S: SessionFiles> Session<S> {
         match message.map_err(|_| Refusal::Malformed)? {
             Message::ProxyKey(key) => self.proxy_key(now, from, header, &key, packet, around),
             Message::KeyInfo(keys) => self.key_info(now, header, &keys, packet, around),
-            Message::Abort(abort) => self.aborted(now, &abort),
+            Message::Abort(abort) => self.dismissed(now, &abort, around),
             _ => Err(Refusal::OutOfPlace.into()),
         }
     }
