@@ -219,7 +219,10 @@ impl Announcing {
                 }
             }
         };
+        // What others may have said in its name takes nothing from whom can be handed keys.
+        let keyed = s.security.as_ref().is_some_and(|sec| sec.is_keyed(uid));
         let state = match admitted {
+            Ok(State::Mute) if keyed => State::Registered,
             Ok(state) => state,
             Err(refusal) => return s.counters.refuse(refusal),
         };
@@ -239,7 +242,9 @@ impl Announcing {
             // Who has proved itself is not spoken for by others, nor is who is behind a proxy that
             // has by one that has not.
             let elsewhere = s.is_spoken_for(client) && s.proxy_of(client) != Some(uid);
-            let taken = s.keys(client) == Keys::Ready || (elsewhere && !ready);
+            let security = s.security.as_ref();
+            let identified = security.is_some_and(|sec| sec.is_identified(client));
+            let taken = identified || s.keys(client) == Keys::Ready || (elsewhere && !ready);
             let doubtful = s.security.is_some() && !ready && s.clients.find(client).is_none();
             if doubtful && s.is_open() && !self.listed.allow(now) {
                 s.counters.refuse(Refusal::Limit);

@@ -66,6 +66,8 @@ pub(super) struct Client {
     pub(super) proxy: bool,
     /// The proxy it is behind.
     pub(super) via: Option<usize>,
+    /// That proxy has proved itself, and said so under keys.
+    pub(super) vouched: bool,
     state: State,
     /// It said that it would not come, but proved nothing: anybody may have said so.
     pub(super) declined: bool,
@@ -119,6 +121,7 @@ impl Clients {
             name,
             proxy,
             via: None,
+            vouched: false,
             state: State::Mute,
             declined: false,
             confirmed: false,

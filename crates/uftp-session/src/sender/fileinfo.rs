@@ -108,6 +108,7 @@ impl Informing {
     ) {
         match message {
             Message::FileInfoAck(ack) if ack.file == self.file => {
+                s.vouch(at, &ack.clients);
                 let Some(speakers) = s.speakers(at, &ack.clients) else {
                     s.counters.refuse(Refusal::OutOfPlace);
                     return;
@@ -121,6 +122,7 @@ impl Informing {
                 }
             }
             Message::Complete(complete) if complete.file == self.file => {
+                s.vouch(at, &complete.clients);
                 let Some(speakers) = s.speakers(at, &complete.clients) else {
                     s.counters.refuse(Refusal::OutOfPlace);
                     return;

@@ -16,6 +16,8 @@ use crate::security::{Admission, Rejection, Secrets, SecurityError, Server, Sess
 /// Keys and what became of them.
 pub(super) struct Security {
     server: Server,
+    /// Receivers say who they are.
+    client_auth: bool,
     /// The keys the operator knows receivers by.
     expected: HashMap<Uid, Fingerprint>,
     /// Receivers told of as having another key.
@@ -41,6 +43,7 @@ impl Security {
         let listed = config.clients.iter().flatten();
         Ok(Some(Security {
             server,
+            client_auth: security.suite().client_auth,
             expected: listed
                 .filter_map(|c| Some((c.uid, c.fingerprint?)))
                 .collect(),
@@ -66,6 +69,11 @@ impl Security {
     /// Whether a receiver can be handed keys, or has them.
     pub(super) fn is_keyed(&self, uid: Uid) -> bool {
         self.server.is_keyed(uid)
+    }
+
+    /// Whether a receiver has proved by a key of its own who it is.
+    pub(super) fn is_identified(&self, uid: Uid) -> bool {
+        self.client_auth && self.server.is_keyed(uid)
     }
 
     /// Whether a REGISTER says nothing new, and so costs nothing.

@@ -169,7 +169,7 @@ fn forged(seen: &Seen, _: &Seen, rng: &mut StdRng) -> Vec<u8> {
 }
 
 fn changes_nothing(forge: Forge) {
-    seeds::each(12, |seed| {
+    seeds::each(30, |seed| {
         let networks = stormy(seed, forge);
         networks.assert_all_whole();
     });

@@ -71,7 +71,10 @@ impl Assembly {
                 if !keys.recognizes(&announce, packet) {
                     return Err(Refusal::Unauthentic);
                 }
-                self.heed(header);
+                if !self.flowing {
+                    // Else it may have been kept, and sealed packets say it better.
+                    self.heed(header);
+                }
                 self.learn_name(&announce, around.config);
                 if self.invited.len() < MOST_INVITED {
                     self.invited.extend(&announce.clients);
@@ -269,9 +272,10 @@ impl Assembly {
     }
 
     /// Takes the header of a message in the clear at its word as long as there is nothing
-    /// better.
+    /// better, but for round trips longer than those we know of: anybody can have us wait with them.
     fn believe_while_joining(&mut self, header: &Header) {
-        if self.keys.as_ref().is_none_or(|k| !k.are_proven()) {
+        let longer = header.grtt.duration() > self.estimate.grtt.duration();
+        if !longer && self.keys.as_ref().is_none_or(|k| !k.are_proven()) {
             self.heed(header);
         }
     }

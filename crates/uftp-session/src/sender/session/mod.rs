@@ -1,6 +1,7 @@
 //! What all phases of a sender share.
 
 mod aborts;
+mod speakers;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -244,33 +245,6 @@ impl Session {
             }
             .filter(|_| c.state().is_receiving())
         });
-    }
-
-    /// Those a message speaks for: its author, or the clients listed if a proxy sent it.
-    /// `None` if the author may not speak for others.
-    pub(super) fn speakers(&self, author: usize, listed: &[Uid]) -> Option<Vec<usize>> {
-        if listed.is_empty() {
-            return Some(vec![author]);
-        }
-        if !self.clients.get(author)?.proxy {
-            return None;
-        }
-        let behind = |at: &usize| self.clients.get(*at).is_some_and(|c| c.via == Some(author));
-        let known = listed.iter().filter_map(|uid| self.clients.find(*uid));
-        Some(known.filter(behind).collect())
-    }
-
-    /// The proxy a client has registered with.
-    pub(super) fn proxy_of(&self, client: Uid) -> Option<Uid> {
-        let client = self.clients.get(self.clients.find(client)?)?;
-        Some(self.clients.uid(client.via?))
-    }
-
-    /// Whether a client is behind a proxy that has proved itself: what is said in its own name
-    /// without proof is not its own.
-    pub(super) fn is_spoken_for(&self, client: Uid) -> bool {
-        let proxy = self.proxy_of(client);
-        proxy.is_some_and(|proxy| self.keys(proxy) == Keys::Ready)
     }
 
     /// Notes where a destination speaks from; two addresses taking turns are two hosts.
