@@ -116,12 +116,13 @@ impl Timing {
 
     /// From the ANNOUNCE until an unconfirmed registration is given up.
     pub(super) fn registration(&self) -> Duration {
-        self.patience(|trips| trips.register_interval, |pace| pace.announce_time)
+        let announcing = |pace: &FixedPace| (pace.announce_time, pace.announce_interval);
+        self.patience(|trips| trips.register_interval, announcing)
     }
 
     /// Silence of the sender after which the session is given up.
     pub(super) fn silence(&self) -> Duration {
-        self.patience(|_| 1, |pace| pace.status_time)
+        self.patience(|_| 1, |pace| (pace.status_time, pace.status_interval))
     }
 
     /// Silence of the sender between files after which the session is given up: as long as a
@@ -139,7 +140,7 @@ impl Timing {
 
     /// From the first DONE of the session until a missing DONE_CONF is no longer waited for.
     pub(super) fn confirmation(&self) -> Duration {
-        self.patience(|_| COMPLETE_INTERVAL, |pace| pace.status_time)
+        self.patience(|_| COMPLETE_INTERVAL, |pace| (pace.status_time, 0))
     }
 
     /// A time of so many round trips, or of so many milliseconds.
@@ -155,17 +156,22 @@ impl Timing {
         time.max(SHORTEST_REPEAT)
     }
 
-    /// A time of so many round trips as often as messages are repeated, or of so many seconds.
+    /// A time of so many round trips as often as messages are repeated; or of so many seconds and, as it is
+    /// exactly so long that senders may have nothing to say, an interval more: who would give up the moment
+    /// they go on is lost to two or three lost packets. Deployed receivers do.
     fn patience(
         &self,
         round_trips: impl Fn(&RoundTrips) -> u32,
-        seconds: impl Fn(&FixedPace) -> u8,
+        seconds: impl Fn(&FixedPace) -> (u8, u16),
     ) -> Duration {
         let time = match self {
             Timing::RoundTrips(trips) => {
                 trips.grtt * (round_trips(trips) * u32::from(trips.robust))
             }
-            Timing::Fixed(pace) => Duration::from_secs(seconds(pace).into()),
+            Timing::Fixed(pace) => {
+                let (seconds, millis) = seconds(pace);
+                Duration::from_secs(seconds.into()) + Duration::from_millis(millis.into())
+            }
         };
         time.clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
@@ -203,12 +209,14 @@ mod tests {
         assert_eq!(timing.register_repeat(), Duration::from_secs(3));
         assert_eq!(timing.doubt(), Duration::from_secs(6));
         assert_eq!(timing.disk_patience(), LONGEST_DISK_WAIT);
-        assert_eq!(timing.registration(), Duration::from_secs(10));
-        assert_eq!(timing.silence(), Duration::from_secs(12));
+        // An interval longer than senders may be silent.
+        assert_eq!(timing.registration(), Duration::from_millis(12_500));
+        assert_eq!(timing.silence(), Duration::from_secs(16));
         assert_eq!(timing.complete_repeat(), Duration::from_secs(5));
         assert_eq!(timing.confirmation(), Duration::from_secs(12));
         let none = FixedPace {
             register_interval: 0,
+            announce_interval: 0,
             announce_time: 0,
             ..pace
         };

@@ -420,7 +420,7 @@ fn abort_by_the_server() {
     let mut bench = case.bench(client, config());
     case.play(client, &mut bench, &BTreeSet::new());
     assert!(!bench.receiver.is_idle());
-    bench.pass(std::time::Duration::from_secs(3));
+    bench.pass(std::time::Duration::from_secs(5));
     let (_, _, last) = bench.sent.pop().unwrap();
     let Message::Abort(abort) = three::decode(&last).1 else {
         panic!("no ABORT")
@@ -476,7 +476,7 @@ fn a_third_run_follows_a_second_that_is_gone() {
         assert_eq!(functions(&mut bench), [], "cycle {cycle}");
         bench.feed(third, &mut announce.clone());
         if cycle < 3 {
-            bench.pass(std::time::Duration::from_millis(600));
+            bench.pass(std::time::Duration::from_millis(800));
         }
     }
     assert_eq!(functions(&mut bench), [(third, Function::Register)]);
