@@ -14,6 +14,7 @@ use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, Rate, Sender, Send
 use crate::node::NodeId;
 use crate::path::PathConfig;
 use crate::peers::{ReceiverNode, SenderNode};
+use crate::secrets::{SECRETS, Seeded};
 use crate::source::MemSource;
 use crate::store::MemStore;
 use crate::world::World;
@@ -271,8 +272,9 @@ pub fn add_sender(world: &mut World, config: SenderConfig, items: &[SendItem]) -
 
 /// A fresh machine of a sender.
 pub fn sender_node(world: &World, config: SenderConfig, source: MemSource) -> SenderNode {
-    let rng = world.rng(u64::from(config.uid.0));
-    let machine = Sender::new(config, source, clock(world, 0), rng, world.now());
+    let mut secrets = Seeded::new(world, u64::from(config.uid.0));
+    let clock = clock(world, 0);
+    let machine = Sender::with_secrets(config, source, clock, &mut secrets, world.now());
     let block_size = machine.block_size();
     SenderNode::new(machine, block_size)
 }
@@ -335,7 +337,9 @@ pub fn configured_receiver_node(
     let rng = world.rng(u64::from(receiver_uid(i).0));
     // No two clocks agree, which must not matter.
     let clock = clock(world, i as u64 * 7919);
-    let machine = Receiver::new(config, store.clone(), clock, rng, world.now());
+    let mut machine = Receiver::new(config, store.clone(), clock, rng, world.now());
+    let secrets = Seeded::new(world, SECRETS | u64::from(receiver_uid(i).0));
+    machine.draw_from(Box::new(secrets));
     ReceiverNode::new(machine, store)
 }
 

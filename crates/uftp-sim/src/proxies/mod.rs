@@ -29,6 +29,7 @@ use crate::scenario::{
     IDLE_WAKEUPS, PORT, PUBLIC, clock, proxied_receiver_node, receiver_addr, receiver_uid,
     sender_node,
 };
+use crate::secrets::{SECRETS, Seeded};
 use crate::source::MemSource;
 use crate::store::MemStore;
 use crate::world::World;
@@ -211,12 +212,11 @@ impl Networks {
             ..ProxyConfig::new(uid(addr), role, addr.port())
         };
         let rng = self.world.rng(uid(addr).0.into());
-        ProxyNode::new(Proxy::new(
-            config,
-            clock(&self.world, 0),
-            rng,
-            self.world.now(),
-        ))
+        let clock = clock(&self.world, 0);
+        let mut machine = Proxy::new(config, clock, rng, self.world.now());
+        let secrets = Seeded::new(&self.world, SECRETS | u64::from(uid(addr).0));
+        machine.draw_from(Box::new(secrets));
+        ProxyNode::new(machine)
     }
 
     /// The sender's node.
