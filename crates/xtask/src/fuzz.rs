@@ -23,7 +23,7 @@ struct Target {
     longest: usize,
 }
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     Target {
         name: "packet",
         directory: "crates/uftp-proto",
@@ -36,6 +36,11 @@ const TARGETS: [Target; 3] = [
     },
     Target {
         name: "session",
+        directory: "crates/uftp-sim",
+        longest: 1000,
+    },
+    Target {
+        name: "encrypted",
         directory: "crates/uftp-sim",
         longest: 1000,
     },

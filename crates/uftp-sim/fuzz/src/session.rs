@@ -1,5 +1,5 @@
-//! A session in the clear, some of it behind a proxy, with an attacker who hears all and can say
-//! anything in anybody's name.
+//! A session, some of it behind a proxy, with an attacker who hears all and can say anything in anybody's
+//! name; if it is encrypted he may also be one of its members.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,8 +11,10 @@ use uftp_session::congestion::Limits;
 use uftp_session::files::SendItem;
 use uftp_session::sender::{Rate, SyncMode};
 use uftp_sim::proxies::Reach;
-use uftp_sim::{Figure, NodeId, ReceiverNode, Verdict, World, source};
+use uftp_sim::{Figure, Networks, NodeId, ReceiverNode, Verdict, World, source};
 
+use crate::keys;
+use crate::member::Member;
 use crate::script::Script;
 
 /// What was on the network, oldest first, and what becomes of what comes next.
@@ -24,25 +26,47 @@ struct Wire {
 }
 
 #[derive(Clone)]
-struct Seen {
-    from: NodeId,
-    to: NodeId,
-    bytes: Vec<u8>,
+pub(crate) struct Seen {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) bytes: Vec<u8>,
 }
 
-/// Plays a session to its end while the attacker does what `bytes` tell him to.
+/// Plays a session in the clear to its end while the attacker does what `bytes` tell him to.
 ///
 /// # Panics
 ///
 /// If a machine panics, breaks a rule of the disk, is kept busy for ever, or more than it should.
 pub fn attacked(bytes: &[u8]) {
     let mut script = Script::new(bytes);
-    let mut networks = figure(&mut script).stage();
+    let figure = figure(&mut script);
+    play(figure, script, false);
+}
+
+/// The same of an encrypted session. The attacker has a key of his own, which receivers' keys cannot be
+/// told from where the sender does not know them.
+///
+/// # Panics
+///
+/// As [`attacked`].
+pub fn attacked_under_keys(bytes: &[u8]) {
+    let mut script = Script::new(bytes);
+    let suite = script.byte();
+    let figure = figure(&mut script).with(|f| keys::encrypt(f, suite));
+    play(figure, script, true);
+}
+
+fn play(figure: Figure, script: Script, encrypted: bool) -> Networks {
+    let mut networks = figure.stage();
     let wire = Rc::new(RefCell::new(Wire::default()));
-    tap(&mut networks.world, Rc::clone(&wire));
-    networks
-        .world
-        .after(Duration::ZERO, move |world| attack(world, wire, script));
+    let world = &mut networks.world;
+    tap(world, Rc::clone(&wire));
+    let attacker = Attacker {
+        wire,
+        script,
+        member: encrypted.then(|| Member::new(world, keys::of_receivers())),
+    };
+    world.after(Duration::ZERO, move |world| attacker.attack(world));
     // A header may claim round trips of 1000 s, which are waited for many times.
     let networks = networks.play(Duration::from_secs(3_000_000));
     for id in &networks.receivers {
@@ -52,6 +76,7 @@ pub fn attacked(bytes: &[u8]) {
             .store
             .assert_lawful();
     }
+    networks
 }
 
 fn figure(script: &mut Script) -> Figure {
@@ -98,23 +123,38 @@ fn tap(world: &mut World, wire: Rc<RefCell<Wire>>) {
     });
 }
 
-/// Does the next thing, and the rest after it.
-fn attack(world: &mut World, wire: Rc<RefCell<Wire>>, mut script: Script) {
-    if script.is_over() {
-        return;
-    }
-    let deed = script.byte();
-    let pause = Duration::from_micros(u64::from(deed >> 3) * 200);
-    if deed & 7 == 7 {
-        wire.borrow_mut().cut = script.byte();
-    } else {
-        let forgery = forge(&wire.borrow().seen, deed & 7, &mut script);
-        if let Some((seen, bytes)) = forgery {
-            let from = world.addr(seen.from);
-            world.inject(seen.to, from, Ecn::NotEct, &bytes);
+struct Attacker {
+    wire: Rc<RefCell<Wire>>,
+    script: Script,
+    member: Option<Member>,
+}
+
+impl Attacker {
+    /// Does the next thing, and the rest after it.
+    fn attack(mut self, world: &mut World) {
+        if self.script.is_over() {
+            return;
         }
+        let deed = self.script.byte();
+        let mut pause = Duration::from_micros(u64::from(deed >> 3) * 200);
+        match (deed & 7, &mut self.member) {
+            // Handing out keys takes its time.
+            (6, Some(_)) => pause *= 200,
+            (7, Some(member)) if self.script.byte() & 7 != 0 => {
+                let seen = self.wire.borrow().seen.clone();
+                member.act(world, &seen, &mut self.script);
+            }
+            (7, _) => self.wire.borrow_mut().cut = self.script.byte(),
+            (how, _) => {
+                let forgery = forge(&self.wire.borrow().seen, how, &mut self.script);
+                if let Some((seen, bytes)) = forgery {
+                    let from = world.addr(seen.from);
+                    world.inject(seen.to, from, Ecn::NotEct, &bytes);
+                }
+            }
+        }
+        world.after(pause, move |world| self.attack(world));
     }
-    world.after(pause, move |world| attack(world, wire, script));
 }
 
 /// A datagram made of one that was there, and in whose place.
@@ -152,4 +192,38 @@ fn forge(seen: &[Seen], how: u8, script: &mut Script) -> Option<(Seen, Vec<u8>)>
         }
     }
     Some((one, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is attacked is a session that works.
+    #[test]
+    fn who_is_left_alone_receives_everything() {
+        for version in 0..4 {
+            for reach in 0..2 {
+                // Protocol 3.0 has no sync mode, and 3 says times in that alone.
+                for options in 0..if version == 0 { 2 } else { 4 } {
+                    let what = [0, version, 0, reach, options];
+                    let figure = || {
+                        let figure = figure(&mut Script::new(&what));
+                        let undated = |f: &mut Figure| {
+                            f.items.iter_mut().for_each(|item| item.mtime = 0);
+                        };
+                        match version {
+                            0 | 1 => figure.with(undated),
+                            _ => figure,
+                        }
+                    };
+                    play(figure(), Script::new(&[]), false).assert_all_whole();
+                    for suite in 0..5 {
+                        println!("{what:?} {suite}");
+                        let figure = figure().with(|f| keys::encrypt(f, suite));
+                        play(figure, Script::new(&[]), true).assert_all_whole();
+                    }
+                }
+            }
+        }
+    }
 }
