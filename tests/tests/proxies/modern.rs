@@ -144,7 +144,9 @@ fn programs_monitors_and_managers_are_told() -> Result<()> {
     let file = path("large");
     write_file(&file, 10_000_000)?;
     let receivers = tunnel.receivers()?;
-    let sending = tunnel.sender()?.rate("8000").file(&file).start()?;
+    let mut sending = tunnel.sender()?.rate("8000").file(&file).start()?;
+    // The sender has heard of them.
+    sending.program().says("Sending section 0")?;
     world.metrics(FAR, &["uftp_sessions 1", "uftp_clients 2"])?;
     manager.hears("STATUS=Sessions: 1 under way with 2 receivers, 1 over")?;
     fs::rename(&far_told, path("moved"))?;
