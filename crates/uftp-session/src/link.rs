@@ -119,6 +119,12 @@ impl Link {
         Link { dest, ..self }
     }
 
+    /// The same, whose next packet has this number.
+    #[must_use]
+    pub(crate) fn starting_at(self, next_seq: Seq) -> Self {
+        Link { next_seq, ..self }
+    }
+
     /// From now on packets are those of `uid`.
     pub(crate) fn rename(&mut self, uid: Uid) {
         self.uid = uid;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use uftp_proto::wire::{
     self, CompleteStatus, FileInfoAck, Header, Message, Register, TfmccAckInfo,
 };
-use uftp_proto::{FileId, Uid, WireTime};
+use uftp_proto::{FileId, Seq, Uid, WireTime};
 
 use super::keys::Keys;
 use super::writer::{Writer, Written};
@@ -171,8 +171,8 @@ pub(super) enum Ready {
     Left(Uid, String),
     /// A client is sent away, or all are.
     Expelled(Uid, String),
-    /// Who we are, to clients.
-    Introduction,
+    /// Who we are, to clients, under this number.
+    Introduction(Seq),
     /// Goes with every REGISTER where it is asked for.
     ClientKey,
     /// We have the group's keys: proof of it.
@@ -282,12 +282,10 @@ impl Aggregation {
         self.ready.push_back(Ready::Expelled(client, reason));
     }
 
-    /// Clients shall know who we are.
-    pub(super) fn introduce(&mut self) {
-        let waits = |r: &Ready| matches!(r, Ready::Introduction);
-        if !self.ready.iter().any(waits) {
-            self.ready.push_front(Ready::Introduction);
-        }
+    /// Clients shall know who we are, in a packet with this number.
+    pub(super) fn introduce(&mut self, number: Seq) {
+        self.ready.retain(|r| !matches!(r, Ready::Introduction(_)));
+        self.ready.push_front(Ready::Introduction(number));
     }
 
     /// The server has handed us the group's keys.

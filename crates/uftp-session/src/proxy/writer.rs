@@ -7,7 +7,7 @@ use uftp_proto::wire::{
     Abort, CcAck, Complete, FileInfoAck, KeyInfo, KeyInfoAck, Message, PrStatus, ProxyKey,
     Register, Status,
 };
-use uftp_proto::{Ecn, Uid, WireTime};
+use uftp_proto::{Ecn, Seq, Uid, WireTime};
 
 use super::aggregation::{Kind, List, Ready};
 use super::event::ProxyEventKind;
@@ -26,8 +26,8 @@ enum Way {
     Down,
     /// To the clients, in ours.
     Introduced,
-    /// To those who listen to announcements, in ours.
-    Public,
+    /// To those who listen to announcements, in ours, under this number.
+    Public(Seq),
 }
 
 /// What became of one message.
@@ -91,7 +91,7 @@ impl Writer<'_, '_> {
                 // Not in the server's name under the group's keys: its counters are its own.
                 self.send(Way::Down, Cover::Clear, &abort(*client, reason), None)
             }
-            Ready::Introduction => self.introduce(),
+            Ready::Introduction(number) => self.introduce(*number),
             Ready::ClientKey => match self.keys.and_then(|k| k.client().client_key()) {
                 Some(key) => {
                     let message = Message::ClientKey(key.clone());
@@ -139,7 +139,7 @@ impl Writer<'_, '_> {
     }
 
     /// Says who we are: PROXY_KEY, without keys in a session that has none.
-    fn introduce(&mut self) -> Written {
+    fn introduce(&mut self, number: Seq) -> Written {
         let known = self.keys.and_then(|keys| keys.server().proxy_key());
         let message = Message::ProxyKey(known.cloned().unwrap_or_else(|| ProxyKey {
             nonce: 0,
@@ -148,7 +148,7 @@ impl Writer<'_, '_> {
             signature: Vec::new(),
         }));
         let sent = ProxyEventKind::ProxyKeySent;
-        self.send(Way::Public, Cover::Clear, &message, Some(sent))
+        self.send(Way::Public(number), Cover::Clear, &message, Some(sent))
     }
 
     fn list(&mut self, list: &List) -> Written {
@@ -237,7 +237,10 @@ impl Writer<'_, '_> {
             Way::Up => (&mut *self.up, Some(self.upstream), GroupEstimate::default()),
             Way::Down => (&mut server, self.clients, self.estimate),
             Way::Introduced => (&mut introduced, self.clients, self.estimate),
-            Way::Public => (&mut introduced, self.public, self.estimate),
+            Way::Public(number) => {
+                introduced = introduced.starting_at(number);
+                (&mut introduced, self.public, self.estimate)
+            }
         };
         let Some(to) = to else {
             return Written::Sent;
@@ -264,7 +267,7 @@ impl Writer<'_, '_> {
                 self.around.counters.sent += 1;
                 match way {
                     Way::Up => self.around.traffic.said_up(message, len),
-                    Way::Down | Way::Introduced | Way::Public => {
+                    Way::Down | Way::Introduced | Way::Public(_) => {
                         self.around.traffic.down.count(len);
                     }
                 }

@@ -355,6 +355,32 @@ fn clients_have_time_to_register_again_between_introductions() {
     }
 }
 
+/// Receivers drop what is more than five numbers behind the newest, and so deployed ones never hear of a
+/// proxy whose PROXY_KEYs are all numbered 0 if they come when the sender has announced for a while
+/// (wire-v5 §10.1).
+#[test]
+fn an_introduction_has_the_number_of_the_announcement_before_it() {
+    for role in [client_role(), response_role()] {
+        for encrypted in [true, false] {
+            let mut config = config(role.clone());
+            config.security.keys = vec![key()];
+            let mut bench = Bench::new(config);
+            for number in [0, 3, 0xfffe, 1] {
+                let mut first = announcement();
+                first.bytes[2..4].copy_from_slice(&u16::to_be_bytes(number));
+                let packet = match encrypted {
+                    true => open_to_all(&first.bytes),
+                    false => stripped(&first.bytes),
+                };
+                let out = bench.hand(first.from, Ecn::NotEct, &packet);
+                let is = |o: &&Out| o.header().function == Function::ProxyKey;
+                let numbers: Vec<_> = out.iter().filter(is).map(|o| o.header().seq).collect();
+                assert_eq!(numbers, [Seq(number)], "encrypted: {encrypted}");
+            }
+        }
+    }
+}
+
 /// A proxy with a key of its own that carries the session, the ANNOUNCE of that, and its round trip
 /// time.
 fn keyed(role: Role) -> (Carried, Recorded, Duration) {

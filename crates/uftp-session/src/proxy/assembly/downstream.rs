@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use uftp_proto::wire::{Abort, Announce, Function, Header, KeyInfo, Message, RegConf};
-use uftp_proto::{Ecn, Uid};
+use uftp_proto::{Ecn, Seq, Uid};
 
 use super::{Assembly, invites, speakers};
 use crate::counters::Refusal;
@@ -60,7 +60,7 @@ impl Assembly {
                     self.learn_name(&announce, around.config);
                 }
                 if self.public.is_some() {
-                    self.aggregation.introduce();
+                    self.aggregation.introduce(header.seq);
                 }
             }
             return self.pass(ecn, header, packet, around);
@@ -81,7 +81,7 @@ impl Assembly {
                     self.handshakes.expect(self.invited.len());
                 }
                 if self.public.is_some() {
-                    self.introduce_with_pauses(now);
+                    self.introduce_with_pauses(now, header.seq);
                     self.register_again(now);
                 }
                 let Some((public, _)) = self.forward else {
@@ -108,13 +108,13 @@ impl Assembly {
     /// again (wire-v5 §10.1), and one behind every ANNOUNCE comes too soon for them ever to: after the first
     /// few it stays away until they have had their time, so that what they have told us in vain comes
     /// again.
-    fn introduce_with_pauses(&mut self, now: Instant) {
+    fn introduce_with_pauses(&mut self, now: Instant, number: Seq) {
         let interval = self.estimate.grtt.duration() * self.policy.register_interval;
         let pause = interval + interval / REGISTER_MARGIN;
         let (count, last) = self.introduced;
         if count < PROMPT_INTRODUCTIONS || last.is_none_or(|last| now >= last + pause) {
             self.introduced = (count.saturating_add(1), Some(now));
-            self.aggregation.introduce();
+            self.aggregation.introduce(number);
         }
     }
 
