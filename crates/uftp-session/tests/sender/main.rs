@@ -8,6 +8,7 @@ mod flow;
 mod hostile;
 mod lab;
 mod lists;
+mod misread;
 mod played;
 mod proxies;
 #[path = "../recorded/mod.rs"]

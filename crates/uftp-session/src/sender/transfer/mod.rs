@@ -3,6 +3,7 @@
 
 mod ahead;
 mod data;
+mod misread;
 mod reports;
 
 use std::time::Instant;

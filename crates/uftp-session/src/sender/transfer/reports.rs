@@ -7,7 +7,7 @@ use std::time::Instant;
 use uftp_proto::nak::{clear_naks, count_naks};
 use uftp_proto::wire::{Done, Message, Status};
 
-use super::{Stage, Transfer};
+use super::{Stage, Transfer, misread};
 use crate::batch::Batch;
 use crate::counters::Refusal;
 use crate::link::Cover;
@@ -39,6 +39,11 @@ impl Transfer {
         let section = self.geometry.section(status.section);
         let section = section.ok_or(Refusal::OutOfRange)?;
         let blocks = section.end - section.start;
+        let meant = misread::meant(s, at, status, blocks);
+        let status = &Status {
+            naks: &meant,
+            ..*status
+        };
         let bytes = status.naks.len();
         // Deployed proxies leave out the spare byte of the largest sections (wire-v4 §13).
         let block_size = u32::from(self.geometry.block_size());
