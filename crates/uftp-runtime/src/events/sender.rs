@@ -90,6 +90,7 @@ impl SenderEvents {
                 reason,
             } => ("client_declined", with(*uid, json!({"reason": reason}))),
             E::DuplicateUid { client: uid } => ("client_doubled", client(*uid)),
+            E::ReportsUnreadable { proxy } => ("reports_unreadable", json!({"proxy": id(*proxy)})),
             E::Connect {
                 client: uid,
                 connected,

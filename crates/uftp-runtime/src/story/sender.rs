@@ -276,6 +276,13 @@ impl SenderStory {
             E::Declined { client, reason } => {
                 self.aborted_by(&name(*client), &printable(reason.as_bytes()));
             }
+            E::ReportsUnreadable { proxy } => tell!(
+                tag,
+                1,
+                "What receivers behind the proxy {} report on congestion cannot be read: sending at the \
+                     least rate (-C tfmcc:min=RATE)",
+                name(*proxy)
+            ),
             E::DuplicateUid { client } => tell!(
                 tag,
                 1,

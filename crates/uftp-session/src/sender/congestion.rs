@@ -24,6 +24,8 @@ pub(super) struct Rotation {
     next: usize,
     /// A CONG_CTRL is to go out.
     due: bool,
+    /// The operator was told of a proxy whose clients' reports cannot be read.
+    unreadable: bool,
 }
 
 impl Session {
@@ -120,6 +122,23 @@ impl Session {
         }
         self.obey_rate();
         due.abandon
+    }
+
+    /// Whether it says nothing about a receiver that nobody has heard it report: one behind a deployed proxy,
+    /// which passes on what it seals although we have no keys for that, or leaves it out
+    /// (behaviour-proxies §14.3). It is asked at the end of each pass like any other.
+    pub(super) fn goes_without_reports(&mut self, at: usize) -> bool {
+        let via = self.clients.get(at).and_then(|c| c.via);
+        let heard = self.rate.tfmcc().is_some_and(|c| c.asked(at).is_some());
+        let (Some(via), true, false) = (via, self.security.is_some(), heard) else {
+            return false;
+        };
+        if !std::mem::replace(&mut self.rotation.unreadable, true) {
+            let proxy = self.clients.uid(via);
+            self.events
+                .push_back(SenderEvent::ReportsUnreadable { proxy });
+        }
+        true
     }
 
     /// Appends the CONG_CTRL that is due, if any. It is small and does not wait for its turn.

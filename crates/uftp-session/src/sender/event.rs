@@ -153,6 +153,12 @@ pub enum SenderEvent {
         /// It is the limiting receiver now.
         limiting: bool,
     },
+    /// What receivers behind a proxy report on congestion cannot be read, and nothing else says what
+    /// the network takes: the rate is the lowest that is allowed. Told once.
+    ReportsUnreadable {
+        /// The proxy.
+        proxy: Uid,
+    },
     /// A receiver has finished the current item, or the session ([`FileId::SESSION`]).
     Completed {
         /// Who.

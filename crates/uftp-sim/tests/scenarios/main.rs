@@ -14,6 +14,7 @@ mod forgeries;
 mod protocol3;
 mod proxies;
 mod proxies_attacker;
+mod proxies_deployed;
 mod proxies_encrypted;
 mod proxies_forged;
 mod proxies_hostile_five;

@@ -217,7 +217,9 @@ impl Transfer {
         }
         if s.control_congestion(now) {
             for at in s.clients.places(|c| !c.proxy && c.state().is_receiving()) {
-                s.lose(at, "CONG_CTRL");
+                if !s.goes_without_reports(at) {
+                    s.lose(at, "CONG_CTRL");
+                }
             }
         }
         if let Some(next) = self.settle_ahead(s, now) {
