@@ -67,8 +67,9 @@ pub(super) struct Writer<'a, 'e, S> {
     pub(super) to: SocketAddr,
     /// The sender's last stamp plus the time it was held.
     pub(super) echo: WireTime,
-    /// Under congestion control: our report.
+    /// Under congestion control: our report, and whether a STATUS carries it.
     pub(super) report: Option<TfmccAckInfo>,
+    pub(super) reports_with_naks: bool,
     pub(super) link: &'a mut Link,
     /// Our end of the handshake, in an encrypted session.
     pub(super) security: Option<&'a Client>,
@@ -219,7 +220,9 @@ impl<S: SessionFiles> Writer<'_, '_, S> {
         };
         transfer.flush(self.files)?;
         let file = transfer.info.file;
-        let mut written = Written::Sent;
+        let with_report = self.reports_with_naks && !transfer.is_misread();
+        let tfmcc = self.report.filter(|_| with_report);
+        let (mut written, mut said) = (Written::Sent, false);
         while let Some(section) = sweep.section() {
             bitmap.clear();
             let count = transfer.write_naks(section, bitmap);
@@ -229,7 +232,7 @@ impl<S: SessionFiles> Writer<'_, '_, S> {
                     pass: 0,
                     proxy_seq: 0,
                     section,
-                    tfmcc: self.report,
+                    tfmcc,
                     naks: bitmap,
                 });
                 let sent = ReceiverEventKind::NaksSent { section, count };
@@ -237,8 +240,12 @@ impl<S: SessionFiles> Writer<'_, '_, S> {
                 if let Written::NoRoom = written {
                     break;
                 }
+                said = true;
             }
             sweep.advance(count > 0);
+        }
+        if said {
+            transfer.said_what_is_missing();
         }
         self.transfer = Some(transfer);
         Ok(written)

@@ -16,6 +16,9 @@ use crate::policy::PassStyle;
 /// Bytes that take some milliseconds at rates at which it matters.
 const FAR: u64 = 1 << 20;
 
+/// So often in a row what is missing is said in vain before it is said more plainly.
+const MOST_IN_VAIN: u8 = 3;
+
 /// The file being received: what is there, what is missing and when to say so.
 pub(super) struct Transfer {
     pub(super) info: IncomingFile,
@@ -30,6 +33,8 @@ pub(super) struct Transfer {
     reports: Reports,
     /// Neither data nor a question has come yet.
     untouched: bool,
+    /// How often in a row it was said what is missing, and nothing of that came.
+    in_vain: u8,
 }
 
 impl Transfer {
@@ -53,6 +58,7 @@ impl Transfer {
             cache: WriteCache::new(cache_size),
             reports: Reports::new(passes),
             untouched: true,
+            in_vain: 0,
         }
     }
 
@@ -74,6 +80,7 @@ impl Transfer {
         let data = data.ok_or(Refusal::OutOfRange)?;
         let (geometry, missing) = (&self.geometry, &mut self.missing);
         match self.cache.put(block, data, geometry, missing, files) {
+            Ok(Cached::Held) if !self.is_misread() => self.in_vain = 0,
             Ok(Cached::Held | Cached::Duplicate) => {}
             Err(e) => return Err(Stop::disk(&e)),
         }
@@ -157,6 +164,17 @@ impl Transfer {
     /// What to report now, if the time has come.
     pub(super) fn naks_due(&mut self, now: Instant) -> Option<NakSweep> {
         self.reports.due(now)
+    }
+
+    /// It was said what is missing.
+    pub(super) fn said_what_is_missing(&mut self) {
+        self.in_vain = self.in_vain.saturating_add(1);
+    }
+
+    /// Whether that is said in vain. A deployed proxy that nobody here knows of mistakes a report on
+    /// congestion before it for part of it, and asks the sender for other blocks (behaviour-proxies §14.2).
+    pub(super) fn is_misread(&self) -> bool {
+        self.in_vain >= MOST_IN_VAIN
     }
 
     /// Appends the NAK bitmap of `section` to `out`. Returns the number of blocks missing.

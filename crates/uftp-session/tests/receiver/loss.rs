@@ -1,6 +1,6 @@
 //! Losses, and when and how they are reported (behaviour-sender-receiver §5.6).
 
-use uftp_proto::wire::{CompleteStatus, Header};
+use uftp_proto::wire::{self, CcType, CompleteStatus, Header, Message};
 use uftp_proto::{BlockMap, FileId, Seq, Uid};
 use uftp_session::Refusal;
 use uftp_session::files::Offer;
@@ -388,4 +388,48 @@ fn a_huge_file_takes_no_memory_and_its_report_comes_in_parts() {
         "an acknowledgment, and a report a section"
     );
     assert!(said[1024].starts_with("STATUS 1/1023 [0, 1,"));
+}
+
+/// A deployed proxy that the receiver knows nothing of takes a report on congestion before a bitmap for part
+/// of that, so that the sender repeats other blocks for ever (behaviour-proxies §14.2).
+#[test]
+fn what_is_said_in_vain_is_said_without_a_report_on_congestion() {
+    let mut script = Script {
+        cc: CcType::TFMCC,
+        ..Script::default()
+    };
+    let mut bench = Bench::receiving(&mut script, 200);
+    stream(&mut bench, &mut script, 0..20, &[3, 7, 9]);
+    // What the sender repeats each time, and whether a report comes with what is missing then.
+    let passes: [(&[u32], bool); 8] = [
+        (&[], true),
+        (&[8], true),
+        (&[3, 8], true),
+        (&[8], true),
+        (&[8], true),
+        (&[8], false),
+        (&[7], false),
+        (&[8], false),
+    ];
+    for (n, (repeated, reported)) in passes.into_iter().enumerate() {
+        for block in repeated {
+            bench.hear(&mut script, |s| s.seg(*block));
+        }
+        bench.hear(&mut script, |s| s.done(&[ME]));
+        bench.sent.clear();
+        bench.pass(g() * 2);
+        let status = |(_, _, packet): &(_, _, Vec<u8>)| {
+            let header = wire::decode_header(packet).unwrap();
+            match wire::decode(header.version, header.function, &packet[Header::LEN..]) {
+                Ok(Message::Status(m)) => Some(m.tfmcc.is_some()),
+                _ => None,
+            }
+        };
+        let told: Vec<_> = bench.sent.iter().filter_map(status).collect();
+        assert_eq!(told, [reported], "pass {n}");
+    }
+    bench.hear(&mut script, |s| s.seg(9));
+    bench.sent.clear();
+    bench.hear(&mut script, |s| s.done(&[ME]));
+    assert_received(&bench, &script);
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use uftp_proto::crypto::{Curve, Fingerprint, Hash, KeySpec, PrivateKey, SignatureForm};
 use uftp_proto::quant::{GroupSizeCode, RttCode};
-use uftp_proto::wire::{self, Function, Header, Message, ProxyKey, Version};
+use uftp_proto::wire::{self, CcType, Function, Header, Message, ProxyKey, Version};
 use uftp_proto::{GroupId, Instance, Seq, Uid};
 use uftp_session::Refusal;
 use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind, ResponseProxy};
 
-use super::support::{Bench, config};
+use super::support::{Bench, ME, Script, config};
 
 /// A receiver that hears these, and its proxy.
 fn bench(protocols: Option<&[Version]>) -> (Bench, SocketAddr) {
@@ -151,4 +151,38 @@ fn more_forgeries_than_are_looked_into_are_told() {
     let flooded = ReceiverEventKind::ProxyKeysTooMany(proxy);
     let told = bench.happened();
     assert_eq!(told.iter().filter(|kind| **kind == flooded).count(), 1);
+}
+
+/// Deployed proxies take a report in front of a bitmap for part of it (behaviour-proxies §14.2). They pass on
+/// CC_ACKs, which say the same.
+#[test]
+fn is_told_what_is_missing_without_a_report_on_congestion() {
+    for through in [true, false] {
+        let (mut bench, proxy) = match through {
+            true => bench(Some(&[Version::V4])),
+            false => (Bench::new(), Script::default().addr),
+        };
+        let mut script = Script {
+            cc: CcType::TFMCC,
+            ..Script::default()
+        };
+        bench.hear(&mut script, |s| s.announce(&[]));
+        bench.hear(&mut script, |s| s.reg_conf(&[ME]));
+        script.next_file(40);
+        bench.hear(&mut script, |s| s.file_info(&[ME]));
+        for block in [0, 2, 3] {
+            bench.hear(&mut script, |s| s.seg(block));
+        }
+        bench.hear(&mut script, |s| s.done(&[ME]));
+        bench.pass(Duration::from_millis(100));
+        let mut told = Vec::new();
+        for (_, to, packet) in &bench.sent {
+            let header = wire::decode_header(packet).unwrap();
+            let body = &packet[Header::LEN..];
+            if let Ok(Message::Status(m)) = wire::decode(Version::V4, header.function, body) {
+                told.push((*to, m.tfmcc.is_some(), m.naks.to_vec()));
+            }
+        }
+        assert_eq!(told, [(proxy, !through, vec![2])]);
+    }
 }

@@ -301,11 +301,15 @@ impl<S: SessionFiles> Session<S> {
                 echo,
             }
         });
+        // spec: deployed proxies mistake a report before the bitmap for the bitmap, and pass on none
+        // (behaviour-proxies §14.2).
+        let through_proxy = self.proxy.is_some() || self.reply_to != self.announcer;
         let mut writer = Writer {
             session: self.id,
             to: self.reply_to,
             echo,
             report,
+            reports_with_naks: !through_proxy,
             link: &mut self.link,
             security: self.security.as_ref().map(|s| &*s.client),
             transfer,
