@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
@@ -11,18 +11,19 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use uftp_net::{Interface, SocketConfig};
-use uftp_proto::wire::Version;
-use uftp_proto::{GroupId, Instance, Uid};
+use uftp_proto::wire::{FixedPace, Version};
+use uftp_proto::{GroupId, Instance};
 use uftp_session::policy::{Clockwork, Names, Policy};
 use uftp_session::security::SenderSecurity;
 use uftp_session::sender::{ClientEntry, NakLimit, SenderConfig, SyncMode};
 
 use super::Args;
+use super::place::Place;
 use crate::exit::Failure;
 use crate::options::common::socket_config;
 use crate::options::hosts::HostEntry;
 use crate::options::lists::{read, without_returns};
-use crate::options::{addresses, generation, hosts, protocol3};
+use crate::options::{generation, hosts, protocol3};
 use crate::restart::Restart;
 use crate::say;
 use crate::source::{Naming, SourceOptions};
@@ -44,6 +45,17 @@ pub(crate) struct SendJob {
     pub restartable: bool,
 }
 
+/// What is settled before where the session takes place.
+struct Session {
+    version: Version,
+    fixed: FixedPace,
+    group: GroupId,
+    instance: Instance,
+    /// Who may come; `None` for anybody.
+    clients: Option<Vec<ClientEntry>>,
+    security: Option<SenderSecurity>,
+}
+
 impl Args {
     /// Time stamps are wanted.
     pub(crate) fn wants_timestamps(&self) -> bool {
@@ -55,12 +67,7 @@ impl Args {
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
     pub(crate) async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
-        let sync = self.sync || self.sync_preview;
-        let version = match generation::choose(self.protocol, &self.security)? {
-            // Only this wire id carries the times of files (wire-v3 §1).
-            Version::V3 if sync => Version::V3Sync,
-            version => version,
-        };
+        let version = self.version()?;
         let policy = Policy::of(version);
         let fixed = self.pace.validate(version)?;
         if policy.clockwork == Clockwork::Fixed {
@@ -86,90 +93,86 @@ impl Args {
             Some(restart) => (restart.group, restart.instance.0.saturating_add(1)),
             None => (GroupId(rng.random_range(1..=u32::MAX)), 0),
         };
-        let public = self.announced_at(policy).await?;
-        let private = match (&self.private_address, public.is_multicast()) {
-            (_, false) => public,
-            (Some(text), true) => addresses::private(text, public, rng).await?,
-            (None, true) if public.is_ipv6() => {
-                return Err(Failure::network(
-                    "an IPv6 public address (-M) needs an IPv6 private address too (-P)",
-                ));
-            }
-            (None, true) => addresses::private(addresses::PRIVATE, public, rng).await?,
-        };
-        let interface = addresses::outgoing(self.interface.as_deref(), public)?;
-        let broadcast = interface.broadcasts_to(public);
-        let single = !public.is_multicast() && !broadcast && self.min_clients.is_none();
+        let place = self.place(policy, rng).await?;
+        let single = place.is_one_host() && self.min_clients.is_none();
         let clients = match clients {
-            None if policy.names == Names::Addresses && single => Some(hosts::only(public)),
+            None if policy.names == Names::Addresses && single => Some(hosts::only(place.public)),
             clients => clients,
         };
-        let own = interface.first_like(public).unwrap_or(public);
-        let wildcard: IpAddr = match public {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        let session = Session {
+            version,
+            fixed,
+            group,
+            instance: Instance(instance),
+            clients,
+            security,
         };
-        let bind = SocketAddr::new(wildcard, self.source_port);
         Ok(SendJob {
-            config: SenderConfig {
-                version,
-                uid: self
-                    .uid
-                    .filter(|u| !u.is_none())
-                    .unwrap_or(Uid::from_addr(own)),
-                group,
-                instance: Instance(instance),
-                public: SocketAddr::new(public, self.port),
-                private: SocketAddr::new(private, self.port),
-                broadcast,
-                clients,
-                block_size: self.block_size.unwrap_or(SenderConfig::DEFAULT_BLOCK_SIZE),
-                robust: self.robust.unwrap_or(SenderConfig::DEFAULT_ROBUST),
-                grtt: self.grtt.unwrap_or_default(),
-                fixed,
-                rate: self.congestion_control.rate(self.rate),
-                rate_steps: self.pace.steps(self.rate)?,
-                max_passes: self.max_passes,
-                nak_limit: NakLimit {
-                    percent: self.max_nak_percent,
-                    strikes: self.max_nak_count,
-                },
-                max_time_percent: self.tx_weight,
-                shortest_max_time: self.pace.least_time.map(|s| Duration::from_secs(s.into())),
-                quit_on_error: self.quit_on_error,
-                sync: match (self.sync, self.sync_preview) {
-                    (_, true) => SyncMode::Preview,
-                    (true, false) => SyncMode::Sync,
-                    (false, false) => SyncMode::Off,
-                },
-                min_clients: self.min_clients,
-                announce_time: self.announce_timeout,
-                security,
-            },
+            config: self.config(session, &place)?,
             socket: SocketConfig {
-                multicast_interface: Some(interface.clone()),
+                multicast_interface: Some(place.interface.clone()),
                 ttl: self.ttl,
-                ..socket_config(&self.socket, bind)
+                ..socket_config(&self.socket, place.bind(self.source_port))
             },
-            interface,
+            interface: place.interface,
             files,
             source,
             restartable: self.restartable || restart.is_some(),
         })
     }
 
-    /// Where the session is announced.
-    async fn announced_at(&self, policy: Policy) -> Result<IpAddr, Failure> {
-        let text = &self.public_address;
-        let public = addresses::resolve(text).await.map_err(|why| {
-            Failure::network(format!("Invalid public address {text}: {why} (option -M)"))
-        })?;
-        if policy.names == Names::Addresses && public.is_ipv6() {
-            return Err(Failure::network(format!(
-                "Invalid public address {public}: protocol 3 knows IPv4 only (option -M)"
-            )));
+    /// The protocol to speak.
+    fn version(&self) -> Result<Version, Failure> {
+        let version = generation::choose(self.protocol, &self.security)?;
+        Ok(match (version, self.sync_mode()) {
+            (Version::V3, SyncMode::Off) => Version::V3,
+            // Only this wire id carries the times of files (wire-v3 §1).
+            (Version::V3, SyncMode::Sync | SyncMode::Preview) => Version::V3Sync,
+            (version, _) => version,
+        })
+    }
+
+    fn sync_mode(&self) -> SyncMode {
+        match (self.sync, self.sync_preview) {
+            (_, true) => SyncMode::Preview,
+            (true, false) => SyncMode::Sync,
+            (false, false) => SyncMode::Off,
         }
-        Ok(public)
+    }
+
+    /// What the session machine needs.
+    fn config(&self, session: Session, place: &Place) -> Result<SenderConfig, Failure> {
+        Ok(SenderConfig {
+            version: session.version,
+            uid: self
+                .uid
+                .filter(|u| !u.is_none())
+                .unwrap_or_else(|| place.own_uid()),
+            group: session.group,
+            instance: session.instance,
+            public: SocketAddr::new(place.public, self.port),
+            private: SocketAddr::new(place.private, self.port),
+            broadcast: place.is_broadcast(),
+            clients: session.clients,
+            block_size: self.block_size.unwrap_or(SenderConfig::DEFAULT_BLOCK_SIZE),
+            robust: self.robust.unwrap_or(SenderConfig::DEFAULT_ROBUST),
+            grtt: self.grtt.unwrap_or_default(),
+            fixed: session.fixed,
+            rate: self.congestion_control.rate(self.rate),
+            rate_steps: self.pace.steps(self.rate)?,
+            max_passes: self.max_passes,
+            nak_limit: NakLimit {
+                percent: self.max_nak_percent,
+                strikes: self.max_nak_count,
+            },
+            max_time_percent: self.tx_weight,
+            shortest_max_time: self.pace.least_time.map(|s| Duration::from_secs(s.into())),
+            quit_on_error: self.quit_on_error,
+            sync: self.sync_mode(),
+            min_clients: self.min_clients,
+            announce_time: self.announce_timeout,
+            security: session.security,
+        })
     }
 
     /// Options that exclude each other.

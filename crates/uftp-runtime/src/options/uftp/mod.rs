@@ -1,6 +1,7 @@
 //! The command line of `uftp` (cli §2).
 
 mod job;
+mod place;
 
 use std::ffi::OsString;
 use std::time::Duration;
