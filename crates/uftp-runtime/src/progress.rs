@@ -50,15 +50,15 @@ impl Shared {
 }
 
 /// The sending thread's end: passes on progress now and then.
-pub(crate) struct Reporter {
+pub(crate) struct Feed {
     shared: Shared,
     next: Instant,
 }
 
-impl Reporter {
+impl Feed {
     /// Reports to `shared`.
     pub(crate) fn new(shared: Shared, now: Instant) -> Self {
-        Reporter { shared, next: now }
+        Feed { shared, next: now }
     }
 
     /// Passes on `progress`: something has happened.
@@ -85,7 +85,8 @@ pub(crate) struct Display {
 impl Display {
     /// What the options ask for; `None` for nothing.
     pub(crate) fn new(args: &Args, shared: Shared, sink: Sink) -> Option<Display> {
-        let quiet = args.log.file().is_none() && args.log.log_level <= 2;
+        let log = &args.common.log;
+        let quiet = log.file().is_none() && log.log_level <= 2;
         let bar = match args.progress {
             ProgressMode::None => return None,
             ProgressMode::Auto if quiet && Sink::stderr_can_draw() => true,

@@ -17,7 +17,7 @@ use crate::keys;
 use crate::log::Sink;
 use crate::metrics::ProxyMeters;
 use crate::options::clients::Clients;
-use crate::options::common::{GeneralArgs, LogArgs};
+use crate::options::common::CommonArgs;
 use crate::options::process::ProcessArgs;
 use crate::options::uftpproxyd::{Args, ProxyJob};
 use crate::proxy_sessions::ProxySessions;
@@ -40,12 +40,8 @@ impl Service for Args {
         &self.process
     }
 
-    fn log(&self) -> &LogArgs {
-        &self.log
-    }
-
-    fn general(&self) -> &GeneralArgs {
-        &self.general
+    fn common(&self) -> &CommonArgs {
+        &self.common
     }
 
     async fn serve(self, sink: Sink) -> Result<Exit, Failure> {
@@ -55,26 +51,22 @@ impl Service for Args {
 
 async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let home = Home::of(&args)?;
-    let events = args.events.events.clone();
-    let named = args.interface.clone();
-    let check = args.general.check;
     common::tell_ignored(&args.ignored);
-    let metered = args.process.metrics.is_some();
     let job = args.validate().await?;
     let security = &job.config.security;
+    let servers = ServerLists::new(job.lists.servers.clone(), security.source_specific);
+    let clients = ClientLists::new(job.lists.clients.clone());
     let mut listener = Listener::new(job.interfaces.clone(), security.sources());
-    if check {
+    let events = args.common.events.events.as_deref();
+    if args.common.general.check {
         listener.check(&job.groups)?;
-        home.try_files(|from| EventOut::try_out(events.as_deref(), from))?;
+        home.try_files(|from| EventOut::try_out(events, from))?;
         home.resign(|| Ok(()))?;
         return common::in_order("uftpproxyd");
     }
     let socket = common::bind(&job.socket)?;
-    let servers = ServerLists::new(job.lists.servers.clone(), security.source_specific);
-    let clients = ClientLists::new(job.lists.clients.clone());
     listener.join_all(&socket, &job.groups)?;
-    let mut signals = service::signals()?;
-    let (events, settled) = home.settle(&sink, || EventOut::open(events.as_deref()), || Ok(()))?;
+    let (events, settled) = home.settle(&sink, || EventOut::open(events), || Ok(()))?;
     introduce(&job);
 
     let now = Instant::now();
@@ -83,7 +75,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let proxy_sessions = ProxySessions::new(job.config.uid, gathers);
     let proxy = Proxy::new(job.config, clock, common::seeded()?, now);
     let control = Control::new()?;
-    listener.follow(named, control.clone());
+    listener.follow(args.interface, control.clone());
     let (liveness, monitor) = liveness();
     let watcher = ProxyWatcher {
         liveness,
@@ -91,24 +83,16 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
         events: ProxyEvents::new(events),
         proxy_sessions,
         listener,
-        meters: metered.then(ProxyMeters::new),
+        meters: args.process.metrics.map(|_| ProxyMeters::new()),
         servers: servers.fresh(),
         clients: clients.fresh(),
     };
-    let driver = Driver::new(socket, control.clone(), Relay::new(proxy), watcher);
-    service::watch(
-        driver,
-        settled,
-        &mut signals,
-        &control,
-        &sink,
-        monitor,
-        async || {
-            servers.read().await;
-            clients.read().await;
-        },
-    )
-    .await
+    let driver = Driver::new(socket, control, Relay::new(proxy), watcher);
+    let reload = async || {
+        servers.read().await;
+        clients.read().await;
+    };
+    settled.watch(driver, monitor, reload).await
 }
 
 fn introduce(job: &ProxyJob) {

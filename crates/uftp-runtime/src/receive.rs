@@ -16,17 +16,17 @@ use crate::keys;
 use crate::log::Sink;
 use crate::metrics::ReceiverMeters;
 use crate::names::Names;
-use crate::options::common::{GeneralArgs, LogArgs};
+use crate::narrator::Narrator;
+use crate::options::common::CommonArgs;
 use crate::options::process::ProcessArgs;
 use crate::options::uftpd::{Args, ReceiveJob};
-use crate::reporter::Reporter;
 use crate::say;
 use crate::service::listener::Listener;
 use crate::service::liveness::{Liveness, Standing, liveness};
 use crate::service::reload::{Fresh, ServerLists};
 use crate::service::{self, Home, Service};
 use crate::status::StatusOut;
-use crate::store::DiskStore;
+use crate::store::{DiskStore, StoreConfig};
 
 /// Runs `uftpd` with these words, the program's name first.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
@@ -40,12 +40,8 @@ impl Service for Args {
         &self.process
     }
 
-    fn log(&self) -> &LogArgs {
-        &self.log
-    }
-
-    fn general(&self) -> &GeneralArgs {
-        &self.general
+    fn common(&self) -> &CommonArgs {
+        &self.common
     }
 
     async fn serve(self, sink: Sink) -> Result<Exit, Failure> {
@@ -55,37 +51,24 @@ impl Service for Args {
 
 async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let home = Home::of(&args)?;
-    let (status, events) = (args.status_file.clone(), args.events.events.clone());
-    let check = args.general.check;
-    let metered = args.process.metrics.is_some();
-    let look_up_names = !args.no_name_lookup;
     common::tell_ignored(&args.ignored);
-    // A daemon's working directory changes.
-    let lists = args.security.server_list.iter().map(std::path::absolute);
-    let lists = lists.collect::<Result<_, _>>().unwrap_or_default();
-    let named = args.interface.clone();
-    let allowed = args.allow_from.clone();
     let job = args.validate().await?;
-    let servers = ServerLists::new(lists, job.config.security.source_specific);
+    let servers = ServerLists::new(job.servers.clone(), job.config.security.source_specific);
     let store = DiskStore::open(&job.store)?;
     let mut listener = Listener::new(job.interfaces.clone(), job.config.sources());
-    if check {
+    if args.common.general.check {
         listener.check(&job.groups)?;
-        home.try_files(|from| {
-            StatusOut::try_out(status.as_deref(), from).map_err(|failure| failure.about("-F"))?;
-            EventOut::try_out(events.as_deref(), from)
-        })?;
-        home.resign(|| job.store.try_out())?;
-        job.store.try_script()?;
-        return common::in_order("uftpd");
+        return check(&args, &home, &job.store);
     }
     let socket = common::bind(&job.socket)?;
     listener.join_all(&socket, &job.groups)?;
-    let mut signals = service::signals()?;
     let open_files = || {
-        let status =
-            StatusOut::open(status.as_deref(), &sink).map_err(|failure| failure.about("-F"))?;
-        Ok((status, EventOut::open(events.as_deref())?))
+        let status = StatusOut::open(args.status_file.as_deref(), &sink);
+        let status = status.map_err(|failure| failure.about("-F"))?;
+        Ok((
+            status,
+            EventOut::open(args.common.events.events.as_deref())?,
+        ))
     };
     let ((status, events), settled) = home.settle(&sink, open_files, || job.store.try_out())?;
     introduce(&job);
@@ -97,12 +80,12 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let now = Instant::now();
     let clock = Clock::new(now, common::wall_clock());
     let receiver = Receiver::new(job.config, store, clock, common::seeded()?, now);
-    let daemon = Daemon::new(receiver).allowing(allowed);
+    let daemon = Daemon::new(receiver).allowing(args.allow_from);
     let control = Control::new()?;
-    listener.follow(named, control.clone());
-    let names = match look_up_names {
-        false => Names::none(),
-        true => {
+    listener.follow(args.interface, control.clone());
+    let names = match args.no_name_lookup {
+        true => Names::none(),
+        false => {
             let (names, resolver) = Names::new();
             tokio::spawn(resolver.run(control.clone()));
             names
@@ -112,22 +95,26 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let watcher = ReceiveWatcher {
         liveness,
         standing: Standing::default(),
-        reporter: Reporter::new(status, events, names),
+        narrator: Narrator::new(status, events, names),
         listener,
-        meters: metered.then(ReceiverMeters::new),
+        meters: args.process.metrics.map(|_| ReceiverMeters::new()),
         fresh: servers.fresh(),
     };
-    let driver = Driver::new(socket, control.clone(), daemon, watcher);
-    service::watch(
-        driver,
-        settled,
-        &mut signals,
-        &control,
-        &sink,
-        monitor,
-        async || servers.read().await,
-    )
-    .await
+    let driver = Driver::new(socket, control, daemon, watcher);
+    let reload = async || servers.read().await;
+    settled.watch(driver, monitor, reload).await
+}
+
+/// Looks whether all can be written that will be.
+fn check(args: &Args, home: &Home, store: &StoreConfig) -> Result<Exit, Failure> {
+    home.try_files(|from| {
+        StatusOut::try_out(args.status_file.as_deref(), from)
+            .map_err(|failure| failure.about("-F"))?;
+        EventOut::try_out(args.common.events.events.as_deref(), from)
+    })?;
+    home.resign(|| store.try_out())?;
+    store.try_script()?;
+    common::in_order("uftpd")
 }
 
 fn introduce(job: &ReceiveJob) {
@@ -152,7 +139,7 @@ fn introduce(job: &ReceiveJob) {
 struct ReceiveWatcher {
     liveness: Liveness,
     standing: Standing,
-    reporter: Reporter,
+    narrator: Narrator,
     listener: Listener,
     meters: Option<ReceiverMeters>,
     fresh: Fresh<Vec<ServerEntry>>,
@@ -170,7 +157,7 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         if let Some(meters) = &self.meters {
             meters.event(&event);
         }
-        self.reporter.event(event);
+        self.narrator.event(event);
         match kind {
             ReceiverEventKind::Announced { .. } => self.standing.open += 1,
             ReceiverEventKind::Ended(_) => {
@@ -188,7 +175,7 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
     }
 
     fn turn(&mut self, _now: Instant, machine: &Daemon<DiskStore>) {
-        self.reporter.turn();
+        self.narrator.turn();
         if let Some(meters) = &self.meters {
             meters.read(machine.receiver.counters());
         }
@@ -200,7 +187,7 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
     }
 
     fn reload(&mut self, machine: &mut Daemon<DiskStore>) {
-        self.reporter.reopen();
+        self.narrator.reopen();
         if let Some(list) = self.fresh.take() {
             machine.receiver.set_servers(Some(list));
         }

@@ -14,9 +14,7 @@ use uftp_proto::wire::CompleteStatus;
 use uftp_session::Clock;
 use uftp_session::files::FileSource;
 use uftp_session::security::SenderSecurity;
-use uftp_session::sender::{
-    ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderEvent, SyncMode,
-};
+use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderEvent};
 
 use crate::common::{self, Running};
 use crate::driver::{Control, Driver, Tally, Watcher};
@@ -26,7 +24,7 @@ use crate::keys;
 use crate::log::{self, LogFile, Sink, Tag, time};
 use crate::options::Parsed;
 use crate::options::uftp::{Args, SendJob};
-use crate::progress::{Display, Reporter, Shared};
+use crate::progress::{Display, Feed, Shared};
 use crate::restart::Restart;
 use crate::signals::{Asked, Signals};
 use crate::source::{self, DiskSource, Skipped};
@@ -45,19 +43,23 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
 fn run(args: Args) -> Result<Exit, Failure> {
     let sink = Sink::stderr();
     // Nothing is sent, so there is nothing for a log to keep.
-    let looks_only = args.general.check || args.dry_run;
-    if let Some(path) = args.log.file().map(Path::new) {
+    let looks_only = args.common.general.check || args.dry_run;
+    if let Some(path) = args.common.log.file().map(Path::new) {
         let not_open = |error| log::not_open(path, &error);
         if looks_only {
             common::can_append(path).map_err(not_open)?;
         } else {
-            let opened = LogFile::open(path, args.log.rolling());
+            let opened = LogFile::open(path, args.common.log.rolling());
             let opened = opened.and_then(|mut file| file.hold_stderr().map(|()| file));
             sink.redirect(opened.map_err(not_open)?);
         }
     }
     let stamped = args.wants_timestamps();
-    log::install(sink.clone(), args.log.log_level, args.log.look(stamped));
+    log::install(
+        sink.clone(),
+        args.common.log.log_level,
+        args.common.log.look(stamped),
+    );
     let exit = common::runtime()?.block_on(send(args, sink))?;
     if !stamped && !looks_only {
         say!(2, "uftp: Finishing at {}", time::ctime());
@@ -70,95 +72,73 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let now = Instant::now();
     let shared = Shared::default();
     let display = Display::new(&args, shared.clone(), sink.clone());
-    let (check, dry_run, strict) = (args.general.check, args.dry_run, args.strict);
-    let listed = !args.files_from.is_empty();
-    let events = args.events.events.clone();
-    let status = args.status_file.clone();
-    let stamped = args.wants_timestamps();
-    let verbosity = args.log.log_level;
     let job = args.validate(&mut rng).await?;
-    if dry_run && !check {
+    if args.common.general.check {
+        return check(&args, &job);
+    }
+    if args.dry_run {
         return list(job);
     }
-    if check {
-        let here = Path::new("");
-        StatusOut::try_out(status.as_deref(), here).map_err(|failure| failure.about("-S"))?;
-        EventOut::try_out(events.as_deref(), here)?;
-        let missing = missing(&job.files).next();
-        return missing.map_or_else(
-            || common::in_order("uftp"),
-            |text| Err(Failure::command_line(text)),
-        );
-    }
-    if !listed {
+    if args.files_from.is_empty() {
         // They may come before their turn does. A list may be too long to look at twice.
         missing(&job.files).for_each(|text| say!(1, "{text}"));
     }
-    let status =
-        StatusOut::open(status.as_deref(), &sink).map_err(|failure| failure.about("-S"))?;
-    let events = EventOut::open(events.as_deref())?;
+    let status = StatusOut::open(args.status_file.as_deref(), &sink);
+    let status = status.map_err(|failure| failure.about("-S"))?;
+    let events = EventOut::open(args.common.events.events.as_deref())?;
     let socket = common::bind(&job.socket)?;
     let mut signals = Signals::of_program()
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
-    let (group, instance) = (job.config.group, job.config.instance);
-    let version = job.config.version;
-    let all_or_nobody = job.config.quit_on_error;
-    let tag = Tag {
-        group,
-        instance,
-        file: uftp_proto::FileId::SESSION,
-    };
-    introduce(&job, tag, stamped);
+    let tag = Tag::of_session(job.config.group, job.config.instance);
+    introduce(&job, tag, args.wants_timestamps());
 
-    let status = SenderStatus::new(status);
-    let status = match (job.config.sync, job.config.rate) {
-        (SyncMode::Preview, Rate::Fixed(rate)) => status.previewing(rate),
-        _ => status,
+    let (end, ended) = oneshot::channel();
+    let watcher = SendWatcher {
+        story: SenderStory::new(&job.config, args.common.log.log_level),
+        status: SenderStatus::new(status).of_session(&job.config),
+        events: SenderEvents::begin(events, &job.config, now),
+        losses: Losses::default(),
+        progress: display.is_some().then(|| Feed::new(shared, now)),
+        end: Some(end),
     };
-    let files = job.restartable.then(|| job.files.clone());
+    let resumable = job.restartable.then(|| job.files.clone());
     let source = DiskSource::new(job.files, job.source, Some(tag));
     let skipped = source.skipped();
-    let mut events = SenderEvents::new(events, group, instance, now);
-    events.started(job.config.public, job.config.private);
     // Keys may have been made since `now`.
     let clock = Clock::new(Instant::now(), common::wall_clock());
     let machine = Sender::new(job.config, source, clock, rng, now);
-    let (end, ended) = oneshot::channel();
-    let watcher = SendWatcher {
-        story: SenderStory::new(version, group, instance, verbosity).all_or_nobody(all_or_nobody),
-        status,
-        events,
-        losses: Losses::default(),
-        progress: display.is_some().then(|| Reporter::new(shared, now)),
-        end: Some(end),
-    };
     let control = Control::new()?;
     let driver = Driver::new(socket, control.clone(), machine, watcher);
     let tally = common::spawn(move || driver.run())?;
     let tally = watch(tally, &mut signals, &control, display).await?;
-    let Ok(End {
-        outcome,
-        unfinished: clients,
-        losses,
-    }) = ended.await
-    else {
+    let Ok(end) = ended.await else {
         return Ok(Exit::Interrupted);
     };
-    if let Some(files) = files
-        && clients.iter().any(|c| !c.proxy)
+    if let Some(files) = resumable
+        && end.unfinished.iter().any(|c| !c.proxy)
     {
         leave(&Restart {
-            group,
-            instance,
+            group: tag.group,
+            instance: tag.instance,
             files,
-            clients,
+            clients: end.unfinished,
         });
     }
-    let ended = exit(outcome, &tally);
-    Ok(match ended {
-        Exit::Success if strict => losses.exit(&skipped),
+    Ok(match exit(end.outcome, &tally) {
+        Exit::Success if args.strict => end.losses.exit(&skipped),
         ended => ended,
     })
+}
+
+/// Looks whether all is there and can be written, and sends nothing.
+fn check(args: &Args, job: &SendJob) -> Result<Exit, Failure> {
+    let here = Path::new("");
+    StatusOut::try_out(args.status_file.as_deref(), here).map_err(|failure| failure.about("-S"))?;
+    EventOut::try_out(args.common.events.events.as_deref(), here)?;
+    missing(&job.files).next().map_or_else(
+        || common::in_order("uftp"),
+        |text| Err(Failure::command_line(text)),
+    )
 }
 
 /// Those of the files to send that are not there now, each with the reason.
@@ -410,7 +390,7 @@ struct SendWatcher {
     status: SenderStatus,
     events: SenderEvents,
     losses: Losses,
-    progress: Option<Reporter>,
+    progress: Option<Feed>,
     end: Option<oneshot::Sender<End>>,
 }
 
@@ -424,8 +404,8 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
     ) {
         self.status.event(&event, |uid| machine.client_name(uid));
         self.losses.note(&event);
-        if let Some(reporter) = &mut self.progress {
-            reporter.refresh(machine.progress());
+        if let Some(feed) = &mut self.progress {
+            feed.refresh(machine.progress());
         }
         self.story.event(&event, |uid| machine.client_name(uid));
         self.events.event(&event, |uid| machine.client_name(uid));
@@ -442,8 +422,8 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
     }
 
     fn turn(&mut self, now: Instant, machine: &Sender<DiskSource>) {
-        if let Some(reporter) = &mut self.progress {
-            reporter.turn(now, || machine.progress());
+        if let Some(feed) = &mut self.progress {
+            feed.turn(now, || machine.progress());
         }
         self.events.turn(now, || machine.progress());
     }

@@ -127,6 +127,11 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         }
     }
 
+    /// What reaches it from other threads.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// Runs until the machine is over. What was sent, and what could not be.
     ///
     /// # Errors

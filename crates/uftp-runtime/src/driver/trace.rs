@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use uftp_proto::FileId;
 use uftp_proto::wire::{Function, decode_header};
 use uftp_session::Transmit;
 
@@ -52,9 +51,6 @@ fn packet(bytes: &[u8]) -> String {
 }
 
 fn tag(bytes: &[u8]) -> Option<Tag> {
-    decode_header(bytes).ok().map(|header| Tag {
-        group: header.group,
-        instance: header.instance,
-        file: FileId::SESSION,
-    })
+    let header = decode_header(bytes).ok();
+    header.map(|header| Tag::of_session(header.group, header.instance))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use uftp_proto::{GroupId, Instance, Uid};
 use uftp_session::files::SendItem;
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, Progress, SenderEvent};
+use uftp_session::sender::{FileOutcome, FileReport, Outcome, Progress, SenderConfig, SenderEvent};
 
 use super::{EventOut, add_name, id, object};
 use crate::exit::Exit;
@@ -23,20 +23,18 @@ pub(crate) struct SenderEvents {
 }
 
 impl SenderEvents {
-    /// Those of one session go to `out`.
-    pub(crate) fn new(out: EventOut, group: GroupId, instance: Instance, now: Instant) -> Self {
-        SenderEvents {
+    /// Those of a session go to `out`, the first at once: it begins.
+    pub(crate) fn begin(out: EventOut, config: &SenderConfig, now: Instant) -> Self {
+        let mut events = SenderEvents {
             out,
-            group,
-            instance,
+            group: config.group,
+            instance: config.instance,
             next_progress: now + PROGRESS,
-        }
-    }
-
-    /// The session begins: announced to `public`, its data sent to `private`.
-    pub(crate) fn started(&mut self, public: std::net::SocketAddr, private: std::net::SocketAddr) {
+        };
+        let (public, private) = (config.public, config.private);
         let members = json!({"public": public.to_string(), "private": private.to_string()});
-        self.write("session_started", members);
+        events.write("session_started", members);
+        events
     }
 
     /// Time passes; now and then this writes how far things are.

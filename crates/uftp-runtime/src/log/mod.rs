@@ -37,6 +37,17 @@ pub(crate) struct Tag {
     pub file: FileId,
 }
 
+impl Tag {
+    /// That of a line about a session as a whole.
+    pub(crate) fn of_session(group: GroupId, instance: Instance) -> Self {
+        Tag {
+            group,
+            instance,
+            file: FileId::SESSION,
+        }
+    }
+}
+
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{:02X}:", self.group, self.instance.0)?;

@@ -9,6 +9,22 @@ use uftp_net::{Offload, SocketConfig};
 use super::values;
 use crate::log::{Look, Rolling, Sink, Verbosity};
 
+/// Options that all programs with a session have.
+#[derive(Args, Clone, PartialEq, Debug)]
+pub(crate) struct CommonArgs {
+    #[command(flatten)]
+    pub socket: SocketArgs,
+
+    #[command(flatten)]
+    pub log: LogArgs,
+
+    #[command(flatten)]
+    pub events: EventArgs,
+
+    #[command(flatten)]
+    pub general: GeneralArgs,
+}
+
 /// Options about options.
 #[derive(Args, Clone, PartialEq, Debug)]
 #[command(next_help_heading = "Help")]

@@ -55,6 +55,12 @@ pub(super) fn lines(path: &Path, what: &str) -> Result<Vec<Line>, Failure> {
         .collect())
 }
 
+/// Where lists are that are read again: the working directory of a daemon changes.
+pub(super) fn absolute(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    paths.iter().map(absolute).collect()
+}
+
 /// A line without the carriage returns at its end, however many.
 pub(super) fn without_returns(line: &[u8]) -> &[u8] {
     let end = line.iter().rposition(|b| *b != b'\r').map_or(0, |i| i + 1);

@@ -56,7 +56,7 @@ fn the_definitions_are_sound() {
 fn words_are_read_as_getopt_reads_them() {
     let args = uftp("uftp -Tqx1 f1 -R -1 -R-1 f2 -x 4 -x3 --rate=7 -- -q");
     assert!(args.timestamps && args.quit_on_error);
-    assert_eq!(args.log.log_level, 3);
+    assert_eq!(args.common.log.log_level, 3);
     assert_eq!(args.rate, Rate::Fixed(7 * 128));
     assert_eq!(args.files, ["f1", "f2", "-q"]);
     let args = uftp("uftp -D -x -S -- f");

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use clap::Parser;
 use ipnet::IpNet;
@@ -10,9 +11,10 @@ use uftp_proto::Uid;
 use uftp_proto::wire::Version;
 use uftp_session::receiver::ReceiverConfig;
 
-use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, log_of_daemon, socket_config};
+use super::common::{CommonArgs, log_of_daemon, socket_config};
 use super::files::FileArgs;
 use super::heartbeats::HeartbeatArgs;
+use super::lists::absolute;
 use super::process::ProcessArgs;
 use super::response_proxy::ResponseProxyArgs;
 use super::security::ReceiverArgs;
@@ -104,16 +106,7 @@ pub struct Args {
     pub(crate) security: ReceiverArgs,
 
     #[command(flatten)]
-    pub(crate) socket: SocketArgs,
-
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
-
-    #[command(flatten)]
-    pub(crate) events: EventArgs,
-
-    #[command(flatten)]
-    pub(crate) general: GeneralArgs,
+    pub(crate) common: CommonArgs,
 }
 
 impl Program for Args {
@@ -133,6 +126,8 @@ pub(crate) struct ReceiveJob {
     pub groups: Vec<IpAddr>,
     /// Where files go.
     pub store: StoreConfig,
+    /// Lists of senders, which can be read again.
+    pub servers: Vec<PathBuf>,
 }
 
 impl Args {
@@ -140,7 +135,7 @@ impl Args {
     ///
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
-    pub(crate) async fn validate(self) -> Result<ReceiveJob, Failure> {
+    pub(crate) async fn validate(&self) -> Result<ReceiveJob, Failure> {
         let store = self.files.validate()?;
         let interfaces = addresses::listening(&self.interface)?;
         let groups = addresses::groups(&self.public_address).await?;
@@ -160,10 +155,11 @@ impl Args {
                 heartbeats: self.heartbeats.validate().await?,
                 response_proxy: self.response_proxy.validate(self.port).await?,
             },
-            socket: socket_config(&self.socket, SocketAddr::new(wildcard, self.port)),
+            socket: socket_config(&self.common.socket, SocketAddr::new(wildcard, self.port)),
             interfaces,
             groups,
             store,
+            servers: absolute(&self.security.server_list),
         })
     }
 }

@@ -12,8 +12,9 @@ use uftp_proto::crypto::{Curve, Fingerprint, KeySpec, PrivateKey};
 use uftp_session::proxy::{Downstream, ProxyConfig, Role};
 use uftp_session::security::ReceiverSecurity;
 
-use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs, log_of_daemon, socket_config};
+use super::common::{CommonArgs, log_of_daemon, socket_config};
 use super::heartbeats::HeartbeatArgs;
+use super::lists::absolute;
 use super::process::ProcessArgs;
 use super::security::{KeyArgs, is_ssm};
 use super::{Program, addresses, clients, servers, values};
@@ -154,16 +155,7 @@ pub struct Args {
     pub ssm: bool,
 
     #[command(flatten)]
-    pub(crate) socket: SocketArgs,
-
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
-
-    #[command(flatten)]
-    pub(crate) events: EventArgs,
-
-    #[command(flatten)]
-    pub(crate) general: GeneralArgs,
+    pub(crate) common: CommonArgs,
 }
 
 impl Program for Args {
@@ -207,7 +199,7 @@ impl Args {
     ///
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
-    pub(crate) async fn validate(self) -> Result<ProxyJob, Failure> {
+    pub(crate) async fn validate(&self) -> Result<ProxyJob, Failure> {
         let kind = self.kind()?;
         let listening = addresses::listening(&self.interface)?;
         let groups = match kind {
@@ -260,7 +252,7 @@ impl Args {
             socket: SocketConfig {
                 multicast_interface: Some(out),
                 ttl: self.ttl,
-                ..socket_config(&self.socket, bind)
+                ..socket_config(&self.common.socket, bind)
             },
             interfaces: listening,
             groups,
@@ -382,10 +374,4 @@ async fn downstream(text: &str, port: u16) -> Result<Downstream, Failure> {
 
 fn curve(text: &str) -> Result<Curve, String> {
     text.parse().map_err(|why| format!("Invalid curve: {why}"))
-}
-
-/// A daemon's working directory changes.
-fn absolute(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    paths.iter().map(absolute).collect()
 }

@@ -20,11 +20,11 @@ use self::background::{PidFile, Streams};
 use self::liveness::Monitor;
 use self::privileges::Identity;
 use crate::common;
-use crate::driver::{Control, Driver, Machine, Tally, Watcher};
+use crate::driver::{Driver, Machine, Tally, Watcher};
 use crate::exit::{Exit, Failure};
 use crate::log::{self, Sink};
 use crate::metrics;
-use crate::options::common::{GeneralArgs, LogArgs};
+use crate::options::common::{CommonArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::{Parsed, Program};
 use crate::say;
@@ -38,9 +38,7 @@ pub(crate) trait Service: Program {
 
     fn process(&self) -> &ProcessArgs;
 
-    fn log(&self) -> &LogArgs;
-
-    fn general(&self) -> &GeneralArgs;
+    fn common(&self) -> &CommonArgs;
 
     /// Does the work until the end.
     ///
@@ -54,7 +52,7 @@ pub(crate) fn main<T: Service>(words: impl IntoIterator<Item = OsString>) -> Exi
     let words: Vec<OsString> = words.into_iter().collect();
     common::run(words.clone(), |parsed: Parsed<T>| match parsed {
         Parsed::Show(text) => common::show(&text),
-        Parsed::Run(args) if args.process().runs_here() || args.general().check => run(args),
+        Parsed::Run(args) if args.process().runs_here() || args.common().general.check => run(args),
         Parsed::Run(args) => background::launch(&words, args.process().pid_file()),
     })
 }
@@ -62,25 +60,17 @@ pub(crate) fn main<T: Service>(words: impl IntoIterator<Item = OsString>) -> Exi
 fn run<T: Service>(args: T) -> Result<Exit, Failure> {
     script::close_inherited();
     let sink = Sink::stderr();
-    log::install(sink.clone(), args.log().log_level, args.log().look(true));
+    let log = &args.common().log;
+    log::install(sink.clone(), log.log_level, log.look(true));
     common::be_nice(args.process().priority);
     common::runtime()?.block_on(async {
         if let Some(addr) = args.process().metrics
-            && !args.general().check
+            && !args.common().general.check
         {
             metrics::serve(addr)?;
         }
         args.serve(sink).await
     })
-}
-
-/// The signals of a daemon, caught from now on.
-///
-/// # Errors
-/// The system refuses.
-pub(crate) fn signals() -> Result<Signals, Failure> {
-    Signals::of_daemon()
-        .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))
 }
 
 /// Where a daemon settles when all has gone well so far.
@@ -103,13 +93,13 @@ impl Home {
             pid_file: args.process().pid_file().map(Path::to_owned),
             user: user.map(Identity::of).transpose()?,
             in_background: !args.process().foreground,
-            log: args.log().clone(),
+            log: args.common().log.clone(),
             default_log: T::DEFAULT_LOG,
         })
     }
 
-    /// Into the background if it is to be so, where paths of log, pid file and what `also` opens
-    /// are meant from `/`; then without privileges if that is wanted, as in
+    /// Catches signals; goes into the background if it is to be so, where paths of log, pid file and
+    /// what `also` opens are meant from `/`; then without privileges if that is wanted, as in
     /// [`resign`](Self::resign). Whatever needs them is done before.
     ///
     /// # Errors
@@ -120,10 +110,18 @@ impl Home {
         also: impl FnOnce() -> Result<T, Failure>,
         can_go_on: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(T, Settled), Failure> {
+        let mut settled = Settled {
+            signals: Signals::of_daemon().map_err(|error| {
+                Failure::new(Exit::Resources, format!("can't catch signals: {error}"))
+            })?,
+            sink: sink.clone(),
+            streams: None,
+            _pid_file: None,
+        };
         if !self.in_background {
             let opened = also()?;
             self.resign(can_go_on)?;
-            return Ok((opened, Settled::default()));
+            return Ok((opened, settled));
         }
         background::detach()?;
         let option = self.log.file();
@@ -142,10 +140,7 @@ impl Home {
             })
         })?;
         sink.redirect(log);
-        let settled = Settled {
-            streams: Some(streams),
-            _pid_file: pid_file,
-        };
+        (settled.streams, settled._pid_file) = (Some(streams), pid_file);
         Ok((opened, settled))
     }
 
@@ -190,72 +185,74 @@ impl Home {
 }
 
 /// A daemon that has settled. Its pid file lasts as long as this.
-#[derive(Default)]
 pub(crate) struct Settled {
+    signals: Signals,
+    sink: Sink,
     /// In the background, until the one who started it has been told that it serves.
     streams: Option<Streams>,
     _pid_file: Option<PidFile>,
 }
 
-/// Lets `driver` run in a thread of its own and waits for its end, which only a signal or a broken
-/// socket brings; whoever started the daemon learns that it serves when nothing can go wrong with
-/// that any more. `reload` reads the lists again. What `monitor` hears goes to the service manager.
-///
-/// # Errors
-/// The driver's, or it could not begin.
-pub(crate) async fn watch<M: Machine + Send + 'static, W: Watcher<M> + Send + 'static>(
-    driver: Driver<M, W>,
-    mut settled: Settled,
-    signals: &mut Signals,
-    control: &Control,
-    sink: &Sink,
-    monitor: Monitor,
-    reload: impl AsyncFn(),
-) -> Result<Exit, Failure> {
-    let (go, gate) = mpsc::channel();
-    let mut tally = common::spawn(move || match gate.recv() {
-        Ok(()) => driver.run(),
-        // It does not come to that.
-        Err(mpsc::RecvError) => Ok(Tally::default()),
-    })?;
-    if let Some(streams) = settled.streams.take()
-        && let Err(failure) = background::report_ready(streams, sink)
-    {
-        drop(go);
-        tally.ended().await??;
-        return Err(failure);
-    }
-    // The thread waits for nothing else.
-    let _ = go.send(());
-    notify::ready(&monitor.status());
-    if notify::is_wanted() {
-        tokio::spawn(monitor.clone().run(control.clone()));
-    }
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            ended = tally.ended() => return ended.flatten().map(|_| Exit::Interrupted),
-            asked = signals.next() => match asked {
-                Asked::Stop(number) => {
-                    say!(0, "Exiting on signal {number}");
-                    if stopping {
-                        return Ok(Exit::Interrupted);
+impl Settled {
+    /// Lets `driver` run in a thread of its own and waits for its end, which only a signal or a
+    /// broken socket brings; whoever started the daemon learns that it serves when nothing can go
+    /// wrong with that any more. `reload` reads the lists again. What `monitor` hears goes to the
+    /// service manager.
+    ///
+    /// # Errors
+    /// The driver's, or it could not begin.
+    pub(crate) async fn watch<M: Machine + Send + 'static, W: Watcher<M> + Send + 'static>(
+        mut self,
+        driver: Driver<M, W>,
+        monitor: Monitor,
+        reload: impl AsyncFn(),
+    ) -> Result<Exit, Failure> {
+        let control = driver.control().clone();
+        let (go, gate) = mpsc::channel();
+        let mut tally = common::spawn(move || match gate.recv() {
+            Ok(()) => driver.run(),
+            // It does not come to that.
+            Err(mpsc::RecvError) => Ok(Tally::default()),
+        })?;
+        if let Some(streams) = self.streams.take()
+            && let Err(failure) = background::report_ready(streams, &self.sink)
+        {
+            drop(go);
+            tally.ended().await??;
+            return Err(failure);
+        }
+        // The thread waits for nothing else.
+        let _ = go.send(());
+        notify::ready(&monitor.status());
+        if notify::is_wanted() {
+            tokio::spawn(monitor.clone().run(control.clone()));
+        }
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                ended = tally.ended() => return ended.flatten().map(|_| Exit::Interrupted),
+                asked = self.signals.next() => match asked {
+                    Asked::Stop(number) => {
+                        say!(0, "Exiting on signal {number}");
+                        if stopping {
+                            return Ok(Exit::Interrupted);
+                        }
+                        stopping = true;
+                        notify::stopping();
+                        control.stop();
                     }
-                    stopping = true;
-                    notify::stopping();
-                    control.stop();
-                }
-                Asked::Reload => {
-                    say!(2, "Opening log and status file anew");
-                    notify::reloading();
-                    if let Err(error) = sink.reopen() {
-                        say!(0, "can't open the log file: {error}");
+                    Asked::Reload => {
+                        say!(2, "Opening log and status file anew");
+                        notify::reloading();
+                        if let Err(error) = self.sink.reopen() {
+                            say!(0, "can't open the log file: {error}");
+                        }
+                        reload().await;
+                        control.reload();
+                        notify::ready(&monitor.status());
                     }
-                    reload().await;
-                    control.reload();
-                    notify::ready(&monitor.status());
+                    Asked::Counters => control.tell_counters(),
                 }
-                Asked::Counters => control.tell_counters(),
             }
         }
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use uftp_proto::Uid;
 use uftp_proto::wire::CompleteStatus;
 use uftp_session::files::SendItem;
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
+use uftp_session::sender::{
+    FileOutcome, FileReport, Outcome, Rate, SenderConfig, SenderEvent, SyncMode,
+};
 
 use super::{StatusOut, line_about};
 use crate::log::printable;
@@ -46,10 +48,13 @@ impl SenderStatus {
         }
     }
 
-    /// Nothing is really sent (`-Z`): the rate it would be sent at, in bytes per second, is told.
+    /// If nothing is really sent (`-Z`), the rate it would be sent at is told.
     #[must_use]
-    pub(crate) fn previewing(mut self, rate: u64) -> Self {
-        self.preview = Some(rate);
+    pub(crate) fn of_session(mut self, config: &SenderConfig) -> Self {
+        self.preview = match (config.sync, config.rate) {
+            (SyncMode::Preview, Rate::Fixed(rate)) => Some(rate),
+            _ => None,
+        };
         self
     }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::slice;
 
 use nix::errno::Errno;
-use uftp_proto::{FileId, GroupId};
+use uftp_proto::GroupId;
 use uftp_session::files::SessionInfo;
 
 use super::beneath::{Dir, Entry};
@@ -52,11 +52,7 @@ impl Shelf {
             .find(|name| !own(name));
         if let Some(name) = strange {
             let name = log::printable(name.as_encoded_bytes());
-            let tag = Tag {
-                group: info.group,
-                instance: info.instance,
-                file: FileId::SESSION,
-            };
+            let tag = Tag::of_session(info.group, info.instance);
             let text = format_args!("{name} is not used: it belongs to somebody else");
             log::line(1, Some(tag), text);
         }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use uftp_proto::{FileId, GroupId};
+use uftp_proto::GroupId;
 use uftp_session::files::{IncomingFile, SessionInfo};
 
 use super::beneath::{Dir, Entry, MAX_DEPTH};
@@ -339,11 +339,7 @@ fn earlier_run(temp: &Dir, shelf: &Shelf, info: &SessionInfo) -> Option<Restart>
 }
 
 fn tag(info: &SessionInfo) -> Tag {
-    Tag {
-        group: info.group,
-        instance: info.instance,
-        file: FileId::SESSION,
-    }
+    Tag::of_session(info.group, info.instance)
 }
 
 /// The right to a shelf.

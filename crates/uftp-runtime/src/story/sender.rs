@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use uftp_proto::wire::{CompleteStatus, FileType, Version};
-use uftp_proto::{FileId, GroupId, Instance, Uid};
+use uftp_proto::{FileId, Uid};
 use uftp_session::files::SendItem;
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
+use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent};
 
 use crate::log::{Tag, Verbosity, printable};
 use crate::tell;
@@ -29,26 +29,16 @@ pub(crate) struct SenderStory {
     closed: bool,
     /// Somebody takes part.
     registered: bool,
-    /// One that fails ends the session for all.
+    /// One that fails ends the session for all (`-q`).
     all_or_nobody: bool,
 }
 
 impl SenderStory {
-    /// The story of one session of protocol `version`, for a log that shows what is up to
-    /// `verbosity`.
-    pub(crate) fn new(
-        version: Version,
-        group: GroupId,
-        instance: Instance,
-        verbosity: Verbosity,
-    ) -> Self {
+    /// The story of one session, for a log that shows what is up to `verbosity`.
+    pub(crate) fn new(config: &SenderConfig, verbosity: Verbosity) -> Self {
         SenderStory {
-            version,
-            tag: Tag {
-                group,
-                instance,
-                file: FileId::SESSION,
-            },
+            version: config.version,
+            tag: Tag::of_session(config.group, config.instance),
             failed: BTreeMap::new(),
             shows_status: verbosity >= STATUS,
             keys_explained: false,
@@ -56,15 +46,7 @@ impl SenderStory {
             mistaken: false,
             closed: false,
             registered: false,
-            all_or_nobody: false,
-        }
-    }
-
-    /// The story of a session that `is` for all or nobody (`-q`).
-    pub(crate) fn all_or_nobody(self, is: bool) -> Self {
-        SenderStory {
-            all_or_nobody: is,
-            ..self
+            all_or_nobody: config.quit_on_error,
         }
     }
 

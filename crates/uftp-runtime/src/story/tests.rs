@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
@@ -6,7 +7,7 @@ use uftp_proto::{FileId, GroupId, Instance, Uid};
 use uftp_session::SessionId;
 use uftp_session::files::SendItem;
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
+use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent};
 
 use super::*;
 use crate::log::{ClassicLayer, Look, Sink, Verbosity};
@@ -26,9 +27,14 @@ fn sender(verbosity: Verbosity, events: Vec<SenderEvent>) -> String {
     sender_of(Version::V4, verbosity, events)
 }
 
+fn sender_config(version: Version) -> SenderConfig {
+    let nowhere = SocketAddr::from(([0; 4], 0));
+    SenderConfig::new(version, Uid(9), GroupId(1), nowhere, nowhere)
+}
+
 fn sender_of(version: Version, verbosity: Verbosity, events: Vec<SenderEvent>) -> String {
     logged(verbosity, || {
-        let mut story = SenderStory::new(version, GroupId(1), Instance(0), verbosity);
+        let mut story = SenderStory::new(&sender_config(version), verbosity);
         for event in &events {
             story.event(event, |uid| match uid {
                 Uid(1) => "127.0.0.1".to_owned(),
@@ -293,8 +299,11 @@ fn who_registered_is_not_forgotten_when_others_are_missing() {
     let some = vec![registered, missing.clone()];
     let told = |all_or_nobody, events: &[SenderEvent]| {
         logged(0, || {
-            let story = SenderStory::new(Version::V4, GroupId(1), Instance(0), 0);
-            let mut story = story.all_or_nobody(all_or_nobody);
+            let config = SenderConfig {
+                quit_on_error: all_or_nobody,
+                ..sender_config(Version::V4)
+            };
+            let mut story = SenderStory::new(&config, 0);
             for event in events {
                 story.event(event, |uid| uid.to_string());
             }

@@ -35,8 +35,8 @@ fn good_values() {
         assert_eq!(uftp(line).rate, Rate::Fixed(bytes), "{line}");
     }
     assert_eq!(uftp("uftp f").rate, Rate::Fixed(128_000));
-    assert_eq!(uftp("uftp -x 99 f").log.log_level, 5);
-    assert_eq!(uftp("uftp -Q 0x2e f").socket.dscp, 46);
+    assert_eq!(uftp("uftp -x 99 f").common.log.log_level, 5);
+    assert_eq!(uftp("uftp -Q 0x2e f").common.socket.dscp, 46);
     assert_eq!(uftp("uftp -U 12345678 f").uid, Some(Uid(0x1234_5678)));
     let ms = Duration::from_millis;
     let grtt = uftp("uftp -r 0.1:0.01:0.2 f").grtt.unwrap();

@@ -59,19 +59,19 @@ struct Session {
 impl Args {
     /// Time stamps are wanted.
     pub(crate) fn wants_timestamps(&self) -> bool {
-        self.timestamps || self.log.file().is_some()
+        self.timestamps || self.common.log.file().is_some()
     }
 
     /// Turns what was typed into what is meant. Asks the resolver.
     ///
     /// # Errors
     /// A sentence naming what is wrong, with the exit code for it.
-    pub(crate) async fn validate(self, rng: &mut StdRng) -> Result<SendJob, Failure> {
+    pub(crate) async fn validate(&self, rng: &mut StdRng) -> Result<SendJob, Failure> {
         let version = self.version()?;
         let policy = Policy::of(version);
         let fixed = self.pace.validate(version)?;
         if policy.clockwork == Clockwork::Fixed {
-            protocol3::check(&self)?;
+            protocol3::check(self)?;
         }
         // Lists come first: they are part of the command line, addresses of the network.
         self.check_conflicts()?;
@@ -112,7 +112,7 @@ impl Args {
             socket: SocketConfig {
                 multicast_interface: Some(place.interface.clone()),
                 ttl: self.ttl,
-                ..socket_config(&self.socket, place.bind(self.source_port))
+                ..socket_config(&self.common.socket, place.bind(self.source_port))
             },
             interface: place.interface,
             files,

@@ -11,7 +11,7 @@ use uftp_proto::Uid;
 use uftp_proto::wire::Version;
 use uftp_session::sender::{GrttBounds, NakLimit, Rate, SenderConfig};
 
-use super::common::{EventArgs, GeneralArgs, LogArgs, SocketArgs};
+use super::common::CommonArgs;
 use super::congestion::{self, CongestionControl};
 use super::protocol3::PaceArgs;
 use super::security::SenderArgs;
@@ -226,16 +226,7 @@ pub struct Args {
     pub(crate) security: SenderArgs,
 
     #[command(flatten)]
-    pub(crate) socket: SocketArgs,
-
-    #[command(flatten)]
-    pub(crate) log: LogArgs,
-
-    #[command(flatten)]
-    pub(crate) events: EventArgs,
-
-    #[command(flatten)]
-    pub(crate) general: GeneralArgs,
+    pub(crate) common: CommonArgs,
 }
 
 /// How progress is shown.

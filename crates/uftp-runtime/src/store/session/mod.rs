@@ -223,11 +223,7 @@ impl DiskSession {
     }
 
     pub(super) fn tag(&self) -> Tag {
-        Tag {
-            group: self.info.group,
-            instance: self.info.instance,
-            file: FileId::SESSION,
-        }
+        Tag::of_session(self.info.group, self.info.instance)
     }
 }
 

@@ -16,7 +16,7 @@ const WAITING: usize = 1000;
 
 /// Renders events in the order in which they happen within a session. Those of a session whose
 /// sender's host is still being looked up wait.
-pub(crate) struct Reporter {
+pub(crate) struct Narrator {
     story: ReceiverStory,
     status: ReceiverStatus,
     events: ReceiverEvents,
@@ -32,11 +32,11 @@ struct Waiting {
     events: Vec<ReceiverEvent>,
 }
 
-impl Reporter {
+impl Narrator {
     /// Status lines go to `status`, what programs want to know to `events`; hosts are called what
     /// `names` says.
     pub(crate) fn new(status: StatusOut, events: EventOut, names: Names) -> Self {
-        Reporter {
+        Narrator {
             story: ReceiverStory,
             status: ReceiverStatus::new(status),
             events: ReceiverEvents::new(events),
@@ -109,7 +109,7 @@ impl Reporter {
     }
 }
 
-impl Drop for Reporter {
+impl Drop for Narrator {
     fn drop(&mut self) {
         while let Some((session, waiting)) = self.waiting.first_key_value() {
             let (session, host) = (*session, waiting.host);
@@ -174,22 +174,22 @@ mod tests {
     async fn a_session_waits_for_the_name_of_its_sender_and_others_do_not() {
         let (sink, written) = Sink::memory();
         let (names, resolver) = Names::new();
-        let mut reporter = Reporter::new(StatusOut::Log(sink), EventOut::None, names);
-        reporter.event(announced(1));
-        reporter.event(finished(1));
-        reporter.event(finished(2));
-        reporter.turn();
+        let mut narrator = Narrator::new(StatusOut::Log(sink), EventOut::None, names);
+        narrator.event(announced(1));
+        narrator.event(finished(1));
+        narrator.event(finished(2));
+        narrator.turn();
         assert_eq!(told(&written()), ["RESULT 00000002 copied"]);
         tokio::spawn(resolver.run(Control::new().unwrap()));
         while written().lines().count() < 3 {
             tokio::task::yield_now().await;
-            reporter.turn();
+            narrator.turn();
         }
         let lines = told(&written());
         let name = lines[1].strip_prefix("CONNECT 00000001 ").unwrap();
         assert!(!name.is_empty());
         assert_eq!(lines[2], "RESULT 00000001 copied");
-        reporter.event(announced(3));
+        narrator.event(announced(3));
         assert_eq!(
             told(&written())[3],
             format!("CONNECT 00000003 {name}"),
@@ -200,12 +200,12 @@ mod tests {
     #[test]
     fn a_host_of_one_link_is_shown_with_its_interface() {
         let (sink, written) = Sink::memory();
-        let mut reporter = Reporter::new(StatusOut::Log(sink), EventOut::None, Names::none());
+        let mut narrator = Narrator::new(StatusOut::Log(sink), EventOut::None, Names::none());
         let mut event = announced(1);
         if let ReceiverEventKind::Announced { from, .. } = &mut event.kind {
             *from = "[fe80::7%1]:9".parse().unwrap();
         }
-        reporter.event(event);
+        narrator.event(event);
         let line = written();
         assert!(
             line.trim_end().ends_with(";fe80::7%lo;fe80::7%lo"),
@@ -217,15 +217,15 @@ mod tests {
     fn what_waits_is_told_at_the_end_and_when_it_grows() {
         let (sink, written) = Sink::memory();
         let (names, _resolver) = Names::new();
-        let mut reporter = Reporter::new(StatusOut::Log(sink), EventOut::None, names);
-        reporter.event(announced(1));
-        reporter.event(announced(2));
+        let mut narrator = Narrator::new(StatusOut::Log(sink), EventOut::None, names);
+        narrator.event(announced(1));
+        narrator.event(announced(2));
         for _ in 1..WAITING {
-            reporter.event(finished(2));
+            narrator.event(finished(2));
         }
         assert_eq!(written().lines().count(), WAITING);
         assert_eq!(told(&written())[0], "CONNECT 00000002 127.0.0.1");
-        drop(reporter);
+        drop(narrator);
         let all = written();
         assert_eq!(told(&all)[WAITING], "CONNECT 00000001 127.0.0.1");
     }
