@@ -257,147 +257,178 @@ impl Example {
 #[test]
 fn example_without_proxy() {
     let x = Example::read(include_str!("../vectors/v5-example-a.txt"));
-    example(&x, "prime256v1", false);
+    x.check("prime256v1", Way::Direct);
 }
 
 #[test]
 fn example_behind_a_proxy() {
     let x = Example::read(include_str!("../vectors/v5-example-b.txt"));
-    example(&x, "secp384r1", true);
+    x.check("secp384r1", Way::Proxied);
 }
 
-fn example(x: &Example, curve: &str, proxied: bool) {
-    let server = x.key(curve, "server signature scalar");
-    let server_dh = x.key(curve, "server ECDH scalar");
-    let client_dh = x.key(curve, "client ECDH scalar");
-    assert_eq!(server_dh.public().blob(), x.get("server ECDH blob"));
-    assert_eq!(client_dh.public().blob(), x.get("client ECDH blob"));
-    let start = x.get("EXT_ENC_INFO bytes 0-11");
-    let info = EncInfo {
-        client_auth: start[2] == 1,
-        key_exchange: 0,
-        signature_type: 0,
-        cipher: start[4],
-        hash: start[5],
-        random: x.array("server random"),
-        key: server.public().blob().to_vec(),
-        dh_key: server_dh.public().blob().to_vec(),
-        signature: vec![0xff; server.public().signature_len()],
-    };
-    let suite = Suite::from_wire(V5, &info).unwrap();
-    let announce = Announce {
-        flags: wire::AnnounceFlags::empty(),
-        pace: wire::Pace::Adaptive {
-            robust: 20,
-            cc: wire::CcType::NONE,
-            block_size: 1300,
-        },
-        timestamp: uftp_proto::WireTime(7),
-        public: "230.4.4.1".parse().unwrap(),
-        private: "230.5.5.1".parse().unwrap(),
-        encryption: Some(info),
-        clients: vec![Uid(0xc1)],
-    };
-    let header = Header {
+/// Whether the client registers with the server or with a proxy.
+enum Way {
+    Direct,
+    Proxied,
+}
+
+const SERVER: Uid = Uid(0x51);
+const PROXY: Uid = Uid(0xb0);
+const CLIENT: Uid = Uid(0xc1);
+
+/// The message that a context is made of.
+fn encoded(message: Message<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; 2000];
+    let len = wire::encode_message(V5, &message, &mut bytes).unwrap();
+    bytes.truncate(len);
+    bytes
+}
+
+fn header(function: Function, seq: u16, src: Uid) -> Header {
+    Header {
         version: V5,
-        function: Function::Announce,
-        seq: Seq(0),
-        src: Uid(0x51),
+        function,
+        seq: Seq(seq),
+        src,
         group: GroupId(0x1122_3344),
         instance: Instance(0),
         grtt: RttCode(0),
         group_size: GroupSizeCode(0),
         dest: Uid::NONE,
-    };
-    let mut bytes = vec![0; 2000];
-    let n = wire::encode_message(V5, &Message::Announce(announce.clone()), &mut bytes).unwrap();
-    let sc = ServerContext::new(&header, &announce, &bytes[..n]).unwrap();
-    assert_eq!(sc.as_bytes().len().to_string(), x.0["len(SC)"]);
-    assert_eq!(
-        sc.as_bytes()[9..21],
-        x.get("EXT_ENC_INFO bytes 0-11"),
-        "ENC_INFO"
-    );
+    }
+}
 
-    let (pc, upstream) = if proxied {
-        let proxy = x.key(curve, "proxy signature scalar");
-        let dh = x.key(curve, "proxy ECDH scalar");
-        assert_eq!(dh.public().blob(), x.get("proxy ECDH blob"));
-        let m = ProxyKey {
+impl Example {
+    /// Makes everything again, in the order of the handshake.
+    fn check(&self, curve: &str, way: Way) {
+        let server_dh = self.key(curve, "server ECDH scalar");
+        let client_dh = self.key(curve, "client ECDH scalar");
+        assert_eq!(server_dh.public().blob(), self.get("server ECDH blob"));
+        assert_eq!(client_dh.public().blob(), self.get("client ECDH blob"));
+        let (suite, sc) = self.server_context(curve, &server_dh);
+        let (pc, upstream) = match way {
+            Way::Direct => (ProxyContext::default(), server_dh),
+            Way::Proxied => self.proxy_context(curve, &sc),
+        };
+        let random = self.array("client random");
+        let cc1 = ClientContext1::new(&sc, &pc, CLIENT, client_dh.public().blob(), &random);
+        assert_eq!(
+            cc1.client_key_input()[1].len().to_string(),
+            self.0["len(CC1)"]
+        );
+        let premaster = Premaster::agree(&upstream, client_dh.public()).unwrap();
+        assert_eq!(premaster.expose(), self.get("premaster"));
+        let other_side = Premaster::agree(&client_dh, upstream.public()).unwrap();
+        assert_eq!(other_side.expose(), self.get("premaster"));
+        let hs = premaster.handshake_keys(&suite, &cc1);
+        assert_eq!(
+            hs.expose().map(<[u8]>::to_vec),
+            ["s_hs_key", "s_hs_iv", "c_hs_key", "c_hs_iv"].map(|name| self.get(name))
+        );
+        let cc2 = match suite.client_auth {
+            true => self.client_context(curve, cc1),
+            false => cc1.without_client_key(),
+        };
+        self.check_group_keys(&suite, &sc, &hs, &cc2);
+    }
+
+    /// What is announced, and what becomes of it.
+    fn server_context(&self, curve: &str, dh: &PrivateKey) -> (Suite, ServerContext) {
+        let server = self.key(curve, "server signature scalar");
+        let start = self.get("EXT_ENC_INFO bytes 0-11");
+        let info = EncInfo {
+            client_auth: start[2] == 1,
+            key_exchange: 0,
+            signature_type: 0,
+            cipher: start[4],
+            hash: start[5],
+            random: self.array("server random"),
+            key: server.public().blob().to_vec(),
+            dh_key: dh.public().blob().to_vec(),
+            signature: vec![0xff; server.public().signature_len()],
+        };
+        let suite = Suite::from_wire(V5, &info).unwrap();
+        let announce = Announce {
+            flags: wire::AnnounceFlags::empty(),
+            pace: wire::Pace::Adaptive {
+                robust: 20,
+                cc: wire::CcType::NONE,
+                block_size: 1300,
+            },
+            timestamp: uftp_proto::WireTime(7),
+            public: "230.4.4.1".parse().unwrap(),
+            private: "230.5.5.1".parse().unwrap(),
+            encryption: Some(info),
+            clients: vec![CLIENT],
+        };
+        let bytes = encoded(Message::Announce(announce.clone()));
+        let header = header(Function::Announce, 0, SERVER);
+        let sc = ServerContext::new(&header, &announce, &bytes).unwrap();
+        assert_eq!(sc.as_bytes().len().to_string(), self.0["len(SC)"]);
+        assert_eq!(sc.as_bytes()[9..21], start, "ENC_INFO");
+        (suite, sc)
+    }
+
+    /// What the proxy says of itself, and its end of the key agreement.
+    fn proxy_context(&self, curve: &str, sc: &ServerContext) -> (ProxyContext, PrivateKey) {
+        let proxy = self.key(curve, "proxy signature scalar");
+        let dh = self.key(curve, "proxy ECDH scalar");
+        assert_eq!(dh.public().blob(), self.get("proxy ECDH blob"));
+        let message = ProxyKey {
             nonce: 0,
             key: proxy.public().blob().to_vec(),
             dh_key: dh.public().blob().to_vec(),
             signature: vec![0xff; proxy.public().signature_len()],
         };
-        let n = wire::encode_message(V5, &Message::ProxyKey(m.clone()), &mut bytes).unwrap();
-        assert_eq!(bytes[..8], x.get("PROXY_KEY bytes 0-7"));
-        let pc = ProxyContext::new(Uid(0xb0), &m, &bytes[..n]).unwrap();
-        assert_eq!(pc.as_bytes().len().to_string(), x.0["len(PC)"]);
-        assert_eq!(proxy_key_input(&sc, &pc)[2], pc.as_bytes());
+        let bytes = encoded(Message::ProxyKey(message.clone()));
+        assert_eq!(bytes[..8], self.get("PROXY_KEY bytes 0-7"));
+        let pc = ProxyContext::new(PROXY, &message, &bytes).unwrap();
+        assert_eq!(pc.as_bytes().len().to_string(), self.0["len(PC)"]);
+        assert_eq!(proxy_key_input(sc, &pc)[2], pc.as_bytes());
         (pc, dh)
-    } else {
-        (ProxyContext::default(), server_dh)
-    };
+    }
 
-    let cc1 = ClientContext1::new(
-        &sc,
-        &pc,
-        Uid(0xc1),
-        client_dh.public().blob(),
-        &x.array("client random"),
-    );
-    assert_eq!(cc1.client_key_input()[1].len().to_string(), x.0["len(CC1)"]);
-    let premaster = Premaster::agree(&upstream, client_dh.public()).unwrap();
-    assert_eq!(premaster.expose(), x.get("premaster"));
-    let other_side = Premaster::agree(&client_dh, upstream.public()).unwrap();
-    assert_eq!(other_side.expose(), x.get("premaster"));
-    let hs = premaster.handshake_keys(&suite, &cc1);
-    assert_eq!(
-        hs.expose().map(<[u8]>::to_vec),
-        ["s_hs_key", "s_hs_iv", "c_hs_key", "c_hs_iv"].map(|name| x.get(name))
-    );
-    let cc2 = if suite.client_auth {
-        let key = x.key(curve, "client signature scalar");
-        let m = ClientKey {
+    /// A client that says who it is.
+    fn client_context(&self, curve: &str, cc1: ClientContext1) -> ClientContext2 {
+        let key = self.key(curve, "client signature scalar");
+        let message = ClientKey {
             key: key.public().blob().to_vec(),
             signature: vec![0xff; key.public().signature_len()],
         };
-        let n = wire::encode_message(V5, &Message::ClientKey(m.clone()), &mut bytes).unwrap();
-        assert_eq!(bytes[..8], x.get("CLIENT_KEY bytes 0-7"));
-        cc1.with_client_key(&m, &bytes[..n]).unwrap()
-    } else {
-        cc1.without_client_key()
-    };
+        let bytes = encoded(Message::ClientKey(message.clone()));
+        assert_eq!(bytes[..8], self.get("CLIENT_KEY bytes 0-7"));
+        cc1.with_client_key(&message, &bytes).unwrap()
+    }
 
-    let master = GroupMaster::from_bytes(&x.array("group master"));
-    let wrapped = hs.wrap(&master, &cc2, 1).unwrap();
-    assert_eq!(wrapped.to_vec(), x.get("encrypted group master"));
-    let down = master.server_keys(&suite, &sc);
-    assert_eq!(down.expose().0, x.get("s_app_key"));
-    assert_eq!(down.expose().1, x.get("s_app_iv"));
-    let up = master.client_keys(&suite, &cc2);
-    assert_eq!(up.keys.expose().0, x.get("c_app_key"));
-    assert_eq!(up.keys.expose().1, x.get("c_app_iv"));
-    assert_eq!(up.verify_data(), x.get("verify_data"));
+    /// The group's keys, and the client's proof that it has them.
+    fn check_group_keys(
+        &self,
+        suite: &Suite,
+        sc: &ServerContext,
+        hs: &HandshakeKeys,
+        cc2: &ClientContext2,
+    ) {
+        let master = GroupMaster::from_bytes(&self.array("group master"));
+        let wrapped = hs.wrap(&master, cc2, 1).unwrap();
+        assert_eq!(wrapped.to_vec(), self.get("encrypted group master"));
+        let down = master.server_keys(suite, sc);
+        assert_eq!(down.expose().0, self.get("s_app_key"));
+        assert_eq!(down.expose().1, self.get("s_app_iv"));
+        let up = master.client_keys(suite, cc2);
+        assert_eq!(up.keys.expose().0, self.get("c_app_key"));
+        assert_eq!(up.keys.expose().1, self.get("c_app_iv"));
+        assert_eq!(up.verify_data(), self.get("verify_data"));
 
-    let ack = Message::KeyInfoAck(KeyInfoAck {
-        verify_data: up.verify_data().to_vec(),
-    });
-    let header = Header {
-        function: Function::KeyInfoAck,
-        seq: Seq(2),
-        src: Uid(0xc1),
-        ..header
-    };
-    let mut packet = vec![0; 200];
-    let n = up
-        .keys
-        .sealer()
-        .unwrap()
-        .seal_message(&header, 1, &ack, &mut packet)
-        .unwrap();
-    assert_eq!(
-        packet[..n],
-        x.get("KEYINFO_ACK packet (client counter 1, seq 2)")
-    );
+        let ack = Message::KeyInfoAck(KeyInfoAck {
+            verify_data: up.verify_data().to_vec(),
+        });
+        let header = header(Function::KeyInfoAck, 2, CLIENT);
+        let mut packet = vec![0; 200];
+        let mut sealer = up.keys.sealer().unwrap();
+        let n = sealer.seal_message(&header, 1, &ack, &mut packet).unwrap();
+        assert_eq!(
+            packet[..n],
+            self.get("KEYINFO_ACK packet (client counter 1, seq 2)")
+        );
+    }
 }

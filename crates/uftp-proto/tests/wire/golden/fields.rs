@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use uftp_proto::wire::{
-    self, Announce, AnnounceFlags, Encrypted, FileInfo, Function, Header, Message, Pace,
-    TfmccAckInfo, Version,
+    self, Announce, AnnounceFlags, CongCtrl, Encrypted, FileInfo, FileSeg, Function, Header,
+    Message, Pace, TfmccAckInfo, Version,
 };
 use uftp_proto::{Uid, WireTime};
 
@@ -185,6 +185,37 @@ impl Values {
     fn message(&mut self, message: &Message<'_>) {
         match message {
             Message::Announce(m) => self.announce(m),
+            Message::RegConf(m) => self.ids(&m.clients),
+            Message::FileInfo(m) => self.file_info(m),
+            Message::FileSeg(m) => self.file_seg(m),
+            Message::Abort(m) => {
+                if !self.v3 {
+                    self.int("flags", u8::from(m.current_file));
+                }
+                self.int("host", m.host.0);
+                self.text("message", m.reason.as_bytes());
+            }
+            Message::CongCtrl(m) => self.cong_ctrl(m),
+            Message::CcAck(m) => self.tfmcc_ack(&m.info),
+            Message::Register(_)
+            | Message::ClientKey(_)
+            | Message::KeyInfo(_)
+            | Message::KeyInfoAck(_) => self.handshake(message),
+            Message::FileInfoAck(_)
+            | Message::Done(_)
+            | Message::Status(_)
+            | Message::PrStatus(_)
+            | Message::Complete(_)
+            | Message::DoneConf(_) => self.passes(message),
+            Message::HbReq(_) | Message::HbResp(_) | Message::KeyReq | Message::ProxyKey(_) => {
+                self.between_proxies(message);
+            }
+        }
+    }
+
+    /// How receivers come in and get keys.
+    fn handshake(&mut self, message: &Message<'_>) {
+        match message {
             Message::Register(m) => {
                 self.time("", m.echo);
                 self.bytes("rand2", &m.random);
@@ -195,7 +226,6 @@ impl Values {
                 self.key("keyblob", &m.key);
                 self.bytes("verify_sig", &m.signature);
             }
-            Message::RegConf(m) => self.ids(&m.clients),
             Message::KeyInfo(m) => {
                 self.iv_counter(m.iv_counter);
                 self.optional("signature", &m.signature);
@@ -212,7 +242,13 @@ impl Values {
                 }
                 self.bytes("verify_data", &m.verify_data);
             }
-            Message::FileInfo(m) => self.file_info(m),
+            other => panic!("no message of the handshake: {other:?}"),
+        }
+    }
+
+    /// What is asked and answered about a file.
+    fn passes(&mut self, message: &Message<'_>) {
+        match message {
             Message::FileInfoAck(m) => {
                 self.int("file_id", m.file.0);
                 self.int("flags", u8::from(m.partial));
@@ -221,30 +257,6 @@ impl Values {
                     self.bytes("verify_data", &[0; 12]);
                 }
                 self.ids(&m.clients);
-            }
-            Message::FileSeg(m) => {
-                self.int("file_id", m.file.0);
-                match m.at {
-                    wire::BlockRef::InSection { section, block } => {
-                        self.int("section", section);
-                        self.int("sec_block", block);
-                    }
-                    wire::BlockRef::InFile {
-                        pass,
-                        section,
-                        block,
-                    } => {
-                        self.int("pass", pass);
-                        self.section(section);
-                        self.int("seq_num", block);
-                    }
-                }
-                if let Some(info) = m.tfmcc {
-                    self.int("ext0.send_rate", info.send_rate.0);
-                    self.int("ext0.cc_seq", info.cc_seq);
-                    self.int("ext0.cc_rate", info.cc_rate.0);
-                }
-                self.bytes("data", m.data);
             }
             Message::Done(m) => {
                 self.pass(m.pass);
@@ -288,6 +300,13 @@ impl Values {
                 }
                 self.ids(&m.clients);
             }
+            other => panic!("nothing about a file: {other:?}"),
+        }
+    }
+
+    /// What is said outside of sessions.
+    fn between_proxies(&mut self, message: &Message<'_>) {
+        match message {
             Message::HbReq(m) => {
                 self.int("nonce", m.nonce);
                 self.key("keyblob", &m.key);
@@ -306,24 +325,43 @@ impl Values {
                 self.optional("dhblob", &m.dh_key);
                 self.optional("signature", &m.signature);
             }
-            Message::Abort(m) => {
-                if !self.v3 {
-                    self.int("flags", u8::from(m.current_file));
-                }
-                self.int("host", m.host.0);
-                self.text("message", m.reason.as_bytes());
+            other => panic!("not of proxies: {other:?}"),
+        }
+    }
+
+    fn file_seg(&mut self, m: &FileSeg<'_>) {
+        self.int("file_id", m.file.0);
+        match m.at {
+            wire::BlockRef::InSection { section, block } => {
+                self.int("section", section);
+                self.int("sec_block", block);
             }
-            Message::CongCtrl(m) => {
-                self.int("cc_seq", m.cc_seq);
-                self.int("cc_rate", m.cc_rate.0);
-                self.time("", m.timestamp);
-                for (i, item) in m.items.iter().enumerate() {
-                    self.int(&format!("cc[{i}].dest_id"), item.client.0);
-                    self.int(&format!("cc[{i}].flags"), item.flags.bits());
-                    self.int(&format!("cc[{i}].rtt"), item.rtt.0);
-                }
+            wire::BlockRef::InFile {
+                pass,
+                section,
+                block,
+            } => {
+                self.int("pass", pass);
+                self.section(section);
+                self.int("seq_num", block);
             }
-            Message::CcAck(m) => self.tfmcc_ack(&m.info),
+        }
+        if let Some(info) = m.tfmcc {
+            self.int("ext0.send_rate", info.send_rate.0);
+            self.int("ext0.cc_seq", info.cc_seq);
+            self.int("ext0.cc_rate", info.cc_rate.0);
+        }
+        self.bytes("data", m.data);
+    }
+
+    fn cong_ctrl(&mut self, m: &CongCtrl) {
+        self.int("cc_seq", m.cc_seq);
+        self.int("cc_rate", m.cc_rate.0);
+        self.time("", m.timestamp);
+        for (i, item) in m.items.iter().enumerate() {
+            self.int(&format!("cc[{i}].dest_id"), item.client.0);
+            self.int(&format!("cc[{i}].flags"), item.flags.bits());
+            self.int(&format!("cc[{i}].rtt"), item.rtt.0);
         }
     }
 

@@ -3,6 +3,8 @@
 use uftp_proto::Uid;
 
 use super::{uftp, uftpd};
+use crate::options::uftp::SendJob;
+use crate::options::uftpd::ReceiveJob;
 
 #[tokio::test]
 async fn what_is_meant_is_checked_as_a_whole() {
@@ -123,28 +125,32 @@ async fn what_is_meant_is_checked_as_a_whole() {
     }
 }
 
-#[tokio::test]
-async fn addresses_and_ids_get_their_defaults() {
+async fn sending(line: &str) -> SendJob {
     let mut rng = crate::common::seeded().unwrap();
-    let job = uftp("uftp f -I 127.0.0.1 -p 99")
-        .validate(&mut rng)
-        .await
-        .unwrap();
+    uftp(line).validate(&mut rng).await.unwrap()
+}
+
+async fn receiving(line: &str) -> ReceiveJob {
+    uftpd(line).validate().await.unwrap()
+}
+
+#[tokio::test]
+async fn addresses_and_ids_of_a_sender_get_their_defaults() {
+    let job = sending("uftp f -I 127.0.0.1 -p 99").await;
     assert_eq!(job.config.uid, Uid(0x7F00_0001));
     assert_eq!(job.config.public, "230.4.4.1:99".parse().unwrap());
     assert!(job.config.private.to_string().starts_with("230.5.5."));
     assert_ne!(job.config.group.0, 0);
     assert_eq!(job.config.clients, None);
 
-    let job = uftp("uftp f -I 127.0.0.1 -M 10.0.0.9 -U 7")
-        .validate(&mut rng)
-        .await
-        .unwrap();
+    let job = sending("uftp f -I 127.0.0.1 -M 10.0.0.9 -U 7").await;
     assert_eq!(job.config.private, job.config.public);
     assert_eq!(job.config.uid, Uid(7));
     assert_eq!(job.config.clients, None);
+}
 
-    // A single host of protocol 3 is listed by its address.
+#[tokio::test]
+async fn a_single_host_of_protocol_3_is_listed_by_its_address() {
     for (line, listed) in [
         ("-M 10.0.0.9", Some(Uid(0x0A00_0009))),
         ("-M 10.0.0.9 -H 0x9", Some(Uid(9))),
@@ -153,15 +159,15 @@ async fn addresses_and_ids_get_their_defaults() {
         ("-M 230.1.1.1", None),
     ] {
         let line = format!("uftp f --protocol 3 -I 127.0.0.1 {line}");
-        let job = uftp(&line).validate(&mut rng).await.unwrap();
-        let uids = job
-            .config
-            .clients
-            .map(|c| Vec::from_iter(c.iter().map(|c| c.uid)));
+        let clients = sending(&line).await.config.clients;
+        let uids = clients.map(|c| Vec::from_iter(c.iter().map(|c| c.uid)));
         assert_eq!(uids, listed.map(|uid| vec![uid]), "{line}");
     }
+}
 
-    // A list of proxies closes the group as a list of receivers does, unless it is empty.
+/// It closes the group as a list of receivers does, unless it is empty.
+#[tokio::test]
+async fn a_list_of_proxies_may_stand_alone() {
     let dir = tempfile::tempdir().unwrap();
     for (list, listed) in [
         ("0xf0\n", Some(vec![(Uid(0xF0), true)])),
@@ -170,30 +176,31 @@ async fn addresses_and_ids_get_their_defaults() {
         let file = dir.path().join("proxies");
         std::fs::write(&file, list).unwrap();
         let line = format!("uftp f -I 127.0.0.1 -j {}", file.display());
-        let job = uftp(&line).validate(&mut rng).await.unwrap();
-        let clients = job.config.clients;
+        let clients = sending(&line).await.config.clients;
         let clients = clients.map(|c| Vec::from_iter(c.iter().map(|c| (c.uid, c.proxy))));
         assert_eq!(clients, listed, "{list}");
     }
+}
 
+#[tokio::test]
+async fn each_x_of_a_private_address_becomes_a_number() {
     let mut drawn = std::collections::HashSet::new();
     for _ in 0..20 {
-        let line = "uftp f -I 127.0.0.1 -P 239.x.x.x -H 0x9";
-        let job = uftp(line).validate(&mut rng).await.unwrap();
+        let job = sending("uftp f -I 127.0.0.1 -P 239.x.x.x -H 0x9").await;
         assert!(job.config.private.to_string().starts_with("239."));
         assert_eq!(job.config.clients.unwrap()[0].uid, Uid(9));
         drawn.insert(job.config.private);
     }
     assert!(drawn.len() > 10);
+}
 
-    let job = uftpd("uftpd -I lo -D /a,/b -D /c -M 230.4.4.1,230.4.4.1")
-        .validate()
-        .await
-        .unwrap();
+#[tokio::test]
+async fn a_receiver_knows_where_files_go() {
+    let job = receiving("uftpd -I lo -D /a,/b -D /c -M 230.4.4.1,230.4.4.1").await;
     assert_eq!(job.config.uid, Uid(0x7F00_0001));
     assert_eq!(job.groups.len(), 1);
     assert_eq!(job.store.dest_dirs.len(), 3);
-    let job = uftpd("uftpd -I lo -D ").validate().await.unwrap();
+    let job = receiving("uftpd -I lo -D ").await;
     assert_eq!(job.store.dest_dirs, [std::path::PathBuf::from("/tmp")]);
 
     let line = "uftpd -I lo -D /d -A /a, -A /b -i -s /bin/true -T /t -T /u -N -5 -c 20971520";
@@ -211,10 +218,7 @@ async fn addresses_and_ids_get_their_defaults() {
         fsync: crate::store::Fsync::File,
     };
     assert_eq!(job.store, store);
-    let job = uftpd("uftpd -I lo -A  -t -T  -s ")
-        .validate()
-        .await
-        .unwrap();
+    let job = receiving("uftpd -I lo -A  -t -T  -s ").await;
     assert!(job.store.backup_dirs.is_empty() && job.store.temp_dir.is_none());
     assert!(job.store.temp_file);
 }
