@@ -19,16 +19,16 @@ use uftp_proto::crypto::{
 };
 use uftp_proto::wire::Version;
 use uftp_session::security::{ReceiverSecurity, SenderSecurity, ServerEntry};
+use uftp_sim::path::lossy;
 use uftp_sim::proxies::{Reach, proxy_addr, uid};
-use uftp_sim::{Figure, Loss, PathConfig, Verdict, seeds, source};
+use uftp_sim::{Figure, PathConfig, Verdict, seeds, source};
 
 const SIZE: u64 = 200_000;
 
 fn path(loss: f64) -> PathConfig {
     PathConfig {
-        loss: Loss::Random(loss),
         delay: Duration::from_micros(500),
-        ..PathConfig::default()
+        ..lossy(loss)
     }
 }
 

@@ -9,15 +9,15 @@
 use std::time::{Duration, Instant};
 
 use uftp_proto::wire::Function;
-use uftp_sim::{Loss, NodeId, PathConfig, Scenario, Stage, seeds, source};
+use uftp_sim::path::lossy;
+use uftp_sim::{NodeId, PathConfig, Scenario, Stage, seeds, source};
 
 const SIZE: u64 = 200_000;
 
 fn path(loss: f64) -> PathConfig {
     PathConfig {
-        loss: Loss::Random(loss),
         delay: Duration::from_micros(500),
-        ..PathConfig::default()
+        ..lossy(loss)
     }
 }
 

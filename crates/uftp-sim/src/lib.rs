@@ -28,14 +28,11 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use uftp_sim::{Loss, PathConfig, Scenario, source};
+//! use uftp_sim::path::lossy;
+//! use uftp_sim::{PathConfig, Scenario, source};
 //!
-//! let lossy = PathConfig {
-//!     loss: Loss::Random(0.05),
-//!     ..PathConfig::default()
-//! };
 //! let stage = Scenario::new(1, 20, [source::file("song", 500_000)])
-//!     .paths(PathConfig::default(), lossy)
+//!     .paths(PathConfig::default(), lossy(0.05))
 //!     .stage()
 //!     .play(Duration::from_secs(60));
 //! stage.assert_all_whole();

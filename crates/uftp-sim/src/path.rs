@@ -57,6 +57,22 @@ pub struct PathConfig {
     pub bottleneck: Option<Bottleneck>,
 }
 
+/// A path that loses each datagram with probability `p`.
+pub fn lossy(p: f64) -> PathConfig {
+    PathConfig {
+        loss: Loss::Random(p),
+        ..PathConfig::default()
+    }
+}
+
+/// A path that takes so long.
+pub fn delayed(delay: Duration) -> PathConfig {
+    PathConfig {
+        delay,
+        ..PathConfig::default()
+    }
+}
+
 /// One direction of a node's access, with its state.
 #[derive(Clone, Debug, Default)]
 pub struct Path {
@@ -198,11 +214,7 @@ mod tests {
 
     #[test]
     fn random_loss_has_its_rate() {
-        let config = PathConfig {
-            loss: Loss::Random(0.05),
-            ..PathConfig::default()
-        };
-        let (path, out) = run(config, Duration::ZERO, 100_000);
+        let (path, out) = run(lossy(0.05), Duration::ZERO, 100_000);
         assert_eq!(path.lost as usize + out.len(), 100_000);
         assert!((4_800..5_200).contains(&path.lost), "{}", path.lost);
     }

@@ -8,8 +8,9 @@ use uftp_proto::crypto::{
 use uftp_proto::wire::{Function, Version};
 use uftp_session::receiver::EndReason;
 use uftp_session::security::{ReceiverSecurity, SenderSecurity, ServerEntry};
+use uftp_sim::path::lossy;
 use uftp_sim::source::file;
-use uftp_sim::{Loss, PathConfig, Scenario, Stage};
+use uftp_sim::{Scenario, Stage};
 
 use super::scene::LIMIT;
 
@@ -108,10 +109,7 @@ fn block_sizes_leave_room_for_signatures() {
 #[test]
 fn open_groups_and_loss() {
     let suite = suite(Cipher::Aes128Cbc, Hash::Sha1, SignatureType::Keyex, true);
-    let lossy = PathConfig {
-        loss: Loss::Random(0.1),
-        ..PathConfig::default()
-    };
+    let lossy = lossy(0.1);
     let scenario = scene(Version::V3, suite, 512).open().paths(lossy, lossy);
     let stage = scenario.stage().play(LIMIT);
     stage.assert_all_whole();

@@ -205,11 +205,8 @@ fn an_open_group_hands_out_keys_as_receivers_come() {
 
 #[test]
 fn losses_delay_but_do_not_prevent() {
-    use uftp_sim::{Loss, PathConfig};
-    let lossy = PathConfig {
-        loss: Loss::Random(0.1),
-        ..PathConfig::default()
-    };
+    use uftp_sim::path::lossy;
+    let lossy = lossy(0.1);
     for (seed, signature) in [(1, SignatureType::Hmac), (2, SignatureType::Keyex)] {
         let suite = Suite {
             signature,
@@ -236,12 +233,12 @@ fn congestion_is_controlled_under_cover() {
     use std::time::Duration;
     use uftp_session::congestion::Limits;
     use uftp_session::sender::Rate;
-    use uftp_sim::{Loss, PathConfig};
+    use uftp_sim::PathConfig;
+    use uftp_sim::path::lossy;
     for loss in [0.0, 0.02] {
         let path = PathConfig {
             delay: Duration::from_millis(10),
-            loss: Loss::Random(loss),
-            ..PathConfig::default()
+            ..lossy(loss)
         };
         let suite = suite(Cipher::Aes256Gcm, Hash::Sha256, KeyExchange::EcdhEcdsa);
         let mut scenario = scene(1, 3, suite).paths(path, path);

@@ -10,7 +10,8 @@ mod lies;
 use std::time::Duration;
 
 use uftp_session::files::SendItem;
-use uftp_sim::{Loss, PathConfig, source};
+use uftp_sim::path::lossy;
+use uftp_sim::source;
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -18,13 +19,6 @@ fn ms(n: u64) -> Duration {
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
-}
-
-fn lossy(p: f64) -> PathConfig {
-    PathConfig {
-        loss: Loss::Random(p),
-        ..PathConfig::default()
-    }
 }
 
 fn items() -> Vec<SendItem> {

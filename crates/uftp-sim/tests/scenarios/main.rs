@@ -27,8 +27,8 @@ mod switched_on;
 use std::time::Duration;
 
 use uftp_session::files::SendItem;
+use uftp_sim::path::{delayed, lossy};
 use uftp_sim::source;
-use uftp_sim::{Loss, PathConfig};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -36,20 +36,6 @@ fn ms(n: u64) -> Duration {
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
-}
-
-fn lossy(p: f64) -> PathConfig {
-    PathConfig {
-        loss: Loss::Random(p),
-        ..PathConfig::default()
-    }
-}
-
-fn delayed(delay: Duration) -> PathConfig {
-    PathConfig {
-        delay,
-        ..PathConfig::default()
-    }
 }
 
 /// Two files that end in the middle of a block.
