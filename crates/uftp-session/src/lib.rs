@@ -101,6 +101,7 @@ pub mod files;
 mod grtt;
 mod halves;
 mod heartbeat;
+mod incoming;
 mod limit;
 mod link;
 mod objection;

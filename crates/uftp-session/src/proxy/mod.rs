@@ -55,6 +55,7 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::heartbeat::Beats;
+use crate::incoming::Incoming;
 use crate::limit::Limit;
 use crate::pending_aborts::PendingAborts;
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
@@ -312,28 +313,26 @@ impl Proxy {
         if header.group == GroupId(0) {
             return Err(Refusal::OtherSession);
         }
-        let id = SessionId {
-            group: header.group,
-            instance: header.instance,
+        let incoming = Incoming {
+            now,
+            from,
+            ecn,
+            header,
         };
-        let position = match self.sessions.find(id) {
-            Some(position) if self.is_next_run(now, position, from, &header, packet) => {
+        let position = match self.sessions.find(incoming.session()) {
+            Some(position) if self.is_next_run(position, &incoming, packet) => {
                 self.close(position, None, ProxyEventKind::Superseded);
-                self.announced(now, from, id, &header, packet)?
+                self.announced(&incoming, packet)?
             }
-            Some(position) if self.is_encrypted_after_all(position, from, &header, packet) => {
-                self.announced_encrypted(now, from, id, &header, packet)?
+            Some(position) if self.is_encrypted_after_all(position, &incoming, packet) => {
+                self.announced_encrypted(&incoming, packet)?
             }
             Some(position) => position,
-            None if header.function == Function::Announce => {
-                self.announced(now, from, id, &header, packet)?
-            }
+            None if header.function == Function::Announce => self.announced(&incoming, packet)?,
             None => return Err(Refusal::OtherSession),
         };
         match self.session(position) {
-            Some((session, mut around)) => {
-                session.receive(now, from, ecn, &header, packet, &mut around)
-            }
+            Some((session, mut around)) => session.receive(&incoming, packet, &mut around),
             None => Err(Refusal::OtherSession),
         }
     }

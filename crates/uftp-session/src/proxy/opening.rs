@@ -1,42 +1,36 @@
 //! How sessions are taken on, and how they end.
 
-use std::net::SocketAddr;
-use std::time::Instant;
-
-use uftp_proto::wire::{self, Announce, Function, Header, Message};
+use uftp_proto::wire::{self, Announce, Function, Message};
 
 use super::announce::{self, Terms};
 use super::keys::{Keys, Means};
 use super::session::{Session, decode};
 use super::{Proxy, ProxyEventKind, Role};
 use crate::counters::Refusal;
+use crate::incoming::Incoming;
 use crate::link::{Cover, Dest, Link};
 use crate::objection::Objection;
 use crate::pending_aborts::PendingAbort;
 use crate::security::Invitation;
-use crate::table::SessionId;
 
 impl Proxy {
     /// An ANNOUNCE of a session that is not open. Returns the position of the one it opens.
     pub(super) fn announced(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
-        id: SessionId,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
     ) -> Result<usize, Refusal> {
         let forwards_to_one = matches!(self.config.role, Role::Server { .. });
         if forwards_to_one && self.downstream().is_none() {
             if !std::mem::replace(&mut self.missed_downstream, true) {
-                self.tell(None, ProxyEventKind::NoDownstream(from));
+                self.tell(None, ProxyEventKind::NoDownstream(incoming.from));
             }
             return Err(Refusal::OutOfPlace);
         }
-        self.try_open(now, from, id, header, packet)
+        self.try_open(incoming, packet)
             .map_err(|objection| match objection {
                 Objection::Ignore(refusal) => refusal,
-                Objection::Abort(words) => self.refuse(now, from, header, words),
+                Objection::Abort(words) => self.refuse(incoming, words),
             })
     }
 
@@ -45,13 +39,10 @@ impl Proxy {
     /// Whatever is wrong with it, the server of what we carry is not told.
     pub(super) fn announced_encrypted(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
-        id: SessionId,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
     ) -> Result<usize, Refusal> {
-        self.try_open(now, from, id, header, packet)
+        self.try_open(incoming, packet)
             .map_err(Objection::unanswered)
     }
 
@@ -61,10 +52,12 @@ impl Proxy {
     pub(super) fn is_encrypted_after_all(
         &mut self,
         position: usize,
-        from: SocketAddr,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
     ) -> bool {
+        let &Incoming {
+            from, ref header, ..
+        } = incoming;
         let speaks = !matches!(self.config.role, Role::Server { .. });
         if header.function != Function::Announce || !speaks {
             return false;
@@ -80,24 +73,21 @@ impl Proxy {
 
     /// Opens the session of an ANNOUNCE, in place of the one of this name, unless there is something
     /// against it.
-    fn try_open(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        id: SessionId,
-        header: &Header,
-        packet: &[u8],
-    ) -> Result<usize, Objection> {
+    fn try_open(&mut self, incoming: &Incoming, packet: &[u8]) -> Result<usize, Objection> {
+        let &Incoming {
+            from, ref header, ..
+        } = incoming;
+        let id = incoming.session();
         let Ok(Message::Announce(announce)) = decode(header, packet) else {
             return Err(Objection::Ignore(Refusal::Malformed));
         };
         let terms = announce::consider(&self.config, header, &announce)?;
         let earlier = self.sessions.find(id);
         if self.sessions.len() >= self.config.max_sessions && earlier.is_none() {
-            self.refuse(now, from, header, "Too many sessions at proxy");
+            self.refuse(incoming, "Too many sessions at proxy");
             return Err(Objection::Ignore(Refusal::Limit));
         }
-        let keys = self.secure(now, header, &announce, packet)?;
+        let keys = self.secure(incoming, &announce, packet)?;
         let signature = keys.as_ref().map(|keys| keys.client().signature_len());
         let block_size = wire::block_size(&announce.pace, signature);
         let block_size = block_size.ok_or(Objection::Abort("Invalid block size"))?;
@@ -109,7 +99,7 @@ impl Proxy {
             ..terms
         };
         let suite = keys.as_ref().map(|keys| *keys.suite());
-        let session = Session::open(now, from, header, &terms, &self.config, keys);
+        let session = Session::open(incoming, &terms, &self.config, keys);
         let position = self.sessions.insert(id, session);
         let announced = ProxyEventKind::Announced {
             server: header.src,
@@ -137,12 +127,11 @@ impl Proxy {
     /// Whether a packet announces the next run of an open session.
     pub(super) fn is_next_run(
         &mut self,
-        now: Instant,
         position: usize,
-        from: SocketAddr,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
     ) -> bool {
+        let header = &incoming.header;
         if header.function != Function::Announce {
             return false;
         }
@@ -152,17 +141,19 @@ impl Proxy {
             return false;
         };
         let terms = announce::consider(&self.config, header, &announce);
-        terms.is_ok_and(|terms| session.is_outlived(now, from, header, &terms))
+        terms.is_ok_and(|terms| session.is_outlived(incoming, &terms))
     }
 
     /// Our ends of the handshakes, where we take part in them.
     fn secure(
         &mut self,
-        now: Instant,
-        header: &Header,
+        incoming: &Incoming,
         announce: &Announce,
         packet: &[u8],
     ) -> Result<Option<Keys>, Objection> {
+        let &Incoming {
+            now, ref header, ..
+        } = incoming;
         let speaks = !matches!(self.config.role, Role::Server { .. });
         let Some(info) = announce.encryption.as_ref().filter(|_| speaks) else {
             return Ok(None);
@@ -199,20 +190,17 @@ impl Proxy {
     }
 
     /// Tells a server why its session is not carried.
-    fn refuse(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        reason: &'static str,
-    ) -> Refusal {
+    fn refuse(&mut self, incoming: &Incoming, reason: &'static str) -> Refusal {
+        let &Incoming {
+            now,
+            from,
+            ref header,
+            ..
+        } = incoming;
         if !self.strangers.allow(now) {
             return Refusal::Limit;
         }
-        let id = SessionId {
-            group: header.group,
-            instance: header.instance,
-        };
+        let id = incoming.session();
         let link = Link::new(header.version, self.config.uid, id.group, id.instance)
             .towards(Dest::Host(header.src));
         self.pending_aborts

@@ -17,6 +17,7 @@ use super::timing::Timing;
 use super::traffic::Traffic;
 use crate::batch::Batch;
 use crate::counters::{Counters, Refusal};
+use crate::incoming::Incoming;
 use crate::limit::Limit;
 use crate::link::{Dest, GroupEstimate, Link};
 use crate::policy::{Policy, Runs};
@@ -80,15 +81,19 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session announced by `header`, accepted on `terms`.
+    /// A session whose ANNOUNCE has arrived, accepted on `terms`.
     pub(super) fn open(
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
+        incoming: &Incoming,
         terms: &Terms,
         config: &ProxyConfig,
         keys: Option<Keys>,
     ) -> Self {
+        let &Incoming {
+            now,
+            from,
+            ref header,
+            ..
+        } = incoming;
         Session {
             version: header.version,
             upstream: from,
@@ -114,16 +119,16 @@ impl Session {
         self.upstream
     }
 
-    /// Whether an ANNOUNCE of `header` on `terms`, from `from`, is that of a later run of the session
-    /// where runs have no numbers: whoever led this one has ended it or fallen silent. What was
-    /// encrypted does not go on in the clear.
-    pub(super) fn is_outlived(
-        &self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        terms: &Terms,
-    ) -> bool {
+    /// Whether the ANNOUNCE that has arrived, on `terms`, is that of a later run of the session where
+    /// runs have no numbers: whoever led this one has ended it or fallen silent. What was encrypted
+    /// does not go on in the clear.
+    pub(super) fn is_outlived(&self, incoming: &Incoming, terms: &Terms) -> bool {
+        let &Incoming {
+            now,
+            from,
+            ref header,
+            ..
+        } = incoming;
         let over = self.assembly.as_ref().is_some_and(Assembly::is_over);
         let silent = now.saturating_duration_since(self.led) > self.timing.lull(self.estimate);
         let same = (header.version, header.src) == (self.version, self.server);
@@ -169,44 +174,43 @@ impl Session {
     /// Takes in a packet of this session.
     pub(super) fn receive(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            from, ref header, ..
+        } = incoming;
         if header.version != self.version {
             return Err(Refusal::OtherVersion);
         }
         if from == self.upstream {
-            self.downstream(now, ecn, header, packet, around)
+            self.downstream(incoming, packet, around)
         } else if header.function == Function::Announce {
             if !std::mem::replace(&mut self.doubled, true) {
                 around.tell(ProxyEventKind::SecondSource(from));
             }
             Err(Refusal::UnknownSource)
         } else {
-            self.upstream(now, from, ecn, header, packet, around)
+            self.upstream(incoming, packet, around)
         }
     }
 
     /// A packet on its way to clients.
     fn downstream(
         &mut self,
-        now: Instant,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let now = incoming.now;
         let Some(assembly) = &mut self.assembly else {
             let to = around.downstream.ok_or(Refusal::OutOfPlace)?;
-            self.estimate = estimate(header);
+            self.estimate = estimate(&incoming.header);
             (self.heard, self.led) = (now, now);
-            return around.pass_down(to, ecn, packet);
+            return around.pass_down(to, incoming.ecn, packet);
         };
-        assembly.downstream(now, ecn, header, packet, around)?;
+        assembly.downstream(incoming, packet, around)?;
         self.estimate = assembly.estimate();
         (self.heard, self.led) = (now, now);
         Ok(())
@@ -215,13 +219,16 @@ impl Session {
     /// A packet on its way to the server.
     fn upstream(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now,
+            from,
+            ecn,
+            ref header,
+        } = incoming;
         let Some(assembly) = &mut self.assembly else {
             if !may_answer(from, around) {
                 return Err(Refusal::UnknownSource);
@@ -230,11 +237,14 @@ impl Session {
             return around.pass_up(self.upstream, ecn, packet);
         };
         let author = Policy::of(self.version).names.author(header.src, from);
-        let header = Header {
-            src: author,
-            ..*header
+        let authored = Incoming {
+            header: Header {
+                src: author,
+                ..*header
+            },
+            ..*incoming
         };
-        assembly.upstream(now, ecn, &header, packet, self.upstream, around)?;
+        assembly.upstream(&authored, packet, self.upstream, around)?;
         self.heard = now;
         Ok(())
     }

@@ -36,6 +36,7 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::FileStore;
+use crate::incoming::Incoming;
 use crate::limit::Limit;
 use crate::pending_aborts::PendingAborts;
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
@@ -214,29 +215,33 @@ impl<F: FileStore> Receiver<F> {
         if header.group == GroupId(0) {
             return Err(Refusal::OtherSession);
         }
-        let id = SessionId {
-            group: header.group,
-            instance: header.instance,
+        let incoming = Incoming {
+            now,
+            from,
+            ecn,
+            header,
         };
-        let Some(position) = self.sessions.find(id) else {
+        let Some(position) = self.sessions.find(incoming.session()) else {
             return match header.function {
-                Function::Announce => self.announced(now, from, &header, datagram),
+                Function::Announce => self.announced(&incoming, datagram),
                 function if !is_for_receivers(function) => Err(Refusal::OutOfPlace),
                 _ => Err(Refusal::OtherSession),
             };
         };
-        if header.function == Function::Announce && self.is_of_other_run(position, from, datagram) {
+        if header.function == Function::Announce
+            && self.is_of_other_run(position, &incoming, datagram)
+        {
             let session = self.sessions.get_mut(position);
             return match session.is_some_and(|s| s.is_outlived(now)) {
-                true => self.announced(now, from, &header, datagram),
+                true => self.announced(&incoming, datagram),
                 // It must not keep what it is to follow from going silent.
                 false => Err(Refusal::OtherSession),
             };
         }
         if header.function == Function::Announce
-            && self.is_encrypted_after_all(position, from, &header, datagram)
+            && self.is_encrypted_after_all(position, &incoming, datagram)
         {
-            return self.announced_encrypted(now, from, &header, datagram);
+            return self.announced_encrypted(&incoming, datagram);
         }
         let Some(session) = self.sessions.get_mut(position) else {
             return Err(Refusal::OtherSession);
@@ -247,7 +252,7 @@ impl<F: FileStore> Receiver<F> {
             events: &mut self.events,
             counters: &mut self.counters,
         };
-        match session.receive(now, from, &header, ecn, datagram, &mut around) {
+        match session.receive(&incoming, datagram, &mut around) {
             Ok(()) => Ok(()),
             Err(Stop::Refused(refusal)) => Err(refusal),
             Err(Stop::End(reason)) => {

@@ -1,8 +1,5 @@
 //! Sessions that are announced: which are opened, which stand back for others, which are refused.
 
-use std::net::SocketAddr;
-use std::time::Instant;
-
 use rand::Rng;
 use uftp_proto::crypto::{Fingerprint, Suite};
 use uftp_proto::wire::{self, Announce, AnnounceFlags, Header, Message};
@@ -14,6 +11,7 @@ use super::event::{EndReason, ReceiverEventKind};
 use super::session::{Joining, NamedProxy, Session};
 use crate::counters::Refusal;
 use crate::files::{FileStore, SessionInfo};
+use crate::incoming::Incoming;
 use crate::link::{Dest, Link};
 use crate::objection::Objection;
 use crate::pending_aborts::PendingAbort;
@@ -23,17 +21,11 @@ use crate::table::SessionId;
 
 impl<F: FileStore> Receiver<F> {
     /// An ANNOUNCE of a session that is not open. Whoever is refused is told why.
-    pub(super) fn announced(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        packet: &[u8],
-    ) -> Result<(), Refusal> {
-        self.try_open(now, from, header, packet)
+    pub(super) fn announced(&mut self, incoming: &Incoming, packet: &[u8]) -> Result<(), Refusal> {
+        self.try_open(incoming, packet)
             .or_else(|objection| match objection {
                 Objection::Ignore(refusal) => Err(refusal),
-                Objection::Abort(words) => self.refuse(now, from, header, words),
+                Objection::Abort(words) => self.refuse(incoming, words),
             })
     }
 
@@ -42,12 +34,10 @@ impl<F: FileStore> Receiver<F> {
     /// what. Whatever is wrong with it, the sender of what we are in is not told.
     pub(super) fn announced_encrypted(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
     ) -> Result<(), Refusal> {
-        self.try_open(now, from, header, packet)
+        self.try_open(incoming, packet)
             .map_err(Objection::unanswered)
     }
 
@@ -57,16 +47,16 @@ impl<F: FileStore> Receiver<F> {
     pub(super) fn is_encrypted_after_all(
         &mut self,
         position: usize,
-        from: SocketAddr,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
     ) -> bool {
+        let &Incoming {
+            from, ref header, ..
+        } = incoming;
         let known = self.config.security.knows_key_of(header.src);
         let session = self.sessions.get_mut(position);
         let same = |s: &mut Session<F::Session>| {
-            s.can_give_way_to(header.src, true)
-                && !s.is_encrypted()
-                && (known || s.is_announced_from(from))
+            s.is_in_the_clear_of(header.src) && (known || s.is_announced_from(from))
         };
         if !session.is_some_and(same) {
             return false;
@@ -77,31 +67,23 @@ impl<F: FileStore> Receiver<F> {
     }
 
     /// Opens the session of an ANNOUNCE, unless there is something against it.
-    fn try_open(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        packet: &[u8],
-    ) -> Result<(), Objection> {
+    fn try_open(&mut self, incoming: &Incoming, packet: &[u8]) -> Result<(), Objection> {
+        let header = &incoming.header;
         let announce = self.read_announce(header, packet)?;
         let policy = Policy::of(header.version);
         let terms = announce::consider(&self.config, policy, header.src, &announce)?;
-        let info = session_info(from, header, &announce);
+        let info = session_info(incoming, &announce);
         if info.sync && info.resumed && self.store.resumes() {
             // What an earlier run left is no state of the destination to compare with.
             let words = "Sync mode and restart mode incompatible";
             return Err(Objection::Abort(words));
         }
-        let id = SessionId {
-            group: header.group,
-            instance: header.instance,
-        };
+        let id = incoming.session();
         if self.is_full() && self.sessions.find(id).is_none() && self.dismissed().is_none() {
             tracing::debug!(group = %header.group, "too many sessions, announcement ignored");
             return Err(Objection::Ignore(Refusal::Limit));
         }
-        let security = self.secure(now, header, &announce, packet)?;
+        let security = self.secure(incoming, &announce, packet)?;
         let suite = security.as_ref().map(|s| *s.client.suite());
         let signature = security.as_ref().map(|s| s.client.signature_len());
         let block_size = wire::block_size(&announce.pace, signature);
@@ -110,9 +92,9 @@ impl<F: FileStore> Receiver<F> {
             block_size: block_size.ok_or(Objection::Abort("Invalid block size"))?,
             ..terms
         };
-        self.make_way(id, header, info.encrypted)?;
+        self.make_way(id, &info)?;
         let files = self.store.open_session(&info);
-        let session = Session::open(now, &info, header, &announce, &terms, security, files);
+        let session = Session::open(incoming, &info, &announce, &terms, security, files);
         let session = self.instruct(session, header, &terms);
         self.sessions.insert(id, session);
         self.tell_opened(id, &info, &terms, suite);
@@ -137,21 +119,16 @@ impl<F: FileStore> Receiver<F> {
 
     /// Ends what has to give way to a session that is about to open: its earlier runs, and what has
     /// its place in the clear.
-    fn make_way(
-        &mut self,
-        id: SessionId,
-        header: &Header,
-        encrypted: bool,
-    ) -> Result<(), Objection> {
+    fn make_way(&mut self, id: SessionId, later: &SessionInfo) -> Result<(), Objection> {
         if self.store.resumes() {
-            self.supersede(header, encrypted);
+            self.supersede(later);
         }
         let Some(position) = self.sessions.find(id) else {
             self.make_room();
             return Ok(());
         };
         let earlier = self.sessions.get_mut(position);
-        if !earlier.is_some_and(|e| e.can_give_way_to(header.src, encrypted)) {
+        if !earlier.is_some_and(|e| e.can_give_way_to(later)) {
             return Err(Objection::Ignore(Refusal::OtherSession));
         }
         self.close(position, EndReason::Encrypted);
@@ -241,17 +218,18 @@ impl<F: FileStore> Receiver<F> {
     pub(super) fn is_of_other_run(
         &mut self,
         position: usize,
-        from: SocketAddr,
+        incoming: &Incoming,
         packet: &[u8],
     ) -> bool {
+        let &Incoming {
+            from, ref header, ..
+        } = incoming;
         let session = self.sessions.get_mut(position);
         if !self.store.resumes() || session.is_none_or(|s| s.is_announced_from(from)) {
             return false;
         }
-        let announce = wire::decode_header(packet).and_then(|header| {
-            let message = packet.get(Header::LEN..).unwrap_or_default();
-            wire::decode(header.version, header.function, message)
-        });
+        let message = packet.get(Header::LEN..).unwrap_or_default();
+        let announce = wire::decode(header.version, header.function, message);
         matches!(announce, Ok(Message::Announce(announce))
             if announce.flags.contains(AnnounceFlags::RESTART))
     }
@@ -259,11 +237,13 @@ impl<F: FileStore> Receiver<F> {
     /// Our end of the handshake, if the announced session is encrypted.
     fn secure(
         &mut self,
-        now: Instant,
-        header: &Header,
+        incoming: &Incoming,
         announce: &Announce,
         packet: &[u8],
     ) -> Result<Option<Joining>, Objection> {
+        let &Incoming {
+            now, ref header, ..
+        } = incoming;
         let Some(info) = &announce.encryption else {
             return Ok(None);
         };
@@ -323,30 +303,30 @@ impl<F: FileStore> Receiver<F> {
     }
 
     /// Ends the earlier runs of a session whose next run is announced: whoever led them is gone.
-    fn supersede(&mut self, header: &Header, encrypted: bool) {
-        for instance in 0..header.instance.0 {
+    fn supersede(&mut self, next: &SessionInfo) {
+        for instance in 0..next.instance.0 {
             let id = SessionId {
-                group: header.group,
+                group: next.group,
                 instance: Instance(instance),
             };
             let Some(position) = self.sessions.find(id) else {
                 continue;
             };
             let earlier = self.sessions.get_mut(position);
-            if earlier.is_some_and(|e| e.can_give_way_to(header.src, encrypted)) {
-                self.close(position, EndReason::Superseded(header.instance));
+            if earlier.is_some_and(|e| e.can_give_way_to(next)) {
+                self.close(position, EndReason::Superseded(next.instance));
             }
         }
     }
 
     /// Tells a sender why its session is not received here.
-    fn refuse(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        words: &str,
-    ) -> Result<(), Refusal> {
+    fn refuse(&mut self, incoming: &Incoming, words: &str) -> Result<(), Refusal> {
+        let &Incoming {
+            now,
+            from,
+            ref header,
+            ..
+        } = incoming;
         if !self.strangers.allow(now) {
             return Err(Refusal::Limit);
         }
@@ -361,15 +341,16 @@ impl<F: FileStore> Receiver<F> {
     }
 }
 
-/// What files need to know of a session that `header` and `announce` open.
-fn session_info(from: SocketAddr, header: &Header, announce: &Announce) -> SessionInfo {
+/// What files need to know of a session that `announce` opens.
+fn session_info(incoming: &Incoming, announce: &Announce) -> SessionInfo {
+    let header = &incoming.header;
     SessionInfo {
         group: header.group,
         instance: header.instance,
         resumed: header.instance.0 > 0 || announce.flags.contains(AnnounceFlags::RESTART),
         encrypted: announce.encryption.is_some(),
         server: header.src,
-        server_addr: from,
+        server_addr: incoming.from,
         sync: announce.flags.contains(AnnounceFlags::SYNC),
         preview: announce.flags.contains(AnnounceFlags::SYNC_PREVIEW),
     }

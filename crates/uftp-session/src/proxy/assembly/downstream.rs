@@ -8,6 +8,7 @@ use uftp_proto::{Ecn, Seq, Uid};
 
 use super::{Assembly, invites, speakers};
 use crate::counters::Refusal;
+use crate::incoming::Incoming;
 use crate::proxy::aggregation::{Answer, Kind};
 use crate::proxy::announce::called;
 use crate::proxy::config::ProxyConfig;
@@ -36,17 +37,21 @@ impl Assembly {
     /// proved authentic or is one that comes in the clear.
     pub(in crate::proxy) fn downstream(
         &mut self,
-        now: Instant,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now,
+            ecn,
+            ref header,
+            ..
+        } = incoming;
         if header.src != self.server {
             return Err(Refusal::UnknownSource);
         }
         if header.function == Function::Abort {
-            return self.abort_in_the_clear(now, ecn, header, packet, around);
+            return self.abort_in_the_clear(incoming, packet, around);
         }
         let keys = self.own_keys();
         gate::downstream(Form::Clear, header.function, keys)?;
@@ -95,12 +100,10 @@ impl Assembly {
                 let ours = ours.ok_or(Refusal::Malformed)?;
                 around.pass_down(public, ecn, &ours)
             }
-            Some(Message::RegConf(message)) => {
-                self.confirmed(now, ecn, header, packet, &message, around)
-            }
-            Some(Message::KeyInfo(message)) => self.key_info(now, header, packet, &message, around),
+            Some(Message::RegConf(message)) => self.confirmed(incoming, packet, &message, around),
+            Some(Message::KeyInfo(message)) => self.key_info(incoming, packet, &message, around),
             Some(_) => Err(Refusal::OutOfPlace),
-            None => self.sealed(now, ecn, header, packet, around),
+            None => self.sealed(incoming, packet, around),
         }
     }
 
@@ -174,13 +177,17 @@ impl Assembly {
     /// The server knows these clients: they may be handed the group's keys.
     fn confirmed(
         &mut self,
-        now: Instant,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
         message: &RegConf,
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now,
+            ecn,
+            ref header,
+            ..
+        } = incoming;
         self.believe_while_joining(header);
         let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
@@ -203,12 +210,12 @@ impl Assembly {
     /// The server hands out the group's keys.
     fn key_info(
         &mut self,
-        now: Instant,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
         message: &KeyInfo,
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let (now, header) = (incoming.now, &incoming.header);
         let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let answer = keys.key_info(header.src, self.uid, message, packet, now, until)?;
@@ -233,12 +240,16 @@ impl Assembly {
     /// those that may be an ABORT.
     fn sealed(
         &mut self,
-        now: Instant,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now,
+            ecn,
+            ref header,
+            ..
+        } = incoming;
         let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let news = estimate(header) != self.estimate || !self.flowing;
@@ -283,12 +294,16 @@ impl Assembly {
     /// An ABORT in the clear. Once we have keys it says nothing to us, but clients may have none.
     fn abort_in_the_clear(
         &mut self,
-        now: Instant,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now,
+            ecn,
+            ref header,
+            ..
+        } = incoming;
         let keys = self.own_keys();
         let believed = gate::downstream(Form::Clear, Function::Abort, keys);
         let Message::Abort(abort) = decode(header, packet)? else {

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{self, ClientKey, Function, Header, Message, PrStatus, Register, Status};
-use uftp_proto::{Ecn, FileId, Uid, WireTime};
+use uftp_proto::{FileId, Uid, WireTime};
 
 use super::{Assembly, invites, speakers};
 use crate::counters::Refusal;
+use crate::incoming::Incoming;
 use crate::policy::{Clockwork, PassStyle};
 use crate::proxy::aggregation::{Answer, Asked, Kind};
 use crate::proxy::event::ProxyEventKind;
@@ -23,13 +24,17 @@ impl Assembly {
     /// A packet of a client.
     pub(in crate::proxy) fn upstream(
         &mut self,
-        now: Instant,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &mut [u8],
         upstream: SocketAddr,
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now,
+            ecn,
+            ref header,
+            ..
+        } = incoming;
         let author = header.src;
         let keys_of_author = self.keys_of(author);
         let client_key = self.policy.client_key;

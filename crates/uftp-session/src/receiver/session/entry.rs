@@ -1,6 +1,5 @@
 //! What of a packet may be believed.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use uftp_proto::wire::{self, Announce, DecodeError, Function, Header, KeyInfo, Message, Problem};
@@ -9,6 +8,7 @@ use uftp_proto::{Ecn, FileId, Seq, Uid};
 use super::{Doubt, Handled, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
+use crate::incoming::Incoming;
 use crate::policy::KeyGiver;
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::Outgoing;
@@ -22,18 +22,21 @@ impl<S: SessionFiles> Session<S> {
     /// it has proved authentic or is one that comes in the clear.
     pub(in crate::receiver) fn receive(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
-        ecn: Ecn,
+        incoming: &Incoming,
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now,
+            ecn,
+            ref header,
+            ..
+        } = incoming;
         if header.version != self.link.version() {
             return Err(Refusal::OtherVersion.into());
         }
         if self.is_proxy(header.src) {
-            return self.proxy_speaks(now, from, header, packet, around);
+            return self.proxy_speaks(incoming, packet, around);
         }
         if header.src != self.server && !self.may_hand_out_keys(header) {
             return Err(Refusal::UnknownSource.into());

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use uftp_proto::crypto::IvCounter;
-use uftp_proto::wire::{Announce, Header, TfmccAckInfo};
+use uftp_proto::wire::{Announce, TfmccAckInfo};
 use uftp_proto::{Seq, Uid, WireTime};
 
 pub(super) use proxied::NamedProxy;
@@ -29,6 +29,7 @@ use super::transfer::Transfer;
 use crate::batch::Batch;
 use crate::congestion::{Group, Reporter, ip_udp_len};
 use crate::files::{SessionEnd, SessionFiles, SessionInfo};
+use crate::incoming::Incoming;
 use crate::link::{Dest, Link};
 use crate::pending_aborts::PendingAbort;
 use crate::policy::{PassStyle, Policy};
@@ -122,16 +123,18 @@ pub(super) struct Doubt {
 }
 
 impl<S: SessionFiles> Session<S> {
-    /// A session that was announced by `header` and `announce`, and accepted on `terms`.
+    /// A session that was announced by `announce`, and accepted on `terms`.
     pub(super) fn open(
-        now: Instant,
+        incoming: &Incoming,
         info: &SessionInfo,
-        header: &Header,
         announce: &Announce,
         terms: &Terms,
         security: Option<Joining>,
         files: S,
     ) -> Self {
+        let &Incoming {
+            now, ref header, ..
+        } = incoming;
         let policy = terms.policy;
         let timing = Timing::new(policy, &announce.pace, header.grtt);
         let mut outbox = Outbox::default();
@@ -195,15 +198,15 @@ impl<S: SessionFiles> Session<S> {
             && transfer.goes_on()
     }
 
-    /// Whether a session with this sender's number, encrypted or not, can be a later run of this
-    /// one: what was encrypted does not go on in the clear.
-    pub(super) fn can_give_way_to(&self, server: Uid, encrypted: bool) -> bool {
-        self.server == server && (encrypted || self.security.is_none())
+    /// Whether a session can be a later run of this one: what was encrypted does not go on in the
+    /// clear.
+    pub(super) fn can_give_way_to(&self, later: &SessionInfo) -> bool {
+        self.server == later.server && (later.encrypted || self.security.is_none())
     }
 
-    /// Whether it has keys, or is to have some.
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.security.is_some()
+    /// Whether this session of `server` is not encrypted.
+    pub(super) fn is_in_the_clear_of(&self, server: Uid) -> bool {
+        self.server == server && self.security.is_none()
     }
 
     /// Whether somebody without keys has sent us away, and no keys have come since.

@@ -1,9 +1,6 @@
 //! A session with a proxy that the operator named for its sender: it says its key for each session
 //! after every ANNOUNCE, and is whom we register with and answer (wire-v5 §9.3 to §9.5, §10.1).
 
-use std::net::SocketAddr;
-use std::time::Instant;
-
 use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{self, Function, Header, Message, ProxyKey};
 use uftp_proto::{FileId, Uid};
@@ -11,6 +8,7 @@ use uftp_proto::{FileId, Uid};
 use super::{Handled, Phase, Session, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
+use crate::incoming::Incoming;
 use crate::limit::{Limit, Shares};
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::Outgoing;
@@ -58,12 +56,13 @@ impl<S: SessionFiles> Session<S> {
     /// The proxy speaks for itself. Its packets have no numbers to go by.
     pub(super) fn proxy_speaks(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now, ref header, ..
+        } = incoming;
         let keys = self.security.as_ref();
         let keys = keys.map_or(Keys::None, |s| s.client.keys());
         if header.function != Function::ProxyKey {
@@ -72,7 +71,7 @@ impl<S: SessionFiles> Session<S> {
         let body = packet.get(Header::LEN..).unwrap_or_default();
         let message = wire::decode(header.version, header.function, body);
         match message.map_err(|_| Refusal::Malformed)? {
-            Message::ProxyKey(key) => self.proxy_key(now, from, header, &key, packet, around),
+            Message::ProxyKey(key) => self.proxy_key(incoming, &key, packet, around),
             Message::KeyInfo(keys) => self.key_info(now, header, &keys, packet, around),
             Message::Abort(abort) => self.dismissed(now, &abort, around),
             _ => Err(Refusal::OutOfPlace.into()),
@@ -82,13 +81,17 @@ impl<S: SessionFiles> Session<S> {
     /// The proxy says its key. Only when that is proved do we answer to where it came from.
     fn proxy_key(
         &mut self,
-        now: Instant,
-        from: SocketAddr,
-        header: &Header,
+        incoming: &Incoming,
         message: &ProxyKey,
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
+        let &Incoming {
+            now,
+            from,
+            ref header,
+            ..
+        } = incoming;
         let (Phase::AwaitingProxy { .. }, Some(proxy)) = (&self.phase, &mut self.proxy) else {
             // It follows every ANNOUNCE.
             return Ok(());
