@@ -1,8 +1,9 @@
 //! The part of a proxy that speaks for clients: client and response proxies (behaviour-proxies
 //! §5, §7, §8, §13). What becomes of packets: of the server's in `downstream`, of those of clients
-//! in `upstream`.
+//! in `upstream`, and what is made of what clients say in `turn`.
 
 mod downstream;
+mod turn;
 mod upstream;
 
 use std::collections::{HashMap, HashSet};

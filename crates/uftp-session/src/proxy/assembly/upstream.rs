@@ -1,23 +1,16 @@
-//! Packets on their way from clients to the server.
+//! Packets on their way from clients to the server: what of them may be believed, and what goes on as
+//! it is. The rest is acted upon in `turn`.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
-use std::time::Instant;
 
-use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::{self, ClientKey, Function, Header, Message, PrStatus, Register, Status};
-use uftp_proto::{FileId, Uid, WireTime};
+use uftp_proto::wire::{self, Function, Header, Message};
 
-use super::{Assembly, invites, speakers};
+use super::Assembly;
+use super::turn::Turn;
 use crate::counters::Refusal;
 use crate::incoming::Incoming;
-use crate::policy::{Clockwork, PassStyle};
-use crate::proxy::aggregation::{Answer, Asked, Kind};
 use crate::proxy::event::ProxyEventKind;
-use crate::proxy::keys::{Held, Keys};
 use crate::proxy::session::{Handled, Surroundings};
-use crate::security::Rejection;
 use crate::security::gate::{self, Form};
 
 impl Assembly {
@@ -36,9 +29,9 @@ impl Assembly {
             ..
         } = incoming;
         let author = header.src;
-        let keys_of_author = self.keys_of(author);
         let client_key = self.policy.client_key;
-        gate::upstream(Form::Clear, header.function, keys_of_author, client_key)?;
+        let keys = self.keys_of(author);
+        gate::upstream(Form::Clear, header.function, keys, client_key)?;
         if self.over {
             return Err(Refusal::OutOfPlace);
         }
@@ -50,442 +43,54 @@ impl Assembly {
         if !(known || may_be_new) || author.is_none() || author == self.server {
             return Err(Refusal::UnknownSource);
         }
-        let (function, body) = match (&mut self.keys, header.function) {
-            (Some(keys), Function::Encrypted) => {
-                let body = keys.open(author, packet)?;
-                let inner = wire::inner_function(header.version, body);
-                let function = inner.map_err(|_| Refusal::Malformed)?;
-                gate::upstream(Form::Sealed, function, keys_of_author, client_key)?;
-                let told = matches!(function, Function::ClientKey | Function::KeyInfoAck);
-                if !told && keys.prove_by_use(author) {
-                    around.tell(ProxyEventKind::KeyInfoAcked { client: author });
-                }
-                (function, &*body)
-            }
+        let (function, body) = match (&self.keys, header.function) {
+            (Some(_), Function::Encrypted) => self.opened(header, packet, around)?,
             (_, function) => (function, packet.get(Header::LEN..).unwrap_or_default()),
         };
         let message =
             wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
-        let mut turn = Turn {
+        if self.keys.is_none() && is_for_the_server_alone(&message) {
+            return around.pass_up(upstream, ecn, packet);
+        }
+        let turn = Turn {
             now,
             author,
+            known,
             assembly: self,
             around,
         };
-        match message {
-            Message::Register(m) => turn.register(&m),
-            Message::ClientKey(m) => turn.client_key(&m, body),
-            Message::KeyInfoAck(m) => {
-                let keys = turn.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
-                keys.acknowledge(author, &m)?;
-                turn.around
-                    .tell(ProxyEventKind::KeyInfoAcked { client: author });
-                Ok(())
-            }
-            Message::FileInfoAck(m) => {
-                let answer = Answer {
-                    kind: Kind::FileInfoAck(m.file),
-                    echo: turn.echo(m.echo),
-                    partial: m.partial,
-                    naks: &[],
-                };
-                turn.answer(&m.clients, answer);
-                Ok(())
-            }
-            // Its number would be lost in a list.
-            Message::Complete(m) if m.free_space.is_some() && turn.assembly.keys.is_none() => {
-                around.pass_up(upstream, ecn, packet)
-            }
-            Message::Complete(m) => {
-                let answer = Answer {
-                    kind: Kind::Complete(m.file, m.status),
-                    echo: None,
-                    partial: false,
-                    naks: &[],
-                };
-                turn.answer(&m.clients, answer);
-                Ok(())
-            }
-            Message::Status(m) => turn.status(&m),
-            Message::PrStatus(m) => turn.answerers(&m),
-            // Sealed by a client it crashes deployed servers (behaviour-proxies §14.3).
-            Message::CcAck(m) if turn.assembly.keys.is_some() => {
-                if !turn.speaks_for(m.info.client) {
-                    return Err(Refusal::UnknownSource);
-                }
-                self.aggregation.report(m.info);
-                Ok(())
-            }
-            Message::CcAck(_) => around.pass_up(upstream, ecn, packet),
-            Message::Abort(m) => turn.left(known, m.host, m.reason),
-            _ => Err(Refusal::OutOfPlace),
+        turn.hear(message, body)
+    }
+
+    /// What a client has sealed.
+    fn opened<'p>(
+        &mut self,
+        header: &Header,
+        packet: &'p mut [u8],
+        around: &mut Surroundings<'_>,
+    ) -> Result<(Function, &'p [u8]), Refusal> {
+        let author = header.src;
+        let keys_of_author = self.keys_of(author);
+        let client_key = self.policy.client_key;
+        let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
+        let body = keys.open(author, packet)?;
+        let inner = wire::inner_function(header.version, body);
+        let function = inner.map_err(|_| Refusal::Malformed)?;
+        gate::upstream(Form::Sealed, function, keys_of_author, client_key)?;
+        let told = matches!(function, Function::ClientKey | Function::KeyInfoAck);
+        if !told && keys.prove_by_use(author) {
+            around.tell(ProxyEventKind::KeyInfoAcked { client: author });
         }
+        Ok((function, body))
     }
 }
 
-/// One message of a client, being acted upon.
-struct Turn<'a, 'e> {
-    now: Instant,
-    author: Uid,
-    assembly: &'a mut Assembly,
-    around: &'a mut Surroundings<'e>,
-}
-
-/// Whether there is a place for one more client.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Room {
-    Found,
-    /// Whoever asks again may find one.
-    Later,
-    Never,
-}
-
-impl Turn<'_, '_> {
-    /// Registers the author, or if it is a proxy itself all it lists.
-    fn register(&mut self, message: &Register) -> Handled {
-        self.listed()?;
-        self.handshake(|keys, author| keys.recalls(author, message))?;
-        let before = self.assembly.clients.get(&self.author).copied();
-        self.admit(self.author, None)?;
-        let (now, until) = (self.now, self.assembly.registration_ends(self.now));
-        let invited = |client: Uid| invites(&self.assembly.invited, client);
-        let mut speakers = speakers(self.author, &message.clients).chain([self.author]);
-        let confirmed = self.assembly.flowing && speakers.any(invited);
-        let said = match &mut self.assembly.keys {
-            Some(keys) => match keys.register(self.author, message, now, until, confirmed) {
-                Ok(said) => said,
-                Err(refusal) => {
-                    self.leave_as(before);
-                    return Err(refusal);
-                }
-            },
-            None => Some(Held {
-                echo: message.echo,
-                at: now,
-                clients: message.clients.clone(),
-            }),
-        };
-        said.map_or(Ok(()), |said| self.registered(&said))
-    }
-
-    /// The author says who it is.
-    fn client_key(&mut self, message: &ClientKey, bytes: &[u8]) -> Handled {
-        let expected = self.listed()?;
-        self.handshake(|keys, author| keys.recalls_key(author))?;
-        let before = self.assembly.clients.get(&self.author).copied();
-        self.admit(self.author, None)?;
-        let until = self.assembly.registration_ends(self.now);
-        let keys = self.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
-        let client = self.author;
-        let again = keys.of(client) == gate::Keys::Ready;
-        match keys.client_key(client, message, bytes, expected, self.now, until) {
-            Ok(said) => {
-                self.around
-                    .tell(ProxyEventKind::ClientKeyReceived { client, again });
-                said.map_or(Ok(()), |said| self.registered(&said))
-            }
-            Err(rejection) => {
-                self.leave_as(before);
-                Err(match rejection {
-                    Rejection::Refused(refusal) => refusal,
-                    Rejection::Fingerprint => self.unproved(),
-                })
-            }
-        }
-    }
-
-    /// What the author said of itself was nothing: it is where it was `before`.
-    fn leave_as(&mut self, before: Option<Option<Uid>>) {
-        let Assembly { clients, keys, .. } = &mut *self.assembly;
-        match before {
-            None => clients.remove(&self.author),
-            Some(via) => clients.insert(self.author, via),
-        };
-        if let Some(keys) = keys {
-            keys.forget(self.author);
-        }
-    }
-
-    /// The key that the author must have, where clients must prove themselves and we were told
-    /// who may come. Whoever is not among them takes no place.
-    fn listed(&mut self) -> Result<Option<Fingerprint>, Refusal> {
-        let keys = self.assembly.keys.as_ref();
-        let proves = keys.is_some_and(|keys| keys.suite().client_auth);
-        match self.around.config.clients.as_ref().filter(|_| proves) {
-            None => Ok(None),
-            Some(list) => match list.get(&self.author) {
-                Some(expected) => Ok(*expected),
-                None => Err(self.unproved()),
-            },
-        }
-    }
-
-    /// The author is not who may come.
-    fn unproved(&mut self) -> Refusal {
-        if self.around.strangers.allow(self.now) {
-            let (client, words) = (self.author, "Failed to verify client key fingerprint");
-            self.assembly.aggregation.expel(client, words.to_owned());
-            self.around
-                .tell(ProxyEventKind::ClientKeyRejected { client });
-        }
-        Refusal::Unauthentic
-    }
-
-    /// A message of the handshake is to be looked into, unless it `is_known`.
-    fn handshake(&mut self, is_known: impl Fn(&Keys, Uid) -> bool) -> Handled {
-        let assembly = &mut *self.assembly;
-        let pending = assembly.keys_of(self.author) == gate::Keys::Pending;
-        let keys = assembly.keys.as_ref().filter(|_| pending);
-        let dear = keys.is_some_and(|keys| !is_known(keys, self.author));
-        match dear && !assembly.handshakes.allow(self.now) {
-            true => Err(Refusal::Limit),
-            false => Ok(()),
-        }
-    }
-
-    /// A registration counts: the server is to know.
-    fn registered(&mut self, said: &Held) -> Handled {
-        let now = self.now;
-        let held = now.saturating_duration_since(said.at);
-        let answer = Answer {
-            kind: Kind::Register,
-            echo: self.echo(said.echo.plus(held)),
-            partial: false,
-            naks: &[],
-        };
-        let mut refused = Ok(());
-        for client in speakers(self.author, &said.clients) {
-            let via = (client != self.author).then_some(self.author);
-            if let Err(refusal) = self.admit(client, via) {
-                refused = Err(refusal);
-                continue;
-            }
-            let again = !self.assembly.registered.insert(client);
-            self.assembly.departed.remove(&client);
-            self.around
-                .tell(ProxyEventKind::Registered { client, via, again });
-            self.assembly.below.extend(via);
-            self.say(client, answer);
-        }
-        let author = self.author;
-        if let Some(keys) = &mut self.assembly.keys
-            && keys.is_due(now, author)
-        {
-            self.assembly.aggregation.hand_out(&[author]);
-        }
-        refused
-    }
-
-    /// Takes a client into the table, or sends it away. `via` speaks for it, if it does not
-    /// itself.
-    fn admit(&mut self, client: Uid, via: Option<Uid>) -> Handled {
-        let own = self.assembly.uid;
-        if client.is_none() || client == self.assembly.server || client == own {
-            return Err(Refusal::UnknownSource);
-        }
-        let listed = |list: &HashMap<Uid, _>| list.contains_key(&client);
-        let config = self.around.config;
-        if config.strict && !config.clients.as_ref().is_none_or(listed) {
-            return Err(Refusal::UnknownSource);
-        }
-        // Who has keys is not spoken for by others, nor is who is behind a proxy that has. What is said
-        // without proof keeps nobody out.
-        let held = self.assembly.keys_of(client) == gate::Keys::Ready;
-        let clients = &self.assembly.clients;
-        let full =
-            clients.len() >= self.around.config.max_clients && !clients.contains_key(&client);
-        let room = match full {
-            false => Room::Found,
-            true => self.make_room(via),
-        };
-        match self.assembly.clients.entry(client) {
-            Entry::Occupied(known) if held && *known.get() != via => Err(Refusal::UnknownSource),
-            Entry::Occupied(mut known) => {
-                known.insert(via);
-                Ok(())
-            }
-            Entry::Vacant(place) if room == Room::Found => {
-                place.insert(via);
-                Ok(())
-            }
-            Entry::Vacant(_) => {
-                if self.around.strangers.allow(self.now) {
-                    if room == Room::Never {
-                        let words = "Max destinations exceeded".to_owned();
-                        self.assembly.aggregation.expel(client, words);
-                    }
-                    self.around.tell(ProxyEventKind::ClientRefused(client));
-                }
-                Err(Refusal::Limit)
-            }
-        }
-    }
-
-    /// There is no place left for a client, unless somebody gives way who has proved nothing though it had
-    /// time to: places are taken in any name. Who is listed by a proxy that has proved nothing itself
-    /// drives nobody out.
-    fn make_room(&mut self, via: Option<Uid>) -> Room {
-        let (timing, estimate) = (self.assembly.timing, self.assembly.estimate);
-        let handshake = timing.hold(estimate, Kind::Register) + timing.key_info_repeat(estimate);
-        let Assembly {
-            keys: Some(keys),
-            clients,
-            invited,
-            ..
-        } = &mut *self.assembly
-        else {
-            return Room::Never;
-        };
-        let speaks = via.is_none_or(|via| keys.of(via) == gate::Keys::Ready);
-        let author = self.author;
-        let now = self.now;
-        let had_time = |came| came + handshake <= now;
-        let may_go = |uid| uid != author && clients.get(&uid) == Some(&None);
-        let welcome = |uid| invites(invited, uid);
-        let displaced = match speaks {
-            true => keys.displace(had_time, may_go, welcome),
-            false => None,
-        };
-        let Some(client) = displaced else {
-            return match keys.has_unproved(may_go) {
-                true => Room::Later,
-                false => Room::Never,
-            };
-        };
-        self.around.tell(ProxyEventKind::Displaced { client });
-        self.assembly.part_with(client);
-        Room::Found
-    }
-
-    /// The author says what it misses. Where each question has its answer that is one also if it
-    /// misses nothing, and counts for those whom a proxy says it counts for (wire-v3 §8.4).
-    fn status(&mut self, message: &Status<'_>) -> Handled {
-        if message.file == FileId::SESSION {
-            return Err(Refusal::OutOfRange);
-        }
-        let assembly = &mut *self.assembly;
-        let asked = Asked::by(message.file, message.pass, message.section);
-        if let PassStyle::Streaming = assembly.policy.passes {
-            let hold = assembly.timing.hold(assembly.estimate, Kind::Status(asked));
-            assembly
-                .aggregation
-                .naks(self.now, hold, asked, message.naks);
-            self.around.traffic.gathered += 1;
-            return Ok(());
-        }
-        let whole = usize::from(assembly.block_size);
-        if !message.naks.is_empty() && message.naks.len() != whole {
-            return Err(Refusal::Malformed);
-        }
-        let clients = match assembly.below.contains(&self.author) {
-            false => vec![self.author],
-            true => {
-                let (halves, of) = (&mut assembly.halves, (self.author, asked));
-                let clients = halves.missing(of, message.proxy_seq, message.naks);
-                clients.into_iter().collect()
-            }
-        };
-        self.report(&clients, asked, message.naks);
-        Ok(())
-    }
-
-    /// The author, a proxy, says for whom its report counts.
-    fn answerers(&mut self, message: &PrStatus) -> Handled {
-        let assembly = &mut *self.assembly;
-        if !assembly.below.contains(&self.author) || message.file == FileId::SESSION {
-            return Err(Refusal::OutOfPlace);
-        }
-        let asked = Asked::by(message.file, message.pass, message.section);
-        let (halves, of) = (&mut assembly.halves, (self.author, asked));
-        if let Some(naks) = halves.named(of, message.proxy_seq, &message.clients) {
-            self.report(&message.clients, asked, &naks);
-        }
-        Ok(())
-    }
-
-    fn report(&mut self, clients: &[Uid], asked: Asked, naks: &[u8]) {
-        for client in clients {
-            if self.speaks_for(*client) {
-                let answer = Answer {
-                    kind: Kind::Status(asked),
-                    echo: None,
-                    partial: false,
-                    naks,
-                };
-                self.say(*client, answer);
-            }
-        }
-    }
-
-    /// The author answers, or all it speaks for do.
-    fn answer(&mut self, listed: &[Uid], answer: Answer<'_>) {
-        for client in speakers(self.author, listed) {
-            if self.speaks_for(client) {
-                self.say(client, answer);
-            }
-        }
-    }
-
-    /// A stamp of the server that an answer echoes, where servers have stamps.
-    fn echo(&self, stamp: WireTime) -> Option<WireTime> {
-        match self.assembly.policy.clockwork {
-            Clockwork::RoundTrips => Some(stamp),
-            Clockwork::Fixed => None,
-        }
-    }
-
-    /// What one client says is held, and goes to the server with what others say.
-    fn say(&mut self, client: Uid, answer: Answer<'_>) {
-        let Assembly {
-            timing,
-            estimate,
-            aggregation,
-            ..
-        } = &mut *self.assembly;
-        let hold = timing.hold(*estimate, answer.kind);
-        aggregation.answer(self.now, hold, client, answer);
-        self.around.traffic.gathered += 1;
-    }
-
-    /// Whether the author may speak for a client. Nobody does for one that has keys of its own.
-    fn speaks_for(&self, client: Uid) -> bool {
-        let keys = self.assembly.keys.as_ref();
-        let proved = keys.is_some_and(|keys| keys.of(client) == gate::Keys::Ready);
-        let via = self.assembly.clients.get(&client);
-        via.is_some_and(|via| client == self.author || (*via == Some(self.author) && !proved))
-    }
-
-    /// The author leaves, or somebody it speaks for does, or who is behind a proxy below us and never
-    /// came that far, as long as that has keys. One who never came may say why; that one
-    /// who came leaves before it had keys, anybody may say, and it is not passed on in our name.
-    fn left(&mut self, known: bool, host: Uid, reason: String) -> Handled {
-        let came = |client: &Uid| self.assembly.registered.contains(client);
-        if self.assembly.keys_of(self.author) == gate::Keys::Pending
-            && (came(&self.author) || came(&host))
-        {
-            return Err(Refusal::Uncovered);
-        }
-        let unheard = !host.is_none()
-            && !self.assembly.clients.contains_key(&host)
-            && self.assembly.below.contains(&self.author)
-            && self.assembly.keys_of(self.author) != gate::Keys::Pending;
-        let other = host != self.author && self.assembly.clients.contains_key(&host);
-        let client = match known && (unheard || self.speaks_for(host)) {
-            true => host,
-            // It is not the author's to say, and nothing about the author.
-            false if other => return Err(Refusal::OutOfPlace),
-            false => self.author,
-        };
-        // Once is enough: what comes again and again is told to the server and the operator within limits.
-        let departed = &mut self.assembly.departed;
-        let room = departed.len() < 2 * self.around.config.max_clients;
-        let first = known && room && departed.insert(client);
-        if !first && !self.around.strangers.allow(self.now) {
-            return Err(Refusal::Limit);
-        }
-        self.assembly.aggregation.left(client, reason.clone());
-        self.around
-            .tell(ProxyEventKind::AbortedByClient { client, reason });
-        Ok(())
+/// Whether a message in the clear goes on as it is: the free space of a COMPLETE would be lost in a
+/// list, and the reports of congestion control are each receiver's own.
+fn is_for_the_server_alone(message: &Message<'_>) -> bool {
+    match message {
+        Message::Complete(complete) => complete.free_space.is_some(),
+        Message::CcAck(_) => true,
+        _ => false,
     }
 }
