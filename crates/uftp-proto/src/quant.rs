@@ -74,10 +74,10 @@ impl GroupSizeCode {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct RateCode(pub u16);
 
-impl RateCode {
-    /// "No limit yet", in bytes per second: what 4.10 and later put in a fresh feedback round.
-    pub const UNLIMITED: u64 = 0xFFFF_FFFF_FFFF;
+/// "No limit yet", in bytes per second: what 4.10 and later put in a fresh feedback round.
+pub const UNLIMITED_RATE: u64 = 0xFFFF_FFFF_FFFF;
 
+impl RateCode {
     /// Encodes a rate in bytes per second.
     pub fn from_rate(rate: u64) -> RateCode {
         let mut m = rate as f64;
@@ -148,7 +148,7 @@ mod tests {
             (128_000, 0x20C5, 127_929),
             (640_000, 0xA3D5, 639_892),
             (1_250_000, 0x2006, 1_250_000),
-            (RateCode::UNLIMITED, 0x481E, 281_494_140_625_000),
+            (UNLIMITED_RATE, 0x481E, 281_494_140_625_000),
         ] {
             let got = RateCode::from_rate(rate);
             assert_eq!((got.0, got.rate()), (code, back), "{rate} bytes/s");

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use uftp_proto::quant::RateCode;
+use uftp_proto::quant::{RateCode, UNLIMITED_RATE};
 use uftp_proto::wire::{CcFlags, TfmccDataInfo};
 
 use super::reporter::ROUND;
@@ -126,7 +126,7 @@ impl Controller {
             pending: None,
             round: 0,
             round_ends: now,
-            lowest: RateCode::UNLIMITED,
+            lowest: UNLIMITED_RATE,
             next_ctrl: now,
             raised: None,
             flowing: None,
@@ -337,7 +337,7 @@ impl Controller {
 
     fn new_round(&mut self, now: Instant, times: Times) {
         self.round_ends = now + times.advertised * ROUND;
-        self.lowest = RateCode::UNLIMITED;
+        self.lowest = UNLIMITED_RATE;
     }
 
     /// Whether data has flowed for as long as receivers measure it.

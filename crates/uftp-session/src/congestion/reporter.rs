@@ -271,7 +271,7 @@ impl Reporter {
 mod tests {
     use super::*;
     use uftp_proto::WireTime;
-    use uftp_proto::quant::RttCode;
+    use uftp_proto::quant::{RttCode, UNLIMITED_RATE};
     use uftp_proto::wire::CongCtrlItem;
 
     const ME: Uid = Uid(7);
@@ -331,7 +331,7 @@ mod tests {
         reporter.cong_ctrl(
             now,
             ME,
-            &ctrl(1, RateCode::UNLIMITED, Some((CcFlags::RTT, 10))),
+            &ctrl(1, UNLIMITED_RATE, Some((CcFlags::RTT, 10))),
             GROUP,
         );
         let (flags, round, rate) = reporter.report(now, GROUP);
@@ -358,15 +358,15 @@ mod tests {
         let mut waits = Vec::new();
         for seed in 0..200 {
             let (mut reporter, now) = streamed(seed, |_| false);
-            reporter.data_info(now, &data(3, RateCode::UNLIMITED), GROUP);
+            reporter.data_info(now, &data(3, UNLIMITED_RATE), GROUP);
             let until = reporter.deadline().unwrap();
             waits.push(until - now);
             assert!(reporter.due(until));
             assert!(!reporter.due(until), "once");
-            reporter.data_info(now, &data(3, RateCode::UNLIMITED), GROUP);
-            reporter.data_info(now, &data(2, RateCode::UNLIMITED), GROUP);
+            reporter.data_info(now, &data(3, UNLIMITED_RATE), GROUP);
+            reporter.data_info(now, &data(2, UNLIMITED_RATE), GROUP);
             assert_eq!(reporter.deadline(), None, "not for this round again");
-            reporter.data_info(now, &data(4, RateCode::UNLIMITED), GROUP);
+            reporter.data_info(now, &data(4, UNLIMITED_RATE), GROUP);
             assert!(reporter.deadline().is_some());
         }
         let longest = GROUP.grtt * ROUND;
@@ -379,12 +379,12 @@ mod tests {
     fn answers_at_once_when_alone_or_limiting() {
         let (mut reporter, now) = streamed(1, |_| false);
         let alone = Group { size: 1, ..GROUP };
-        reporter.data_info(now, &data(1, RateCode::UNLIMITED), alone);
+        reporter.data_info(now, &data(1, UNLIMITED_RATE), alone);
         assert!(reporter.due(now));
-        let limiting = ctrl(2, RateCode::UNLIMITED, Some((CcFlags::CLR, 10)));
+        let limiting = ctrl(2, UNLIMITED_RATE, Some((CcFlags::CLR, 10)));
         assert!(reporter.cong_ctrl(now, ME, &limiting, GROUP));
         assert_eq!(reporter.deadline(), None);
-        let other = ctrl(2, RateCode::UNLIMITED, None);
+        let other = ctrl(2, UNLIMITED_RATE, None);
         assert!(!reporter.cong_ctrl(now, ME, &other, GROUP));
     }
 
@@ -392,7 +392,7 @@ mod tests {
     fn keeps_quiet_when_somebody_is_slower() {
         let (mut reporter, now) = streamed(1, |_| false);
         let nobody = Group { size: 0, ..GROUP };
-        reporter.data_info(now, &data(1, RateCode::UNLIMITED), nobody);
+        reporter.data_info(now, &data(1, UNLIMITED_RATE), nobody);
         reporter.data_info(now, &data(1, 5_000_000), nobody);
         assert!(reporter.deadline().is_some(), "we are slower");
         reporter.data_info(now, &data(1, 1_000_000), nobody);
@@ -403,7 +403,7 @@ mod tests {
     fn who_is_farther_away_than_is_known_speaks() {
         let (mut reporter, now) = streamed(1, |_| false);
         let nobody = Group { size: 0, ..GROUP };
-        let told = ctrl(1, RateCode::UNLIMITED, Some((CcFlags::RTT, 30)));
+        let told = ctrl(1, UNLIMITED_RATE, Some((CcFlags::RTT, 30)));
         reporter.cong_ctrl(now, ME, &told, nobody);
         reporter.data_info(now, &data(1, 1), nobody);
         assert!(reporter.deadline().is_some());
@@ -412,10 +412,10 @@ mod tests {
     #[test]
     fn rounds_that_start_again_with_a_file_are_heard() {
         let (mut reporter, now) = streamed(1, |_| false);
-        reporter.data_info(now, &data(9, RateCode::UNLIMITED), GROUP);
+        reporter.data_info(now, &data(9, UNLIMITED_RATE), GROUP);
         reporter.start_file(1360);
         assert_eq!(reporter.deadline(), None);
-        reporter.data_info(now, &data(0, RateCode::UNLIMITED), GROUP);
+        reporter.data_info(now, &data(0, UNLIMITED_RATE), GROUP);
         assert!(reporter.deadline().is_some());
         assert_eq!(reporter.report(now, GROUP).1, 0);
     }

@@ -98,7 +98,7 @@ fn a_slower_receiver_takes_over() {
     assert!(bench.pass(MS(60)).round);
     assert_eq!(
         bench.c.round(),
-        (round + 1, RateCode::from_rate(RateCode::UNLIMITED))
+        (round + 1, RateCode::from_rate(UNLIMITED_RATE))
     );
 }
 
