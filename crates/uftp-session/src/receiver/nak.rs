@@ -133,15 +133,21 @@ impl NakSweep {
         next.and_then(|section| u16::try_from(section).ok())
     }
 
-    /// Goes on to the next section. `reported`: the one looked at had gaps.
-    pub(super) fn advance(&mut self, reported: bool) {
-        self.reports_left -= u32::from(reported && self.reports_left > 0);
+    /// Goes on to the next section: the one looked at has no gaps.
+    pub(super) fn pass_by(&mut self) {
         if self.sections.is_empty() {
             self.sections = 0..std::mem::take(&mut self.before);
-        } else if reported {
-            self.before = 0;
         }
         self.sections.start += 1;
+    }
+
+    /// Goes on to the next section: the one looked at has gaps, which were reported.
+    pub(super) fn reported(&mut self) {
+        self.reports_left = self.reports_left.saturating_sub(1);
+        if !self.sections.is_empty() {
+            self.before = 0;
+        }
+        self.pass_by();
     }
 }
 
@@ -164,7 +170,10 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(section) = sweep.section() {
             seen.push(section);
-            sweep.advance(gaps.contains(&section));
+            match gaps.contains(&section) {
+                true => sweep.reported(),
+                false => sweep.pass_by(),
+            }
         }
         seen
     }

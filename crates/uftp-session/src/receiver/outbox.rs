@@ -226,23 +226,25 @@ impl<S: SessionFiles> Writer<'_, '_, S> {
         while let Some(section) = sweep.section() {
             bitmap.clear();
             let count = transfer.write_naks(section, bitmap);
-            if count > 0 {
-                let message = Message::Status(Status {
-                    file,
-                    pass: 0,
-                    proxy_seq: 0,
-                    section,
-                    tfmcc,
-                    naks: bitmap,
-                });
-                let sent = ReceiverEventKind::NaksSent { section, count };
-                written = self.write(&message, Cover::Session, file, sent);
-                if let Written::NoRoom = written {
-                    break;
-                }
-                said = true;
+            if count == 0 {
+                sweep.pass_by();
+                continue;
             }
-            sweep.advance(count > 0);
+            let message = Message::Status(Status {
+                file,
+                pass: 0,
+                proxy_seq: 0,
+                section,
+                tfmcc,
+                naks: bitmap,
+            });
+            let sent = ReceiverEventKind::NaksSent { section, count };
+            written = self.write(&message, Cover::Session, file, sent);
+            if let Written::NoRoom = written {
+                break;
+            }
+            said = true;
+            sweep.reported();
         }
         if said {
             transfer.said_what_is_missing();

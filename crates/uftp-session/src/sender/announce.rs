@@ -429,7 +429,7 @@ fn state_of(admission: Admission) -> State {
 /// The destination of this id; in an open group a new one if need be.
 pub(super) fn find_or_add(s: &mut Session, uid: Uid) -> Option<usize> {
     match s.clients.find(uid) {
-        None if s.is_open() => s.clients.add(uid, None, false),
+        None if s.is_open() => s.clients.add_stranger(uid),
         found => found,
     }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use uftp_proto::wire::CompleteStatus;
 use uftp_proto::{Uid, WireTime};
 
+use super::config::ClientEntry;
+
 /// Most destinations of one session, proxies included (behaviour-sender-receiver §1.3).
 pub(super) const MAX_DESTINATIONS: usize = 100_000;
 
@@ -108,9 +110,17 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Appends a destination that has not been heard of. `None` if the table is full or the id
-    /// is in it already.
-    pub(super) fn add(&mut self, uid: Uid, name: Option<String>, proxy: bool) -> Option<usize> {
+    /// Appends a destination that is listed. `None` if the table is full or the id is in it already.
+    pub(super) fn add_listed(&mut self, entry: &ClientEntry) -> Option<usize> {
+        self.add(entry.uid, Some(entry.name.clone()), entry.proxy)
+    }
+
+    /// Appends a receiver that is not listed. `None` as above.
+    pub(super) fn add_stranger(&mut self, uid: Uid) -> Option<usize> {
+        self.add(uid, None, false)
+    }
+
+    fn add(&mut self, uid: Uid, name: Option<String>, proxy: bool) -> Option<usize> {
         if uid.is_none() || self.list.len() >= MAX_DESTINATIONS || self.by_uid.contains_key(&uid) {
             return None;
         }
@@ -309,11 +319,11 @@ mod tests {
     #[test]
     fn counts_follow_the_states() {
         let mut clients = Clients::default();
-        let a = clients.add(Uid(1), None, false).unwrap();
-        let b = clients.add(Uid(2), None, false).unwrap();
-        let p = clients.add(Uid(3), None, true).unwrap();
-        assert_eq!(clients.add(Uid(2), None, false), None, "an id stands once");
-        assert_eq!(clients.add(Uid::NONE, None, false), None);
+        let a = clients.add_stranger(Uid(1)).unwrap();
+        let b = clients.add_stranger(Uid(2)).unwrap();
+        let p = clients.add_listed(&ClientEntry::proxy(Uid(3))).unwrap();
+        assert_eq!(clients.add_stranger(Uid(2)), None, "an id stands once");
+        assert_eq!(clients.add_stranger(Uid::NONE), None);
         clients.set_state(a, State::Active);
         clients.set_state(p, State::Active);
         assert_eq!(clients.receivers_in(&[State::Active, State::Mute]), 2);

@@ -46,7 +46,7 @@ use self::announce::Announcing;
 use self::clients::State;
 use self::completion::Closing;
 use self::fileinfo::Informing;
-use self::session::Session;
+use self::session::{Data, Session};
 use self::transfer::Transfer;
 use crate::batch::Batch;
 use crate::clock::Clock;
@@ -160,8 +160,10 @@ impl<S: FileSource> Sender<S> {
         s.transmit_cong_ctrl(now, batch);
         loop {
             let had_lists = !s.lists.is_empty();
-            let data =
-                matches!(&self.phase, Phase::Transfer(phase) if phase.data_ready_at(s).is_some());
+            let data = match &self.phase {
+                Phase::Transfer(phase) if phase.data_ready_at(s).is_some() => Data::Waits,
+                _ => Data::None,
+            };
             if !s.transmit_control(now, batch, data) {
                 break;
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use uftp_proto::FileId;
 use uftp_proto::wire::{Abort, CongCtrl, Message};
 
-use super::{EndReason, Handled, Joining, Phase, Session, Stop, Surroundings};
+use super::{EndReason, Handled, Joining, Order, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
 use crate::receiver::event::ReceiverEventKind;
@@ -15,7 +15,7 @@ impl<S: SessionFiles> Session<S> {
     pub(super) fn dispatch(
         &mut self,
         now: Instant,
-        newest: bool,
+        order: Order,
         message: &Message<'_>,
         around: &mut Surroundings<'_>,
     ) -> Handled {
@@ -28,15 +28,15 @@ impl<S: SessionFiles> Session<S> {
             return Err(Refusal::OutOfRange.into());
         }
         match (&mut self.phase, message) {
-            (Phase::Receiving(_), Message::FileSeg(seg)) => self.file_seg(now, newest, seg),
+            (Phase::Receiving(_), Message::FileSeg(seg)) => self.file_seg(now, order, seg),
             (Phase::Receiving(_) | Phase::MidGroup, Message::FileInfo(info)) => {
-                self.file_info(now, newest, info, around)
+                self.file_info(now, order, info, around)
             }
             (Phase::Receiving(_) | Phase::MidGroup, Message::Done(done)) => {
                 self.done(now, done, around)
             }
             (Phase::Receiving(_), Message::CongCtrl(ctrl)) => {
-                self.cong_ctrl(now, newest, ctrl);
+                self.cong_ctrl(now, order, ctrl);
                 Ok(())
             }
             // The others may be served while we wait for our turn, or lag behind.
@@ -55,7 +55,7 @@ impl<S: SessionFiles> Session<S> {
                 if self.is_listed(&info.clients) {
                     // The confirmation was lost, but we are counted in.
                     self.confirmed(now, around);
-                    return self.file_info(now, newest, info, around);
+                    return self.file_info(now, order, info, around);
                 }
                 Ok(())
             }
@@ -123,12 +123,12 @@ impl<S: SessionFiles> Session<S> {
     }
 
     /// The limiting receiver answers at once, the others when their time comes.
-    fn cong_ctrl(&mut self, now: Instant, newest: bool, ctrl: &CongCtrl) {
+    fn cong_ctrl(&mut self, now: Instant, order: Order, ctrl: &CongCtrl) {
         let group = self.group();
         let Some(congestion) = &mut self.congestion else {
             return;
         };
-        if newest {
+        if order == Order::Newest {
             self.stamp = (ctrl.timestamp, now);
         }
         if congestion.cong_ctrl(now, self.uid, ctrl, group) {

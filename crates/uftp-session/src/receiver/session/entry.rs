@@ -5,7 +5,7 @@ use std::time::Instant;
 use uftp_proto::wire::{self, Announce, DecodeError, Function, Header, KeyInfo, Message, Problem};
 use uftp_proto::{Ecn, FileId, Seq, Uid};
 
-use super::{Doubt, Handled, Phase, Session, Stop, Surroundings};
+use super::{Doubt, Handled, Order, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
 use crate::incoming::Incoming;
@@ -228,16 +228,16 @@ impl<S: SessionFiles> Session<S> {
         message: &Message<'_>,
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let newest = self.check_window(now, header)?;
+        let order = self.check_window(now, header)?;
         let timing = self.timing;
         self.timing.set_grtt(header.grtt);
-        let handled = self.dispatch(now, newest, message, around);
+        let handled = self.dispatch(now, order, message, around);
         match handled {
             Err(Stop::Refused(_)) => self.timing = timing,
             _ => {
                 self.accepted = now;
                 self.group_size = header.group_size.count();
-                if newest {
+                if order == Order::Newest {
                     self.newest = header.seq;
                 }
                 if let Phase::Registering { until, .. } = &mut self.phase {
@@ -248,20 +248,23 @@ impl<S: SessionFiles> Session<S> {
         handled
     }
 
-    /// Whether the packet is the newest so far (wire-v4 §1.5). Keys and aborts may be made by
-    /// others than the sender and carry numbers of their own.
-    fn check_window(&self, now: Instant, header: &Header) -> Result<bool, Refusal> {
+    /// Where the packet stands among those of the sender (wire-v4 §1.5). Keys and aborts may be made
+    /// by others than the sender and carry numbers of their own.
+    fn check_window(&self, now: Instant, header: &Header) -> Result<Order, Refusal> {
         if matches!(header.function, Function::KeyInfo | Function::Abort) {
-            return Ok(false);
+            return Ok(Order::Late);
         }
         if self.is_out_of_step(now, header.seq) {
-            return Ok(true);
+            return Ok(Order::Newest);
         }
         let ahead = header.seq.distance_from(self.newest);
         if ahead < -REORDER_WINDOW {
             return Err(Refusal::Stale);
         }
-        Ok(ahead > 0)
+        Ok(match ahead > 0 {
+            true => Order::Newest,
+            false => Order::Late,
+        })
     }
 
     /// Whether a number seems old only because so many packets were missed that the count came

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use uftp_proto::wire::{CompleteStatus, Done, FileInfo, FileSeg, FileType};
 use uftp_proto::{FileId, Geometry, Seq};
 
-use super::{Handled, Phase, Session, Stop, Surroundings};
+use super::{Handled, Order, Phase, Session, Stop, Surroundings};
 use crate::congestion::{self, Group};
 use crate::counters::Refusal;
 use crate::files::{IncomingFile, Offer, SessionFiles};
@@ -20,7 +20,7 @@ impl<S: SessionFiles> Session<S> {
     pub(super) fn file_info(
         &mut self,
         now: Instant,
-        newest: bool,
+        order: Order,
         info: &FileInfo,
         around: &mut Surroundings<'_>,
     ) -> Handled {
@@ -36,7 +36,7 @@ impl<S: SessionFiles> Session<S> {
             self.outbox.push(Outgoing::FileInfoAck);
         } else if let Some(answer) = self.answered.filter(|a| a.file == info.file) {
             self.outbox.push(Outgoing::Complete(answer));
-        } else if !newest && self.is_behind(info.file) {
+        } else if order == Order::Late && self.is_behind(info.file) {
             // Taking a late copy for a new file would destroy what was received.
             return Err(Refusal::Stale.into());
         } else {
@@ -192,7 +192,7 @@ impl<S: SessionFiles> Session<S> {
         around.tell(self.id, file.file, finished);
     }
 
-    pub(super) fn file_seg(&mut self, now: Instant, newest: bool, seg: &FileSeg<'_>) -> Handled {
+    pub(super) fn file_seg(&mut self, now: Instant, order: Order, seg: &FileSeg<'_>) -> Handled {
         let Phase::Receiving(transfer) = &mut self.phase else {
             return Err(Refusal::OutOfPlace.into());
         };
@@ -201,10 +201,10 @@ impl<S: SessionFiles> Session<S> {
             grtt: self.timing.grtt(),
             size: self.group_size,
         };
-        if newest && let (Some(congestion), Some(info)) = (&mut self.congestion, &seg.tfmcc) {
-            congestion.data_info(now, info, group);
-        }
-        if newest {
+        if order == Order::Newest {
+            if let (Some(congestion), Some(info)) = (&mut self.congestion, &seg.tfmcc) {
+                congestion.data_info(now, info, group);
+            }
             transfer.newest_data(now, self.timing.nak_delay(), section);
         }
         self.alive = now;

@@ -100,6 +100,15 @@ enum Phase {
     Completing { since: Instant, sent: Instant },
 }
 
+/// Where a packet stands among those of the sender.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// None with a higher number has come.
+    Newest,
+    /// Others have overtaken it, or it has a number of its own.
+    Late,
+}
+
 /// Our end of an encrypted session.
 pub(super) struct Joining {
     pub(super) client: Box<Client>,

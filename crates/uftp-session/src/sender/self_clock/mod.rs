@@ -11,7 +11,7 @@ use climb::Climb;
 use doubt::Doubts;
 use loss::{Effect, Loss, Told};
 pub(super) use window::Horizon;
-use window::{Fate, Window, Windows};
+use window::{Fate, Naks, Verdict, Window, Windows};
 
 /// What the clock knows of the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,8 +146,18 @@ impl SelfClock {
 
     /// How far a report on `section` that arrives now can be believed.
     pub(super) fn horizon(&self, now: Instant, section: u16, naks: &[u8], pulse: Pulse) -> Horizon {
-        self.windows
-            .horizon(now, section, naks, self.fresh, pulse.delay)
+        let report = self.heard(now, section, naks, pulse);
+        self.windows.horizon(&report)
+    }
+
+    fn heard<'a>(&self, now: Instant, section: u16, naks: &'a [u8], pulse: Pulse) -> Naks<'a> {
+        Naks {
+            at: now,
+            delay: pulse.delay,
+            section,
+            bitmap: naks,
+            fresh: self.fresh,
+        }
     }
 
     /// Receiver number `client` says which blocks of `section` it misses. Whether the rate has
@@ -161,9 +171,8 @@ impl SelfClock {
         pulse: Pulse,
     ) -> bool {
         let before = self.rate;
-        let told = self
-            .windows
-            .reported(now, section, naks, self.fresh, pulse.delay);
+        let report = self.heard(now, section, naks, pulse);
+        let told = self.windows.reported(&report);
         let mut last = None::<Window>;
         for window in told {
             let earlier = last.replace(window);
@@ -177,8 +186,8 @@ impl SelfClock {
                 continue;
             }
             loss.judged = window.id + 1;
-            let trouble = self.judge(client, &window, earlier.as_ref(), naks);
-            self.windows.answered(window.id, trouble);
+            let verdict = self.judge(client, &window, earlier.as_ref(), naks);
+            self.windows.answered(window.id, verdict);
         }
         self.settle(now, pulse);
         self.rate != before
@@ -230,8 +239,8 @@ impl SelfClock {
         self.rate = self.rate.max(grown.min(Self::CEILING));
     }
 
-    /// Whether a receiver that misses `naks` of a window gives reason not to send faster. The rate
-    /// drops if it lost too much, and rises again if it has dropped for it in vain.
+    /// What it says that a receiver misses `naks` of a window. The rate drops if it lost too much, and
+    /// rises again if it has dropped for it in vain.
     ///
     /// In a window that was short a pause of the receiver looks like a rate far beyond it: such a one
     /// is seen together with the `earlier` one.
@@ -241,9 +250,9 @@ impl SelfClock {
         window: &Window,
         earlier: Option<&Window>,
         naks: &[u8],
-    ) -> bool {
+    ) -> Verdict {
         let Some(loss) = self.receivers.get_mut(client) else {
-            return false;
+            return Verdict::Fine;
         };
         let mut lost = window.lost(naks, self.charged);
         let alike = |earlier: &&Window| earlier.drops == window.drops;
@@ -258,19 +267,19 @@ impl SelfClock {
             lost,
         };
         match loss.effect(&told) {
-            Some(Effect::Unknown) => return true,
+            Some(Effect::Unknown) => return Verdict::TooMuch,
             Some(Effect::None) => {
                 if let Some((rate, climb)) = self.doubts.take_back(client) {
                     self.rate = self.rate.max(rate);
                     self.climb = climb;
                 }
-                return false;
+                return Verdict::Fine;
             }
             Some(Effect::Helped) => self.doubts.settle(client),
             None => {}
         }
         let Some(excess) = loss.judge(&told) else {
-            return false;
+            return Verdict::Fine;
         };
         let before = (self.rate, self.climb);
         if self.drop_to(excess.taken, window) {
@@ -283,7 +292,7 @@ impl SelfClock {
         if !in_doubt {
             self.doubts.settle(client);
         }
-        true
+        Verdict::TooMuch
     }
 
     /// A receiver took `taken` bytes per second of a window. Whether that lowers the rate.

@@ -93,6 +93,35 @@ impl Window {
     }
 }
 
+/// What a receiver says it misses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Naks<'a> {
+    /// When that arrived.
+    pub(super) at: Instant,
+    /// How long receivers take to say it.
+    pub(super) delay: Duration,
+    pub(super) section: u16,
+    pub(super) bitmap: &'a [u8],
+    /// All of the section is sent for the first time.
+    pub(super) fresh: bool,
+}
+
+impl Naks<'_> {
+    /// What it knows was sent by then; `None` before all time.
+    fn made(&self) -> Option<Instant> {
+        self.at.checked_sub(self.delay)
+    }
+}
+
+/// What a receiver's losses in a window say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// No reason not to send faster.
+    Fine,
+    /// It lost too much.
+    TooMuch,
+}
+
 /// The windows of a file that may still be reported, oldest first; the last may be open.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
@@ -216,68 +245,53 @@ impl Windows {
         unsettled.find(|w| w.closed.is_some() && w.asked > 0)
     }
 
-    /// How far a report on `section` that arrives now can be believed: receivers take `delay` to
-    /// make one.
-    pub(super) fn horizon(
-        &self,
-        now: Instant,
-        section: u16,
-        naks: &[u8],
-        fresh: bool,
-        delay: Duration,
-    ) -> Horizon {
+    /// How far a report can be believed.
+    pub(super) fn horizon(&self, report: &Naks<'_>) -> Horizon {
+        let section = report.section;
         let mut of_section = self.list.iter().filter(|w| w.section == section);
         let last = self.list.back();
         let under_way = last.is_some_and(|w| w.section == section && (w.is_open() || w.asked > 0));
-        match !under_way && of_section.all(|w| w.was_closed_by(now.checked_sub(delay))) {
+        match !under_way && of_section.all(|w| w.was_closed_by(report.made())) {
             true => Horizon::All,
-            false => Horizon::Before(self.known(now, section, naks, fresh, delay)),
+            false => Horizon::Before(self.known(report)),
         }
     }
 
-    /// The windows of `section` that a report arriving now tells of, the last of them only as far
-    /// as it does.
-    pub(super) fn reported(
-        &self,
-        now: Instant,
-        section: u16,
-        naks: &[u8],
-        fresh: bool,
-        delay: Duration,
-    ) -> Vec<Window> {
-        let known = self.known(now, section, naks, fresh, delay);
-        self.closed(now, section, delay)
+    /// The windows that a report tells of, the last of them only as far as it does.
+    pub(super) fn reported(&self, report: &Naks<'_>) -> Vec<Window> {
+        let known = self.known(report);
+        self.closed(report)
             .filter_map(|window| window.before(known))
             .collect()
     }
 
-    /// What of `section` a report arriving now knows about: the blocks before this one. If all are
-    /// sent for the first time (`fresh`), the last that has arrived says how far the receiver got:
-    /// queues may hold back what comes after it for much longer than `delay`. If none has, it has
-    /// come at least as far as what made it speak.
-    fn known(&self, now: Instant, section: u16, naks: &[u8], fresh: bool, delay: Duration) -> u32 {
-        let sent = self.closed(now, section, delay).map(|w| w.end).max();
+    /// What of its section a report knows about: the blocks before this one. If all are sent for
+    /// the first time, the last that has arrived says how far the receiver got: queues may hold back
+    /// what comes after it for much longer than a receiver takes to report. If none has, it has come
+    /// at least as far as what made it speak.
+    fn known(&self, report: &Naks<'_>) -> u32 {
+        let sent = self.closed(report).map(|w| w.end).max();
         let sent = sent.unwrap_or(0);
-        match last_clear(naks, 0..sent) {
-            Some(last) if fresh => last + 1,
+        match last_clear(report.bitmap, 0..sent) {
+            Some(last) if report.fresh => last + 1,
             _ => sent,
         }
     }
 
-    /// The windows of `section` that were closed `delay` ago.
-    fn closed(&self, now: Instant, section: u16, delay: Duration) -> impl Iterator<Item = Window> {
-        let asked_by = now.checked_sub(delay);
-        let closed = move |w: &&Window| w.section == section && w.was_closed_by(asked_by);
+    /// The windows of its section that were closed when a report was made.
+    fn closed(&self, report: &Naks<'_>) -> impl Iterator<Item = Window> {
+        let (section, made) = (report.section, report.made());
+        let closed = move |w: &&Window| w.section == section && w.was_closed_by(made);
         self.list.iter().filter(closed).copied()
     }
 
-    /// One more receiver has said what it misses of a window; `trouble` if that is too much.
-    pub(super) fn answered(&mut self, id: u64, trouble: bool) {
+    /// One more receiver has said what it misses of a window, and whether that is too much.
+    pub(super) fn answered(&mut self, id: u64, verdict: Verdict) {
         let Some(window) = self.list.iter_mut().find(|w| w.id == id) else {
             return;
         };
         window.answers += 1;
-        window.trouble |= trouble;
+        window.trouble |= verdict == Verdict::TooMuch;
         if window.asked > 0 {
             self.mute = self.mute.min(window.silent());
         }
@@ -343,44 +357,48 @@ mod tests {
         }
     }
 
+    /// A report on what is sent for the first time.
+    fn first(at: Instant, section: u16, bitmap: &[u8]) -> Naks<'_> {
+        Naks {
+            at,
+            delay: DELAY,
+            section,
+            bitmap,
+            fresh: true,
+        }
+    }
+
+    /// A report on repairs.
+    fn repairs(at: Instant, section: u16, bitmap: &[u8]) -> Naks<'_> {
+        Naks {
+            fresh: false,
+            ..first(at, section, bitmap)
+        }
+    }
+
     #[test]
     fn a_report_is_believed_as_far_as_it_can_know() {
         let start = Instant::now();
         let mut windows = Windows::default();
-        assert_eq!(windows.horizon(start, 3, &[], true, DELAY), Horizon::All);
+        assert_eq!(windows.horizon(&first(start, 3, &[])), Horizon::All);
         send(&mut windows, start, 0, 0, 50);
         assert_eq!(
-            windows.horizon(start + MS(50), 0, &[], true, DELAY),
+            windows.horizon(&first(start + MS(50), 0, &[])),
             Horizon::Before(0)
         );
         windows.close(start + MS(50), 2);
         send(&mut windows, start, 50, 0, 10);
         let at = |ms| start + MS(ms);
-        assert_eq!(
-            windows.horizon(at(59), 0, &[], true, DELAY),
-            Horizon::Before(0)
-        );
-        assert_eq!(
-            windows.horizon(at(60), 0, &[], true, DELAY),
-            Horizon::Before(50)
-        );
+        assert_eq!(windows.horizon(&first(at(59), 0, &[])), Horizon::Before(0));
+        assert_eq!(windows.horizon(&first(at(60), 0, &[])), Horizon::Before(50));
         windows.sent(at(70), 1, 0, 1e6, 0);
-        assert_eq!(
-            windows.horizon(at(75), 0, &[], true, DELAY),
-            Horizon::Before(50)
-        );
-        assert_eq!(windows.horizon(at(80), 0, &[], true, DELAY), Horizon::All);
-        assert_eq!(
-            windows.horizon(at(80), 1, &[], true, DELAY),
-            Horizon::Before(0)
-        );
+        assert_eq!(windows.horizon(&first(at(75), 0, &[])), Horizon::Before(50));
+        assert_eq!(windows.horizon(&first(at(80), 0, &[])), Horizon::All);
+        assert_eq!(windows.horizon(&first(at(80), 1, &[])), Horizon::Before(0));
         // The end of a pass makes everybody speak.
         windows.close(at(90), 0);
-        assert_eq!(
-            windows.horizon(at(99), 1, &[], true, DELAY),
-            Horizon::Before(0)
-        );
-        assert_eq!(windows.horizon(at(100), 1, &[], true, DELAY), Horizon::All);
+        assert_eq!(windows.horizon(&first(at(99), 1, &[])), Horizon::Before(0));
+        assert_eq!(windows.horizon(&first(at(100), 1, &[])), Horizon::All);
     }
 
     #[test]
@@ -395,16 +413,16 @@ mod tests {
         // Block 25 is the last that has come.
         let naks = [0, 0b1, 0, 0b1111_1100];
         let known = Horizon::Before(26);
-        assert_eq!(windows.horizon(at(50), 0, &naks, true, DELAY), known);
-        let told = windows.reported(at(50), 0, &naks, true, DELAY);
+        assert_eq!(windows.horizon(&first(at(50), 0, &naks)), known);
+        let told = windows.reported(&first(at(50), 0, &naks));
         let lost: Vec<_> = told.iter().map(|w| w.lost(&naks, 1000.0)).collect();
         assert_eq!(lost, [Sample::new(1, 16, 1e6), Sample::new(0, 10, 1e6)]);
         let less = [0, 0b1, 0b1111_0000, 0xff];
-        let little = windows.reported(at(50), 0, &less, true, DELAY);
+        let little = windows.reported(&first(at(50), 0, &less));
         assert_eq!(little.len(), 1, "most of the second is still to come");
         // Of blocks sent again nothing is known but when they were.
         let all = Horizon::Before(32);
-        assert_eq!(windows.horizon(at(50), 0, &naks, false, DELAY), all);
+        assert_eq!(windows.horizon(&repairs(at(50), 0, &naks)), all);
     }
 
     #[test]
@@ -416,12 +434,12 @@ mod tests {
         send(&mut windows, start, 16, 0, 8);
         windows.close(start + MS(24), 1);
         let naks = [0xff, 0x01, 0xf0];
-        let told = windows.reported(start + MS(40), 0, &naks, false, DELAY);
+        let told = windows.reported(&repairs(start + MS(40), 0, &naks));
         let lost: Vec<_> = told.iter().map(|w| w.lost(&naks, 1000.0)).collect();
         assert_eq!(lost, [Sample::new(9, 16, 1e6), Sample::new(4, 8, 1e6)]);
         assert!(
             windows
-                .reported(start + MS(40), 1, &naks, false, DELAY)
+                .reported(&repairs(start + MS(40), 1, &naks))
                 .is_empty()
         );
     }
@@ -434,9 +452,9 @@ mod tests {
         send(&mut windows, start, 0, 0, 10);
         windows.close(at(10), 2);
         assert!(windows.awaits_answers());
-        windows.answered(0, false);
+        windows.answered(0, Verdict::Fine);
         assert!(windows.settle(at(20), PATIENCE).is_none());
-        windows.answered(0, false);
+        windows.answered(0, Verdict::Fine);
         let fate = windows.settle(at(20), PATIENCE).map(|(_, fate)| fate);
         assert_eq!(fate, Some(Fate::Good));
         assert!(!windows.awaits_answers());
@@ -468,13 +486,13 @@ mod tests {
             let from = round * 10;
             send(&mut windows, start, from, 0, 9);
             windows.close(start + MS(from + 9), 2);
-            windows.answered(round, false);
+            windows.answered(round, Verdict::Fine);
             fates.extend(windows.settle(start + MS(from + 9) + PATIENCE * 4, PATIENCE));
         }
         let good = fates.iter().filter(|(_, fate)| *fate == Fate::Good).count();
         assert_eq!(good, 10 - Windows::GONE as usize);
         // When they speak again, they count again.
-        windows.answered(9, false);
+        windows.answered(9, Verdict::Fine);
         assert_eq!(windows.mute, 0);
     }
 

@@ -73,6 +73,15 @@ pub(super) struct Session {
     refusals: RefusalLimit,
 }
 
+/// Whether file data could go out if nothing else did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Data {
+    /// It waits for its turn.
+    Waits,
+    /// There is none, or it is too early.
+    None,
+}
+
 impl Session {
     /// A session, and what went wrong with its keys: then it must not begin.
     pub(super) fn new(
@@ -108,7 +117,7 @@ impl Session {
         let mut clients = Clients::default();
         for entry in config.clients.iter().flatten() {
             // A name that stands twice is one destination.
-            let _ = clients.add(entry.uid, Some(entry.name.clone()), entry.proxy);
+            let _ = clients.add_listed(entry);
         }
         let session = Session {
             pacer: Pacer::new(rate.bytes_per_second()),
@@ -319,11 +328,11 @@ impl Session {
         self.pacer.ready_at(self.now)
     }
 
-    /// Appends the control messages that may go now, ABORTs in turn with lists or with the data
-    /// that waits if `data` says so. Whether no list is left and data may follow.
-    pub(super) fn transmit_control(&mut self, now: Instant, batch: &mut Batch, data: bool) -> bool {
+    /// Appends the control messages that may go now, ABORTs in turn with lists or with data that
+    /// waits. Whether no list is left and data may follow.
+    pub(super) fn transmit_control(&mut self, now: Instant, batch: &mut Batch, data: Data) -> bool {
         loop {
-            let others = data || !self.lists.is_empty();
+            let others = data == Data::Waits || !self.lists.is_empty();
             let aborts = |a: &&OutgoingAbort| a.at_once || !(others && self.aborted_last);
             let may_go = self.pacer.allowance(now, self.rate.charged(), 1) > 0;
             if let Some(abort) = self.aborts.front().filter(aborts) {
