@@ -23,6 +23,9 @@ impl Climb {
     const STEP: f64 = 0.01;
     /// Where a rate that was too much again is flat, as a part of what was taken of it.
     const NEAR: f64 = 1.02;
+    /// Who takes less than this part of a rate, much of which it took before, is not behind a bottleneck
+    /// that was met again.
+    const STUTTER: f64 = 0.6;
     const SWELLING: Duration = Duration::from_millis(250);
 
     /// Down to `from` because `to` was too much and `taken` was not, after another climb if
@@ -34,13 +37,14 @@ impl Climb {
             takes: Self::SHORTEST,
             passed: Duration::ZERO,
         };
+        let again = |before: &Climb| (0.75..1.15).contains(&(to / before.to));
         match before {
-            Some(before) if (0.75..1.15).contains(&(to / before.to)) => Climb {
+            Some(before) if again(&before) && taken > Self::STUTTER * to => Climb {
                 to: to.min(taken * Self::NEAR).max(once.from),
                 takes: (before.takes * 2).min(Self::LONGEST),
                 ..once
             },
-            // A stutter may be to blame.
+            // A stutter may be to blame, or the receiver has become slower.
             _ => once,
         }
     }

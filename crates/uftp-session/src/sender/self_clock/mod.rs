@@ -44,6 +44,9 @@ pub(super) struct SelfClock {
     climb: Option<Climb>,
     /// Drops of the rate so far.
     drops: u32,
+    /// When the window began that is to blame for the last drop, or for the first of those that followed
+    /// one another.
+    trouble: Option<Instant>,
     windows: Windows,
     /// When the last window was settled.
     settled: Option<Instant>,
@@ -63,6 +66,9 @@ impl SelfClock {
     const CEILING: f64 = 12e9;
     /// A drop does not go below this part of the rate; if it was too little, another will follow.
     const DEEPEST: f64 = 0.25;
+    /// What went out within this time of one another and was lost is one trouble: so long a receiver
+    /// may have had no core.
+    const STALL: Duration = Duration::from_millis(50);
     /// Blocks of a window that must have been sent for growing, and for asking, at least.
     const SAMPLE: u32 = 64;
     /// Receivers are not asked about less time than this, nor does it let the rate grow.
@@ -86,6 +92,7 @@ impl SelfClock {
             rate: Self::START,
             climb: None,
             drops: 0,
+            trouble: None,
             windows: Windows::default(),
             settled: None,
             receivers: Vec::new(),
@@ -297,19 +304,29 @@ impl SelfClock {
 
     /// A receiver took `taken` bytes per second of a window. Whether that lowers the rate.
     fn drop_to(&mut self, taken: f64, window: &Window) -> bool {
-        let target = (taken * Self::RELIEF).max(Self::DEEPEST * self.rate);
-        let target = target.max(Self::FLOOR);
+        let old = window.drops < self.drops;
+        let same = self
+            .trouble
+            .is_some_and(|at| window.began < at + Self::STALL);
+        let deepest = match old && same {
+            true => Self::DEEPEST * window.rate,
+            false => Self::DEEPEST * self.rate,
+        };
+        let target = (taken * Self::RELIEF).max(deepest).max(Self::FLOOR);
         // What was sent before the last drop has been answered by it, unless it tells of worse.
-        let answered = window.drops < self.drops && taken > 0.8 * self.rate;
+        let answered = old && taken > 0.8 * self.rate;
         if target >= self.rate || answered {
             return false;
         }
         let speed = window.speed(self.charged).min(window.rate);
         self.drops += 1;
         self.rate = target;
+        if !same {
+            self.trouble = Some(window.began);
+        }
         self.climb = Some(match self.climb {
-            // Worse news of the same trouble.
-            Some(climb) if window.drops < self.drops - 1 => climb.from(target),
+            // Worse news of the same trouble, or nothing that could be a measure.
+            Some(climb) if old || (same && target > taken) => climb.from(target),
             before => Climb::new(target, speed, taken, before),
         });
         true

@@ -28,6 +28,8 @@ struct Bench {
     clock: SelfClock,
     models: Vec<Model>,
     now: Instant,
+    /// Until then the receivers have no core: all is lost.
+    stalled: Instant,
     rng: StdRng,
     /// Losses owed to each receiver by its bottleneck, and what it misses of the section being
     /// sent.
@@ -43,10 +45,12 @@ struct Bench {
 impl Bench {
     fn new(models: &[Model]) -> Self {
         let whole = vec![0u8; (SECTION / 8 + 1) as usize];
+        let now = Instant::now();
         Bench {
             clock: SelfClock::new(PACKET),
             models: models.to_vec(),
-            now: Instant::now(),
+            now,
+            stalled: now,
             rng: StdRng::seed_from_u64(1),
             owed: vec![0.0; models.len()],
             missing: vec![whole; models.len()],
@@ -85,7 +89,11 @@ impl Bench {
             let slowest = self.models.iter().map(|m| m.takes).fold(f64::MAX, f64::min);
             lost += (1.0 - slowest / rate).max(0.0);
             for (at, model) in self.models.iter().enumerate() {
-                let jam = (1.0 - model.takes / rate).max(0.0);
+                let takes = match self.now < self.stalled {
+                    true => 0.0,
+                    false => model.takes,
+                };
+                let jam = (1.0 - takes / rate).max(0.0);
                 self.owed[at] += jam;
                 let jammed = self.owed[at] >= 1.0;
                 if jammed {
@@ -158,6 +166,31 @@ fn finds_it_within_a_second() {
         assert!(
             (0.6 * takes..1.2 * takes).contains(&rate),
             "{takes}: {rate}"
+        );
+    }
+}
+
+#[test]
+fn a_receiver_without_a_core_for_a_moment_is_one_trouble() {
+    for pause in [10, 20, 40] {
+        let mut bench = Bench::new(&[model(1e9, 0.0)]);
+        for _ in 0..60 {
+            bench.send_section(1e12);
+        }
+        let before = bench.clock.rate();
+        bench.stalled = bench.now + Duration::from_millis(pause);
+        let mut least = before;
+        let until = bench.stalled + Duration::from_millis(300);
+        while bench.now < until {
+            bench.send_section(1e12);
+            least = least.min(bench.clock.rate());
+        }
+        let after = bench.clock.rate();
+        println!("{pause} ms without a core: {before:.3e}, {least:.3e}, {after:.3e}");
+        assert!(least > before / 20.0, "{before} fell to {least}");
+        assert!(
+            after > 0.8 * before,
+            "{after} is all that is left of {before}"
         );
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Window {
     end: u32,
     /// Those that were sent.
     pub(super) blocks: u32,
-    began: Instant,
+    pub(super) began: Instant,
     last: Instant,
     /// When it was closed.
     closed: Option<Instant>,
