@@ -417,14 +417,17 @@ fn restart(interrupt: impl FnOnce(&mut Stage, &uftp_tests::Program) -> Result<()
 fn write_cache() -> Result<()> {
     for (args, written) in [(&["-c", "10240"][..], true), (&["-c", "1048576"], false)] {
         let stage = Stage::new("cache", args)?;
-        // Less than what goes to disk whatever the cache may hold.
-        write_file(&stage.content.join("file"), 120_000)?;
-        let sender = stage.sender().rate("300").files_of(&stage.content)?;
+        write_file(&stage.content.join("file"), 900_000)?;
+        let sender = stage.sender().rate("4000").files_of(&stage.content)?;
         let sender = sender.start()?;
-        under_way(&stage.world, 60_000)?;
+        under_way(&stage.world, 300_000)?;
         let part = below(stage.receiver.dest())?;
         let length = fs::metadata(&part[0])?.len();
-        assert_eq!(length > 30_000, written, "{args:?}: {length} bytes on disk");
+        assert_eq!(
+            length > 100_000,
+            written,
+            "{args:?}: {length} bytes on disk"
+        );
         sender.finish(BOUND)?.ended_with(0)?;
         stage.receiver.holds(&stage.content)?;
         stage.receiver.stop()?;

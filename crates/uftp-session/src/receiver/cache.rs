@@ -6,8 +6,8 @@ use uftp_proto::{BlockMap, Geometry};
 
 use crate::files::SessionFiles;
 
-/// A window of consecutive blocks on their way to disk, written piece by piece while nothing is
-/// lost, else as one window with a write for each run between holes. Only what was received is ever written.
+/// A window of consecutive blocks on their way to disk: one write when nothing was lost, else
+/// one for each run between holes. Only what was received is ever written.
 pub(super) struct WriteCache {
     /// Most bytes held.
     limit: usize,
@@ -17,8 +17,6 @@ pub(super) struct WriteCache {
     bytes: Vec<u8>,
     /// For each block of the window whether it is held, rather than a hole.
     held: Vec<bool>,
-    /// How many are not.
-    holes: usize,
 }
 
 /// What became of a block.
@@ -34,10 +32,6 @@ pub(super) enum Cached {
 /// network may have swapped (behaviour-sender-receiver §5.6).
 const MAX_HOLE: u32 = 5;
 
-/// Bytes after which a window without holes goes to disk, however many it may hold. It is copied
-/// from there while it is still in the core's cache; more in one write saves nothing.
-const PIECE: usize = 128 * 1024;
-
 impl WriteCache {
     /// A cache of at most `limit` bytes, but at least one block. Memory is taken with the first
     /// block.
@@ -47,7 +41,6 @@ impl WriteCache {
             first: 0,
             bytes: Vec::new(),
             held: Vec::new(),
-            holes: 0,
         }
     }
 
@@ -74,7 +67,6 @@ impl WriteCache {
                 return Ok(Cached::Duplicate);
             }
             *held = true;
-            self.holes -= 1;
             let from = at * usize::from(geometry.block_size());
             if let Some(place) = self.bytes.get_mut(from..from + data.len()) {
                 place.copy_from_slice(data);
@@ -89,7 +81,6 @@ impl WriteCache {
         let hole = block - self.end();
         self.held.resize(self.held.len() + hole as usize, false);
         self.held.push(true);
-        self.holes += hole as usize;
         let gap = hole as usize * usize::from(geometry.block_size());
         self.bytes.resize(self.bytes.len() + gap, 0);
         self.bytes.extend_from_slice(data);
@@ -126,7 +117,6 @@ impl WriteCache {
         }
         self.bytes.clear();
         self.held.clear();
-        self.holes = 0;
         written
     }
 
@@ -147,13 +137,8 @@ impl WriteCache {
         if self.held.is_empty() || block < end || block - end > MAX_HOLE {
             return false;
         }
-        let limit = if self.holes == 0 {
-            self.limit.min(PIECE)
-        } else {
-            self.limit
-        };
         let before = u64::from(block - self.first) * u64::from(geometry.block_size());
-        before + len as u64 <= limit as u64
+        before + len as u64 <= self.limit as u64
     }
 
     /// Takes the memory for a whole window, or for the rest of a small file, once.
@@ -272,26 +257,6 @@ mod tests {
         b.put(9).unwrap();
         b.put(16).unwrap();
         assert_eq!(b.disk.writes.len(), 3);
-    }
-
-    #[test]
-    fn what_has_no_holes_does_not_wait_for_the_whole_window() {
-        let piece = PIECE / 10 * 10;
-        let mut b = Bench::new(4 * PIECE, 3 * PIECE);
-        let blocks = |bytes: usize| (bytes / 10) as u32;
-        for block in 0..=blocks(piece) {
-            b.put(block).unwrap();
-        }
-        assert_eq!(b.disk.writes, [(0, piece)]);
-        // One is late: the window waits for it, and goes once it is there.
-        let late = blocks(piece) + 1;
-        for block in late + 1..blocks(2 * piece) + 9 {
-            b.put(block).unwrap();
-        }
-        assert_eq!(b.disk.writes.len(), 1);
-        b.put(late).unwrap();
-        b.put(blocks(2 * piece) + 9).unwrap();
-        assert_eq!(b.disk.writes, [(0, piece), (piece as u64, piece + 90)]);
     }
 
     #[test]
