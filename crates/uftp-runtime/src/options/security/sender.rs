@@ -99,11 +99,12 @@ impl SenderArgs {
         let suite = Suite {
             cipher,
             hash,
-            key_exchange: asked.unwrap_or_else(|| match () {
-                () if secure => KeyExchange::Ecdh,
-                () if rsa_only => KeyExchange::Rsa,
-                () => fitting(&key, hash),
-            }),
+            key_exchange: match asked {
+                Some(asked) => asked,
+                None if secure => KeyExchange::Ecdh,
+                None if rsa_only => KeyExchange::Rsa,
+                None => fitting(&key, hash),
+            },
             signature: match cipher.is_aead() {
                 true => SignatureType::Aead,
                 false => self.signature.unwrap_or(SignatureType::Hmac),
