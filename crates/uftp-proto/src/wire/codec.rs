@@ -230,6 +230,14 @@ pub fn enc_info_range(announce: &Announce) -> Option<Range<usize>> {
     v4::enc_info_at(announce)
 }
 
+/// Takes apart what deployed proxies make of a STATUS under congestion control: they add up bit by bit
+/// what receivers say behind the fixed header, the report ([`TfmccAckInfo`](super::TfmccAckInfo)) with the
+/// bitmap (behaviour-proxies §14.2). Returns the ids that reported, added up likewise, and the bitmap, which
+/// lacks as many bytes at its end as reports have. `None` if it does not begin like that.
+pub fn split_added_reports(naks: &[u8]) -> Option<(Uid, &[u8])> {
+    v4::added_reports(naks)
+}
+
 /// Whether the list of an ANNOUNCE lets `uid` in, even if the rest of the message is such that
 /// [`decode`] refuses it: only the invited answer a bad ANNOUNCE.
 ///

@@ -22,7 +22,7 @@ mod writer;
 pub use codec::{
     announce_invites, block_size, decode, decode_header, enc_info_range, encode,
     encode_fileseg_head, encode_header, encode_message, fileseg_head_len, inner_function,
-    signature_range,
+    signature_range, split_added_reports,
 };
 pub use encrypted::Encrypted;
 pub use header::{Function, Header, Version};

@@ -113,6 +113,18 @@ pub(super) fn write_tfmcc_ack(
     Ok(())
 }
 
+/// The ids and the bitmap behind what looks like reports of several receivers added up bit by bit.
+pub(in crate::wire) fn added_reports(bytes: &[u8]) -> Option<(Uid, &[u8])> {
+    const KIND: u8 = Kind::TfmccAck as u8;
+    const WORDS: u8 = (TFMCC_ACK_INFO / 4) as u8;
+    let (reports, bitmap) = bytes.split_at_checked(TFMCC_ACK_INFO)?;
+    let Some(&[KIND, WORDS, flags, 0, _, _, _, _, a, b, c, d]) = reports.first_chunk() else {
+        return None;
+    };
+    CcFlags::from_bits(flags)?;
+    Some((Uid(u32::from_be_bytes([a, b, c, d])), bitmap))
+}
+
 pub(super) fn free_space(rest: Reader<'_>) -> Result<Option<u64>, DecodeError> {
     let Some(mut r) = first(rest, Kind::FreeSpace, FREESPACE_INFO)? else {
         return Ok(None);

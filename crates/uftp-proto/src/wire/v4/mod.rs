@@ -18,6 +18,7 @@ use super::writer::{EncodeError, Writer};
 use crate::time::WireTime;
 
 pub(super) use self::announce::{enc_info_at, enc_info_signature_at, invites};
+pub(super) use self::extension::added_reports;
 pub(super) use self::file::{fileseg_head_len, write_fileseg_head};
 pub(super) use self::handshake::{client_key_signature_at, key_info_signature_at};
 pub(super) use self::proxy::proxy_key_signature_at;

@@ -7,16 +7,10 @@
 
 use std::borrow::Cow;
 
-use uftp_proto::wire::Status;
+use uftp_proto::Uid;
+use uftp_proto::wire::{Status, split_added_reports};
 
 use crate::sender::session::Session;
-
-/// Bytes of a report, TFMCC_ACK_INFO, and how it begins.
-const REPORT: usize = 20;
-const KIND: u8 = 3;
-const WORDS: u8 = 5;
-/// The flags there are.
-const FLAGS: u8 = 0x0f;
 
 /// The bitmap in a STATUS of the host at this place, on a section of so many `blocks`, as the receivers
 /// behind it meant it. What did not fit at its end counts as missing.
@@ -24,9 +18,9 @@ pub(super) fn meant<'a>(s: &Session, at: usize, status: &Status<'a>, blocks: u32
     let naks = status.naks;
     let misread = status.tfmcc.is_none()
         && naks.len() == usize::from(s.block_size)
-        && s.rate.tfmcc().is_some()
-        && begins_with_reports(s, at, naks);
-    let Some((_, map)) = naks.split_at_checked(REPORT).filter(|_| misread) else {
+        && s.rate.tfmcc().is_some();
+    let parts = split_added_reports(naks).filter(|_| misread);
+    let Some((_, map)) = parts.filter(|(ids, _)| speak(s, at, *ids)) else {
         return Cow::Borrowed(naks);
     };
     let whole = (blocks / 8) as usize + 1;
@@ -40,17 +34,13 @@ pub(super) fn meant<'a>(s: &Session, at: usize, status: &Status<'a>, blocks: u32
     }
 }
 
-/// Whether this begins like reports of receivers behind the host at this place, added up.
-fn begins_with_reports(s: &Session, at: usize, naks: &[u8]) -> bool {
-    let Some(&[KIND, WORDS, flags, 0, _, _, _, _, a, b, c, d]) = naks.first_chunk() else {
-        return false;
-    };
-    let named = u32::from_be_bytes([a, b, c, d]);
+/// Whether `ids`, added up, are those of some of the receivers behind the host at this place.
+fn speak(s: &Session, at: usize, ids: Uid) -> bool {
     let behind = s.clients.iter().filter(|c| c.via == Some(at));
     let (mut some, mut all) = (false, 0);
     for uid in behind.map(|c| c.uid.0) {
-        some |= named & uid == uid;
+        some |= ids.0 & uid == uid;
         all |= uid;
     }
-    flags & !FLAGS == 0 && some && named & !all == 0
+    some && ids.0 & !all == 0
 }
