@@ -1,5 +1,6 @@
 //! Protocol 3: questions about one section after the other (wire-v3 §6.5, §7.2).
 
+use uftp_proto::Uid;
 use uftp_proto::wire::{BlockRef, Done, FileSeg, Message, Version};
 
 use super::support::{Bench, ME, Script};
@@ -70,4 +71,21 @@ fn a_slow_disk_is_waited_for_by_asking_for_a_block_of_the_section_in_question() 
     assert_eq!(bench.said(), ["COMPLETE 1"]);
     let disk = bench.store.look();
     assert_eq!(Vec::from_iter(disk.files.values()), [&script.content]);
+}
+
+/// The next COMPLETE of its own may come after the sender has given it up: up to a minute passes from one
+/// to the next, and senders may wait for a second.
+#[test]
+fn who_is_asked_again_for_the_end_of_the_session_says_so_again() {
+    let mut script = Script {
+        version: Version::V3,
+        ..Script::default()
+    };
+    let mut bench = Bench::confirmed(&mut script);
+    bench.hear(&mut script, |s| s.group_done(&[ME]));
+    assert_eq!(bench.said(), ["COMPLETE session"]);
+    bench.hear(&mut script, |s| s.group_done(&[Uid(0x12)]));
+    assert_eq!(bench.said(), [""; 0], "it is known of us");
+    bench.hear(&mut script, |s| s.group_done(&[ME]));
+    assert_eq!(bench.said(), ["COMPLETE session"]);
 }

@@ -8,8 +8,9 @@ use uftp_proto::wire::{Abort, CongCtrl, Message};
 use super::{EndReason, Handled, Joining, Order, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
+use crate::policy::PassStyle;
 use crate::receiver::event::ReceiverEventKind;
-use crate::receiver::outbox::Outgoing;
+use crate::receiver::outbox::{Answer, Outgoing};
 
 impl<S: SessionFiles> Session<S> {
     pub(super) fn dispatch(
@@ -68,6 +69,19 @@ impl<S: SessionFiles> Session<S> {
             (Phase::Completing { .. }, Message::DoneConf(conf)) => {
                 if self.is_listed(&conf.clients) {
                     return Err(Stop::End(EndReason::Confirmed));
+                }
+                Ok(())
+            }
+            // spec: the sender gives up who does not answer in its time, and our next COMPLETE may come
+            // later (wire-v3 §7.2, §12.1).
+            (Phase::Completing { .. }, Message::Done(done))
+                if self.policy.passes == PassStyle::LockStep && done.file == FileId::SESSION =>
+            {
+                if self.is_listed(&done.clients)
+                    && let Phase::Completing { sent, .. } = &mut self.phase
+                {
+                    *sent = now;
+                    self.outbox.push(Outgoing::Complete(Answer::SESSION));
                 }
                 Ok(())
             }
