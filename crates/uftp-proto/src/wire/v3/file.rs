@@ -1,6 +1,6 @@
 //! FILEINFO to DONE_CONF: the messages about files (wire-v3 §4.8, §4.10–4.15).
 
-use super::{ends_after, read_list, write_count, write_ids};
+use super::{read_list, write_count, write_ids};
 use crate::ids::FileId;
 use crate::time::WireTime;
 use crate::wire::fields::{TEXT_FIELD, check_text, time_to_32, until_zero};
@@ -169,7 +169,8 @@ pub(super) fn write_done(m: &Done, w: &mut Writer<'_>) -> Result<(), EncodeError
     write_ids(w, &m.clients)
 }
 
-/// The bitmap is there exactly when the count of its bits is not 0.
+/// The bitmap is there exactly when the count of its bits is not 0. Deployed proxies that log much
+/// count 0 whatever is missing (wire-v3 §11): what the bitmap names counts.
 pub(super) fn read_status(mut r: Reader<'_>) -> Result<Status<'_>, DecodeError> {
     r.u8("reserved")?;
     let file = FileId(r.u16("file id")?);
@@ -177,14 +178,13 @@ pub(super) fn read_status(mut r: Reader<'_>) -> Result<Status<'_>, DecodeError> 
     let proxy_seq = r.u8("seq number")?;
     let section = read_section(&mut r)?;
     let count = r.u32("nak count")?;
-    if count == 0 {
-        ends_after(&r, "nak count", 0)?;
-    }
-    let naks = r.rest();
-    // Blocks that are counted and not named are no less missing: this is not a report of none.
-    if count > 0 && naks.iter().all(|byte| *byte == 0) {
-        return Err(r.error("nak count", Problem::Value(count)));
-    }
+    let bitmap = r.rest();
+    let naks = match (count, bitmap.iter().all(|byte| *byte == 0)) {
+        (_, false) => bitmap,
+        (0, true) => &[],
+        // Blocks that are counted and not named are no less missing: this is not a report of none.
+        (_, true) => return Err(r.error("nak count", Problem::Value(count))),
+    };
     Ok(Status {
         file,
         pass,
@@ -292,4 +292,29 @@ fn terminated<'a>(
         },
     ))?;
     Ok((string, behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A STATUS that counts `count` and has this bitmap.
+    fn status(count: u32, bitmap: &[u8]) -> Vec<u8> {
+        [&[0, 0, 1, 1, 0, 0, 1][..], &count.to_be_bytes(), bitmap].concat()
+    }
+
+    fn naks(message: &[u8]) -> Option<&[u8]> {
+        let r = Reader::new(Some(Function::Status), message);
+        read_status(r).ok().map(|status| status.naks)
+    }
+
+    #[test]
+    fn what_the_bitmap_names_is_missing_whatever_is_counted() {
+        assert_eq!(naks(&status(0, &[])), Some(&[][..]));
+        assert_eq!(naks(&status(3, &[7, 0])), Some(&[7, 0][..]));
+        assert_eq!(naks(&status(0, &[7, 0])), Some(&[7, 0][..]));
+        assert_eq!(naks(&status(0, &[0, 0])), Some(&[][..]));
+        assert_eq!(naks(&status(3, &[0, 0])), None);
+        assert_eq!(naks(&status(3, &[])), None);
+    }
 }
