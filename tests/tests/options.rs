@@ -48,6 +48,7 @@ const UFTP: Table = &[
         "rate-steps",
         "protocol3/main::the_rate_answers_to_loss_in_steps",
     ),
+    ("unicast", "protocol3/main::one_receiver_is_sent_to_alone"),
     (
         "announce-timeout",
         "modern_options/main::the_time_of_announcing_is_bounded",

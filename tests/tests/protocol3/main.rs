@@ -288,28 +288,56 @@ fn announcements_say_what_the_options_say() -> Result<()> {
         "@th,304,16 1400",
         "@th,64,8 48",
     ];
-    world.count_incoming(1, &expected)?;
+    let long = [
+        ["--announce-interval", "600"],
+        ["--status-interval", "700"],
+        ["--register-interval", "800"],
+        ["--done-interval", "900"],
+        ["--announce-time", "1"],
+        ["--status-time", "2"],
+        ["--mtu", "1400"],
+    ];
+    let of_3 = ["-a600", "-s700", "-r800", "-d900", "-A1", "-S2", "-b1400"];
+    for options in [&long.concat()[..], &of_3] {
+        world.count_incoming(1, &expected)?;
+        let sent = world
+            .sender(Suite::Ours, 0)
+            .protocol("3")
+            .default_timing()
+            .args(options)
+            .args(&["-H", ONE])
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(7)?;
+        for (what, count) in expected.iter().zip(world.counted(1)?) {
+            assert!(count > 0, "{options:?}: no packet with {what}");
+        }
+    }
+    Ok(())
+}
+
+/// As `uftp -U -H HOST` of 3.x: no group, everything goes to the one receiver.
+#[test]
+fn one_receiver_is_sent_to_alone() -> Result<()> {
+    let world = World::new("alone", 2)?;
+    let content = world.one_file(100_000)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let address = world.address(1, Family::V4).to_string();
+    // ANNOUNCE, by its place and its private address.
+    let expected = format!("ip daddr {address} @th,64,16 12289 @th,320,32 0");
+    world.count_incoming(1, &[&expected])?;
     let sent = world
         .sender(Suite::Ours, 0)
         .protocol("3")
         .default_timing()
-        .args(&["--announce-interval", "600", "--status-interval", "700"])
-        .args(&["--register-interval", "800", "--done-interval", "900"])
-        .args(&[
-            "--announce-time",
-            "1",
-            "--status-time",
-            "2",
-            "--mtu",
-            "1400",
-        ])
-        .args(&["-H", ONE])
+        .args(&QUICK)
+        .args(&["-U", "-H", &address])
         .files_of(&content)?
         .run(BOUND)?;
-    sent.ended_with(7)?;
-    for (what, count) in expected.iter().zip(world.counted(1)?) {
-        assert!(count > 0, "no packet with {what}");
-    }
+    sent.ended_with(0)?;
+    receiver.holds_undated(&content)?;
+    receiver.stop()?;
+    assert!(world.counted(1)?[0] > 0, "no packet with {expected}");
     Ok(())
 }
 

@@ -191,6 +191,23 @@ pub(super) fn only(public: IpAddr) -> Vec<ClientEntry> {
     }]
 }
 
+/// The address of the one receiver that a session of protocol 3 is sent to alone (wire-v3 §12.1).
+///
+/// # Errors
+/// None is listed, or more than one, or one that has an id only.
+pub(super) fn only_address(clients: &[ClientEntry]) -> Result<IpAddr, Failure> {
+    let told = match clients {
+        [only] if only.proxy => "that is a proxy".to_owned(),
+        // spec: who is called by so small a number is called by an id (wire-v3 §2.3).
+        [only] if only.uid.0 <= 0x00FF_FFFF => format!("{} is an id, no address", only.name),
+        [only] => return Ok(Ipv4Addr::from_bits(only.uid.0).into()),
+        _ => format!("there are {}", clients.len()),
+    };
+    Err(Failure::command_line(format!(
+        "Must specify exactly one host with -H for a unicast session: {told} (option --unicast, -U of 3.x)"
+    )))
+}
+
 /// A line of a list: `name[|fingerprint]`.
 fn listed(line: &lists::Line, kind: &Kind) -> Result<HostEntry, String> {
     let (name, fingerprint) = match line.text.split_once('|') {

@@ -6,7 +6,7 @@
 //! command line, so that values are read by the same rules wherever they stand.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +38,11 @@ impl Surroundings {
             system: "/etc/uftp".into(),
             environment: std::env::vars_os().collect(),
         }
+    }
+
+    /// The protocol that the environment asks for.
+    pub(super) fn protocol(&self) -> Option<&OsStr> {
+        self.variable("UFTP_PROTOCOL").map(OsString::as_os_str)
     }
 
     fn variable(&self, name: &str) -> Option<&OsString> {
@@ -214,7 +219,7 @@ fn scalar(value: &toml::Value) -> Result<String, &'static str> {
 
 fn word(long: &str, value: &[u8]) -> OsString {
     let mut word = OsString::from(format!("--{long}="));
-    word.push(std::ffi::OsStr::from_bytes(value));
+    word.push(OsStr::from_bytes(value));
     word
 }
 

@@ -53,6 +53,10 @@ pub trait Program: CommandFactory + FromArgMatches {
     fn adapt(_word: &str) -> Option<Vec<String>> {
         None
     }
+
+    /// Replaces letters that mean something else in the protocol that the words, or else the
+    /// `environment`, ask for. With `posix` options end at the first word that is none.
+    fn translate(_words: &mut Vec<OsString>, _environment: Option<&OsStr>, _posix: bool) {}
 }
 
 /// The command of a program with the manners of getopt.
@@ -142,6 +146,7 @@ fn parse_within<T: Program>(
 ) -> Result<Parsed<T>, Failure> {
     let command = command::<T>();
     let mut args: Vec<OsString> = args.into_iter().collect();
+    T::translate(&mut args, around.protocol(), posix);
     adapt::<T>(&mut args, &command);
     if posix {
         end_options_at_first_operand(&mut args, &command);

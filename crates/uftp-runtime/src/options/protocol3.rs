@@ -66,6 +66,10 @@ pub(crate) struct PaceArgs {
     /// and perhaps min;KBPS and max;KBPS. It is read again after every section
     #[arg(long, value_name = "FILE")]
     pub rate_steps: Option<PathBuf>,
+
+    /// Send to the address of the one receiver of -H, and nowhere else
+    #[arg(long)]
+    pub unicast: bool,
 }
 
 impl PaceArgs {
@@ -135,6 +139,7 @@ impl PaceArgs {
             (self.mtu.is_some(), "--mtu"),
             (self.least_time.is_some(), "--least-time"),
             (self.rate_steps.is_some(), "--rate-steps"),
+            (self.unicast, "--unicast"),
         ]
         .into_iter()
         .find_map(|(given, name)| given.then_some(name))
@@ -245,7 +250,7 @@ mod tests {
     #[test]
     fn what_protocol_3_has_not_is_said() {
         for (words, named) in [
-            ("-b 1300", "-b "),
+            ("--block-size 1300", "-b "),
             ("-r 0.5", "-r "),
             ("-s 20", "-s "),
             ("-C tfmcc", "-C "),

@@ -74,6 +74,26 @@ async fn what_is_meant_is_checked_as_a_whole() {
         ),
         ("uftp f -P 10.0.0.x", 1, "Invalid private address 10.0.0."),
         (
+            "uftp f --protocol 3 -U",
+            1,
+            "Must specify exactly one host with -H for a unicast session: there are 0",
+        ),
+        (
+            "uftp f --protocol 3 -U -H 10.0.0.1,10.0.0.2",
+            1,
+            "Must specify exactly one host with -H for a unicast session: there are 2",
+        ),
+        (
+            "uftp f --protocol 3 -U -H 0.0.18.52",
+            1,
+            "Must specify exactly one host with -H for a unicast session: 0.0.18.52 is an id",
+        ),
+        (
+            "uftp f --protocol 4 --unicast -H 10.0.0.1",
+            1,
+            "--unicast has a meaning in protocol 3 only",
+        ),
+        (
             "uftp f -I 127.0.0.1 -M ff15::1 -P ff15::x",
             2,
             "IP version mismatch",
@@ -162,6 +182,17 @@ async fn a_single_host_of_protocol_3_is_listed_by_its_address() {
         let clients = sending(&line).await.config.clients;
         let uids = clients.map(|c| Vec::from_iter(c.iter().map(|c| c.uid)));
         assert_eq!(uids, listed.map(|uid| vec![uid]), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_unicast_session_of_protocol_3_goes_to_the_receiver_of_the_list() {
+    for letter in ["-U", "--unicast"] {
+        let line = format!("uftp f --protocol 3 -I 127.0.0.1 {letter} -H 127.0.0.9");
+        let config = sending(&line).await.config;
+        assert_eq!(config.public.ip().to_string(), "127.0.0.9");
+        assert_eq!(config.private, config.public);
+        assert_eq!(config.clients.unwrap()[0].uid, Uid(0x7F00_0009));
     }
 }
 

@@ -93,7 +93,7 @@ impl Args {
             Some(restart) => (restart.group, restart.instance.0.saturating_add(1)),
             None => (GroupId(rng.random_range(1..=u32::MAX)), 0),
         };
-        let place = self.place(policy, rng).await?;
+        let place = self.place(policy, clients.as_deref(), rng).await?;
         let single = place.is_one_host() && self.min_clients.is_none();
         let clients = match clients {
             None if policy.names == Names::Addresses && single => Some(hosts::only(place.public)),

@@ -1,9 +1,10 @@
 //! The command line of `uftp` (cli §2).
 
 mod job;
+mod letters;
 mod place;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -15,7 +16,7 @@ use super::common::CommonArgs;
 use super::congestion::{self, CongestionControl};
 use super::protocol3::PaceArgs;
 use super::security::SenderArgs;
-use super::{Program, addresses, values};
+use super::{Program, addresses, command, values};
 
 pub(crate) use job::SendJob;
 
@@ -244,4 +245,8 @@ pub(crate) enum ProgressMode {
 
 impl Program for Args {
     const OPERANDS: &'static str = "FILE... ";
+
+    fn translate(words: &mut Vec<OsString>, environment: Option<&OsStr>, posix: bool) {
+        letters::translate(words, &command::<Args>(), environment, posix);
+    }
 }

@@ -6,10 +6,11 @@ use rand::rngs::StdRng;
 use uftp_net::Interface;
 use uftp_proto::Uid;
 use uftp_session::policy::{Names, Policy};
+use uftp_session::sender::ClientEntry;
 
 use super::Args;
 use crate::exit::Failure;
-use crate::options::addresses;
+use crate::options::{addresses, hosts};
 
 /// Where a session takes place.
 pub(super) struct Place {
@@ -45,12 +46,20 @@ impl Place {
 }
 
 impl Args {
-    /// Where the session takes place. Asks the resolver.
+    /// Where the session of these `clients`, if they are listed, takes place. Asks the resolver.
     ///
     /// # Errors
     /// Addresses that do not go together, or no interface to reach them by.
-    pub(super) async fn place(&self, policy: Policy, rng: &mut StdRng) -> Result<Place, Failure> {
-        let public = self.announced_at(policy).await?;
+    pub(super) async fn place(
+        &self,
+        policy: Policy,
+        clients: Option<&[ClientEntry]>,
+        rng: &mut StdRng,
+    ) -> Result<Place, Failure> {
+        let public = match self.pace.unicast {
+            true => hosts::only_address(clients.unwrap_or_default())?,
+            false => self.announced_at(policy).await?,
+        };
         let private = match (&self.private_address, public.is_multicast()) {
             (_, false) => public,
             (Some(text), true) => addresses::private(text, public, rng).await?,
