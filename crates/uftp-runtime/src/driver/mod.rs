@@ -32,6 +32,8 @@ const BATCHES_IN_A_ROW: usize = 8;
 const LOOK: Duration = Duration::from_micros(200);
 /// While there is ever more to send, lines of the log are held so long.
 const HOLD: Duration = Duration::from_millis(2);
+/// A deadline that is overdue for so long passed while the disk, or others on this machine, held us up.
+const LATE: Duration = Duration::from_millis(10);
 /// After a stop the farewells must be out within this time.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Longest sleep for want of room in the kernel; timers wait as long.
@@ -140,7 +142,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         let mut farewell: Option<Instant> = None;
         let _held = log::hold();
         loop {
-            let now = Instant::now();
+            let mut now = Instant::now();
             let asked = self.control.asked.swap(0, Ordering::AcqRel);
             if asked & STOP != 0 {
                 self.machine.stop(now);
@@ -155,7 +157,12 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             if asked & COUNTERS != 0 {
                 self.watcher.tell_counters(&self.machine);
             }
-            if self.machine.poll_timeout().is_some_and(|due| due <= now) {
+            if now.checked_sub(LATE).is_some_and(|late| self.is_due(late)) {
+                // Whoever spoke meanwhile was not silent.
+                self.receive()?;
+                now = Instant::now();
+            }
+            if self.is_due(now) {
                 self.machine.handle_timeout(now);
             }
             self.tell(now);
@@ -173,6 +180,11 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
                 self.receive()?;
             }
         }
+    }
+
+    /// Whether a deadline of the machine has come at that time.
+    fn is_due(&self, at: Instant) -> bool {
+        self.machine.poll_timeout().is_some_and(|due| due <= at)
     }
 
     /// Sleeps until something is to be done. Whether something may have arrived.

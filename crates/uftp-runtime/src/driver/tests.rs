@@ -188,6 +188,73 @@ fn what_cannot_go_to_one_host_holds_up_no_other() {
     });
 }
 
+/// Has waited too long for somebody to speak, and notes what it hears of first.
+#[derive(Default)]
+struct Patient {
+    heard: Vec<&'static str>,
+}
+
+impl Machine for Patient {
+    type Event = ();
+
+    fn handle_datagram(&mut self, _: Instant, _: SocketAddr, _: Ecn, _: &mut [u8]) {
+        self.heard.push("datagram");
+    }
+
+    fn handle_timeout(&mut self, _: Instant) {
+        self.heard.push("timeout");
+    }
+
+    fn poll_event(&mut self) -> Option<()> {
+        None
+    }
+
+    fn poll_transmit(&mut self, _: Instant, _: &mut Batch) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Instant::now().checked_sub(Duration::from_secs(1))
+    }
+
+    fn stop(&mut self, _: Instant) {}
+
+    fn is_over(&self) -> bool {
+        !self.heard.is_empty()
+    }
+}
+
+/// Tells the first thing that it heard of.
+struct First(mpsc::Sender<&'static str>);
+
+impl Watcher<Patient> for First {
+    fn event(&mut self, _: Instant, _: &mut Patient, _: &Socket, (): ()) {}
+
+    fn turn(&mut self, _: Instant, machine: &Patient) {
+        if let Some(first) = machine.heard.first() {
+            let _ = self.0.send(first);
+        }
+    }
+}
+
+/// A disk that writes for longer than a sender may be silent is no silent sender.
+#[test]
+fn what_came_while_we_were_held_up_is_heard_before_deadlines_are_judged() {
+    in_namespace(|| {
+        ip("link set lo up");
+        for (spoken, expected) in [(true, "datagram"), (false, "timeout")] {
+            let (a, b) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
+            if spoken {
+                let mut talker = Talker::new(a.local_addr(), 1, 0);
+                Outbox::new().send(&b, &mut talker, Instant::now());
+            }
+            let (tell, told) = mpsc::channel();
+            let control = Control::new().unwrap();
+            let driver = Driver::new(a, control, Patient::default(), First(tell));
+            driver.run().unwrap();
+            assert_eq!(told.iter().next(), Some(expected));
+        }
+    });
+}
+
 #[test]
 fn a_sleeping_driver_can_be_stopped() {
     in_namespace(|| {
