@@ -70,5 +70,5 @@ pub use sender::{Sender, SenderOptions, SenderSetup, Sent};
 pub use service::{ServiceManager, runs_as};
 pub use setup::{Ear, Listens, Setup};
 pub use status::{StatusLine, read_status};
-pub use suite::{PROGRAMS, Suite, building};
+pub use suite::{PROGRAMS, Suite, building, target_dir};
 pub use world::{Family, World};

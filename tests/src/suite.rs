@@ -13,11 +13,15 @@ use crate::{Failure, Result, command::run, reference::reference_dir};
 pub const PROGRAMS: [&str; 4] = ["uftp", "uftpd", "uftpproxyd", "uftp_keymgt"];
 
 /// What cargo is told to build our programs. Alone, they have the features they are installed with; beside
-/// others of the workspace they get those of the others too, and one build does not do for the other.
-pub fn building(release: bool) -> Vec<&'static str> {
+/// others of the workspace they get those of the others too, and one build does not do for the other. They
+/// go to [`target_dir`], wherever the user's configuration has cargo build.
+pub fn building(release: bool) -> Vec<String> {
     let mut args = vec!["build", "--locked"];
     args.extend(release.then_some("--release"));
     args.extend(PROGRAMS.iter().flat_map(|program| ["-p", program]));
+    args.push("--target-dir");
+    let mut args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+    args.push(target_dir().to_string_lossy().into_owned());
     args
 }
 
@@ -77,7 +81,7 @@ pub(crate) fn workspace_root() -> &'static Path {
 }
 
 /// Where cargo puts what it makes for this workspace.
-pub(crate) fn target_dir() -> PathBuf {
+pub fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(
         || workspace_root().join("target"),
         |dir| workspace_root().join(dir),
@@ -102,7 +106,8 @@ fn build_ours() -> Result<PathBuf> {
     let manifest = manifest.to_string_lossy();
     let release = !cfg!(debug_assertions);
     let mut args = building(release);
-    args.extend(["--quiet", "--manifest-path", &manifest]);
+    args.extend(["--quiet", "--manifest-path", &manifest].map(str::to_owned));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     run(&cargo, &args, "")?;
     Ok(target_dir().join(if release { "release" } else { "debug" }))
 }

@@ -19,7 +19,7 @@ use uftp_tests::{
 use crate::{
     options::Options,
     packages::{Need, install_missing},
-    programs::build_release,
+    programs::build,
 };
 
 /// Bytes of the file made when none is named.
@@ -42,7 +42,7 @@ pub(crate) fn demo(options: &mut Options) -> Result<ExitCode> {
     }
     let named = named.map(|file| regular_file(&file)).transpose()?;
     install_missing(Need::Demo)?;
-    let programs = build_release()?;
+    let programs = build(true)?;
     println!("{}", enter_namespace());
 
     let dir = Directory::new()?;

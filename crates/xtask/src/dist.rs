@@ -5,11 +5,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use uftp_tests::{Failure, PROGRAMS, Result, building, reference_package, run};
+use uftp_tests::{Failure, PROGRAMS, Result, reference_package, run, target_dir};
 
 use crate::options::Options;
 use crate::packages::{Need, install_missing};
-use crate::programs::cargo;
+use crate::programs::{build, cargo};
 
 /// Greater than that of Debian's package, which this one replaces.
 const VERSION: &str = concat!("1:", env!("CARGO_PKG_VERSION"), "-1");
@@ -136,20 +136,17 @@ struct Made {
 /// Makes the tree and the package.
 fn make(profile: Profile) -> Result<Made> {
     let root = root();
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let target = root.join(target);
     let (release, name) = match profile {
         Profile::Release => (true, "dist"),
         #[cfg(test)]
         Profile::Debug => (false, "dist-debug"),
     };
-    let programs = target.join(if release { "release" } else { "debug" });
-    let out = target.join(name);
+    let out = target_dir().join(name);
     let tree = out.join("tree");
     if out.exists() {
         fs::remove_dir_all(&out).map_err(|e| Failure::io(told("removing", &out), e))?;
     }
-    cargo(&building(release))?;
+    let programs = build(release)?;
     let pages = out.join("pages");
     let pages_text = pages.to_string_lossy();
     let made = [

@@ -6,12 +6,12 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use uftp_tests::{Failure, Result};
+use uftp_tests::{Failure, Result, target_dir};
 
 use crate::{
     options::Options,
     packages::{Need, install_missing},
-    programs::{cargo_with, host_tuple, root, target_dir},
+    programs::{cargo_with, host_tuple, root},
 };
 
 /// Where there is a law to break.

@@ -8,21 +8,17 @@ use std::{
     process::{ChildStdout, Command, Stdio},
 };
 
-use uftp_tests::{Failure, Result, building};
+use uftp_tests::{Failure, Result, building, target_dir};
 
-/// Builds our programs in release and returns the directory they are in.
+/// Builds our programs and returns the directory they are in.
 ///
 /// # Errors
 /// When the build fails; cargo has then said why.
-pub(crate) fn build_release() -> Result<PathBuf> {
-    cargo(&building(true))?;
-    Ok(target_dir().join("release"))
-}
-
-/// Where cargo builds.
-pub(crate) fn target_dir() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    root().join(target)
+pub(crate) fn build(release: bool) -> Result<PathBuf> {
+    let args = building(release);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    cargo(&args)?;
+    Ok(target_dir().join(if release { "release" } else { "debug" }))
 }
 
 /// The name of what this machine is, as the compiler has it.

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use nix::unistd::geteuid;
-use uftp_tests::{Failure, Result, building, reference_dir};
+use uftp_tests::{Failure, Result, reference_dir};
 
 use crate::{
     options::Options,
     packages::{Need, install_missing, update_lists},
-    programs::{cargo, cargo_lines},
+    programs::{build, cargo_lines},
 };
 
 /// Runs all tests of the workspace, those in network namespaces and with the reference included.
@@ -28,7 +28,7 @@ pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
     })?;
     println!("reference programs: {}", reference.display());
     // Built here, so that no test has to wait for it.
-    cargo(&building(false))?;
+    build(false)?;
     let more = options.rest();
     let mut args = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
     args.extend(more.iter().map(String::as_str));

@@ -11,7 +11,7 @@ use uftp_tests::{
 };
 
 use super::scene::Scene;
-use crate::{options::Options, programs::build_release};
+use crate::{options::Options, programs::build};
 
 /// UDP port of the receivers.
 const PORT: u16 = 1044;
@@ -127,7 +127,7 @@ impl Programs {
     /// When that fails.
     pub(super) fn ready() -> Result<Programs> {
         Ok(Programs {
-            ours: build_release()?,
+            ours: build(true)?,
             reference: reference_dir()?,
         })
     }
