@@ -168,7 +168,12 @@ fn enter_namespace() -> String {
 }
 
 /// A user's way: a user namespace, in which this user counts as root.
+///
+/// Where users may make one but not use it (Ubuntu, sandboxes) this process could not leave it again, so another
+/// one goes first.
 fn enter_as_user() -> Result<()> {
+    let trial = ["--map-root-user", "--net", "ip", "link", "set", "lo", "up"];
+    run("unshare", &trial, "")?;
     let (user, group) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
         .map_err(|error| Failure::io("unshare", error))?;
