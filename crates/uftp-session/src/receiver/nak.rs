@@ -102,6 +102,11 @@ impl NakTimer {
         self.last = end;
     }
 
+    /// Whether the newest data were of `section`.
+    pub(super) fn is_amid(&self, section: u16) -> bool {
+        self.last == u32::from(section)
+    }
+
     /// When to call [`due`](Self::due).
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.armed.as_ref().map(|armed| armed.at)
@@ -120,6 +125,16 @@ impl NakTimer {
 }
 
 impl NakSweep {
+    /// A single section.
+    pub(super) fn one(section: u16) -> Self {
+        let section = u32::from(section);
+        NakSweep {
+            sections: section..section + 1,
+            before: 0,
+            reports_left: 1,
+        }
+    }
+
     /// The section to look at now, `None` when all have been.
     pub(super) fn section(&self) -> Option<u16> {
         if self.reports_left == 0 {

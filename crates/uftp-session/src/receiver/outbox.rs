@@ -31,6 +31,8 @@ pub(super) enum Outgoing {
     FileInfoAck,
     Complete(Answer),
     Naks(NakSweep),
+    /// What a section misses that is still being sent.
+    Interim(u16),
     /// The answer to a question for one section.
     Report(Question),
     CcAck,
@@ -128,6 +130,9 @@ impl Outbox {
                 Outgoing::Complete(answer) => writer.complete(*answer),
                 Outgoing::CcAck => writer.cc_ack(),
                 Outgoing::Report(question) => writer.report(*question, &mut self.bitmap)?,
+                Outgoing::Interim(section) => {
+                    writer.naks(&mut NakSweep::one(*section), &mut self.bitmap)?
+                }
                 Outgoing::Naks(sweep) => writer.naks(sweep, &mut self.bitmap)?,
             };
             if let Written::NoRoom = written {

@@ -62,6 +62,14 @@ impl Reports {
         }
     }
 
+    /// Whether a question may come in the middle of `section`: its data are the newest.
+    pub(super) fn are_amid(&self, section: u16) -> bool {
+        match self {
+            Reports::Timed(timer) => timer.is_amid(section),
+            Reports::Asked(_) => false,
+        }
+    }
+
     /// When to call [`due`](Self::due).
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {

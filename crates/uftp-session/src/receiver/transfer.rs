@@ -146,6 +146,17 @@ impl Transfer {
         self.reports.done(now, delay, heard, done.pass, last_only)
     }
 
+    /// Whether a DONE that names nobody asks how `section` fares that is being sent. Only our
+    /// own senders do that, to learn how fast they may go, and wait for the answer; deployed ones ask
+    /// at the end of a pass, and take no report on a section before.
+    pub(super) fn is_amid(&self, section: u16) -> bool {
+        let blocks = self.geometry.section(section).unwrap_or_default();
+        section < self.last_section()
+            && self.reports.are_amid(section)
+            && self.cache.end() < blocks.end
+            && self.missing.is_missing(blocks.end.saturating_sub(1))
+    }
+
     /// Whether a DONE may speak of this section.
     pub(super) fn has_section(&self, section: u16) -> bool {
         section <= self.last_section()

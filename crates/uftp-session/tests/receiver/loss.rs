@@ -125,6 +125,47 @@ fn the_end_of_a_section_shows_in_the_next_one() {
 }
 
 #[test]
+fn a_question_in_the_middle_of_a_section_is_answered_at_once() {
+    let mut script = Script::default();
+    let mut bench = Bench::receiving(&mut script, THREE_SECTIONS);
+    let missing = |lost: u32, from: u32| {
+        let blocks: Vec<u32> = [lost].into_iter().chain(from..80).collect();
+        format!("STATUS 1/0 {blocks:?}")
+    };
+    for (sent, lost) in [(0..20, 3), (20..30, 3)] {
+        let from = sent.end;
+        stream(&mut bench, &mut script, sent, &[lost]);
+        bench.hear(&mut script, |s| s.done_for(s.file, 0, &[]));
+        assert_eq!(bench.said(), [missing(lost, from)]);
+    }
+    // It is no question to others, nor one about another section.
+    bench.hear(&mut script, |s| s.done_for(s.file, 1, &[]));
+    assert_eq!(bench.said(), [""; 0]);
+    bench.pass(g());
+    let all: Vec<u32> = (0..80).collect();
+    let both = [missing(3, 30), format!("STATUS 1/1 {all:?}")];
+    assert_eq!(bench.said(), both);
+
+    // The end of the section is reported as ever. A deployed sender that has gone through all it has
+    // may name nobody either, and takes no report at once.
+    let mut script = Script::default();
+    let mut bench = Bench::receiving(&mut script, THREE_SECTIONS);
+    stream(&mut bench, &mut script, 0..80, &[3]);
+    bench.hear(&mut script, |s| s.done_for(s.file, 0, &[]));
+    assert_eq!(bench.said(), [""; 0]);
+    bench.pass(g());
+    assert_eq!(bench.said(), ["STATUS 1/0 [3]"]);
+    stream(&mut bench, &mut script, 80..200, &[100]);
+    bench.pass(g());
+    assert_eq!(bench.said(), ["STATUS 1/1 [20]"]);
+    bench.hear(&mut script, |s| s.done_for(s.file, 2, &[]));
+    assert_eq!(bench.said(), [""; 0]);
+    bench.pass(g());
+    let rest: Vec<u32> = (40..80).collect();
+    assert_eq!(bench.said(), [format!("STATUS 1/2 {rest:?}")]);
+}
+
+#[test]
 fn sections_lost_as_a_whole_are_reported() {
     let mut script = Script::default();
     let mut bench = Bench::receiving(&mut script, THREE_SECTIONS);

@@ -242,6 +242,10 @@ impl<S: SessionFiles> Session<S> {
                         return self.finish_file(around);
                     }
                 }
+                if done.clients.is_empty() && transfer.is_amid(done.section) {
+                    self.outbox.push(Outgoing::Interim(done.section));
+                    return Ok(());
+                }
                 let answer = transfer.done(now, self.timing.nak_delay(), done, asked);
                 if let Some(question) = answer {
                     self.outbox.push(Outgoing::Report(question));

@@ -25,8 +25,7 @@ pub(super) struct Pulse {
 /// The self-clocked rate of a session.
 ///
 /// What goes out is cut into windows ([`Windows`]), and receivers are asked again and again how
-/// much of them they got. Before the first loss every window that all got doubles the rate, and at
-/// high rates trebles it. A window of which a receiver missed the part `p` when sent at rate `r`
+/// much of them they got. Before the first loss every window that all got trebles the rate. A window of which a receiver missed the part `p` when sent at rate `r`
 /// shows that it takes `r * (1 - p)`: the rate drops a little below that and climbs again, fast at
 /// first, slowly near the rate that was too much, and then beyond it faster and faster. If the same
 /// rate proves too much again and again, the climb takes longer.
@@ -59,9 +58,8 @@ pub(super) struct SelfClock {
 
 impl SelfClock {
     const START: f64 = 60e6;
-    /// Before the first loss good windows double lower rates and treble others: a receiver that takes
-    /// this much, and its network, are not of the slow kind.
-    const BRISK: f64 = 200e6;
+    /// What a good window does to the rate before the first loss.
+    const START_GROWTH: f64 = 3.0;
     const FLOOR: f64 = 1e6;
     const CEILING: f64 = 12e9;
     /// A drop does not go below this part of the rate; if it was too little, another will follow.
@@ -235,8 +233,7 @@ impl SelfClock {
             return;
         }
         let grown = match &mut self.climb {
-            None if speed < Self::BRISK => 2.0 * speed,
-            None => 3.0 * speed,
+            None => Self::START_GROWTH * speed,
             Some(climb) => {
                 let quiet = since.map_or(Duration::ZERO, |s| now.saturating_duration_since(s));
                 climb.pass(quiet.min(Self::VOUCHED));

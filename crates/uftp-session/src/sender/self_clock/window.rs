@@ -260,28 +260,33 @@ impl Windows {
     /// The windows that a report tells of, the last of them only as far as it does.
     pub(super) fn reported(&self, report: &Naks<'_>) -> Vec<Window> {
         let known = self.known(report);
-        self.closed(report)
+        // How far a report on what is new goes, the report itself says.
+        let by = match report.fresh {
+            true => Some(report.at),
+            false => report.made(),
+        };
+        self.closed(report, by)
             .filter_map(|window| window.before(known))
             .collect()
     }
 
     /// What of its section a report knows about: the blocks before this one. If all are sent for
     /// the first time, the last that has arrived says how far the receiver got: queues may hold back
-    /// what comes after it for much longer than a receiver takes to report. If none has, it has come
-    /// at least as far as what made it speak.
+    /// what comes after it for much longer than a receiver takes to report, and it may have reported at
+    /// once. If none has, it has come at least as far as what made it speak.
     fn known(&self, report: &Naks<'_>) -> u32 {
-        let sent = self.closed(report).map(|w| w.end).max();
-        let sent = sent.unwrap_or(0);
+        let end = |by| self.closed(report, by).map(|w| w.end).max().unwrap_or(0);
+        let sent = end(Some(report.at));
         match last_clear(report.bitmap, 0..sent) {
             Some(last) if report.fresh => last + 1,
-            _ => sent,
+            _ => end(report.made()),
         }
     }
 
-    /// The windows of its section that were closed when a report was made.
-    fn closed(&self, report: &Naks<'_>) -> impl Iterator<Item = Window> {
-        let (section, made) = (report.section, report.made());
-        let closed = move |w: &&Window| w.section == section && w.was_closed_by(made);
+    /// The windows of its section that were closed by then.
+    fn closed(&self, report: &Naks<'_>, by: Option<Instant>) -> impl Iterator<Item = Window> {
+        let section = report.section;
+        let closed = move |w: &&Window| w.section == section && w.was_closed_by(by);
         self.list.iter().filter(closed).copied()
     }
 
@@ -389,16 +394,35 @@ mod tests {
         windows.close(start + MS(50), 2);
         send(&mut windows, start, 50, 0, 10);
         let at = |ms| start + MS(ms);
-        assert_eq!(windows.horizon(&first(at(59), 0, &[])), Horizon::Before(0));
-        assert_eq!(windows.horizon(&first(at(60), 0, &[])), Horizon::Before(50));
+        let none = [0xff; 8];
+        assert_eq!(
+            windows.horizon(&first(at(59), 0, &none)),
+            Horizon::Before(0)
+        );
+        assert_eq!(
+            windows.horizon(&first(at(60), 0, &none)),
+            Horizon::Before(50)
+        );
+        // What has come was sent before.
+        let some = [0, 0, 0, 0, 0, 0xff, 0xff, 0xff];
+        assert_eq!(
+            windows.horizon(&first(at(51), 0, &some)),
+            Horizon::Before(40)
+        );
         windows.sent(at(70), 1, 0, 1e6, 0);
-        assert_eq!(windows.horizon(&first(at(75), 0, &[])), Horizon::Before(50));
-        assert_eq!(windows.horizon(&first(at(80), 0, &[])), Horizon::All);
+        assert_eq!(
+            windows.horizon(&first(at(75), 0, &none)),
+            Horizon::Before(50)
+        );
+        assert_eq!(windows.horizon(&first(at(80), 0, &none)), Horizon::All);
         assert_eq!(windows.horizon(&first(at(80), 1, &[])), Horizon::Before(0));
         // The end of a pass makes everybody speak.
         windows.close(at(90), 0);
-        assert_eq!(windows.horizon(&first(at(99), 1, &[])), Horizon::Before(0));
-        assert_eq!(windows.horizon(&first(at(100), 1, &[])), Horizon::All);
+        assert_eq!(
+            windows.horizon(&first(at(99), 1, &none)),
+            Horizon::Before(0)
+        );
+        assert_eq!(windows.horizon(&first(at(100), 1, &none)), Horizon::All);
     }
 
     #[test]
