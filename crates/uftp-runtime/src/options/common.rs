@@ -151,7 +151,7 @@ pub(crate) struct EventArgs {
 
 /// Bytes of a socket's buffers if the user asks for none: what arrives at 1 GB/s while a receiver
 /// writes for a few milliseconds.
-pub(crate) const DEFAULT_BUFFER_SIZE: usize = 8 << 20;
+pub(crate) const DEFAULT_BUFFER_SIZE: usize = 16 << 20;
 
 /// Options about sockets.
 #[derive(Args, Clone, PartialEq, Debug)]
