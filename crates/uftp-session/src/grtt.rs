@@ -40,6 +40,11 @@ impl Grtt {
         self.value
     }
 
+    /// Whether a round trip was measured.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.computed
+    }
+
     /// Takes in one round trip at once if it is longer.
     pub(crate) fn raise(&mut self, rtt: Duration) {
         self.value = self.value.max(rtt.min(self.max));

@@ -1,6 +1,6 @@
 //! How fast data goes out: at a fixed rate, as fast as the slowest receiver takes it, or like TCP.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::Rate;
 use super::self_clock::{Horizon, Pulse, SelfClock};
@@ -71,6 +71,12 @@ impl RateControl {
         }
     }
 
+    /// Data are to go out, and answers about them take `delay`. Whether that changes the rate, as it may
+    /// before the first of a session.
+    pub(super) fn begin(&mut self, delay: Duration) -> bool {
+        self.clock_mut().is_some_and(|clock| clock.begin(delay))
+    }
+
     /// A pass over a file begins, the first or one of repairs.
     pub(super) fn begin_pass(&mut self, first: bool) {
         if let Some(clock) = self.clock_mut() {
@@ -139,9 +145,9 @@ impl RateControl {
     }
 
     /// A file is over; `clean` if nobody missed anything of it. Whether the rate has changed.
-    pub(super) fn finish_file(&mut self, now: Instant, clean: bool) -> bool {
+    pub(super) fn finish_file(&mut self, now: Instant, clean: bool, pulse: Pulse) -> bool {
         self.clock_mut()
-            .is_some_and(|clock| clock.finish_file(now, clean))
+            .is_some_and(|clock| clock.finish_file(now, clean, pulse))
     }
 
     fn clock(&self) -> Option<&SelfClock> {
@@ -161,8 +167,6 @@ impl RateControl {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

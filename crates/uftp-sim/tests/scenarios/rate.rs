@@ -70,6 +70,30 @@ fn self_clocked_fills_a_link_and_does_not_flood_it() {
     }
 }
 
+#[test]
+fn self_clocked_does_not_flood_a_long_way() {
+    for (rate, queue, delay) in [
+        (2_000_000, 500_000, 300),
+        (10_000_000, 1_000_000, 300),
+        (100_000_000, 4_000_000, 40),
+    ] {
+        let size = rate * 10;
+        let mut stage = self_clocked(2, size).stage();
+        for id in stage.receivers.clone() {
+            stage.world.down(id).config = PathConfig {
+                delay: ms(delay),
+                ..neck(rate, queue)
+            };
+            stage.world.up(id).config.delay = ms(delay);
+        }
+        let stage = stage.play(secs(200));
+        stage.assert_all_whole();
+        let (goodput, ratio) = measure(&format!("{delay} ms there"), &stage);
+        assert!(goodput > 0.4 * rate as f64, "{goodput}");
+        assert!(ratio < 2.0, "{ratio}");
+    }
+}
+
 /// A neck with little jitter, so that seeds differ.
 fn shaky_neck(rate: u64, queue: u64) -> PathConfig {
     PathConfig {

@@ -57,7 +57,10 @@ pub(super) struct SelfClock {
 }
 
 impl SelfClock {
+    /// The rate to begin with ...
     const START: f64 = 60e6;
+    /// ... unless more bytes than this went out before the first answer could come.
+    const START_BYTES: f64 = 2e6;
     /// What a good window does to the rate before the first loss.
     const START_GROWTH: f64 = 3.0;
     const FLOOR: f64 = 1e6;
@@ -69,7 +72,7 @@ impl SelfClock {
     const STALL: Duration = Duration::from_millis(50);
     /// Blocks of a window that must have been sent for growing, and for asking, at least.
     const SAMPLE: u32 = 64;
-    /// Receivers are not asked about less time than this, nor does it let the rate grow.
+    /// No window that lasts less shows anything.
     const SOONEST: Duration = Duration::from_millis(5);
     /// Before the first loss, nor about fewer bytes than queues on the way may take in.
     const QUEUE: f64 = 500e3;
@@ -104,6 +107,18 @@ impl SelfClock {
         self.rate
     }
 
+    /// Data are to go out, and answers about them take `delay`. Whether that changes the rate, as it may
+    /// before the first of a session.
+    pub(super) fn begin(&mut self, delay: Duration) -> bool {
+        if !self.windows.is_untouched() {
+            return false;
+        }
+        let before = self.rate;
+        let most = Self::START_BYTES / delay.as_secs_f64().max(1e-6);
+        self.rate = Self::START.min(most).max(Self::FLOOR);
+        self.rate != before
+    }
+
     /// A pass over a file begins, the first or one of repairs.
     pub(super) fn begin_pass(&mut self, first: bool) {
         self.windows.clear();
@@ -134,14 +149,20 @@ impl SelfClock {
             return self.windows.asks_again(now, pulse.patience);
         }
         let least = Self::SAMPLE.max(audience.saturating_mul(Self::PACKETS_PER_ANSWER));
-        let enough = |w: &Window| w.blocks >= least && self.is_telling(w);
+        let enough = |w: &Window| w.blocks >= least && self.is_telling(w, pulse);
         self.windows.open().is_some_and(enough)
     }
 
     /// Whether a window has lasted long enough to show anything: queues take a short burst at any rate.
-    fn is_telling(&self, window: &Window) -> bool {
+    fn is_telling(&self, window: &Window, pulse: Pulse) -> bool {
         let bytes = f64::from(window.blocks) * self.charged;
-        window.took() >= Self::SOONEST && (self.climb.is_some() || bytes >= Self::QUEUE)
+        window.took() >= Self::soonest(pulse) && (self.climb.is_some() || bytes >= Self::QUEUE)
+    }
+
+    /// Receivers are not asked about less time than this, nor does it let the rate grow: queues on a
+    /// long way are made for its round trip time.
+    fn soonest(pulse: Pulse) -> Duration {
+        Self::SOONEST.max(pulse.delay / 2)
     }
 
     /// Receivers were asked.
@@ -199,11 +220,11 @@ impl SelfClock {
     }
 
     /// A file is over. Whether the rate has changed.
-    pub(super) fn finish_file(&mut self, now: Instant, clean: bool) -> bool {
+    pub(super) fn finish_file(&mut self, now: Instant, clean: bool, pulse: Pulse) -> bool {
         self.windows.close(now, 0);
         let before = self.rate;
         while clean && let Some((window, fate)) = self.windows.settle(now, Duration::ZERO) {
-            self.learn(now, &window, fate);
+            self.learn(now, &window, fate, pulse);
         }
         self.rate != before
     }
@@ -212,7 +233,7 @@ impl SelfClock {
     pub(super) fn settle(&mut self, now: Instant, pulse: Pulse) -> bool {
         let before = self.rate;
         while let Some((window, fate)) = self.windows.settle(now, pulse.patience) {
-            self.learn(now, &window, fate);
+            self.learn(now, &window, fate, pulse);
         }
         if self.rate > Self::LEAP * before {
             self.windows.begin_anew(now);
@@ -222,9 +243,9 @@ impl SelfClock {
 
     /// Grows on the evidence of a window, if nobody fell behind in it and it went out at the
     /// rate of today. A sender that cannot keep up with its rate gains nothing by a higher one.
-    fn learn(&mut self, now: Instant, window: &Window, fate: Fate) {
+    fn learn(&mut self, now: Instant, window: &Window, fate: Fate, pulse: Pulse) {
         let since = self.settled.replace(now);
-        let telling = window.blocks >= Self::SAMPLE && self.is_telling(window);
+        let telling = window.blocks >= Self::SAMPLE && self.is_telling(window, pulse);
         if fate != Fate::Good || window.drops < self.drops || !telling {
             return;
         }

@@ -159,6 +159,11 @@ impl Windows {
         self.settled = self.next_id;
     }
 
+    /// Whether nothing was ever sent.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.next_id == 0
+    }
+
     /// The window being sent.
     pub(super) fn open(&self) -> Option<&Window> {
         self.list.back().filter(|w| w.is_open())

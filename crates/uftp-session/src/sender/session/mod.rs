@@ -170,6 +170,14 @@ impl Session {
         }
     }
 
+    /// A pass over a file begins, the first or one of repairs.
+    pub(super) fn begin_pass(&mut self, first: bool) {
+        if self.grtt.is_measured() && self.rate.begin(self.pulse().delay) {
+            self.pacer.set_rate(self.now, self.rate.bytes_per_second());
+        }
+        self.rate.begin_pass(first);
+    }
+
     /// How many would answer a question to all: receivers at the current item that no proxy
     /// answers for, and proxies.
     pub(super) fn audience(&self) -> u32 {

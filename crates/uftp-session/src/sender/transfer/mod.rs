@@ -279,7 +279,7 @@ impl Transfer {
         self.reported = 0;
         self.section = None;
         self.stage = Stage::Sending(0);
-        s.rate.begin_pass(self.pass == 1);
+        s.begin_pass(self.pass == 1);
         let wanted = self.wanted.missing() > 0;
         if let Some(rounds) = &mut self.rounds {
             match self.pass == 1 || !wanted {
@@ -362,7 +362,7 @@ impl Transfer {
         }
         s.lists.clear();
         let clean = self.pass == 1 && !self.naks;
-        if s.rate.finish_file(s.now, clean) {
+        if s.rate.finish_file(s.now, clean, s.pulse()) {
             s.pacer.set_rate(s.now, s.rate.bytes_per_second());
         }
         if clean && s.rate.asks() {
