@@ -64,11 +64,13 @@ impl Interface {
 /// Name and addresses.
 impl fmt::Display for Interface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut about: Vec<_> = self.addrs.iter().map(IpAddr::to_string).collect();
+        about.extend((!self.up).then(|| "down".to_owned()));
         f.write_str(&self.name)?;
-        for (i, addr) in self.addrs.iter().enumerate() {
-            write!(f, "{}{addr}", if i == 0 { " (" } else { ", " })?;
+        if !about.is_empty() {
+            write!(f, " ({})", about.join(", "))?;
         }
-        f.write_str(if self.addrs.is_empty() { "" } else { ")" })
+        Ok(())
     }
 }
 
@@ -237,6 +239,18 @@ mod tests {
             "away" => Ok(vec![[192, 0, 2, 1].into()]),
             _ => Err(io::Error::other("no such host")),
         }
+    }
+
+    #[test]
+    fn an_interface_shows_what_it_has_and_lacks() {
+        let mut shown = interface(2, "eth0", &["10.0.0.5", "fd77::5"]);
+        assert_eq!(shown.to_string(), "eth0 (10.0.0.5, fd77::5)");
+        shown.up = false;
+        assert_eq!(shown.to_string(), "eth0 (10.0.0.5, fd77::5, down)");
+        shown.addrs.clear();
+        assert_eq!(shown.to_string(), "eth0 (down)");
+        shown.up = true;
+        assert_eq!(shown.to_string(), "eth0");
     }
 
     #[test]

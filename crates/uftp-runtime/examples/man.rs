@@ -40,7 +40,7 @@ uftp_keymgt -g ec:prime256v1 sender.pem\tmakes a key, and shows its fingerprint
 uftp_keymgt sender.pem\tshows the fingerprint again";
 const EXIT_UFTPD: &str = "\
 0\tit runs in the background
-1\tthe command line, a directory or the status file
+1\tthe command line, a list, a directory or the status file
 2\taddresses, interfaces, sockets
 3\tkeys
 4\tthe log file

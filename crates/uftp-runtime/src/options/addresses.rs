@@ -219,7 +219,11 @@ pub(crate) fn named(text: &str, option: &str) -> Result<Interface, Failure> {
     find_interface(text).map_err(|error| {
         let here = usable().unwrap_or_default();
         let here: Vec<_> = here.iter().map(ToString::to_string).collect();
-        let text = format!("{}; interfaces here: {}", sentence(error), here.join(", "));
+        let here = match here.is_empty() {
+            true => "none that is up and has an address".to_owned(),
+            false => here.join(", "),
+        };
+        let text = format!("{}; interfaces here: {here}", sentence(error));
         Failure::command_line(text).about(option)
     })
 }
