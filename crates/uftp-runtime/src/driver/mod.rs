@@ -157,13 +157,16 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             if asked & COUNTERS != 0 {
                 self.watcher.tell_counters(&self.machine);
             }
-            if now.checked_sub(LATE).is_some_and(|late| self.is_due(late)) {
-                // Whoever spoke meanwhile was not silent.
-                self.receive()?;
-                now = Instant::now();
-            }
-            if self.is_due(now) {
-                self.machine.handle_timeout(now);
+            if let Some(due) = self.due(now) {
+                let late = now.saturating_duration_since(due) >= LATE;
+                if late {
+                    // Whoever spoke meanwhile was not silent.
+                    self.receive()?;
+                    now = Instant::now();
+                }
+                if !late || self.due(now).is_some() {
+                    self.machine.handle_timeout(now);
+                }
             }
             self.tell(now);
             let flow = self.outbox.send(&self.socket, &mut self.machine, now);
@@ -182,9 +185,9 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         }
     }
 
-    /// Whether a deadline of the machine has come at that time.
-    fn is_due(&self, at: Instant) -> bool {
-        self.machine.poll_timeout().is_some_and(|due| due <= at)
+    /// The deadline of the machine, if it has come.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        self.machine.poll_timeout().filter(|due| *due <= now)
     }
 
     /// Sleeps until something is to be done. Whether something may have arrived.
