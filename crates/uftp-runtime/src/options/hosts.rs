@@ -208,10 +208,15 @@ pub(super) fn only_address(clients: &[ClientEntry]) -> Result<IpAddr, Failure> {
     )))
 }
 
-/// A line of a list: `name[|fingerprint]`.
+/// A line of a list: `name[|fingerprint]`, or in those of 3.x `name[ fingerprint]`.
 fn listed(line: &lists::Line, kind: &Kind) -> Result<HostEntry, String> {
     let (name, fingerprint) = match line.text.split_once('|') {
-        None => (line.text.as_str(), None),
+        None => match line.text.split_once(' ') {
+            Some((name, word)) if word.trim().parse::<Fingerprint>().is_ok() => {
+                (name, word.trim().parse().ok())
+            }
+            _ => (line.text.as_str(), None),
+        },
         Some((name, rest)) => {
             let word = rest.split_whitespace().next();
             (name, word.map(|w| fingerprint(name, w)).transpose()?)
@@ -361,6 +366,13 @@ mod tests {
         let clients = resolve(ok).await.unwrap();
         let names: Vec<_> = clients.iter().map(|c| (c.name.as_str(), c.uid.0)).collect();
         assert_eq!(names, [("0x1", 1), ("0x2", 2), ("0x3", 3)]);
+
+        let print = "00:01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10:11:12:ff";
+        let of_3 = read(&[file(&format!("10.0.0.1 {print}\n0x000002\n"))]).unwrap();
+        assert_eq!(of_3[0].fingerprint.unwrap().0[19], 0xff);
+        let clients = resolve(of_3).await.unwrap();
+        let names: Vec<_> = clients.iter().map(|c| (c.name.as_str(), c.uid.0)).collect();
+        assert_eq!(names, [("10.0.0.1", 0x0A00_0001), ("0x000002", 2)]);
 
         let remarks = read(&[file("0x0A000001 # x\nab \r\n")]).unwrap();
         let clients = resolve(remarks).await.unwrap();

@@ -1,7 +1,7 @@
 //! Lists of senders and proxies that a receiver knows: `uftpd -S` and `-R` (cli §6.1, §7,
 //! wire-v5 §11).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use uftp_proto::Uid;
@@ -24,7 +24,8 @@ pub(crate) struct Senders {
 
 /// Reads lists of senders: lines `uid|address[|fingerprint]` as in 4.x, or
 /// `uid|address|proxy[|fingerprint]` as in 5.x, where the proxy is the id of the one the sender is
-/// answered through in protocol 5, or 0. A third field with colons is a fingerprint.
+/// answered through in protocol 5, or 0. A third field with colons is a fingerprint. Lines of 3.x,
+/// `address[ fingerprint]`, name the sender by its address.
 ///
 /// # Errors
 /// An unreadable file, or a line that cannot be read: it must not pass for one that trusts more.
@@ -77,6 +78,9 @@ async fn proxy(line: &str) -> Result<ProxyEntry, String> {
 
 /// An entry, and whether it is of the form of 5.x.
 async fn entry(line: &str) -> Result<(ServerEntry, bool), String> {
+    if let Some(entry) = entry_of_3(line)? {
+        return Ok((entry, false));
+    }
     let mut fields = line.split('|').map(str::trim);
     let (uid, address) = host(&mut fields, "server").await?;
     let (third, fourth) = (fields.next(), fields.next());
@@ -99,6 +103,26 @@ async fn entry(line: &str) -> Result<(ServerEntry, bool), String> {
         fingerprint: fingerprint(print)?,
     };
     Ok((entry, proxy.is_some()))
+}
+
+/// A line of 3.x: whose senders are called by their addresses (wire-v3 §2.3, §12.2). In later lists
+/// none is without a bar.
+fn entry_of_3(line: &str) -> Result<Option<ServerEntry>, String> {
+    let mut words = line.split_whitespace();
+    let address = words.next().and_then(|word| word.parse::<Ipv4Addr>().ok());
+    let Some(address) = address.filter(|_| !line.contains('|')) else {
+        return Ok(None);
+    };
+    Ok(Some(ServerEntry {
+        uid: Uid::from_addr(address.into()),
+        addresses: vec![address.into()],
+        proxy: None,
+        fingerprint: words
+            .next()
+            .map(|word| fingerprint(Some(word)))
+            .transpose()?
+            .flatten(),
+    }))
 }
 
 /// The id and address a line begins with; `what` has them.
@@ -143,7 +167,7 @@ mod tests {
     const PRINT: &str = "C9:85:9F:3F:E4:08:7D:83:AD:CB:FC:A8:02:27:7F:51:18:50:1F:23";
 
     #[tokio::test]
-    async fn both_forms_of_a_line() {
+    async fn all_forms_of_a_line() {
         let print: Fingerprint = PRINT.parse().unwrap();
         let (four, five) = (false, true);
         for (line, proxy, fingerprint, form) in [
@@ -179,6 +203,8 @@ mod tests {
                 Some(print),
                 four,
             ),
+            ("10.0.0.1".to_owned(), None, None, four),
+            (format!("10.0.0.1 {PRINT}"), None, Some(print), four),
         ] {
             let (read, of_five) = entry(&line).await.unwrap();
             assert_eq!((read.proxy, of_five), (proxy, form), "{line}");
@@ -202,6 +228,9 @@ mod tests {
             ("1|10.0.0.1|ffffffff", "Invalid proxy UID ffffffff"),
             ("1|10.0.0.1||11", "Invalid proxy UID "),
             ("1|10.0.0.1|0|11|22", "too many fields"),
+            ("10.0.0.1 zz:zz", "\"zz:zz\" is not a key fingerprint"),
+            ("10.0.0.1|zz", "Invalid server UID 10.0.0.1"),
+            ("host", "Invalid server UID host"),
         ] {
             let told = entry(line).await.unwrap_err();
             assert!(told.starts_with(says), "{line}: {told}");
