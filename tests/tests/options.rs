@@ -263,6 +263,10 @@ const UFTPPROXYD: Table = &[
         "admit-anybody",
         "proxies/modern::answers_of_another_address",
     ),
+    (
+        "hold-percent",
+        "proxies/three::answers_are_held_for_part_of_the_time_between_questions",
+    ),
     ("buffer-size", "proxies/modern::what_all_daemons_have"),
     ("check", "modern_options/main::a_check_starts_nothing"),
     (

@@ -9,7 +9,7 @@ use uftp_tests::{
 use crate::{
     condition::Condition,
     stage::{BOUND, PORT, server_line},
-    tunnel::make_key,
+    tunnel::{FAR, NEAR, Tunnel, make_key},
 };
 
 /// First byte of every packet of the earlier programs of protocol 3.
@@ -82,6 +82,43 @@ fn heartbeats_of_protocol_3_alone_open_a_tunnel() -> Result<()> {
     proxy.says("Sent COMPLETE")?;
     proxy.stop()?;
     relay.stop().map(drop)
+}
+
+/// `-T`: who announces every five seconds, for four, hears of receivers behind a proxy that holds what
+/// they say for half a second, and not of those behind one that holds it for nearly five.
+#[test]
+fn answers_are_held_for_part_of_the_time_between_questions() -> Result<()> {
+    for (percent, code) in [("10", 0), ("99", 7)] {
+        let tunnel = Tunnel::new("hold")?;
+        let world = &tunnel.world;
+        let role = ProxyRole::Server(tunnel.far(Family::V4));
+        let proxies = [
+            world.proxy(Suite::Ours, NEAR, role).start()?,
+            world
+                .proxy(Suite::Ours, FAR, ProxyRole::Client)
+                .args(&["-T", percent])
+                .start()?,
+        ];
+        let receivers = tunnel.receivers()?;
+        let content = world.one_file(10_000)?;
+        let sent = tunnel
+            .sender()?
+            .protocol("3")
+            .default_timing()
+            .args(&["--announce-interval", "5000", "--announce-time", "4"])
+            .args(&["--register-interval", "5000"])
+            .args(&["--status-interval", "500", "--done-interval", "500"])
+            .files_of(&content)?
+            .run(BOUND)?;
+        sent.ended_with(code)?;
+        for receiver in receivers {
+            receiver.stop()?;
+        }
+        for proxy in proxies {
+            proxy.stop()?;
+        }
+    }
+    Ok(())
 }
 
 /// Receivers ask a proxy of protocol 3 for its key, and take it if it is the one they know.

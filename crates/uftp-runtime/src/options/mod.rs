@@ -13,6 +13,7 @@ mod generation;
 mod heartbeats;
 mod hosts;
 mod layers;
+mod letters;
 mod lists;
 pub(crate) mod process;
 mod protocol3;
@@ -146,8 +147,8 @@ fn parse_within<T: Program>(
 ) -> Result<Parsed<T>, Failure> {
     let command = command::<T>();
     let mut args: Vec<OsString> = args.into_iter().collect();
-    T::translate(&mut args, around.protocol(), posix);
     adapt::<T>(&mut args, &command);
+    T::translate(&mut args, around.protocol(), posix);
     if posix {
         end_options_at_first_operand(&mut args, &command);
     }

@@ -1,6 +1,6 @@
 //! The command line of `uftpd` (cli §3).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use super::lists::absolute;
 use super::process::ProcessArgs;
 use super::response_proxy::ResponseProxyArgs;
 use super::security::ReceiverArgs;
-use super::{Program, addresses, values};
+use super::{Program, addresses, command, letters, values};
 use crate::exit::Failure;
 use crate::store::StoreConfig;
 
@@ -111,6 +111,11 @@ pub struct Args {
 
 impl Program for Args {
     const OPERANDS: &'static str = "";
+
+    fn translate(words: &mut Vec<OsString>, _: Option<&OsStr>, posix: bool) {
+        let of_3 = |letter, value: &str| letters::no_names(letter, value, Some("no-name-lookup"));
+        letters::translate(words, &command::<Args>(), posix, &of_3);
+    }
 }
 
 /// A receiver, ready to run.

@@ -1,6 +1,6 @@
 //! The command line of `uftpproxyd` (cli §4, behaviour-proxies §2.1).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::heartbeats::HeartbeatArgs;
 use super::lists::absolute;
 use super::process::ProcessArgs;
 use super::security::{KeyArgs, is_ssm};
-use super::{Program, addresses, clients, servers, values};
+use super::{Program, addresses, clients, command, letters, servers, values};
 use crate::exit::Failure;
 use crate::keys;
 
@@ -74,6 +74,12 @@ pub struct Args {
     /// Server proxy: pass on answers of any host, not of DEST alone
     #[arg(long, help_heading = "Role")]
     pub admit_anybody: bool,
+
+    /// In protocol 3: hold answers for this part of the time from one question of the sender to the
+    /// next, in percent, 10 to 99
+    #[arg(short = 'T', long, value_name = "PERCENT", default_value_t = ProxyConfig::DEFAULT_HOLD_PERCENT,
+          help_heading = "Role", value_parser = values::number::<u8>("Invalid hold percentage", 10..=99))]
+    pub hold_percent: u8,
 
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
@@ -168,6 +174,12 @@ impl Program for Args {
         let takes_none = flags.chars().all(|c| FLAGS.contains(c));
         takes_none.then(|| vec![format!("-{flags}r"), "-e".to_owned(), curve.to_owned()])
     }
+
+    fn translate(words: &mut Vec<OsString>, _: Option<&OsStr>, posix: bool) {
+        // No name is looked up but those it is given.
+        let of_3 = |letter, value: &str| letters::no_names(letter, value, None);
+        letters::translate(words, &command::<Args>(), posix, &of_3);
+    }
 }
 
 /// A proxy, ready to run.
@@ -237,6 +249,7 @@ impl Args {
                 addresses: own.into_iter().flat_map(|i| i.addrs).collect(),
                 max_sessions: self.max_sessions,
                 max_clients: self.max_clients,
+                hold_percent: self.hold_percent,
                 security: ReceiverSecurity {
                     keys,
                     servers: listed,

@@ -65,7 +65,7 @@ pub(super) fn consider(
     };
     Ok(Terms {
         policy,
-        timing: Timing::new(&announce.pace),
+        timing: Timing::new(&announce.pace, config.hold_percent),
         block_size: 0,
         resumed: announce.flags.contains(AnnounceFlags::RESTART),
         encrypted: announce.encryption.is_some(),

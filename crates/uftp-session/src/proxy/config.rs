@@ -26,6 +26,9 @@ pub struct ProxyConfig {
     pub max_sessions: usize,
     /// Most clients of one session; further registrations are refused and counted.
     pub max_clients: usize,
+    /// Answers are held for this part of the time from one question of the server to the next, in
+    /// percent, where the server fixes that (protocol 3).
+    pub hold_percent: u8,
     /// Its keys, and the servers whose encrypted sessions it carries. The first key that a
     /// protocol can carry signs its heartbeats and PROXY_KEY.
     pub security: ReceiverSecurity,
@@ -47,6 +50,10 @@ impl ProxyConfig {
     /// Sessions at once, unless the operator says otherwise.
     pub const DEFAULT_MAX_SESSIONS: usize = 100;
 
+    /// Part of the time between questions, in percent, unless the operator says otherwise
+    /// (wire-v3 §8.4).
+    pub const DEFAULT_HOLD_PERCENT: u8 = 50;
+
     /// A proxy without keys and lists, with the defaults of the command line for all that is not
     /// given here.
     pub fn new(uid: Uid, role: Role, port: u16) -> Self {
@@ -57,6 +64,7 @@ impl ProxyConfig {
             addresses: Vec::new(),
             max_sessions: Self::DEFAULT_MAX_SESSIONS,
             max_clients: Self::DEFAULT_MAX_CLIENTS,
+            hold_percent: Self::DEFAULT_HOLD_PERCENT,
             security: ReceiverSecurity::default(),
             clients: None,
             strict: false,

@@ -18,7 +18,13 @@ pub(super) enum Timing {
         robust: u8,
     },
     /// The server has fixed every time in its ANNOUNCE (wire-v3 §8.3, §8.4).
-    Fixed(FixedPace),
+    Fixed {
+        /// The times.
+        pace: FixedPace,
+        /// Answers are held for this part of the time in which the server repeats its question, in
+        /// hundredths.
+        hold_percent: u8,
+    },
 }
 
 /// Nothing is held or repeated for less, whatever times a header claims.
@@ -36,14 +42,11 @@ const KEY_INFO_INTERVAL: u32 = 2;
 /// Silence in round trips times the robustness factor after which a session is forgotten.
 const PATIENCE: u32 = 4;
 
-/// Answers are held for this part of the time in which the server repeats its question, in hundredths.
-const HOLD_PERCENT: u32 = 50;
-
 impl Timing {
-    pub(super) fn new(pace: &Pace) -> Self {
+    pub(super) fn new(pace: &Pace, hold_percent: u8) -> Self {
         match *pace {
             Pace::Adaptive { robust, .. } => Timing::RoundTrips { robust },
-            Pace::Fixed(pace) => Timing::Fixed(pace),
+            Pace::Fixed(pace) => Timing::Fixed { pace, hold_percent },
         }
     }
 
@@ -51,11 +54,12 @@ impl Timing {
     pub(super) fn hold(&self, group: GroupEstimate, kind: Kind) -> Duration {
         let hold = match (self, kind) {
             (Timing::RoundTrips { .. }, _) => group.grtt.duration(),
-            (Timing::Fixed(pace), Kind::Register | Kind::FileInfoAck(_)) => {
-                part(pace.announce_interval)
-            }
-            (Timing::Fixed(pace), Kind::Status(_) | Kind::Complete(..)) => {
-                part(pace.status_interval)
+            (Timing::Fixed { pace, hold_percent }, kind) => {
+                let interval = match kind {
+                    Kind::Register | Kind::FileInfoAck(_) => pace.announce_interval,
+                    Kind::Status(_) | Kind::Complete(..) => pace.status_interval,
+                };
+                Duration::from_millis(interval.into()) * u32::from(*hold_percent) / 100
             }
         };
         hold.max(SHORTEST_HOLD)
@@ -65,7 +69,7 @@ impl Timing {
     pub(super) fn key_info_repeat(&self, group: GroupEstimate) -> Duration {
         let repeat = match self {
             Timing::RoundTrips { .. } => group.grtt.duration() * KEY_INFO_INTERVAL,
-            Timing::Fixed(pace) => Duration::from_millis(pace.announce_interval.into()),
+            Timing::Fixed { pace, .. } => Duration::from_millis(pace.announce_interval.into()),
         };
         repeat.max(SHORTEST_HOLD)
     }
@@ -74,7 +78,7 @@ impl Timing {
     pub(super) fn registration(&self, group: GroupEstimate) -> Duration {
         let limit = match self {
             Timing::RoundTrips { robust } => group.grtt.duration() * u32::from(*robust),
-            Timing::Fixed(pace) => seconds(pace.announce_time),
+            Timing::Fixed { pace, .. } => seconds(pace.announce_time),
         };
         limit.clamp(SHORTEST_REGISTRATION, LONGEST_PATIENCE)
     }
@@ -83,7 +87,7 @@ impl Timing {
     pub(super) fn lull(&self, group: GroupEstimate) -> Duration {
         match self {
             Timing::RoundTrips { .. } => self.silence(group) / 2,
-            Timing::Fixed(pace) => {
+            Timing::Fixed { pace, .. } => {
                 let longest = pace.announce_interval.max(pace.status_interval);
                 Duration::from_millis(longest.into())
             }
@@ -97,14 +101,10 @@ impl Timing {
             Timing::RoundTrips { robust } => {
                 group.grtt.duration() * (PATIENCE * u32::from(*robust))
             }
-            Timing::Fixed(pace) => seconds(pace.announce_time) + seconds(pace.status_time),
+            Timing::Fixed { pace, .. } => seconds(pace.announce_time) + seconds(pace.status_time),
         };
         silence.clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
-}
-
-fn part(millis: u16) -> Duration {
-    Duration::from_millis(millis.into()) * HOLD_PERCENT / 100
 }
 
 fn seconds(seconds: u8) -> Duration {

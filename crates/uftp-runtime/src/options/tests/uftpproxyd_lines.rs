@@ -81,6 +81,26 @@ async fn one_role_and_its_particulars() {
     assert!(dh_key.is_some(), "receivers may want to agree on keys");
 }
 
+/// `-n` before another option is the flag of 3.x, by which no names are looked up.
+#[tokio::test]
+async fn what_only_3_has() {
+    let usual = job("uftpproxyd -c -I lo -O lo").await;
+    assert_eq!(usual.config.hold_percent, 50);
+    let line = job("uftpproxyd -n -c -T 99 -dn -I lo -O lo").await;
+    assert_eq!(line.config.hold_percent, 99);
+    assert!(read("uftpproxyd -dn -T 10 -c").process.foreground);
+    for (line, flag) in [
+        ("uftpd -n -x 1", true),
+        ("uftpd -dn -I lo", true),
+        ("uftpd -n 5 -d", false),
+    ] {
+        match parse_as::<uftpd::Args>(words(line), false) {
+            Ok(Parsed::Run(args)) => assert_eq!(args.no_name_lookup, flag, "{line}"),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn heartbeats_limits_and_sockets() {
     let line = "uftpproxyd -c -I lo -O lo -H 10.0.0.1,10.0.0.2:99 -H [fd02::2]:98,10.0.0.1 -h 5 -t 255 \
@@ -120,6 +140,11 @@ fn bad_values_are_named() {
         ("uftpproxyd -c -x -1", "Invalid log level"),
         ("uftpproxyd -c -g 0", "Invalid max log size"),
         ("uftpproxyd -c -n 1001", "Invalid max log count"),
+        ("uftpproxyd -c -n abc", "Invalid max log count"),
+        ("uftpproxyd -c -n -5", "Invalid max log count"),
+        ("uftpproxyd -c -n", "option -n (--max-log-count) requires"),
+        ("uftpproxyd -c -T 9", "Invalid hold percentage"),
+        ("uftpproxyd -c -T 100", "Invalid hold percentage"),
         ("uftpproxyd -r -e P-256", "Invalid curve"),
         ("uftpproxyd -c --max-clients 0", "Invalid number of clients"),
         (
