@@ -19,8 +19,10 @@ pub(crate) struct SenderStory {
     shows_status: bool,
     /// The protocol spoken.
     version: Version,
-    /// It was said how keys of old receivers must be.
+    /// It was said how keys of old receivers, or of old response proxies, must be.
     keys_explained: bool,
+    /// Keys are agreed upon through proxies, which may be response proxies of 4.x.
+    agrees_with_proxies: bool,
     /// Somebody would not take part.
     refused: bool,
     /// Somebody showed another key than the one listed.
@@ -42,6 +44,7 @@ impl SenderStory {
             failed: BTreeMap::new(),
             shows_status: verbosity >= STATUS,
             keys_explained: false,
+            agrees_with_proxies: agrees_with_proxies(config),
             refused: false,
             mistaken: false,
             closed: false,
@@ -280,9 +283,13 @@ impl SenderStory {
     fn aborted_by(&mut self, name: &str, reason: &str) {
         self.refused = true;
         tell!(self.tag, 1, "Transfer aborted by {name}: {reason}");
-        if reason == NO_COMPATIBLE_KEY && !self.keys_explained {
-            self.keys_explained = true;
-            tell!(self.tag, 1, "{MAKE_KEYS_MEET}");
+        let explanation = match reason {
+            NO_COMPATIBLE_KEY => MAKE_KEYS_MEET,
+            OTHER_CURVE => MAKE_CURVES_MEET,
+            _ => return,
+        };
+        if !std::mem::replace(&mut self.keys_explained, true) {
+            tell!(self.tag, 1, "{explanation}");
         }
     }
 
@@ -388,7 +395,15 @@ impl SenderStory {
                     }
                 };
                 let unlisted = if self.closed { NOT_LISTED } else { "" };
-                tell!(self.tag, 0, "{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}");
+                let dead = match self.agrees_with_proxies {
+                    true => DEAD_PROXY,
+                    false => "",
+                };
+                tell!(
+                    self.tag,
+                    0,
+                    "{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}{dead}"
+                );
             }
             Outcome::NobodyReady => {
                 self.abort_for_one();
@@ -421,6 +436,16 @@ const MAKE_KEYS_MEET: &str = "A 4.x receiver needs a key of the same size or cur
      give it one (uftpd -K rsa:2048), or send with one like its own (its default is the weak \
      uftp -K 512)";
 
+/// How a response proxy says that its key agreement does not go with the sender's, and what those of
+/// 4.x need.
+const OTHER_CURVE: &str = "Proxy ECDH key not compatible with server key";
+const MAKE_CURVES_MEET: &str = "A response proxy of 4.x takes ECDH only if all keys are on one curve \
+     (its -e and -k, and here -e ecdh_ecdsa): else send with -e rsa";
+
+/// Where ECDH goes through proxies of a closed group.
+const DEAD_PROXY: &str = "; a response proxy of 4.x that was started without -e dies of ECDH (send with \
+     -e rsa)";
+
 /// The usual causes, in the order to look for them.
 const CAUSES_OF_SILENCE: &str = "no uftpd runs there; another \
      interface is meant (-I); another port or group (-p, -M); a firewall drops UDP or IGMP; a \
@@ -441,6 +466,15 @@ fn deaf_to(version: Version) -> &'static str {
              (send with --protocol 4)"
         }
     }
+}
+
+/// Whether the proxies of a session, some of which may be response proxies of 4.x, agree upon keys.
+fn agrees_with_proxies(config: &SenderConfig) -> bool {
+    let suite = config.security.as_ref().map(|security| security.suite());
+    let mut clients = config.clients.iter().flatten();
+    config.version == Version::V4
+        && suite.is_some_and(|suite| suite.key_exchange.is_ecdh())
+        && clients.any(|client| client.proxy)
 }
 
 fn failure(outcome: FileOutcome) -> Option<&'static str> {

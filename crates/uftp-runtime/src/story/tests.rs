@@ -1,13 +1,20 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
+use uftp_proto::crypto::{
+    Cipher, Curve, Hash, KeyExchange, KeySpec, PrivateKey, SignatureType, Suite,
+};
 use uftp_proto::wire::{CompleteStatus, FileType, Version};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
 use uftp_session::SessionId;
 use uftp_session::files::SendItem;
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent};
+use uftp_session::security::SenderSecurity;
+use uftp_session::sender::{
+    ClientEntry, FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent,
+};
 
 use super::*;
 use crate::log::{ClassicLayer, Look, Sink, Verbosity};
@@ -351,6 +358,50 @@ fn who_refuses_is_not_taken_for_silent() {
         ),
         "{told}"
     );
+}
+
+/// Without `-e` ours agrees upon keys, which response proxies of 4.10.2 refuse, or die of.
+#[test]
+fn response_proxies_of_4_that_cannot_agree_upon_keys_are_a_cause() {
+    let declined = SenderEvent::Declined {
+        client: Uid(1),
+        reason: "Proxy ECDH key not compatible with server key".to_owned(),
+    };
+    let told = sender(1, vec![declined.clone(), declined]);
+    assert_eq!(told.matches("else send with -e rsa").count(), 1, "{told}");
+    let key = Arc::new(PrivateKey::generate(KeySpec::Rsa(1024)).unwrap());
+    for (key_exchange, clients, may_die) in [
+        (KeyExchange::EcdhRsa, vec![ClientEntry::proxy(Uid(7))], true),
+        (
+            KeyExchange::EcdhRsa,
+            vec![ClientEntry::receiver(Uid(7))],
+            false,
+        ),
+        (KeyExchange::Rsa, vec![ClientEntry::proxy(Uid(7))], false),
+    ] {
+        let suite = Suite {
+            cipher: Cipher::Aes128Cbc,
+            hash: Hash::Sha1,
+            key_exchange,
+            signature: SignatureType::Hmac,
+            client_auth: false,
+        };
+        let security = SenderSecurity::new(Version::V4, suite, key.clone(), Curve::DEFAULT);
+        let config = SenderConfig {
+            clients: Some(clients),
+            security: Some(security.unwrap()),
+            ..sender_config(Version::V4)
+        };
+        let told = logged(0, || {
+            let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
+            SenderStory::new(&config, 0).event(&nobody, |uid| uid.to_string());
+        });
+        assert_eq!(
+            told.contains("dies of ECDH (send with -e rsa)"),
+            may_die,
+            "{told}"
+        );
+    }
 }
 
 #[test]

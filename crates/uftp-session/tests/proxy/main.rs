@@ -11,4 +11,5 @@ mod passing;
 mod pcap;
 mod replay;
 mod replay_three;
+mod standing_keys;
 mod three;

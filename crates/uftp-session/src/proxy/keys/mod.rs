@@ -317,21 +317,23 @@ fn stand_in(
             Err(NoKey::Later) => Err(Objection::Ignore(Refusal::Limit)),
         };
     };
-    let same_size = |key: &PrivateKey| key.kind() == theirs.kind();
     let strict = suite.signature == SignatureType::Keyex;
-    let fits = |key: &&Arc<PrivateKey>| {
-        same_type(key.kind(), theirs.kind()) && (!strict || same_size(key))
-    };
-    let own = own.filter(fits).ok_or(Objection::Abort(NO_OWN_KEY))?;
+    let alike = |key: &&Arc<PrivateKey>| key.kind() == theirs.kind();
+    let akin = |key: &&Arc<PrivateKey>| !strict && same_type(key.kind(), theirs.kind());
     let on_curve = |key: &&Arc<PrivateKey>| Some(key.kind()) == ephemeral.map(KeyKind::Ec);
-    match (suite.key_exchange, dh_key) {
-        (KeyExchange::Rsa, _) => Ok((own.clone(), None)),
-        (_, dh_key) => {
-            let fitting = dh_key.as_ref().filter(on_curve);
-            let fitting = fitting.ok_or(Objection::Abort(OTHER_CURVE))?;
-            Ok((own.clone(), Some(fitting.clone())))
-        }
+    if suite.key_exchange == KeyExchange::Rsa {
+        // Premasters come under the key that PROXY_KEY shows, whatever others there are.
+        let own = own.filter(|key| alike(key) || akin(key));
+        let own = own.ok_or(Objection::Abort(NO_OWN_KEY))?;
+        return Ok((own.clone(), None));
     }
+    // Clients agree with the other key that it shows; the server wants one like its own.
+    let keys = || means.config.security.keys.iter();
+    let own = keys().find(alike).or_else(|| keys().find(akin));
+    let own = own.ok_or(Objection::Abort(NO_OWN_KEY))?;
+    let fitting = dh_key.as_ref().filter(on_curve);
+    let fitting = fitting.ok_or(Objection::Abort(OTHER_CURVE))?;
+    Ok((own.clone(), Some(fitting.clone())))
 }
 
 fn curve_of(blob: &[u8]) -> Option<Curve> {
