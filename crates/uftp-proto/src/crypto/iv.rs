@@ -94,20 +94,25 @@ impl Iv {
 /// The counter of one host in one session, from which all its IVs are made.
 ///
 /// It begins at the time of day instead of at 1, so that a host that restarts within a session
-/// does not repeat the IVs of its earlier life under the same keys (wire-v4 §8.6). Peers take
+/// does not repeat the IVs of its earlier life under the same keys (wire-v4 §8.6), and by chance within
+/// the sixteenth of a second that this is: without a battery a clock may begin anew, too. Peers take
 /// any value. In protocol 3 it is a clock on the wire; here it runs by a microsecond a packet:
 /// the IV of AES is made of the microseconds alone, which so repeat as late as can be
 /// (wire-v3 §5.5).
 #[derive(Clone, Debug)]
 pub struct IvCounter(u64);
 
+const MICROS_OF_A_SIXTEENTH: u64 = 62_500;
+
 impl IvCounter {
-    /// A counter beginning at `now`.
-    pub fn starting_at(version: Version, now: WireTime) -> IvCounter {
+    /// A counter beginning at `now`, and by `chance`, which no other life of this host has had.
+    pub fn starting_at(version: Version, now: WireTime, chance: u32) -> IvCounter {
         IvCounter(match version {
             Version::V3 | Version::V3Sync => now.0,
-            // Room for 256 packets a microsecond before two lives could meet.
-            Version::V4 | Version::V5 => now.0 << 8,
+            // Half of the room of a sixteenth of a second is for packets.
+            Version::V4 | Version::V5 => {
+                ((now.0 / MICROS_OF_A_SIXTEENTH) << 28) | u64::from(chance >> 5)
+            }
         })
     }
 
@@ -115,7 +120,7 @@ impl IvCounter {
     /// in protocol 3, where it is always a clock.
     pub fn under_new_keys(version: Version, now: WireTime) -> IvCounter {
         match version {
-            Version::V3 | Version::V3Sync => IvCounter::starting_at(version, now),
+            Version::V3 | Version::V3Sync => IvCounter::starting_at(version, now, 0),
             Version::V4 | Version::V5 => IvCounter(0),
         }
     }
@@ -185,11 +190,22 @@ mod tests {
 
     #[test]
     fn counters_never_repeat() {
-        let mut c = IvCounter::starting_at(Version::V4, WireTime(5));
-        let mut later = IvCounter::starting_at(Version::V4, WireTime(6));
+        let start = |micros, chance| IvCounter::starting_at(Version::V4, WireTime(micros), chance);
+        let (mut c, mut later) = (start(62_499, u32::MAX), start(62_500, 0));
         assert!(c.advance() < c.advance());
-        assert!(c.advance() < later.advance());
-        let mut c = IvCounter::starting_at(Version::V3, WireTime(1_999_999));
+        assert!(c.advance() + (1 << 27) - 10 < later.advance());
+        let (c, mut again) = (start(5, 7 << 5).advance(), start(5, 8 << 5));
+        assert_eq!(
+            again.advance(),
+            c + 1,
+            "a clock that was set back leaves it to chance"
+        );
+        let mut last = start(u64::from(u32::MAX) * 1_000_000, u32::MAX);
+        assert!(
+            last.advance() > start(0, u32::MAX).advance(),
+            "to the end of these clocks"
+        );
+        let mut c = IvCounter::starting_at(Version::V3, WireTime(1_999_999), 5);
         assert_eq!(WireTime(c.advance()).to_parts(), (2, 0));
         let mut c = IvCounter::under_new_keys(Version::V3, WireTime(1_999_999));
         assert_eq!(WireTime(c.advance()).to_parts(), (2, 0));

@@ -127,7 +127,9 @@ impl Client {
 
     /// All of the group seal under one key, also after they began anew.
     pub(in crate::security) fn counter(&self, now: WireTime) -> IvCounter {
-        IvCounter::starting_at(self.binding.version, now)
+        // The first four bytes are the time; the others no earlier life has had.
+        let [.., a, b, c, d] = self.binding.client_random;
+        IvCounter::starting_at(self.binding.version, now, u32::from_be_bytes([a, b, c, d]))
     }
 
     pub(in crate::security) fn random(&self) -> [u8; 32] {
