@@ -208,8 +208,10 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // An init script may have removed it already.
-        let _ = fs::remove_file(&self.path);
+        // An init script may have removed it already, and another daemon made its own.
+        if named_in(&self.path) == Some(std::process::id()) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -247,6 +249,10 @@ mod tests {
             drop(file);
             assert!(!path.exists());
         }
+        let file = PidFile::write(&path).unwrap();
+        fs::write(&path, "1\n").unwrap();
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n", "it is another's");
         assert!(PidFile::write(dir.path()).is_err());
     }
 
