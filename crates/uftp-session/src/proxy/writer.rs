@@ -12,6 +12,7 @@ use uftp_proto::{Ecn, Seq, Uid, WireTime};
 use super::aggregation::{Kind, List, Ready};
 use super::event::ProxyEventKind;
 use super::keys::Keys;
+use super::outlets::Outlets;
 use super::session::Surroundings;
 use crate::batch::Batch;
 use crate::link::{Cover, Dest, Envelope, GroupEstimate, Link};
@@ -52,10 +53,8 @@ pub(super) struct Writer<'a, 'e> {
     pub(super) upstream: SocketAddr,
     /// Its name: clients believe nobody else, unless we introduce ourselves.
     pub(super) server: Uid,
-    /// Where we introduce ourselves; `None` if we do not.
-    pub(super) public: Option<SocketAddr>,
     /// Where the clients are.
-    pub(super) clients: Option<SocketAddr>,
+    pub(super) outlets: Outlets,
     pub(super) estimate: GroupEstimate,
     /// Of an encrypted session.
     pub(super) keys: Option<&'a Keys>,
@@ -235,11 +234,11 @@ impl Writer<'_, '_> {
         let (link, to, estimate) = match way {
             // What we say upstream says nothing about the group.
             Way::Up => (&mut *self.up, Some(self.upstream), GroupEstimate::default()),
-            Way::Down => (&mut server, self.clients, self.estimate),
-            Way::Introduced => (&mut introduced, self.clients, self.estimate),
+            Way::Down => (&mut server, self.outlets.clients, self.estimate),
+            Way::Introduced => (&mut introduced, self.outlets.clients, self.estimate),
             Way::Public(number) => {
                 introduced = introduced.starting_at(number);
-                (&mut introduced, self.public, self.estimate)
+                (&mut introduced, self.outlets.introductions, self.estimate)
             }
         };
         let Some(to) = to else {

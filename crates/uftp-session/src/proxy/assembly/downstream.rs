@@ -1,12 +1,13 @@
 //! Packets on their way from the server to clients.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use uftp_proto::Uid;
 use uftp_proto::wire::{Abort, Announce, Function, Header, KeyInfo, Message, RegConf};
-use uftp_proto::{Ecn, Seq, Uid};
 
-use super::{Assembly, invites, speakers};
+use super::clients::Standing;
+use super::{Assembly, Course, Dismissal, invites, speakers};
 use crate::counters::Refusal;
 use crate::incoming::Incoming;
 use crate::proxy::aggregation::{Answer, Kind};
@@ -19,14 +20,6 @@ use crate::security::gate::{self, Form};
 
 /// Most of those named in announcements that are remembered: as many as senders have receivers.
 const MOST_INVITED: usize = 100_000;
-
-/// Clients have their interval and this part of it to register again before we introduce ourselves
-/// anew. So every second ANNOUNCE of a server that makes one in three round trips is left out.
-const REGISTER_MARGIN: u32 = 10;
-
-/// So many introductions come without pauses: most clients hear of us then, and the longer one waits for
-/// keys, the longer it believes what is said in the clear.
-const PROMPT_INTRODUCTIONS: u32 = 8;
 
 /// Longest packet that is looked into lest it be an ABORT: that is 308 bytes, and so much is put
 /// around it at most.
@@ -41,12 +34,7 @@ impl Assembly {
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now,
-            ecn,
-            ref header,
-            ..
-        } = incoming;
+        let header = &incoming.header;
         if header.src != self.server {
             return Err(Refusal::UnknownSource);
         }
@@ -55,80 +43,95 @@ impl Assembly {
         }
         let keys = self.own_keys();
         gate::downstream(Form::Clear, header.function, keys)?;
-        if self.over {
+        if self.is_over() {
             return Err(Refusal::OutOfPlace);
         }
         if keys == gate::Keys::None {
-            self.heed(header);
-            if header.function == Function::Announce {
-                if let Message::Announce(announce) = decode(header, packet)? {
-                    self.learn_name(&announce, around.config);
-                }
-                if self.public.is_some() {
-                    self.aggregation.introduce(header.seq);
-                }
-            }
-            return self.pass(ecn, header, packet, around);
+            return self.in_the_clear(incoming, packet, around);
         }
-        match decode_handshake(header, packet)? {
-            Some(Message::Announce(announce)) => {
-                let keys = self.keys.as_ref().ok_or(Refusal::OutOfPlace)?;
-                if !keys.recognizes(&announce, packet) {
-                    return Err(Refusal::Unauthentic);
-                }
-                if !self.flowing {
-                    // Else it may have been kept, and sealed packets say it better.
-                    self.heed(header);
-                }
+        if header.function == Function::Encrypted {
+            return self.sealed(incoming, packet, around);
+        }
+        match decode(header, packet)? {
+            Message::Announce(message) => self.announced_on(incoming, packet, &message, around),
+            Message::RegConf(message) => self.confirmed(incoming, packet, &message, around),
+            Message::KeyInfo(message) => self.key_info(incoming, packet, &message, around),
+            _ => Err(Refusal::OutOfPlace),
+        }
+    }
+
+    /// A packet of a session that is not encrypted.
+    fn in_the_clear(
+        &mut self,
+        incoming: &Incoming,
+        packet: &[u8],
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let header = &incoming.header;
+        self.heed(header);
+        if header.function == Function::Announce {
+            if let Message::Announce(announce) = decode(header, packet)? {
                 self.learn_name(&announce, around.config);
-                if self.invited.len() < MOST_INVITED {
-                    self.invited.extend(&announce.clients);
-                    self.handshakes.expect(self.invited.len());
-                }
-                if self.public.is_some() {
-                    self.introduce_with_pauses(now, header.seq);
-                    self.register_again(now);
-                }
-                let Some((public, _)) = self.forward else {
-                    return Ok(());
-                };
-                if self.public.is_some() {
-                    return around.pass_down(public, ecn, packet);
-                }
-                let ours = self.keys.as_ref();
-                let ours = ours.and_then(|keys| keys.announcement(header, &announce));
-                let ours = ours.ok_or(Refusal::Malformed)?;
-                around.pass_down(public, ecn, &ours)
             }
-            Some(Message::RegConf(message)) => self.confirmed(incoming, packet, &message, around),
-            Some(Message::KeyInfo(message)) => self.key_info(incoming, packet, &message, around),
-            Some(_) => Err(Refusal::OutOfPlace),
-            None => self.sealed(incoming, packet, around),
+            if self.outlets.introductions.is_some() {
+                self.aggregation.introduce(header.seq);
+            }
         }
+        self.pass(incoming, packet, around)
     }
 
-    /// The server announces on. Each of our introductions makes clients wait anew before they register
-    /// again (wire-v5 §10.1), and one behind every ANNOUNCE comes too soon for them ever to: after the first
-    /// few it stays away until they have had their time, so that what they have told us in vain comes
-    /// again.
-    fn introduce_with_pauses(&mut self, now: Instant, number: Seq) {
-        let interval = self.estimate.grtt.duration() * self.policy.register_interval;
-        let pause = interval + interval / REGISTER_MARGIN;
-        let (count, last) = self.introduced;
-        if count < PROMPT_INTRODUCTIONS || last.is_none_or(|last| now >= last + pause) {
-            self.introduced = (count.saturating_add(1), Some(now));
-            self.aggregation.introduce(number);
+    /// The server announces an encrypted session on.
+    fn announced_on(
+        &mut self,
+        incoming: &Incoming,
+        packet: &[u8],
+        announce: &Announce,
+        around: &mut Surroundings<'_>,
+    ) -> Handled {
+        let (now, header) = (incoming.now, &incoming.header);
+        let keys = self.keys.as_ref().ok_or(Refusal::OutOfPlace)?;
+        if !keys.recognizes(announce, packet) {
+            return Err(Refusal::Unauthentic);
         }
+        if self.course == Course::Announcing {
+            // Else it may have been kept, and sealed packets say it better.
+            self.heed(header);
+        }
+        self.learn_name(announce, around.config);
+        if self.invited.len() < MOST_INVITED {
+            self.invited.extend(&announce.clients);
+            self.handshakes.expect(self.invited.len());
+        }
+        if self.outlets.introductions.is_some() {
+            if self.introductions.follow(now, self.register_interval()) {
+                self.aggregation.introduce(header.seq);
+            }
+            self.register_again(now);
+            return self.pass(incoming, packet, around);
+        }
+        let Some(forward) = self.outlets.forward else {
+            return Ok(());
+        };
+        // Clients take us for the server, and are to see our keys.
+        let keys = self.keys.as_ref().ok_or(Refusal::OutOfPlace)?;
+        let ours = keys.announcement(header, announce);
+        let ours = ours.ok_or(Refusal::Malformed)?;
+        around.pass_down(forward.public, incoming.ecn, &ours)
     }
 
-    /// They say so only in the pauses, which may be over before they do: of whom the server has not
-    /// heard, because what we told it was lost, it is told again, as they would do it.
+    /// From one REGISTER of a client to the next.
+    fn register_interval(&self) -> Duration {
+        self.estimate.grtt.duration() * self.policy.register_interval
+    }
+
+    /// Clients repeat a REGISTER only in the pauses between our introductions, and those may end before
+    /// they do. What we told the server of them may be lost: of whom it has not heard it is told again,
+    /// as they would do it.
     fn register_again(&mut self, now: Instant) {
-        let until = self.registration_ends(now);
+        let (until, interval) = (self.registration_ends(now), self.register_interval());
         let Some(keys) = &mut self.keys else {
             return;
         };
-        let interval = self.estimate.grtt.duration() * self.policy.register_interval;
         let hold = self.timing.hold(self.estimate, Kind::Register);
         for (author, said) in keys.unheard(now, interval, until) {
             let held = now.saturating_duration_since(said.at);
@@ -139,7 +142,7 @@ impl Assembly {
                 naks: &[],
             };
             for client in speakers(author, &said.clients) {
-                if self.registered.contains(&client) {
+                if self.clients.is_registered(client) {
                     self.aggregation.answer(now, hold, client, answer);
                 }
             }
@@ -162,15 +165,16 @@ impl Assembly {
     /// Forwards a packet as it is.
     fn pass(
         &mut self,
-        ecn: Ecn,
-        header: &Header,
+        incoming: &Incoming,
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        match (self.forward, header.function) {
-            (None, _) => Ok(()),
-            (Some((public, _)), Function::Announce) => around.pass_down(public, ecn, packet),
-            (Some((_, private)), _) => around.pass_down(private, ecn, packet),
+        match self.outlets.forward {
+            None => Ok(()),
+            Some(forward) => {
+                let to = forward.to(incoming.header.function);
+                around.pass_down(to, incoming.ecn, packet)
+            }
         }
     }
 
@@ -182,27 +186,25 @@ impl Assembly {
         message: &RegConf,
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now,
-            ecn,
-            ref header,
-            ..
-        } = incoming;
-        self.believe_while_joining(header);
+        let now = incoming.now;
+        self.believe_while_joining(&incoming.header);
         let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let mut others = false;
         for client in &message.clients {
-            let Some(via) = self.clients.get(client) else {
-                continue;
-            };
-            others |= via.is_some();
-            keys.confirm(via.unwrap_or(*client), until);
+            match self.clients.standing(*client) {
+                Standing::Stranger => {}
+                Standing::Alone => keys.confirm(*client, until),
+                Standing::Behind(proxy) => {
+                    others = true;
+                    keys.confirm(proxy, until);
+                }
+            }
         }
         self.aggregation.hand_out(&keys.due_clients(now));
         // A proxy below us waits for it in its turn.
         match others {
-            true => self.pass(ecn, header, packet, around),
+            true => self.pass(incoming, packet, around),
             false => Ok(()),
         }
     }
@@ -244,15 +246,10 @@ impl Assembly {
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now,
-            ecn,
-            ref header,
-            ..
-        } = incoming;
+        let (now, header) = (incoming.now, &incoming.header);
         let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
-        let news = estimate(header) != self.estimate || !self.flowing;
+        let news = estimate(header) != self.estimate || self.course == Course::Announcing;
         if news || packet.len() <= LONGEST_ABORT {
             let news = keys.look(header.version, packet, now, until)?;
             self.heed(header);
@@ -260,26 +257,38 @@ impl Assembly {
             if let Some(sealer) = news.sealer {
                 self.up.secure(sealer, keys.counter());
             }
-            if !self.flowing && news.abort.is_none() {
-                self.flowing = true;
-                let invited = |client: &Uid| invites(&self.invited, *client);
-                // Who invites a client does not name the proxies that speak for it below us.
-                let known = self.clients.iter().filter(|(client, _)| invited(client));
-                let speaking: HashSet<Uid> = known.filter_map(|(_, via)| *via).collect();
-                keys.confirm_all(|client| invited(&client) || speaking.contains(&client));
-                self.aggregation.hand_out(&keys.due_clients(now));
-            }
-            if let Some(abort) = news.abort {
-                self.note_abort(now, abort, around);
+            match news.abort {
+                Some(abort) => self.note_abort(now, abort, around),
+                None if self.course == Course::Announcing => self.flow(now),
+                None => {}
             }
         }
-        let Some((_, private)) = self.forward else {
+        let Some(forward) = self.outlets.forward else {
             return Ok(());
         };
         if let Some(keys) = &self.keys {
             keys.pass_on(packet)?;
         }
-        around.pass_down(private, ecn, packet)
+        around.pass_down(forward.private, incoming.ecn, packet)
+    }
+
+    /// The server has done with announcing: whoever it has invited and has come counts as confirmed.
+    fn flow(&mut self, now: Instant) {
+        self.course = Course::Flowing;
+        let Some(keys) = &mut self.keys else {
+            return;
+        };
+        let invited = |client| invites(&self.invited, client);
+        // Who invites a client does not name the proxies that speak for it below us.
+        let known = self.clients.iter().filter(|(client, _)| invited(*client));
+        let speaking: HashSet<Uid> = known
+            .filter_map(|(_, standing)| match standing {
+                Standing::Behind(proxy) => Some(proxy),
+                _ => None,
+            })
+            .collect();
+        keys.confirm_all(|client| invited(client) || speaking.contains(&client));
+        self.aggregation.hand_out(&keys.due_clients(now));
     }
 
     /// Takes the header of a message in the clear at its word as long as there is nothing
@@ -298,12 +307,7 @@ impl Assembly {
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now,
-            ecn,
-            ref header,
-            ..
-        } = incoming;
+        let (now, header) = (incoming.now, &incoming.header);
         let keys = self.own_keys();
         let believed = gate::downstream(Form::Clear, Function::Abort, keys);
         let Message::Abort(abort) = decode(header, packet)? else {
@@ -315,16 +319,16 @@ impl Assembly {
             (Some(keys), Err(refusal)) if for_us || !concerns_keyless(keys) => return Err(refusal),
             _ => {}
         }
-        if let (false, Some((_, private))) = (for_us, self.forward) {
-            around.pass_down(private, ecn, packet)?;
+        if !for_us {
+            self.pass(incoming, packet, around)?;
         }
         let ends = for_us || (abort.host.is_none() && !abort.current_file);
         match (believed, keys) {
             (Err(_), _) => {}
             // Anybody may have said so; it counts if the server sends no keys in the time it has for that.
             (Ok(()), gate::Keys::Pending) if ends => {
-                let until = self.registration_ends(now);
-                self.dismissal.get_or_insert((until, abort));
+                let due = self.registration_ends(now);
+                self.dismissal.get_or_insert(Dismissal { abort, due });
             }
             (Ok(()), _) => self.note_abort(now, abort, around),
         }
@@ -335,7 +339,7 @@ impl Assembly {
     /// for us to hear.
     pub(super) fn note_abort(&mut self, now: Instant, abort: Abort, around: &mut Surroundings<'_>) {
         let for_us = abort.host == self.uid;
-        if for_us && self.over {
+        if for_us && self.is_over() {
             // Clients have been told, perhaps each by itself.
             return;
         }
@@ -343,24 +347,16 @@ impl Assembly {
             // It concerns all who are behind us.
             let audience = self.audience();
             self.farewells.send_away(now, audience, &abort.reason);
-        } else if self.forward.is_none() && self.clients.contains_key(&abort.host) {
+        } else if self.outlets.forward.is_none() && self.clients.contains(abort.host) {
             self.aggregation.expel(abort.host, abort.reason.clone());
         }
         if for_us || (abort.host.is_none() && !abort.current_file) {
-            self.over = true;
+            self.course = Course::Over;
             self.aggregation.forget();
         }
         around.tell(ProxyEventKind::AbortedByServer {
             host: abort.host,
             reason: abort.reason,
         });
-    }
-}
-
-/// A message of the handshake, which is in the clear; `None` if it is an encrypted one.
-fn decode_handshake<'a>(header: &Header, packet: &'a [u8]) -> Result<Option<Message<'a>>, Refusal> {
-    match header.function {
-        Function::Encrypted => Ok(None),
-        _ => decode(header, packet).map(Some),
     }
 }

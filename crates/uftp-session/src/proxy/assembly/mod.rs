@@ -1,24 +1,29 @@
 //! The part of a proxy that speaks for clients: client and response proxies (behaviour-proxies
 //! §5, §7, §8, §13). What becomes of packets: of the server's in `downstream`, of those of clients
-//! in `upstream`, and what is made of what clients say in `turn`.
+//! in `upstream`, and what is made of what clients say in `turn`. `clients` knows who they are.
 
+mod clients;
 mod downstream;
 mod turn;
 mod upstream;
 
-use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use uftp_proto::Uid;
 use uftp_proto::wire::{Abort, Header};
 
+use clients::Clients;
+
 use super::aggregation::{Aggregation, Asked, Room};
 use super::announce::Terms;
-use super::config::{ProxyConfig, Role};
+use super::config::ProxyConfig;
 use super::event::ProxyEventKind;
 use super::farewells::{Farewell, Farewells};
+use super::introductions::Introductions;
 use super::keys::Keys;
+use super::outlets::Outlets;
 use super::session::{Surroundings, estimate};
 use super::timing::Timing;
 use super::writer::Writer;
@@ -40,19 +45,10 @@ pub(super) struct Assembly {
     listed: bool,
     /// As the last packet of the server that is to be believed says.
     estimate: GroupEstimate,
-    /// Each with the proxy that speaks for it, if that is below us.
-    clients: HashMap<Uid, Option<Uid>>,
-    /// Proxies below us.
-    below: HashSet<Uid>,
-    /// Those told to the server.
-    registered: HashSet<Uid>,
-    /// Those who have said that they leave.
-    departed: HashSet<Uid>,
+    clients: Clients,
     /// Those named in announcements; empty if anybody may come.
     invited: HashSet<Uid>,
-    /// The server has done with announcing. It repeats no REG_CONF then that was lost: whoever was
-    /// invited and has registered is as good as confirmed.
-    flowing: bool,
+    course: Course,
     /// Messages of the handshake looked into; those of clients that have proved themselves cost
     /// nothing.
     handshakes: Bucket,
@@ -63,19 +59,29 @@ pub(super) struct Assembly {
     up: Link,
     /// Of an encrypted session.
     keys: Option<Box<Keys>>,
-    /// Where clients hear ANNOUNCE, and where all else; `None` where nothing is forwarded.
-    forward: Option<(SocketAddr, SocketAddr)>,
-    /// Where our own words to clients go.
-    to_clients: Option<SocketAddr>,
-    /// Where we introduce ourselves; `None` where we pass for the server.
-    public: Option<SocketAddr>,
-    /// How often we did, and when last.
-    introduced: (u32, Option<Instant>),
-    /// Somebody has ended the session in the server's name, while we had no keys: his words, and when they
-    /// count if none have come.
-    dismissal: Option<(Instant, Abort)>,
-    /// The server has ended the session: only its ABORTs still pass.
-    over: bool,
+    outlets: Outlets,
+    introductions: Introductions,
+    dismissal: Option<Dismissal>,
+}
+
+/// How far the server has come with the session, as far as we know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// It announces.
+    Announcing,
+    /// It has done with announcing. It repeats no REG_CONF then that was lost: whoever was invited and
+    /// has registered is as good as confirmed. Seen in encrypted sessions only.
+    Flowing,
+    /// It has ended the session: only its ABORTs still pass.
+    Over,
+}
+
+/// Somebody has ended the session in the server's name, while we had no keys.
+struct Dismissal {
+    /// His words.
+    abort: Abort,
+    /// When they count, if no keys have come.
+    due: Instant,
 }
 
 impl Assembly {
@@ -87,23 +93,7 @@ impl Assembly {
         config: &ProxyConfig,
         mut keys: Option<Keys>,
     ) -> Option<Self> {
-        let (forward, public, to_clients) = match &config.role {
-            Role::Server { .. } => return None,
-            Role::Client { port, group } => {
-                let place = |ip: IpAddr| match ip.is_unspecified() {
-                    true => SocketAddr::new(*group, *port),
-                    false => SocketAddr::new(ip, *port),
-                };
-                let private = place(terms.private.unwrap_or(terms.public));
-                let public = place(terms.public);
-                (Some((public, private)), Some(public), Some(private))
-            }
-            Role::Response { .. } => {
-                let group = |ip| SocketAddr::new(ip, config.port);
-                let public = Some(terms.public).filter(IpAddr::is_multicast);
-                (None, public.map(group), terms.private.map(group))
-            }
-        };
+        let outlets = Outlets::new(config, terms)?;
         let mut up = Link::new(header.version, terms.uid, header.group, header.instance)
             .towards(Dest::Host(header.src));
         if let Some(keys) = &keys
@@ -116,7 +106,6 @@ impl Assembly {
         if let Some(keys) = &mut keys {
             keys.set_interval(repeat);
         }
-        let introduces = policy.standing_proxy.is_none();
         let room = Room::new(policy, terms.block_size, &up, keys.as_ref());
         Some(Assembly {
             server: header.src,
@@ -126,30 +115,24 @@ impl Assembly {
             uid: terms.uid,
             listed: false,
             estimate: estimate(header),
-            clients: HashMap::new(),
-            below: HashSet::new(),
-            registered: HashSet::new(),
-            departed: HashSet::new(),
+            clients: Clients::default(),
             invited: HashSet::new(),
-            flowing: false,
+            course: Course::Announcing,
             handshakes: Bucket::of_handshakes(),
             aggregation: Aggregation::new(room, terms.stamp, now),
             farewells: Farewells::default(),
             halves: Halves::default(),
             up,
             keys: keys.map(Box::new),
-            forward,
-            to_clients,
-            public: public.filter(|_| introduces),
-            introduced: (0, None),
+            outlets,
+            introductions: Introductions::default(),
             dismissal: None,
-            over: false,
         })
     }
 
     /// Whether the server has ended the session.
     pub(super) fn is_over(&self) -> bool {
-        self.over
+        self.course == Course::Over
     }
 
     /// How far our keys are.
@@ -164,7 +147,7 @@ impl Assembly {
         let Some(keys) = &self.keys else {
             return gate::Keys::None;
         };
-        let via = self.clients.get(&client).copied().flatten();
+        let via = self.clients.via(client);
         match via.map(|via| keys.of(via)) {
             Some(ready @ gate::Keys::Ready) => ready,
             _ => keys.of(client),
@@ -178,17 +161,17 @@ impl Assembly {
 
     /// In whose name clients are spoken to, and where; `None` if there are none to be told.
     pub(super) fn voice(&self) -> Option<(Uid, SocketAddr)> {
-        let to = self.to_clients.filter(|_| !self.clients.is_empty());
+        let to = self.outlets.clients.filter(|_| !self.clients.is_empty());
         Some((self.server, to?))
     }
 
     /// Whom to name to send all clients away. Where we forward nothing others hear us, too, who answer
     /// the server themselves or other proxies: it is no matter of theirs.
     pub(super) fn audience(&self) -> Vec<Uid> {
-        if self.forward.is_some() {
+        if self.outlets.forward.is_some() {
             return vec![Uid::NONE];
         }
-        let mut clients: Vec<_> = self.clients.keys().copied().collect();
+        let mut clients: Vec<_> = self.clients.iter().map(|(client, _)| client).collect();
         clients.sort_unstable();
         clients
     }
@@ -201,7 +184,7 @@ impl Assembly {
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` if nothing is pending.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let keys = self.keys.as_ref().and_then(|k| k.deadline());
-        let dismissal = self.dismissal.as_ref().map(|(at, _)| *at);
+        let dismissal = self.dismissal.as_ref().map(|dismissal| dismissal.due);
         let others = [keys, dismissal, self.farewells.deadline()];
         let all = others.into_iter().chain([self.aggregation.due()]);
         all.flatten().min()
@@ -234,10 +217,10 @@ impl Assembly {
             self.aggregation.hand_out(&due);
             busy = true;
         }
-        if let Some((_, abort)) = self.dismissal.take_if(|(at, _)| *at <= now)
+        if let Some(dismissal) = self.dismissal.take_if(|dismissal| dismissal.due <= now)
             && self.own_keys() != gate::Keys::Ready
         {
-            self.note_abort(now, abort, around);
+            self.note_abort(now, dismissal.abort, around);
             busy = true;
         }
         busy
@@ -246,33 +229,19 @@ impl Assembly {
     /// Who has proved nothing in time makes room for others, and so do those it spoke for. But those
     /// behind a proxy below us stay with that.
     fn part_with(&mut self, client: Uid) {
-        let via = self.clients.get(&client).copied().flatten();
-        if via.is_none_or(|via| !self.clients.contains_key(&via)) {
-            self.clients.remove(&client);
-            self.registered.remove(&client);
-            self.departed.remove(&client);
+        let via = self.clients.via(client);
+        if via.is_none_or(|via| !self.clients.contains(via)) {
+            self.clients.remove(client);
             self.aggregation.part_with(client);
         }
         let Some(keys) = &mut self.keys else {
             return;
         };
         keys.forget(client);
-        if !self.below.remove(&client) {
-            return;
+        let may_stay = |behind| keys.awaits(behind) || keys.of(behind) == gate::Keys::Ready;
+        for gone in self.clients.disband(client, may_stay) {
+            self.aggregation.part_with(gone);
         }
-        let (registered, aggregation) = (&mut self.registered, &mut self.aggregation);
-        self.clients.retain(|behind, via| {
-            if *via != Some(client) {
-                return true;
-            }
-            *via = None;
-            let stays = keys.awaits(*behind) || keys.of(*behind) == gate::Keys::Ready;
-            if !stays {
-                registered.remove(behind);
-                aggregation.part_with(*behind);
-            }
-            stays
-        });
     }
 
     /// Appends what is to be said, as far as the batch has room.
@@ -290,8 +259,7 @@ impl Assembly {
             key_giver: self.policy.key_giver,
             upstream,
             server: self.server,
-            public: self.public,
-            clients: self.to_clients,
+            outlets: self.outlets,
             estimate: self.estimate,
             keys: self.keys.as_deref(),
             batch,
@@ -306,11 +274,11 @@ impl Assembly {
             match farewell {
                 Farewell::Known(host, words) => self.aggregation.expel(host, words.to_string()),
                 // It has come again.
-                Farewell::Unproved(client) if self.clients.contains_key(&client) => {}
+                Farewell::Unproved(client) if self.clients.contains(client) => {}
                 Farewell::Unproved(client) => {
                     let words = "Client not fully registered at proxy".to_owned();
                     self.aggregation.expel(client, words.clone());
-                    if !self.over {
+                    if !self.is_over() {
                         self.aggregation.left(client, words);
                     }
                 }

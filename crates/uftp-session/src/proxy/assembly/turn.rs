@@ -1,14 +1,13 @@
 //! What a message of a client comes to.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{ClientKey, KeyInfoAck, Message, PrStatus, Register, Status};
 use uftp_proto::{FileId, Uid, WireTime};
 
-use super::{Assembly, invites, speakers};
+use super::clients::Standing;
+use super::{Assembly, Course, invites, speakers};
 use crate::counters::Refusal;
 use crate::policy::{Clockwork, PassStyle};
 use crate::proxy::aggregation::{Answer, Asked, Kind};
@@ -29,8 +28,8 @@ pub(super) struct Turn<'a, 'e> {
 
 /// Whether there is a place for one more client.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Room {
-    Found,
+enum Place {
+    Free,
     /// Whoever asks again may find one.
     Later,
     Never,
@@ -89,12 +88,13 @@ impl Turn<'_, '_> {
     fn register(&mut self, message: &Register) -> Handled {
         self.listed()?;
         self.handshake(|keys, author| keys.recalls(author, message))?;
-        let before = self.assembly.clients.get(&self.author).copied();
+        let before = self.assembly.clients.standing(self.author);
         self.admit(self.author, None)?;
         let (now, until) = (self.now, self.assembly.registration_ends(self.now));
         let invited = |client: Uid| invites(&self.assembly.invited, client);
         let mut speakers = speakers(self.author, &message.clients).chain([self.author]);
-        let confirmed = self.assembly.flowing && speakers.any(invited);
+        let flowing = self.assembly.course == Course::Flowing;
+        let confirmed = flowing && speakers.any(invited);
         let said = match &mut self.assembly.keys {
             Some(keys) => match keys.register(self.author, message, now, until, confirmed) {
                 Ok(said) => said,
@@ -116,7 +116,7 @@ impl Turn<'_, '_> {
     fn client_key(&mut self, message: &ClientKey, bytes: &[u8]) -> Handled {
         let expected = self.listed()?;
         self.handshake(|keys, author| keys.recalls_key(author))?;
-        let before = self.assembly.clients.get(&self.author).copied();
+        let before = self.assembly.clients.standing(self.author);
         self.admit(self.author, None)?;
         let until = self.assembly.registration_ends(self.now);
         let keys = self.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
@@ -139,13 +139,9 @@ impl Turn<'_, '_> {
     }
 
     /// What the author said of itself was nothing: it is where it was `before`.
-    fn leave_as(&mut self, before: Option<Option<Uid>>) {
-        let Assembly { clients, keys, .. } = &mut *self.assembly;
-        match before {
-            None => clients.remove(&self.author),
-            Some(via) => clients.insert(self.author, via),
-        };
-        if let Some(keys) = keys {
+    fn leave_as(&mut self, before: Standing) {
+        self.assembly.clients.set(self.author, before);
+        if let Some(keys) = &mut self.assembly.keys {
             keys.forget(self.author);
         }
     }
@@ -204,11 +200,9 @@ impl Turn<'_, '_> {
                 refused = Err(refusal);
                 continue;
             }
-            let again = !self.assembly.registered.insert(client);
-            self.assembly.departed.remove(&client);
+            let again = self.assembly.clients.register(client);
             self.around
                 .tell(ProxyEventKind::Registered { client, via, again });
-            self.assembly.below.extend(via);
             self.say(client, answer);
         }
         let author = self.author;
@@ -227,48 +221,50 @@ impl Turn<'_, '_> {
         if client.is_none() || client == self.assembly.server || client == own {
             return Err(Refusal::UnknownSource);
         }
-        let listed = |list: &HashMap<Uid, _>| list.contains_key(&client);
         let config = self.around.config;
-        if config.strict && !config.clients.as_ref().is_none_or(listed) {
+        let listed = config.clients.as_ref();
+        if config.strict && listed.is_some_and(|list| !list.contains_key(&client)) {
             return Err(Refusal::UnknownSource);
         }
-        // Who has keys is not spoken for by others, nor is who is behind a proxy that has. What is said
-        // without proof keeps nobody out.
-        let held = self.assembly.keys_of(client) == gate::Keys::Ready;
-        let clients = &self.assembly.clients;
-        let full =
-            clients.len() >= self.around.config.max_clients && !clients.contains_key(&client);
-        let room = match full {
-            false => Room::Found,
-            true => self.make_room(via),
-        };
-        match self.assembly.clients.entry(client) {
-            Entry::Occupied(known) if held && *known.get() != via => Err(Refusal::UnknownSource),
-            Entry::Occupied(mut known) => {
-                known.insert(via);
-                Ok(())
-            }
-            Entry::Vacant(place) if room == Room::Found => {
-                place.insert(via);
-                Ok(())
-            }
-            Entry::Vacant(_) => {
-                if self.around.strangers.allow(self.now) {
-                    if room == Room::Never {
-                        let words = "Max destinations exceeded".to_owned();
-                        self.assembly.aggregation.expel(client, words);
-                    }
-                    self.around.tell(ProxyEventKind::ClientRefused(client));
-                }
-                Err(Refusal::Limit)
-            }
+        let (before, wanted) = (
+            self.assembly.clients.standing(client),
+            Standing::of_client(via),
+        );
+        if before == Standing::Stranger {
+            self.find_place(client, via)?;
+        } else if before != wanted && self.assembly.keys_of(client) == gate::Keys::Ready {
+            // Who has keys is not spoken for by others, nor is who is behind a proxy that has. What is
+            // said without proof keeps nobody out.
+            return Err(Refusal::UnknownSource);
         }
+        self.assembly.clients.set(client, wanted);
+        Ok(())
+    }
+
+    /// Sees to it that the table has a place for a client that `via` speaks for, if it does not itself.
+    /// If there is none the client is sent away.
+    fn find_place(&mut self, client: Uid, via: Option<Uid>) -> Handled {
+        let place = match self.assembly.clients.len() < self.around.config.max_clients {
+            true => Place::Free,
+            false => self.make_room(via),
+        };
+        if place == Place::Free {
+            return Ok(());
+        }
+        if self.around.strangers.allow(self.now) {
+            if place == Place::Never {
+                let words = "Max destinations exceeded".to_owned();
+                self.assembly.aggregation.expel(client, words);
+            }
+            self.around.tell(ProxyEventKind::ClientRefused(client));
+        }
+        Err(Refusal::Limit)
     }
 
     /// There is no place left for a client, unless somebody gives way who has proved nothing though it had
     /// time to: places are taken in any name. Who is listed by a proxy that has proved nothing itself
     /// drives nobody out.
-    fn make_room(&mut self, via: Option<Uid>) -> Room {
+    fn make_room(&mut self, via: Option<Uid>) -> Place {
         let (timing, estimate) = (self.assembly.timing, self.assembly.estimate);
         let handshake = timing.hold(estimate, Kind::Register) + timing.key_info_repeat(estimate);
         let Assembly {
@@ -278,13 +274,13 @@ impl Turn<'_, '_> {
             ..
         } = &mut *self.assembly
         else {
-            return Room::Never;
+            return Place::Never;
         };
         let speaks = via.is_none_or(|via| keys.of(via) == gate::Keys::Ready);
         let author = self.author;
         let now = self.now;
         let had_time = |came| came + handshake <= now;
-        let may_go = |uid| uid != author && clients.get(&uid) == Some(&None);
+        let may_go = |uid| uid != author && clients.standing(uid) == Standing::Alone;
         let welcome = |uid| invites(invited, uid);
         let displaced = match speaks {
             true => keys.displace(had_time, may_go, welcome),
@@ -292,13 +288,13 @@ impl Turn<'_, '_> {
         };
         let Some(client) = displaced else {
             return match keys.has_unproved(may_go) {
-                true => Room::Later,
-                false => Room::Never,
+                true => Place::Later,
+                false => Place::Never,
             };
         };
         self.around.tell(ProxyEventKind::Displaced { client });
         self.assembly.part_with(client);
-        Room::Found
+        Place::Free
     }
 
     /// The author says what it misses. Where each question has its answer that is one also if it
@@ -321,7 +317,7 @@ impl Turn<'_, '_> {
         if !message.naks.is_empty() && message.naks.len() != whole {
             return Err(Refusal::Malformed);
         }
-        let clients = match assembly.below.contains(&self.author) {
+        let clients = match assembly.clients.is_proxy(self.author) {
             false => vec![self.author],
             true => {
                 let (halves, of) = (&mut assembly.halves, (self.author, asked));
@@ -336,7 +332,7 @@ impl Turn<'_, '_> {
     /// The author, a proxy, says for whom its report counts.
     fn answerers(&mut self, message: &PrStatus) -> Handled {
         let assembly = &mut *self.assembly;
-        if !assembly.below.contains(&self.author) || message.file == FileId::SESSION {
+        if !assembly.clients.is_proxy(self.author) || message.file == FileId::SESSION {
             return Err(Refusal::OutOfPlace);
         }
         let asked = Asked::by(message.file, message.pass, message.section);
@@ -395,25 +391,25 @@ impl Turn<'_, '_> {
     fn speaks_for(&self, client: Uid) -> bool {
         let keys = self.assembly.keys.as_ref();
         let proved = keys.is_some_and(|keys| keys.of(client) == gate::Keys::Ready);
-        let via = self.assembly.clients.get(&client);
-        via.is_some_and(|via| client == self.author || (*via == Some(self.author) && !proved))
+        match self.assembly.clients.standing(client) {
+            Standing::Stranger => false,
+            _ if client == self.author => true,
+            standing => standing == Standing::Behind(self.author) && !proved,
+        }
     }
 
     /// The author leaves, or somebody it speaks for does, or who is behind a proxy below us and never
     /// came that far, as long as that has keys. One who never came may say why; that one
     /// who came leaves before it had keys, anybody may say, and it is not passed on in our name.
     fn left(&mut self, host: Uid, reason: String) -> Handled {
-        let came = |client: &Uid| self.assembly.registered.contains(client);
-        if self.assembly.keys_of(self.author) == gate::Keys::Pending
-            && (came(&self.author) || came(&host))
-        {
+        let clients = &self.assembly.clients;
+        let keyless = self.assembly.keys_of(self.author) == gate::Keys::Pending;
+        if keyless && (clients.is_registered(self.author) || clients.is_registered(host)) {
             return Err(Refusal::Uncovered);
         }
-        let unheard = !host.is_none()
-            && !self.assembly.clients.contains_key(&host)
-            && self.assembly.below.contains(&self.author)
-            && self.assembly.keys_of(self.author) != gate::Keys::Pending;
-        let other = host != self.author && self.assembly.clients.contains_key(&host);
+        let unheard =
+            !host.is_none() && !clients.contains(host) && clients.is_proxy(self.author) && !keyless;
+        let other = host != self.author && clients.contains(host);
         let client = match self.known && (unheard || self.speaks_for(host)) {
             true => host,
             // It is not the author's to say, and nothing about the author.
@@ -421,9 +417,8 @@ impl Turn<'_, '_> {
             false => self.author,
         };
         // Once is enough: what comes again and again is told to the server and the operator within limits.
-        let departed = &mut self.assembly.departed;
-        let room = departed.len() < 2 * self.around.config.max_clients;
-        let first = self.known && room && departed.insert(client);
+        let most = 2 * self.around.config.max_clients;
+        let first = self.known && self.assembly.clients.depart(client, most);
         if !first && !self.around.strangers.allow(self.now) {
             return Err(Refusal::Limit);
         }

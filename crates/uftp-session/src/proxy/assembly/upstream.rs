@@ -22,20 +22,15 @@ impl Assembly {
         upstream: SocketAddr,
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now,
-            ecn,
-            ref header,
-            ..
-        } = incoming;
+        let header = &incoming.header;
         let author = header.src;
         let client_key = self.policy.client_key;
         let keys = self.keys_of(author);
         gate::upstream(Form::Clear, header.function, keys, client_key)?;
-        if self.over {
+        if self.is_over() {
             return Err(Refusal::OutOfPlace);
         }
-        let known = self.clients.contains_key(&author);
+        let known = self.clients.contains(author);
         let may_be_new = matches!(
             header.function,
             Function::Register | Function::ClientKey | Function::Abort
@@ -50,10 +45,10 @@ impl Assembly {
         let message =
             wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
         if self.keys.is_none() && is_for_the_server_alone(&message) {
-            return around.pass_up(upstream, ecn, packet);
+            return around.pass_up(upstream, incoming.ecn, packet);
         }
         let turn = Turn {
-            now,
+            now: incoming.now,
             author,
             known,
             assembly: self,
