@@ -55,9 +55,7 @@ impl Proxy {
         incoming: &Incoming,
         packet: &[u8],
     ) -> bool {
-        let &Incoming {
-            from, ref header, ..
-        } = incoming;
+        let (from, header) = (incoming.from, &incoming.header);
         let speaks = !matches!(self.config.role, Role::Server { .. });
         if header.function != Function::Announce || !speaks {
             return false;
@@ -74,9 +72,7 @@ impl Proxy {
     /// Opens the session of an ANNOUNCE, in place of the one of this name, unless there is something
     /// against it.
     fn try_open(&mut self, incoming: &Incoming, packet: &[u8]) -> Result<usize, Objection> {
-        let &Incoming {
-            from, ref header, ..
-        } = incoming;
+        let (from, header) = (incoming.from, &incoming.header);
         let id = incoming.session();
         let Ok(Message::Announce(announce)) = decode(header, packet) else {
             return Err(Objection::Ignore(Refusal::Malformed));
@@ -151,9 +147,7 @@ impl Proxy {
         announce: &Announce,
         packet: &[u8],
     ) -> Result<Option<Keys>, Objection> {
-        let &Incoming {
-            now, ref header, ..
-        } = incoming;
+        let (now, header) = (incoming.now, &incoming.header);
         let speaks = !matches!(self.config.role, Role::Server { .. });
         let Some(info) = announce.encryption.as_ref().filter(|_| speaks) else {
             return Ok(None);
@@ -191,12 +185,7 @@ impl Proxy {
 
     /// Tells a server why its session is not carried.
     fn refuse(&mut self, incoming: &Incoming, reason: &'static str) -> Refusal {
-        let &Incoming {
-            now,
-            from,
-            ref header,
-            ..
-        } = incoming;
+        let (now, from, header) = (incoming.now, incoming.from, &incoming.header);
         if !self.strangers.allow(now) {
             return Refusal::Limit;
         }

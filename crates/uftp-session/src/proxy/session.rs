@@ -88,12 +88,7 @@ impl Session {
         config: &ProxyConfig,
         keys: Option<Keys>,
     ) -> Self {
-        let &Incoming {
-            now,
-            from,
-            ref header,
-            ..
-        } = incoming;
+        let (now, from, header) = (incoming.now, incoming.from, &incoming.header);
         Session {
             version: header.version,
             upstream: from,
@@ -123,12 +118,7 @@ impl Session {
     /// runs have no numbers: whoever led this one has ended it or fallen silent. What was encrypted
     /// does not go on in the clear.
     pub(super) fn is_outlived(&self, incoming: &Incoming, terms: &Terms) -> bool {
-        let &Incoming {
-            now,
-            from,
-            ref header,
-            ..
-        } = incoming;
+        let (now, from, header) = (incoming.now, incoming.from, &incoming.header);
         let over = self.assembly.as_ref().is_some_and(Assembly::is_over);
         let silent = now.saturating_duration_since(self.led) > self.timing.lull(self.estimate);
         let same = (header.version, header.src) == (self.version, self.server);
@@ -178,9 +168,7 @@ impl Session {
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            from, ref header, ..
-        } = incoming;
+        let (from, header) = (incoming.from, &incoming.header);
         if header.version != self.version {
             return Err(Refusal::OtherVersion);
         }
@@ -223,12 +211,8 @@ impl Session {
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now,
-            from,
-            ecn,
-            ref header,
-        } = incoming;
+        let (now, from, ecn, header) =
+            (incoming.now, incoming.from, incoming.ecn, &incoming.header);
         let Some(assembly) = &mut self.assembly else {
             if !may_answer(from, around) {
                 return Err(Refusal::UnknownSource);

@@ -50,9 +50,7 @@ impl<F: FileStore> Receiver<F> {
         incoming: &Incoming,
         packet: &[u8],
     ) -> bool {
-        let &Incoming {
-            from, ref header, ..
-        } = incoming;
+        let (from, header) = (incoming.from, &incoming.header);
         let known = self.config.security.knows_key_of(header.src);
         let session = self.sessions.get_mut(position);
         let same = |s: &mut Session<F::Session>| {
@@ -221,9 +219,7 @@ impl<F: FileStore> Receiver<F> {
         incoming: &Incoming,
         packet: &[u8],
     ) -> bool {
-        let &Incoming {
-            from, ref header, ..
-        } = incoming;
+        let (from, header) = (incoming.from, &incoming.header);
         let session = self.sessions.get_mut(position);
         if !self.store.resumes() || session.is_none_or(|s| s.is_announced_from(from)) {
             return false;
@@ -241,9 +237,7 @@ impl<F: FileStore> Receiver<F> {
         announce: &Announce,
         packet: &[u8],
     ) -> Result<Option<Joining>, Objection> {
-        let &Incoming {
-            now, ref header, ..
-        } = incoming;
+        let (now, header) = (incoming.now, &incoming.header);
         let Some(info) = &announce.encryption else {
             return Ok(None);
         };
@@ -321,12 +315,7 @@ impl<F: FileStore> Receiver<F> {
 
     /// Tells a sender why its session is not received here.
     fn refuse(&mut self, incoming: &Incoming, words: &str) -> Result<(), Refusal> {
-        let &Incoming {
-            now,
-            from,
-            ref header,
-            ..
-        } = incoming;
+        let (now, from, header) = (incoming.now, incoming.from, &incoming.header);
         if !self.strangers.allow(now) {
             return Err(Refusal::Limit);
         }

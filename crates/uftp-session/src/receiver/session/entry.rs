@@ -26,12 +26,7 @@ impl<S: SessionFiles> Session<S> {
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now,
-            ecn,
-            ref header,
-            ..
-        } = incoming;
+        let (now, ecn, header) = (incoming.now, incoming.ecn, &incoming.header);
         if header.version != self.link.version() {
             return Err(Refusal::OtherVersion.into());
         }

@@ -141,9 +141,7 @@ impl<S: SessionFiles> Session<S> {
         security: Option<Joining>,
         files: S,
     ) -> Self {
-        let &Incoming {
-            now, ref header, ..
-        } = incoming;
+        let (now, header) = (incoming.now, &incoming.header);
         let policy = terms.policy;
         let timing = Timing::new(policy, &announce.pace, header.grtt);
         let mut outbox = Outbox::default();

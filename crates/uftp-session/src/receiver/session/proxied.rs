@@ -60,9 +60,7 @@ impl<S: SessionFiles> Session<S> {
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now, ref header, ..
-        } = incoming;
+        let (now, header) = (incoming.now, &incoming.header);
         let keys = self.security.as_ref();
         let keys = keys.map_or(Keys::None, |s| s.client.keys());
         if header.function != Function::ProxyKey {
@@ -86,12 +84,7 @@ impl<S: SessionFiles> Session<S> {
         packet: &[u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let &Incoming {
-            now,
-            from,
-            ref header,
-            ..
-        } = incoming;
+        let (now, from, header) = (incoming.now, incoming.from, &incoming.header);
         let (Phase::AwaitingProxy { .. }, Some(proxy)) = (&self.phase, &mut self.proxy) else {
             // It follows every ANNOUNCE.
             return Ok(());
