@@ -40,4 +40,4 @@ pub use keyring::Keyring;
 pub(crate) use keyring::{NoKey, same_type};
 pub use proxy_keys::ProxyKeys;
 pub use secrets::{Fresh, Secrets};
-pub use server::{Admission, Rejection, Server, SessionName};
+pub use server::{Admission, Rejection, Server, SessionName, StandIn};

@@ -32,6 +32,20 @@ pub struct SessionName {
     pub private: IpAddr,
 }
 
+/// A proxy that stands in for the server of a session towards clients of its own.
+pub struct StandIn<'a> {
+    /// What it is called.
+    pub uid: Uid,
+    /// The session.
+    pub session: &'a SessionName,
+    /// Its algorithms, and the key that clients know the proxy by.
+    pub security: &'a SenderSecurity,
+    /// The server's random number.
+    pub random: [u8; 32],
+    /// Takes the place of an ephemeral key where clients know it already.
+    pub dh_key: Option<Arc<PrivateKey>>,
+}
+
 /// The announcing end of one session, and how far each of its receivers has come.
 pub struct Server(Body);
 
@@ -75,30 +89,21 @@ impl Server {
         }))
     }
 
-    /// The end of a proxy, known as `uid`, towards its clients: it stands in for the server of the
-    /// session `client` was invited to. The group's secret comes from there, by
-    /// [`adopt`](Self::adopt). `random` is the server's; `dh_key` takes the place of an ephemeral
-    /// key where clients know it already.
+    /// The end of a proxy towards its clients, in the session that `client`, its other end, was
+    /// invited to. The group's secret comes from there, by [`adopt`](Self::adopt).
     ///
     /// # Errors
     /// [`SecurityError`] if OpenSSL fails.
     pub fn standing_in(
-        uid: Uid,
+        proxy: &StandIn<'_>,
         client: &Client,
-        session: &SessionName,
-        security: &SenderSecurity,
-        random: [u8; 32],
-        dh_key: Option<Arc<PrivateKey>>,
         secrets: &mut dyn Secrets,
     ) -> Result<Self, SecurityError> {
+        use super::client::Body as Other;
         Ok(Server(match &client.body {
-            super::client::Body::Prf(_) => {
-                let announcer = prf::Announcer::standing_in(session, security, random, dh_key)?;
-                Body::Prf(Registry::new(announcer))
-            }
-            super::client::Body::Hkdf(client) => {
-                let announcer =
-                    hkdf::Announcer::standing_in(uid, client, session, security, random, secrets)?;
+            Other::Prf(_) => Body::Prf(Registry::new(prf::Announcer::standing_in(proxy)?)),
+            Other::Hkdf(client) => {
+                let announcer = hkdf::Announcer::standing_in(proxy, client, secrets)?;
                 Body::Hkdf(Registry::new(announcer))
             }
         }))

@@ -15,7 +15,7 @@ use uftp_proto::{GroupId, Instance, Seq, Uid, WireTime};
 use uftp_session::security::gate::Keys;
 use uftp_session::security::{
     Admission, Client, Fresh, Introduction, Invitation, Keyring, Own, SenderSecurity, Server,
-    SessionName,
+    SessionName, StandIn,
 };
 
 use super::scene::{EC, RSA, suite};
@@ -189,16 +189,14 @@ fn play(suite: Suite, curve: Curve) {
     let mut upstream = invite(&mut between, None);
     let identity = RSA.clients[0].clone();
     let shown = SenderSecurity::new(Version::V5, suite, identity.clone(), curve).unwrap();
-    let mut stand_in = Server::standing_in(
-        PROXY,
-        &upstream,
-        &name(),
-        &shown,
-        RANDOM,
-        None,
-        &mut secrets(),
-    )
-    .unwrap();
+    let proxy = StandIn {
+        uid: PROXY,
+        session: &name(),
+        security: &shown,
+        random: RANDOM,
+        dh_key: None,
+    };
+    let mut stand_in = Server::standing_in(&proxy, &upstream, &mut secrets()).unwrap();
 
     let mut host = Host::new(RECEIVER, &EC.clients[1]);
     let mut receiver = invite(&mut host, Some(PROXY));

@@ -128,20 +128,19 @@ impl Assembly {
     /// they do. What we told the server of them may be lost: of whom it has not heard it is told again,
     /// as they would do it.
     fn register_again(&mut self, now: Instant) {
-        let (until, interval) = (self.registration_ends(now), self.register_interval());
+        let interval = self.register_interval();
         let Some(keys) = &mut self.keys else {
             return;
         };
         let hold = self.timing.hold(self.estimate, Kind::Register);
-        for (author, said) in keys.unheard(now, interval, until) {
-            let held = now.saturating_duration_since(said.at);
+        for (author, registration) in keys.unheard(now, interval) {
             let answer = Answer {
                 kind: Kind::Register,
-                echo: Some(said.echo.plus(held)),
+                echo: Some(registration.echo_at(now)),
                 partial: false,
                 naks: &[],
             };
-            for client in speakers(author, &said.clients) {
+            for client in speakers(author, &registration.clients) {
                 if self.clients.is_registered(client) {
                     self.aggregation.answer(now, hold, client, answer);
                 }
@@ -188,16 +187,15 @@ impl Assembly {
     ) -> Handled {
         let now = incoming.now;
         self.believe_while_joining(&incoming.header);
-        let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let mut others = false;
         for client in &message.clients {
             match self.clients.standing(*client) {
                 Standing::Stranger => {}
-                Standing::Alone => keys.confirm(*client, until),
+                Standing::Alone => keys.confirm(now, *client),
                 Standing::Behind(proxy) => {
                     others = true;
-                    keys.confirm(proxy, until);
+                    keys.confirm(now, proxy);
                 }
             }
         }
@@ -218,9 +216,8 @@ impl Assembly {
         around: &mut Surroundings<'_>,
     ) -> Handled {
         let (now, header) = (incoming.now, &incoming.header);
-        let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
-        let answer = keys.key_info(header.src, self.uid, message, packet, now, until)?;
+        let answer = keys.key_info(incoming, self.uid, message, packet)?;
         let Some(answer) = answer else {
             return Ok(());
         };
@@ -247,11 +244,10 @@ impl Assembly {
         around: &mut Surroundings<'_>,
     ) -> Handled {
         let (now, header) = (incoming.now, &incoming.header);
-        let until = self.registration_ends(now);
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let news = estimate(header) != self.estimate || self.course == Course::Announcing;
         if news || packet.len() <= LONGEST_ABORT {
-            let news = keys.look(header.version, packet, now, until)?;
+            let news = keys.look(incoming, packet)?;
             self.heed(header);
             let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
             if let Some(sealer) = news.sealer {
@@ -327,7 +323,7 @@ impl Assembly {
             (Err(_), _) => {}
             // Anybody may have said so; it counts if the server sends no keys in the time it has for that.
             (Ok(()), gate::Keys::Pending) if ends => {
-                let due = self.registration_ends(now);
+                let due = now + self.timing.registration(self.estimate);
                 self.dismissal.get_or_insert(Dismissal { abort, due });
             }
             (Ok(()), _) => self.note_abort(now, abort, around),

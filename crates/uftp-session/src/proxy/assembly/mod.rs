@@ -22,7 +22,7 @@ use super::config::ProxyConfig;
 use super::event::ProxyEventKind;
 use super::farewells::{Farewell, Farewells};
 use super::introductions::Introductions;
-use super::keys::Keys;
+use super::keys::{Keys, Times};
 use super::outlets::Outlets;
 use super::session::{Surroundings, estimate};
 use super::timing::Timing;
@@ -91,7 +91,7 @@ impl Assembly {
         header: &Header,
         terms: &Terms,
         config: &ProxyConfig,
-        mut keys: Option<Keys>,
+        keys: Option<Keys>,
     ) -> Option<Self> {
         let outlets = Outlets::new(config, terms)?;
         let mut up = Link::new(header.version, terms.uid, header.group, header.instance)
@@ -102,12 +102,8 @@ impl Assembly {
             up.secure_handshake(sealer, keys.counter());
         }
         let policy = terms.policy;
-        let repeat = terms.timing.key_info_repeat(estimate(header));
-        if let Some(keys) = &mut keys {
-            keys.set_interval(repeat);
-        }
         let room = Room::new(policy, terms.block_size, &up, keys.as_ref());
-        Some(Assembly {
+        let mut assembly = Assembly {
             server: header.src,
             policy,
             timing: terms.timing,
@@ -127,7 +123,9 @@ impl Assembly {
             outlets,
             introductions: Introductions::default(),
             dismissal: None,
-        })
+        };
+        assembly.heed(header);
+        Some(assembly)
     }
 
     /// Whether the server has ended the session.
@@ -289,15 +287,12 @@ impl Assembly {
     /// A header is to be believed.
     fn heed(&mut self, header: &Header) {
         self.estimate = estimate(header);
-        let interval = self.timing.key_info_repeat(self.estimate);
         if let Some(keys) = &mut self.keys {
-            keys.set_interval(interval);
+            keys.set_times(Times {
+                repeat: self.timing.key_info_repeat(self.estimate),
+                registration: self.timing.registration(self.estimate),
+            });
         }
-    }
-
-    /// When a client that registers now is given up.
-    fn registration_ends(&self, now: Instant) -> Instant {
-        now + self.timing.registration(self.estimate)
     }
 }
 

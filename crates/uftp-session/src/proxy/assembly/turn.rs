@@ -12,7 +12,7 @@ use crate::counters::Refusal;
 use crate::policy::{Clockwork, PassStyle};
 use crate::proxy::aggregation::{Answer, Asked, Kind};
 use crate::proxy::event::ProxyEventKind;
-use crate::proxy::keys::{Held, Keys};
+use crate::proxy::keys::{Keys, Registration};
 use crate::proxy::session::{Handled, Surroundings};
 use crate::security::{Rejection, gate};
 
@@ -90,26 +90,31 @@ impl Turn<'_, '_> {
         self.handshake(|keys, author| keys.recalls(author, message))?;
         let before = self.assembly.clients.standing(self.author);
         self.admit(self.author, None)?;
-        let (now, until) = (self.now, self.assembly.registration_ends(self.now));
-        let invited = |client: Uid| invites(&self.assembly.invited, client);
-        let mut speakers = speakers(self.author, &message.clients).chain([self.author]);
-        let flowing = self.assembly.course == Course::Flowing;
-        let confirmed = flowing && speakers.any(invited);
-        let said = match &mut self.assembly.keys {
-            Some(keys) => match keys.register(self.author, message, now, until, confirmed) {
-                Ok(said) => said,
-                Err(refusal) => {
-                    self.leave_as(before);
-                    return Err(refusal);
-                }
-            },
-            None => Some(Held {
-                echo: message.echo,
-                at: now,
-                clients: message.clients.clone(),
-            }),
+        let now = self.now;
+        let confirmed = self.is_confirmed(message);
+        let Some(keys) = &mut self.assembly.keys else {
+            return self.registered(&Registration::of(message, now));
         };
-        said.map_or(Ok(()), |said| self.registered(&said))
+        match keys.register(now, self.author, message) {
+            Ok(None) => Ok(()),
+            Ok(Some(registration)) => {
+                if confirmed {
+                    keys.confirm(now, self.author);
+                }
+                self.registered(&registration)
+            }
+            Err(refusal) => {
+                self.leave_as(before);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Whether a REGISTER of the author need not wait for the server to confirm it.
+    fn is_confirmed(&self, message: &Register) -> bool {
+        let assembly = &*self.assembly;
+        let mut named = speakers(self.author, &message.clients).chain([self.author]);
+        assembly.course == Course::Flowing && named.any(|client| invites(&assembly.invited, client))
     }
 
     /// The author says who it is.
@@ -118,15 +123,14 @@ impl Turn<'_, '_> {
         self.handshake(|keys, author| keys.recalls_key(author))?;
         let before = self.assembly.clients.standing(self.author);
         self.admit(self.author, None)?;
-        let until = self.assembly.registration_ends(self.now);
         let keys = self.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let client = self.author;
         let again = keys.of(client) == gate::Keys::Ready;
-        match keys.client_key(client, message, bytes, expected, self.now, until) {
-            Ok(said) => {
+        match keys.client_key(self.now, client, message, bytes, expected) {
+            Ok(registration) => {
                 self.around
                     .tell(ProxyEventKind::ClientKeyReceived { client, again });
-                said.map_or(Ok(()), |said| self.registered(&said))
+                registration.map_or(Ok(()), |registration| self.registered(&registration))
             }
             Err(rejection) => {
                 self.leave_as(before);
@@ -184,17 +188,16 @@ impl Turn<'_, '_> {
     }
 
     /// A registration counts: the server is to know.
-    fn registered(&mut self, said: &Held) -> Handled {
+    fn registered(&mut self, registration: &Registration) -> Handled {
         let now = self.now;
-        let held = now.saturating_duration_since(said.at);
         let answer = Answer {
             kind: Kind::Register,
-            echo: self.echo(said.echo.plus(held)),
+            echo: self.echo(registration.echo_at(now)),
             partial: false,
             naks: &[],
         };
         let mut refused = Ok(());
-        for client in speakers(self.author, &said.clients) {
+        for client in speakers(self.author, &registration.clients) {
             let via = (client != self.author).then_some(self.author);
             if let Err(refusal) = self.admit(client, via) {
                 refused = Err(refusal);

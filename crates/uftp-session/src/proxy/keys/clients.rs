@@ -6,7 +6,7 @@ use uftp_proto::crypto::Fingerprint;
 use uftp_proto::wire::{ClientKey, KeyInfoAck, Register};
 use uftp_proto::{Uid, WireTime};
 
-use super::Keys;
+use super::{Keys, Times};
 use crate::counters::Refusal;
 use crate::limit::Limit;
 use crate::security::{Admission, Rejection, gate};
@@ -21,40 +21,65 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 /// A client that has not proved yet that it has the group's keys.
 pub(super) struct Waiting {
     /// Its REGISTER, while its CLIENT_KEY is missing.
-    pub(super) held: Option<Held>,
+    held: Option<Registration>,
     /// Its latest REGISTER that counts, and when it, or we in its place, last told the server.
-    pub(super) said: Option<(Held, Instant)>,
+    told_of: Option<(Registration, Instant)>,
     /// The server knows it, as far as we know.
-    pub(super) confirmed: bool,
+    confirmed: bool,
     /// When it was last handed the keys.
-    pub(super) told: Option<Instant>,
+    handed: Option<Instant>,
     /// When it is given up. Never brought forward.
-    pub(super) until: Instant,
+    until: Instant,
     /// How many had come before it, so that there is an order to serve them in.
-    pub(super) place: u64,
-    pub(super) came: Instant,
+    place: u64,
+    came: Instant,
 }
 
 impl Waiting {
-    pub(super) fn new(now: Instant, until: Instant, place: u64) -> Self {
+    fn new(now: Instant, until: Instant, place: u64) -> Self {
         Waiting {
             place,
             came: now,
             held: None,
-            said: None,
+            told_of: None,
             confirmed: false,
-            told: None,
+            handed: None,
             until,
         }
+    }
+
+    /// As long as it asks, or we do in its place, the server may still confirm it: it is not given up
+    /// before `until`.
+    fn may_wait(&mut self, until: Instant) {
+        self.until = self.until.max(until);
     }
 }
 
 /// What a REGISTER says beside its keys.
 #[derive(Clone)]
-pub(in crate::proxy) struct Held {
+pub(in crate::proxy) struct Registration {
+    /// The stamp of the server that it echoes.
     pub(in crate::proxy) echo: WireTime,
+    /// When it came.
     pub(in crate::proxy) at: Instant,
+    /// Whom it is for, if not for its author alone.
     pub(in crate::proxy) clients: Vec<Uid>,
+}
+
+impl Registration {
+    pub(in crate::proxy) fn of(register: &Register, at: Instant) -> Self {
+        Registration {
+            echo: register.echo,
+            at,
+            clients: register.clients.clone(),
+        }
+    }
+
+    /// The stamp as the server is echoed it `now`: what was held for a while took no longer on its way.
+    pub(in crate::proxy) fn echo_at(&self, now: Instant) -> WireTime {
+        let held = now.saturating_duration_since(self.at);
+        self.echo.plus(held)
+    }
 }
 
 /// How many are reminded.
@@ -78,68 +103,60 @@ impl Keys {
         self.server.recalls_key(client)
     }
 
-    /// A client registers, and is given up at `until` if nothing comes of it. Returns what it
-    /// said if that counts already. `confirmed` if it need not wait for the server to confirm it.
+    /// A client registers; it is given up in time if nothing comes of it. Returns its registration if
+    /// that counts already.
     pub(in crate::proxy) fn register(
         &mut self,
+        now: Instant,
         client: Uid,
         register: &Register,
-        at: Instant,
-        until: Instant,
-        confirmed: bool,
-    ) -> Result<Option<Held>, Refusal> {
+    ) -> Result<Option<Registration>, Refusal> {
         let admission = self.server.register(client, register)?;
-        let said = Held {
-            echo: register.echo,
-            at,
-            clients: register.clients.clone(),
-        };
+        let registration = Registration::of(register, now);
         if self.of(client) == gate::Keys::Ready {
-            return Ok(Some(said));
+            return Ok(Some(registration));
         }
-        let waiting = self.waiting_place(client, at, until);
-        // It gives up by itself; as long as it asks, the server may still confirm it.
-        waiting.until = waiting.until.max(until);
+        let until = self.given_up(now);
+        let waiting = self.waiting_place(client, now);
+        waiting.may_wait(until);
         match admission {
             Admission::AwaitsKey => {
-                waiting.held = Some(said);
+                waiting.held = Some(registration);
                 Ok(None)
             }
             Admission::Ready => {
-                waiting.confirmed |= confirmed;
                 // It asks again because it has nothing yet.
-                waiting.told = None;
-                waiting.said = Some((said.clone(), at));
-                Ok(Some(said))
+                waiting.handed = None;
+                waiting.told_of = Some((registration.clone(), now));
+                Ok(Some(registration))
             }
         }
     }
 
-    /// A client says who it is `now`, in a message of these `bytes`, and is given up at `until` if nothing
-    /// comes of it. Returns the REGISTER that counts from now on, if one does.
+    /// A client says who it is, in a message of these `bytes`; it is given up in time if nothing comes
+    /// of it. Returns the registration that counts from now on, if one does.
     pub(in crate::proxy) fn client_key(
         &mut self,
+        now: Instant,
         client: Uid,
         message: &ClientKey,
         bytes: &[u8],
         expected: Option<Fingerprint>,
-        now: Instant,
-        until: Instant,
-    ) -> Result<Option<Held>, Rejection> {
+    ) -> Result<Option<Registration>, Rejection> {
         match self.server.client_key(client, message, bytes, expected)? {
             Admission::AwaitsKey => {
-                self.waiting_place(client, now, until);
+                self.waiting_place(client, now);
                 Ok(None)
             }
             Admission::Ready => {
                 let Some(waiting) = self.waiting.get_mut(&client) else {
                     return Ok(None);
                 };
-                let said = waiting.held.take();
-                if let Some(said) = &said {
-                    waiting.said = Some((said.clone(), said.at));
+                let held = waiting.held.take();
+                if let Some(registration) = &held {
+                    waiting.told_of = Some((registration.clone(), registration.at));
                 }
-                Ok(said)
+                Ok(held)
             }
         }
     }
@@ -154,8 +171,28 @@ impl Keys {
         self.waiting.iter().filter(move |(uid, _)| unproved(**uid))
     }
 
-    /// Where a client waits; one that is new is given up at `until`.
-    fn waiting_place(&mut self, client: Uid, now: Instant, until: Instant) -> &mut Waiting {
+    /// When who comes now is given up, if nothing comes of it.
+    fn given_up(&self, now: Instant) -> Instant {
+        now + self.times.registration
+    }
+
+    /// Those who had proved that they have the keys have to prove it again, for these are others: they
+    /// are handed them, and so is everybody who waits.
+    pub(super) fn await_again(&mut self, now: Instant, doubted: Vec<Uid>) {
+        let until = self.given_up(now);
+        self.waiting.values_mut().for_each(|w| w.handed = None);
+        self.waiting.extend(doubted.into_iter().map(|uid| {
+            let again = Waiting {
+                confirmed: true,
+                ..Waiting::new(now, until, 0)
+            };
+            (uid, again)
+        }));
+    }
+
+    /// Where a client waits, from now on if it is new.
+    fn waiting_place(&mut self, client: Uid, now: Instant) -> &mut Waiting {
+        let until = self.given_up(now);
         let arrivals = &mut self.arrivals;
         let waiting = self.waiting.entry(client).or_insert_with(|| {
             *arrivals += 1;
@@ -182,10 +219,11 @@ impl Keys {
     }
 
     /// The server knows this client.
-    pub(in crate::proxy) fn confirm(&mut self, client: Uid, until: Instant) {
+    pub(in crate::proxy) fn confirm(&mut self, now: Instant, client: Uid) {
+        let until = self.given_up(now);
         if let Some(waiting) = self.waiting.get_mut(&client) {
             waiting.confirmed = true;
-            waiting.until = waiting.until.max(until);
+            waiting.may_wait(until);
         }
     }
 
@@ -197,37 +235,40 @@ impl Keys {
     }
 
     /// Those of whom the server has not shown that it heard, though it was told `interval` ago: each
-    /// with what it said. It is taken as told now, and as long as we ask the server may still confirm
-    /// it: it is not given up before `until`.
+    /// with its registration. It is taken as told now.
     pub(in crate::proxy) fn unheard(
         &mut self,
         now: Instant,
         interval: Duration,
-        until: Instant,
-    ) -> Vec<(Uid, Held)> {
+    ) -> Vec<(Uid, Registration)> {
+        let until = self.given_up(now);
         let keyless = self.own() != gate::Keys::Ready;
         let waiting = self.waiting.iter_mut();
         let waiting = waiting.filter(|(_, w)| keyless || !w.confirmed);
         let mut unheard: Vec<_> = waiting
             .filter_map(|(uid, w)| {
-                let (said, last) = w.said.as_mut()?;
+                let (registration, last) = w.told_of.as_mut()?;
                 if *last + interval > now {
                     return None;
                 }
                 *last = now;
-                w.until = w.until.max(until);
-                Some((w.place, *uid, said.clone()))
+                let registration = registration.clone();
+                w.may_wait(until);
+                Some((w.place, *uid, registration))
             })
             .collect();
         unheard.sort_unstable_by_key(|(place, uid, _)| (*place, *uid));
         let unheard = unheard.into_iter();
-        unheard.map(|(_, uid, said)| (uid, said)).collect()
+        unheard
+            .map(|(_, uid, registration)| (uid, registration))
+            .collect()
     }
 
-    /// From one KEYINFO to a client to the next it shall be this long from now on, for those who
-    /// wait already, too.
-    pub(in crate::proxy) fn set_interval(&mut self, interval: Duration) {
-        if std::mem::replace(&mut self.interval, interval) != interval {
+    /// The clockwork goes like this from now on. A new pause between KEYINFOs is for those who wait
+    /// already, too.
+    pub(in crate::proxy) fn set_times(&mut self, times: Times) {
+        let before = std::mem::replace(&mut self.times, times);
+        if before.repeat != times.repeat {
             self.set_deadline();
         }
     }
@@ -237,12 +278,12 @@ impl Keys {
         let ready = self.own() == gate::Keys::Ready;
         let keyed = self.server.is_keyed(client);
         let waiting = self.waiting.get_mut(&client);
-        let due = |w: &&mut Waiting| ready && keyed && w.confirmed && w.told.is_none();
+        let due = |w: &&mut Waiting| ready && keyed && w.confirmed && w.handed.is_none();
         match waiting.filter(due) {
             None => false,
             Some(waiting) => {
-                waiting.told = Some(now);
-                let again = waiting.until.min(now + self.interval);
+                waiting.handed = Some(now);
+                let again = waiting.until.min(now + self.times.repeat);
                 self.due = self.due.into_iter().chain([again]).min();
                 true
             }
@@ -256,23 +297,24 @@ impl Keys {
         }
         let mut due = Vec::new();
         for (uid, waiting) in &self.waiting {
-            let again = waiting.told.is_none_or(|told| told + self.interval <= now);
+            let handed = waiting.handed;
+            let again = handed.is_none_or(|handed| handed + self.times.repeat <= now);
             let keyed = self.server.is_keyed(*uid);
             if waiting.confirmed && keyed && again {
-                due.push((waiting.told, waiting.place, *uid));
+                due.push((handed, waiting.place, *uid));
             }
         }
         // Those who have waited longest come first.
         due.sort_unstable();
         let wanted = due.len();
         self.held_back = None;
-        due.retain(|(told, _, _)| told.is_none() || self.reminders.allow(now));
+        due.retain(|(handed, _, _)| handed.is_none() || self.reminders.allow(now));
         if due.len() < wanted {
-            self.held_back = Some(now + self.interval.max(SHORTEST_WAIT));
+            self.held_back = Some(now + self.times.repeat.max(SHORTEST_WAIT));
         }
         for (.., uid) in &due {
             if let Some(waiting) = self.waiting.get_mut(uid) {
-                waiting.told = Some(now);
+                waiting.handed = Some(now);
             }
         }
         self.set_deadline();
@@ -302,11 +344,11 @@ impl Keys {
 
     fn set_deadline(&mut self) {
         let keys = self.own() == gate::Keys::Ready;
-        let interval = self.interval;
+        let repeat = self.times.repeat;
         let held_back = self.held_back;
-        let due = |w: &Waiting| match w.told {
-            Some(told) if keys && w.confirmed => {
-                let again = (told + interval).max(held_back.unwrap_or(told));
+        let due = |w: &Waiting| match w.handed {
+            Some(handed) if keys && w.confirmed => {
+                let again = (handed + repeat).max(held_back.unwrap_or(handed));
                 w.until.min(again)
             }
             _ => w.until,

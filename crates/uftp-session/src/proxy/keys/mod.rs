@@ -11,30 +11,30 @@
 //! and its place free.
 
 mod clients;
+mod own;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uftp_proto::Uid;
-use uftp_proto::crypto::{
-    Curve, IvCounter, KeyExchange, KeyKind, PrivateKey, PublicKey, Sealer, SignatureType, Suite,
-    resign,
-};
+use uftp_proto::crypto::{Curve, IvCounter, PrivateKey, Sealer, SignatureType, Suite, resign};
 use uftp_proto::wire::{self, Announce, Header, KeyInfo, Message};
 
-pub(super) use clients::Held;
+pub(super) use clients::Registration;
 
 use clients::Waiting;
+use own::{NO_OWN_KEY, OwnKeys, ServerKeys};
 
-use super::config::{ProxyConfig, Role};
+use super::config::ProxyConfig;
 use crate::clock::Clock;
 use crate::counters::Refusal;
+use crate::incoming::Incoming;
 use crate::limit::Limit;
 use crate::objection::Objection;
 use crate::security::{
-    Client, Declined, Invitation, Keyring, NoKey, Own, Secrets, SenderSecurity, Server,
-    SessionName, gate, same_type,
+    Answer, Client, Declined, Invitation, Keyring, Own, Secrets, SenderSecurity, Server,
+    SessionName, StandIn, gate,
 };
 
 /// What the machine lends to judge an announcement with.
@@ -56,8 +56,7 @@ pub(super) struct Keys {
     arrivals: u64,
     /// When one of those waiting is due.
     due: Option<Instant>,
-    /// From one KEYINFO to a client to the next.
-    interval: Duration,
+    times: Times,
     /// Those who are handed the keys again, and when the others are if they are too many.
     reminders: Limit,
     held_back: Option<Instant>,
@@ -67,7 +66,16 @@ pub(super) struct Keys {
     scratch: Vec<u8>,
 }
 
-/// What the packets of the server that are in the clear may still say.
+/// The clockwork of those on their way to the keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Times {
+    /// From one KEYINFO to a client to the next.
+    pub(super) repeat: Duration,
+    /// How long a client may wait for keys.
+    pub(super) registration: Duration,
+}
+
+/// What a sealed packet of the server tells.
 pub(super) struct News {
     /// What it said, if it was an ABORT.
     pub(super) abort: Option<wire::Abort>,
@@ -82,59 +90,42 @@ impl Keys {
         invitation: &Invitation<'_>,
         means: &mut Means<'_>,
     ) -> Result<Self, Objection> {
-        let Invitation {
-            header,
-            announce,
-            info,
-            ..
-        } = invitation;
-        let security = &means.config.security;
-        if !security.admits(header.src) {
+        let (header, info) = (invitation.header, invitation.info);
+        let version = header.version;
+        if !means.config.security.admits(header.src) {
             return Err(Objection::Abort("Failed to verify server key fingerprint"));
         }
-        let suite = Suite::from_wire(header.version, info)
-            .and_then(|suite| match security.refuse_weak {
-                true => suite.check_modern().map(|()| suite),
-                false => Ok(suite),
-            })
-            .map_err(|e| Objection::Abort(e.abort_reason()))?;
-        let theirs = PublicKey::from_blob(&info.key)
-            .map_err(|_| Objection::Abort("Failed to load server public key"))?;
-        let ephemeral = match suite.key_exchange.is_ecdh() {
-            false => None,
-            true => Some(curve_of(&info.dh_key).ok_or(Objection::Abort(BAD_DH_KEY))?),
-        };
-        let (identity, dh_key) = stand_in(now, header.version, &suite, &theirs, ephemeral, means)?;
+        let suite =
+            Suite::from_wire(version, info).map_err(|e| Objection::Abort(e.abort_reason()))?;
+        if invitation.refuse_weak {
+            let modern = suite.check_modern();
+            modern.map_err(|e| Objection::Abort(e.abort_reason()))?;
+        }
+        let theirs = ServerKeys::read(&suite, info)?;
+        let ours = OwnKeys::choose(now, version, &suite, &theirs, means)?;
         let own = Own {
             uid: means.config.uid,
             keyring: means.keyring,
             secrets: means.secrets,
         };
         let client = Client::accept(invitation, own, now)?;
-        let curve = ephemeral.unwrap_or(Curve::DEFAULT);
-        let session = SessionName {
-            version: header.version,
-            server: header.src,
-            group: header.group,
-            instance: header.instance,
-            private: announce.private,
-        };
-        let server = SenderSecurity::new(header.version, suite, identity.clone(), curve)
-            .and_then(|security| {
-                Server::standing_in(
-                    means.config.uid,
-                    &client,
-                    &session,
-                    &security,
-                    info.random,
-                    dh_key,
-                    means.secrets,
-                )
-            })
-            .map_err(|error| {
-                tracing::warn!(%error, "cannot stand in for the server");
-                Objection::Abort(NO_OWN_KEY)
-            })?;
+        let identity = ours.identity.clone();
+        let curve = theirs.curve.unwrap_or(Curve::DEFAULT);
+        let security = SenderSecurity::new(version, suite, identity.clone(), curve);
+        let server = security.and_then(|security| {
+            let stand_in = StandIn {
+                uid: means.config.uid,
+                session: &session_name(invitation),
+                security: &security,
+                random: info.random,
+                dh_key: ours.dh_key,
+            };
+            Server::standing_in(&stand_in, &client, means.secrets)
+        });
+        let server = server.map_err(|error| {
+            tracing::warn!(%error, "cannot stand in for the server");
+            Objection::Abort(NO_OWN_KEY)
+        })?;
         Ok(Keys {
             counter: client.counter(means.clock.stamp(now)),
             client,
@@ -143,7 +134,7 @@ impl Keys {
             waiting: HashMap::new(),
             arrivals: 0,
             due: None,
-            interval: Duration::ZERO,
+            times: Times::default(),
             reminders: clients::reminders(),
             held_back: None,
             scratch: Vec::new(),
@@ -209,31 +200,23 @@ impl Keys {
         Some(packet)
     }
 
-    /// Keys come from the server. Returns what to answer; `None` if they are not for us. Clients
-    /// that were handed other keys before are given up at `until`.
+    /// Keys come from the server, to us as `uid`. Returns what to answer; `None` if they are not for us.
     pub(super) fn key_info(
         &mut self,
-        src: Uid,
+        incoming: &Incoming,
         uid: Uid,
         message: &KeyInfo,
         packet: &[u8],
-        now: Instant,
-        until: Instant,
-    ) -> Result<Option<crate::security::Answer>, Refusal> {
+    ) -> Result<Option<Answer>, Refusal> {
+        let src = incoming.header.src;
         let answer = self.client.key_info(src, uid, message, packet)?;
-        self.adopt(now, until);
+        self.adopt(incoming.now);
         Ok(answer)
     }
 
-    /// Looks into a packet of the server, which stays as it is; `until` as in
-    /// [`key_info`](Self::key_info).
-    pub(super) fn look(
-        &mut self,
-        version: wire::Version,
-        packet: &[u8],
-        now: Instant,
-        until: Instant,
-    ) -> Result<News, Refusal> {
+    /// Looks into a sealed packet of the server, which stays as it is.
+    pub(super) fn look(&mut self, incoming: &Incoming, packet: &[u8]) -> Result<News, Refusal> {
+        let version = incoming.header.version;
         self.scratch.clear();
         self.scratch.extend_from_slice(packet);
         let (body, sealer) = self.client.open(&mut self.scratch)?;
@@ -245,7 +228,7 @@ impl Keys {
             },
             _ => None,
         };
-        self.adopt(now, until);
+        self.adopt(incoming.now);
         Ok(News { abort, sealer })
     }
 
@@ -260,26 +243,15 @@ impl Keys {
     }
 
     /// Lets our server end have the secret our client end has.
-    fn adopt(&mut self, now: Instant, until: Instant) {
+    fn adopt(&mut self, now: Instant) {
         let doubted = match self.server.adopt(&self.client) {
             Ok(None) => return,
             Ok(Some(doubted)) => doubted,
             Err(error) => return tracing::error!(%error, "cannot use the group's keys"),
         };
-        self.waiting.values_mut().for_each(|w| w.told = None);
-        self.waiting.extend(doubted.into_iter().map(|uid| {
-            let again = Waiting {
-                confirmed: true,
-                ..Waiting::new(now, until, 0)
-            };
-            (uid, again)
-        }));
+        self.await_again(now, doubted);
     }
 }
-
-const NO_OWN_KEY: &str = "No proxy key compatible with server key";
-const BAD_DH_KEY: &str = "Failed to load server public ECDH key";
-const OTHER_CURVE: &str = "Proxy ECDH key not compatible with server key";
 
 /// Longest packet there is: what fits a datagram.
 const LONGEST: usize = 65_507;
@@ -293,52 +265,14 @@ impl From<Declined> for Objection {
     }
 }
 
-/// What our clients know us by, and what they agree upon premasters with if they know that from
-/// PROXY_KEY.
-fn stand_in(
-    now: Instant,
-    version: wire::Version,
-    suite: &Suite,
-    theirs: &PublicKey,
-    ephemeral: Option<Curve>,
-    means: &mut Means<'_>,
-) -> Result<(Arc<PrivateKey>, Option<Arc<PrivateKey>>), Objection> {
-    let own = means.config.identity(version);
-    if suite.key_exchange == KeyExchange::Ecdh
-        && let Some(own) = own
-    {
-        // Keys are everybody's own choice; clients know us by the first.
-        return Ok((own.clone(), None));
-    }
-    let Role::Response { dh_key, .. } = &means.config.role else {
-        return match means.keyring.standing_in(now, suite, theirs.kind()) {
-            Ok(key) => Ok((key, None)),
-            Err(NoKey::None) => Err(Objection::Abort(NO_OWN_KEY)),
-            Err(NoKey::Later) => Err(Objection::Ignore(Refusal::Limit)),
-        };
-    };
-    let strict = suite.signature == SignatureType::Keyex;
-    let alike = |key: &&Arc<PrivateKey>| key.kind() == theirs.kind();
-    let akin = |key: &&Arc<PrivateKey>| !strict && same_type(key.kind(), theirs.kind());
-    let on_curve = |key: &&Arc<PrivateKey>| Some(key.kind()) == ephemeral.map(KeyKind::Ec);
-    if suite.key_exchange == KeyExchange::Rsa {
-        // Premasters come under the key that PROXY_KEY shows, whatever others there are.
-        let own = own.filter(|key| alike(key) || akin(key));
-        let own = own.ok_or(Objection::Abort(NO_OWN_KEY))?;
-        return Ok((own.clone(), None));
-    }
-    // Clients agree with the other key that it shows; the server wants one like its own.
-    let keys = || means.config.security.keys.iter();
-    let own = keys().find(alike).or_else(|| keys().find(akin));
-    let own = own.ok_or(Objection::Abort(NO_OWN_KEY))?;
-    let fitting = dh_key.as_ref().filter(on_curve);
-    let fitting = fitting.ok_or(Objection::Abort(OTHER_CURVE))?;
-    Ok((own.clone(), Some(fitting.clone())))
-}
-
-fn curve_of(blob: &[u8]) -> Option<Curve> {
-    match PublicKey::from_blob(blob).ok()?.kind() {
-        KeyKind::Ec(curve) => Some(curve),
-        KeyKind::Rsa { .. } => None,
+/// The session of an ANNOUNCE.
+fn session_name(invitation: &Invitation<'_>) -> SessionName {
+    let header = invitation.header;
+    SessionName {
+        version: header.version,
+        server: header.src,
+        group: header.group,
+        instance: header.instance,
+        private: invitation.announce.private,
     }
 }

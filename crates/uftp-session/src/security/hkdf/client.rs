@@ -36,11 +36,21 @@ pub(in crate::security) struct Client {
     proxy: Option<Uid>,
 }
 
-/// A handshake with the sender, or with a proxy.
-struct Joining {
-    /// Whose KEYINFO we take, and the key it is signed with.
-    upstream: (Uid, PublicKey),
+/// Whom we register with: the sender, or a proxy.
+struct Registrar {
+    /// Whose KEYINFO we take.
+    uid: Uid,
+    /// What it is signed with.
+    key: PublicKey,
+    /// Its ECDH key.
+    dh_key: PublicKey,
+    /// Empty, but if it is a proxy.
     pc: ProxyContext,
+}
+
+/// A handshake.
+struct Joining {
+    registrar: Registrar,
     /// Our ephemeral key.
     ephemeral: PublicKey,
     client_key: Option<ClientKey>,
@@ -89,24 +99,27 @@ impl Client {
             joining: None,
             proxy: *proxy,
         };
-        let theirs = PublicKey::from_blob(&info.dh_key).map_err(|_| BAD_DH_KEY)?;
+        let dh_key = PublicKey::from_blob(&info.dh_key).map_err(|_| BAD_DH_KEY)?;
         if proxy.is_none() {
-            let upstream = (header.src, terms.server);
-            let pc = ProxyContext::default();
-            client.join(upstream, &theirs, pc, own.uid, own.secrets)?;
+            let sender = Registrar {
+                uid: header.src,
+                key: terms.server,
+                dh_key,
+                pc: ProxyContext::default(),
+            };
+            client.join(sender, own.uid, own.secrets)?;
         }
         Ok(client)
     }
 
-    /// Begins the handshake with whoever has the ECDH key `theirs`.
+    /// Begins the handshake, as `uid`.
     fn join(
         &mut self,
-        upstream: (Uid, PublicKey),
-        theirs: &PublicKey,
-        pc: ProxyContext,
+        registrar: Registrar,
         uid: Uid,
         secrets: &mut dyn Secrets,
     ) -> Result<(), &'static str> {
+        let (theirs, pc) = (&registrar.dh_key, &registrar.pc);
         let curve = match theirs.kind() {
             KeyKind::Ec(curve) if curve.is_in(VERSION) => curve,
             _ => return Err(BAD_DH_KEY),
@@ -114,7 +127,7 @@ impl Client {
         let ours = secrets.ephemeral(curve).map_err(|_| BAD_DH_KEY)?;
         let premaster = Premaster::agree(&ours, theirs).map_err(|_| BAD_DH_KEY)?;
         let ephemeral = ours.public().clone();
-        let cc1 = ClientContext1::new(&self.sc, &pc, uid, ephemeral.blob(), &self.random);
+        let cc1 = ClientContext1::new(&self.sc, pc, uid, ephemeral.blob(), &self.random);
         let keys = premaster.handshake_keys(&self.suite, &cc1);
         let (client_key, cc2) = match &self.identity {
             None => (None, cc1.without_client_key()),
@@ -124,8 +137,7 @@ impl Client {
             }
         };
         self.joining = Some(Joining {
-            upstream,
-            pc,
+            registrar,
             ephemeral,
             client_key,
             keys,
@@ -158,14 +170,20 @@ impl Client {
             return Err("Failed to verify proxy key fingerprint");
         }
         let key = PublicKey::from_blob(&message.key).map_err(|_| BAD_PROXY_KEY)?;
-        let theirs = PublicKey::from_blob(&message.dh_key).map_err(|_| BAD_PROXY_KEY)?;
+        let dh_key = PublicKey::from_blob(&message.dh_key).map_err(|_| BAD_PROXY_KEY)?;
         let bytes = packet.get(Header::LEN..).unwrap_or_default();
         let pc = ProxyContext::new(src, message, bytes).ok_or(BAD_PROXY_KEY)?;
         let signed = proxy_key_input(&self.sc, &pc);
         if !key.verify(self.suite.hash, &signed, &message.signature) {
             return Err(BAD_SIGNATURE);
         }
-        self.join((src, key), &theirs, pc, uid, secrets)
+        let proxy = Registrar {
+            uid: src,
+            key,
+            dh_key,
+            pc,
+        };
+        self.join(proxy, uid, secrets)
     }
 
     /// Our keys are those of one handshake: nobody has used them before.
@@ -236,15 +254,15 @@ impl Client {
         packet: &[u8],
     ) -> Result<Answer, Refusal> {
         let joining = self.joining.as_mut().ok_or(Refusal::OutOfPlace)?;
-        let (upstream, signer) = &joining.upstream;
-        if *upstream != src {
+        let registrar = &joining.registrar;
+        if registrar.uid != src {
             return Err(Refusal::UnknownSource);
         }
         let counter = message.iv_counter;
         let message = Message::KeyInfo(message.clone());
-        let context = key_info_context(&self.sc, &joining.pc);
+        let context = key_info_context(&self.sc, &registrar.pc);
         let hash = self.suite.hash;
-        if !crypto::verify_packet(signer, hash, VERSION, &message, &context, packet) {
+        if !crypto::verify_packet(&registrar.key, hash, VERSION, &message, &context, packet) {
             return Err(Refusal::Unauthentic);
         }
         if let Some(group) = &joining.group {

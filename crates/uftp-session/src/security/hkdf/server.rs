@@ -21,7 +21,7 @@ use crate::security::config::{SecurityError, SenderSecurity};
 use crate::security::peers::{Claim, Peer, Schedule};
 use crate::security::replay::ReplayWindow;
 use crate::security::secrets::Secrets;
-use crate::security::server::SessionName;
+use crate::security::server::{SessionName, StandIn};
 
 /// The secrets of the announcing end.
 pub(in crate::security) struct Announcer {
@@ -61,16 +61,14 @@ impl Announcer {
         })
     }
 
-    /// The end of the proxy `uid` towards its clients, in the session that `client` was invited
-    /// to; without the group's secret, which [`adopt`](Self::adopt) brings.
+    /// The end of a proxy towards its clients, in the session that `client` was invited to; without
+    /// the group's secret, which [`adopt`](Self::adopt) brings.
     pub(in crate::security) fn standing_in(
-        uid: Uid,
+        proxy: &StandIn<'_>,
         client: &Client,
-        session: &SessionName,
-        security: &SenderSecurity,
-        random: [u8; 32],
         secrets: &mut dyn Secrets,
     ) -> Result<Self, SecurityError> {
+        let (session, security) = (proxy.session, proxy.security);
         let ephemeral = secrets.ephemeral(security.curve())?;
         let (suite, identity) = (*security.suite(), security.identity().clone());
         let dh_key = ephemeral.public().blob().to_vec();
@@ -85,7 +83,7 @@ impl Announcer {
         let len = wire::encode_message(session.version, &message, &mut bytes);
         let context = len.ok().and_then(|len| {
             let bytes = bytes.get(..len)?;
-            ProxyContext::new(uid, &proxy_key, bytes)
+            ProxyContext::new(proxy.uid, &proxy_key, bytes)
         });
         let pc = context.ok_or(SecurityError::TooLarge(identity.kind()))?;
         let sc = client.context().clone();
@@ -94,7 +92,7 @@ impl Announcer {
         Ok(Announcer {
             session: *session,
             suite,
-            enc_info: security.enc_info(random, dh_key),
+            enc_info: security.enc_info(proxy.random, dh_key),
             identity,
             ephemeral,
             sc,

@@ -16,7 +16,7 @@ use crate::security::config::{SecurityError, SenderSecurity};
 use crate::security::peers::{Claim, Peer, Schedule};
 use crate::security::replay::Past;
 use crate::security::secrets::Secrets;
-use crate::security::server::SessionName;
+use crate::security::server::{SessionName, StandIn};
 
 /// The secrets of the announcing end.
 pub(in crate::security) struct Announcer {
@@ -44,13 +44,20 @@ impl Announcer {
         secrets: &mut dyn Secrets,
     ) -> Result<Self, SecurityError> {
         let random = secrets.random();
-        let mut announcer = Announcer::standing_in(session, security, random, None)?;
+        let mut announcer = Announcer::without_secret(session, security, random, None)?;
         announcer.hold(secrets.group_master(session.version)?)?;
         Ok(announcer)
     }
 
-    /// Without the group's secret, which [`adopt`](Self::adopt) brings.
-    pub(in crate::security) fn standing_in(
+    /// The end of a proxy towards its clients; without the group's secret, which
+    /// [`adopt`](Self::adopt) brings.
+    pub(in crate::security) fn standing_in(proxy: &StandIn<'_>) -> Result<Self, SecurityError> {
+        let dh_key = proxy.dh_key.clone();
+        Announcer::without_secret(proxy.session, proxy.security, proxy.random, dh_key)
+    }
+
+    /// `dh_key` takes the place of an ephemeral key.
+    fn without_secret(
         session: &SessionName,
         security: &SenderSecurity,
         random: [u8; 32],
