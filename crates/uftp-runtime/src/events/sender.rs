@@ -58,92 +58,16 @@ impl SenderEvents {
 
     /// Writes what an event means to programs; `name` says what the operator calls a client.
     pub(crate) fn event(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) {
-        use SenderEvent as E;
         if self.out.is_none() {
             return;
         }
-        let client = |uid: Uid| json!({"client": id(uid), "client_name": name(uid)});
-        let with = |uid: Uid, more: Value| {
-            let mut members = client(uid);
-            if let (Value::Object(members), Value::Object(more)) = (&mut members, more) {
-                members.extend(more);
-            }
-            members
+        let told = match event {
+            SenderEvent::Finished(outcome) => Some(finished(*outcome)),
+            _ => of_client(event, &name).or_else(|| of_item(event, &name)),
         };
-        let (word, members) = match event {
-            E::Registered {
-                client: uid,
-                proxy,
-                again: false,
-            } => (
-                "client_registered",
-                with(*uid, json!({"proxy": proxy.map(id)})),
-            ),
-            E::ClientKeyRejected { client: uid } => (
-                "client_refused",
-                with(*uid, json!({"reason": "key fingerprint mismatch"})),
-            ),
-            E::Declined {
-                client: uid,
-                reason,
-            } => ("client_declined", with(*uid, json!({"reason": reason}))),
-            E::DuplicateUid { client: uid } => ("client_doubled", client(*uid)),
-            E::ReportsUnreadable { proxy } => ("reports_unreadable", json!({"proxy": id(*proxy)})),
-            E::Connect {
-                client: uid,
-                connected,
-                ..
-            } => (
-                "client_connected",
-                with(*uid, json!({"connected": connected})),
-            ),
-            E::ClientLost {
-                client: uid,
-                waiting_for,
-            } => (
-                "client_lost",
-                with(*uid, json!({"waiting_for": waiting_for})),
-            ),
-            E::ClientAborted {
-                client: uid,
-                reason,
-                by_client,
-            } => (
-                "client_aborted",
-                with(*uid, json!({"reason": reason, "by_client": by_client})),
-            ),
-            E::FileStarted {
-                file,
-                item,
-                blocks,
-                sections,
-            } => {
-                let more = json!({"file": file.0, "blocks": blocks, "sections": sections});
-                ("file_started", described(item, more))
-            }
-            E::FileSkipped { item, reason } => {
-                ("file_skipped", described(item, json!({"reason": reason})))
-            }
-            E::PassStarted { pass } => ("pass_started", json!({"pass": pass})),
-            E::FileFinished {
-                file,
-                item,
-                elapsed,
-                results,
-            } => {
-                let results: Vec<_> = results.iter().map(|r| result(r, &name)).collect();
-                let seconds = elapsed.as_secs_f64();
-                let more = json!({"file": file.0, "seconds": seconds, "results": results});
-                ("file_finished", described(item, more))
-            }
-            E::Finished(outcome) => {
-                let code = Exit::from(*outcome) as u8;
-                let members = json!({"outcome": ending(*outcome), "exit_code": code});
-                ("session_finished", members)
-            }
-            _ => return,
-        };
-        self.write(word, members);
+        if let Some((word, members)) = told {
+            self.write(word, members);
+        }
     }
 
     fn write(&mut self, word: &str, members: Value) {
@@ -153,6 +77,101 @@ impl SenderEvents {
             self.out.write(object);
         }
     }
+}
+
+fn finished(outcome: Outcome) -> (&'static str, Value) {
+    let code = Exit::from(outcome) as u8;
+    let members = json!({"outcome": ending(outcome), "exit_code": code});
+    ("session_finished", members)
+}
+
+/// What there is to write of a receiver or proxy.
+fn of_client(event: &SenderEvent, name: impl Fn(Uid) -> String) -> Option<(&'static str, Value)> {
+    use SenderEvent as E;
+    let client = |uid: Uid| json!({"client": id(uid), "client_name": name(uid)});
+    let with = |uid: Uid, more: Value| {
+        let mut members = client(uid);
+        if let (Value::Object(members), Value::Object(more)) = (&mut members, more) {
+            members.extend(more);
+        }
+        members
+    };
+    Some(match event {
+        E::Registered {
+            client: uid,
+            proxy,
+            again: false,
+        } => (
+            "client_registered",
+            with(*uid, json!({"proxy": proxy.map(id)})),
+        ),
+        E::ClientKeyRejected { client: uid } => (
+            "client_refused",
+            with(*uid, json!({"reason": "key fingerprint mismatch"})),
+        ),
+        E::Declined {
+            client: uid,
+            reason,
+        } => ("client_declined", with(*uid, json!({"reason": reason}))),
+        E::DuplicateUid { client: uid } => ("client_doubled", client(*uid)),
+        E::ReportsUnreadable { proxy } => ("reports_unreadable", json!({"proxy": id(*proxy)})),
+        E::Connect {
+            client: uid,
+            connected,
+            ..
+        } => (
+            "client_connected",
+            with(*uid, json!({"connected": connected})),
+        ),
+        E::ClientLost {
+            client: uid,
+            waiting_for,
+        } => (
+            "client_lost",
+            with(*uid, json!({"waiting_for": waiting_for})),
+        ),
+        E::ClientAborted {
+            client: uid,
+            reason,
+            by_client,
+        } => (
+            "client_aborted",
+            with(*uid, json!({"reason": reason, "by_client": by_client})),
+        ),
+        _ => return None,
+    })
+}
+
+/// What there is to write of a file, a directory or whatever else is sent.
+fn of_item(event: &SenderEvent, name: impl Fn(Uid) -> String) -> Option<(&'static str, Value)> {
+    use SenderEvent as E;
+    Some(match event {
+        E::FileStarted {
+            file,
+            item,
+            blocks,
+            sections,
+        } => {
+            let more = json!({"file": file.0, "blocks": blocks, "sections": sections});
+            ("file_started", described(item, more))
+        }
+        E::FileSkipped { item, reason } => {
+            ("file_skipped", described(item, json!({"reason": reason})))
+        }
+        E::PassStarted { pass } => ("pass_started", json!({"pass": pass})),
+        E::FileFinished {
+            file,
+            item,
+            elapsed,
+            results,
+        } => {
+            let results: Vec<_> = results.iter().map(|r| result(r, &name)).collect();
+            let seconds = elapsed.as_secs_f64();
+            let more = json!({"file": file.0, "seconds": seconds, "results": results});
+            ("file_finished", described(item, more))
+        }
+        _ => return None,
+    })
 }
 
 fn described(item: &SendItem, mut members: Value) -> Value {

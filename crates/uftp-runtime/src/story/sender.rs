@@ -65,7 +65,9 @@ impl SenderStory {
             E::Finished(outcome) => self.finished(*outcome, name),
             other => {
                 let told = self.registration(other, &name)
-                    || self.transfer(other, &name)
+                    || self.offer(other, &name)
+                    || self.passes(other, &name)
+                    || self.completion(other, &name)
                     || self.trouble(other, &name);
                 if !told {
                     // What has no classic line tells itself.
@@ -137,8 +139,8 @@ impl SenderStory {
         true
     }
 
-    /// How an item is offered, sent and answered for. Whether `event` is of these.
-    fn transfer(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) -> bool {
+    /// How an item is offered. Whether `event` is of these.
+    fn offer(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) -> bool {
         use SenderEvent as E;
         let tag = self.tag;
         match event {
@@ -169,6 +171,16 @@ impl SenderStory {
                 }
                 tell!(tag, 2, "Sending file");
             }
+            _ => return false,
+        }
+        true
+    }
+
+    /// How its data goes out, and what receivers say of that. Whether `event` is of these.
+    fn passes(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) -> bool {
+        use SenderEvent as E;
+        let tag = self.tag;
+        match event {
             E::PassStarted { pass } => tell!(tag, 2, "Starting pass {pass}"),
             E::SectionStarted { section } => tell!(tag, 2, "Sending section {section}"),
             E::DoneSent { attempt, part, .. } => {
@@ -209,6 +221,16 @@ impl SenderStory {
                     name(*client)
                 );
             }
+            _ => return false,
+        }
+        true
+    }
+
+    /// How items, and the session, end at receivers. Whether `event` is of these.
+    fn completion(&mut self, event: &SenderEvent, name: impl Fn(Uid) -> String) -> bool {
+        use SenderEvent as E;
+        let tag = self.tag;
+        match event {
             E::LateCompletions => tell!(tag, 2, "Late completions:"),
             E::Completed { client, status, .. } => {
                 let word = match *status {
