@@ -19,7 +19,7 @@ pub(crate) mod reporter;
 
 use std::net::IpAddr;
 
-use uftp_proto::wire::{self, Header};
+use uftp_proto::wire::{self, CcType, Header};
 
 use crate::link::Link;
 
@@ -34,9 +34,9 @@ pub(crate) fn ip_udp_len(ip: IpAddr) -> u64 {
 }
 
 /// Bytes a data packet counts for, down to the IP header and whatever its real length
-/// (behaviour-sender-receiver §3.10); `controlled` packets carry the state of congestion control.
-pub(crate) fn charged_size(link: &Link, block_size: u16, ip: IpAddr, controlled: bool) -> u64 {
-    let head = wire::fileseg_head_len(link.version(), controlled);
+/// (behaviour-sender-receiver §3.10). It carries the state of its congestion control.
+pub(crate) fn charged_size(link: &Link, block_size: u16, ip: IpAddr, cc: CcType) -> u64 {
+    let head = wire::fileseg_head_len(link.version(), cc == CcType::TFMCC);
     let message = usize::from(block_size) + head;
     let cover = link.prefix() + link.suffix(message);
     (Header::LEN + message + cover) as u64 + ip_udp_len(ip)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use uftp_proto::Uid;
 use uftp_proto::wire::{ClientKey, KeyInfoAck, Message, Register};
 
-use super::clients::{Clients, State};
+use super::clients::{Behind, Client, Clients, State};
 use super::course::{Course, Repeated};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
@@ -17,6 +17,15 @@ use crate::grtt::Decay;
 use crate::limit::{Bucket, Limit};
 use crate::security::Admission;
 use crate::security::gate::Keys;
+
+/// Where a message comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) now: Instant,
+    pub(super) from: SocketAddr,
+    /// The destination it is of.
+    pub(super) at: usize,
+}
 
 /// The announce phase.
 #[derive(Debug)]
@@ -96,16 +105,14 @@ impl Announcing {
     pub(super) fn handle(
         &mut self,
         s: &mut Session,
-        now: Instant,
-        from: SocketAddr,
-        at: usize,
+        origin: Origin,
         message: &Message<'_>,
         bytes: &[u8],
     ) {
         match message {
-            Message::Register(register) => self.register(s, now, from, at, register),
-            Message::ClientKey(key) => self.client_key(s, now, at, key, bytes),
-            Message::KeyInfoAck(ack) => self.key_info_ack(s, at, ack),
+            Message::Register(register) => self.register(s, origin, register),
+            Message::ClientKey(key) => self.client_key(s, origin, key, bytes),
+            Message::KeyInfoAck(ack) => self.key_info_ack(s, origin.at, ack),
             _ => s.counters.refuse(Refusal::OutOfPlace),
         }
     }
@@ -183,15 +190,10 @@ impl Announcing {
         }
     }
 
-    fn register(
-        &mut self,
-        s: &mut Session,
-        now: Instant,
-        from: SocketAddr,
-        at: usize,
-        register: &Register,
-    ) {
-        if !self.registrable(&s.clients, at) {
+    fn register(&mut self, s: &mut Session, origin: Origin, register: &Register) {
+        let Origin { now, at, .. } = origin;
+        let uid = s.clients.uid(at);
+        if !self.registrable(&s.clients, at) || s.is_spoken_for(uid) {
             s.counters.refuse(Refusal::OutOfPlace);
             return;
         }
@@ -204,25 +206,7 @@ impl Announcing {
             }
             return;
         }
-        let uid = s.clients.uid(at);
-        if s.is_spoken_for(uid) {
-            s.counters.refuse(Refusal::OutOfPlace);
-            return;
-        }
-        let admitted = match &mut s.security {
-            None => Ok(State::Active),
-            Some(security) => {
-                let dear = !security.recalls(uid, register);
-                match dear && !self.handshakes_left(security.keys(uid), now) {
-                    true => Err(Refusal::Limit),
-                    false => security.register(uid, register).map(state_of),
-                }
-            }
-        };
-        // What others may have said in its name takes nothing from whom can be handed keys.
-        let keyed = s.security.as_ref().is_some_and(|sec| sec.is_keyed(uid));
-        let state = match admitted {
-            Ok(State::Mute) if keyed => State::Registered,
+        let state = match self.judge(s, now, uid, register) {
             Ok(state) => state,
             Err(refusal) => return s.counters.refuse(refusal),
         };
@@ -231,38 +215,63 @@ impl Announcing {
         }
         s.measure(at, now, register.echo);
         self.admit(s, at, None, state);
-        // Whom it speaks for counts as long as it is who it says.
-        let proved = s.security.as_ref().is_none_or(|sec| sec.is_keyed(uid));
-        let behind = match proved {
-            true => State::Active,
-            false => State::Registered,
-        };
-        let ready = s.keys(uid) == Keys::Ready;
-        for &client in &register.clients {
-            // Who has proved itself is not spoken for by others, nor is who is behind a proxy that
-            // has by one that has not.
-            let elsewhere = s.is_spoken_for(client) && s.proxy_of(client) != Some(uid);
-            let security = s.security.as_ref();
-            let identified = security.is_some_and(|sec| sec.is_identified(client));
-            let taken = identified || s.keys(client) == Keys::Ready || (elsewhere && !ready);
-            let doubtful = s.security.is_some() && !ready && s.clients.find(client).is_none();
-            if doubtful && s.is_open() && !self.listed.allow(now) {
-                s.counters.refuse(Refusal::Limit);
-                continue;
-            }
-            match find_or_add(s, client) {
-                Some(place) if place != at && !taken && self.registrable(&s.clients, place) => {
-                    s.measure(place, now, register.echo);
-                    self.admit(s, place, Some(at), behind);
-                }
-                Some(_) => s.counters.refuse(Refusal::OutOfPlace),
-                None => s.refuse(now, from, client, "Not in host list"),
-            }
-        }
+        self.register_listed(s, origin, register);
         // Who is handed keys needs no other confirmation, so that nobody waits for one.
         let waits = s.security.is_none() || !register.clients.is_empty();
         if waits && matches!(self.stage, Stage::Lingering(_)) {
             self.confirm(s);
+        }
+    }
+
+    /// How far a destination comes by this REGISTER.
+    fn judge(
+        &mut self,
+        s: &mut Session,
+        now: Instant,
+        uid: Uid,
+        register: &Register,
+    ) -> Result<State, Refusal> {
+        let Some(security) = &mut s.security else {
+            return Ok(State::Active);
+        };
+        let dear = !security.recalls(uid, register);
+        if dear && !self.handshakes_left(security.keys(uid), now) {
+            return Err(Refusal::Limit);
+        }
+        let admission = security.register(uid, register)?;
+        Ok(match security.is_keyed(uid) {
+            // What others may have said in its name takes nothing from whom can be handed keys.
+            true => State::Registered,
+            false => state_of(admission),
+        })
+    }
+
+    /// Those whom the author of a REGISTER, a proxy, has listed in it have registered.
+    fn register_listed(&mut self, s: &mut Session, origin: Origin, register: &Register) {
+        let Origin { now, from, at } = origin;
+        let proxy = s.clients.uid(at);
+        // Whom it speaks for counts as long as it is who it says.
+        let security = s.security.as_ref();
+        let state = match security.is_none_or(|sec| sec.is_keyed(proxy)) {
+            true => State::Active,
+            false => State::Registered,
+        };
+        let proved = s.security.is_none() || s.keys(proxy) == Keys::Ready;
+        for &client in &register.clients {
+            let may_speak = s.may_speak_for(proxy, client);
+            let new = s.is_open() && s.clients.find(client).is_none();
+            if new && !proved && !self.listed.allow(now) {
+                s.counters.refuse(Refusal::Limit);
+                continue;
+            }
+            match find_or_add(s, client) {
+                Some(place) if place != at && may_speak && self.registrable(&s.clients, place) => {
+                    s.measure(place, now, register.echo);
+                    self.admit(s, place, Some(at), state);
+                }
+                Some(_) => s.counters.refuse(Refusal::OutOfPlace),
+                None => s.refuse(now, from, client, "Not in host list"),
+            }
         }
     }
 
@@ -296,7 +305,7 @@ impl Announcing {
             client.declined = false;
             // Whoever has the keys needs no other confirmation.
             client.confirmed = direct;
-            client.via = via;
+            client.behind = via.map(Behind::Registered);
             let client = client.uid;
             s.events.push_back(SenderEvent::Registered {
                 client,
@@ -306,14 +315,8 @@ impl Announcing {
         }
     }
 
-    fn client_key(
-        &mut self,
-        s: &mut Session,
-        now: Instant,
-        at: usize,
-        message: &ClientKey,
-        bytes: &[u8],
-    ) {
+    fn client_key(&mut self, s: &mut Session, origin: Origin, message: &ClientKey, bytes: &[u8]) {
+        let Origin { now, at, .. } = origin;
         let uid = s.clients.uid(at);
         let (Some(security), true) = (&mut s.security, self.registrable(&s.clients, at)) else {
             s.counters.refuse(Refusal::OutOfPlace);
@@ -332,7 +335,7 @@ impl Announcing {
                 }
                 if admission == Admission::Ready {
                     s.clients.set_states(|c| {
-                        let waits = c.via == Some(at) && c.state() == State::Registered;
+                        let waits = c.is_behind(at) && c.state() == State::Registered;
                         waits.then_some(State::Active)
                     });
                 }
@@ -436,7 +439,7 @@ pub(super) fn find_or_add(s: &mut Session, uid: Uid) -> Option<usize> {
 
 /// Tells of every destination known whether it is `connected`.
 pub(super) fn report_connections(s: &mut Session, connected: impl Fn(State) -> bool) {
-    let report = |client: &super::clients::Client| SenderEvent::Connect {
+    let report = |client: &Client| SenderEvent::Connect {
         client: client.uid,
         proxy: client.proxy,
         connected: connected(client.state()),

@@ -58,6 +58,15 @@ pub(super) struct ItemResult {
     pub(super) at: Instant,
 }
 
+/// The proxy that a destination is behind, and how that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Behind {
+    /// By REGISTERs, which prove nothing.
+    Registered(usize),
+    /// The proxy has proved itself, and said so under keys.
+    Vouched(usize),
+}
+
 /// One destination.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -66,10 +75,8 @@ pub(super) struct Client {
     pub(super) name: Option<String>,
     /// It speaks for others and receives nothing itself.
     pub(super) proxy: bool,
-    /// The proxy it is behind.
-    pub(super) via: Option<usize>,
-    /// That proxy has proved itself, and said so under keys.
-    pub(super) vouched: bool,
+    /// The proxy it is behind, if any.
+    pub(super) behind: Option<Behind>,
     state: State,
     /// It said that it would not come, but proved nothing: anybody may have said so.
     pub(super) declined: bool,
@@ -97,6 +104,18 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn state(&self) -> State {
         self.state
+    }
+
+    /// Where the proxy stands that it is behind; `None` if it is behind none.
+    pub(super) fn via(&self) -> Option<usize> {
+        self.behind.map(|behind| match behind {
+            Behind::Registered(proxy) | Behind::Vouched(proxy) => proxy,
+        })
+    }
+
+    /// Whether the destination at this place speaks for it.
+    pub(super) fn is_behind(&self, proxy: usize) -> bool {
+        self.via() == Some(proxy)
     }
 }
 
@@ -130,8 +149,7 @@ impl Clients {
             uid,
             name,
             proxy,
-            via: None,
-            vouched: false,
+            behind: None,
             state: State::Mute,
             declined: false,
             confirmed: false,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use uftp_proto::quant::RttCode;
 use uftp_proto::wire::{CcFlags, CongCtrl, CongCtrlItem, Message, TfmccAckInfo};
 
+use super::clients::Client;
 use super::event::SenderEvent;
 use super::session::Session;
 use crate::batch::Batch;
@@ -75,7 +76,7 @@ impl Session {
         // A proxy says in its own name what it was told: what its clients seal, no sender of
         // protocol 4 could open before us (behaviour-proxies §14.3).
         let subject = self.clients.find(info.client).filter(|subject| {
-            let via = self.clients.get(*subject).and_then(|c| c.via);
+            let via = self.clients.get(*subject).and_then(Client::via);
             author == Some(info.client) || via == Some(at)
         });
         let Some(at) = subject.filter(|subject| self.clients.is_receiving(*subject)) else {
@@ -128,7 +129,7 @@ impl Session {
     /// which passes on what it seals although we have no keys for that, or leaves it out
     /// (behaviour-proxies §14.3). It is asked at the end of each pass like any other.
     pub(super) fn goes_without_reports(&mut self, at: usize) -> bool {
-        let via = self.clients.get(at).and_then(|c| c.via);
+        let via = self.clients.get(at).and_then(Client::via);
         let heard = self.rate.tfmcc().is_some_and(|c| c.asked(at).is_some());
         let (Some(via), true, false) = (via, self.security.is_some(), heard) else {
             return false;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use uftp_proto::wire::{FileInfo, FileType, Message};
-use uftp_proto::{FileId, Geometry, WireTime};
+use uftp_proto::{BlockMap, FileId, Geometry, WireTime};
 
 use super::Next;
 use super::clients::State;
@@ -91,6 +91,10 @@ impl Informing {
         &self.item
     }
 
+    pub(super) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
     pub(super) fn timer(&self) -> Option<Instant> {
         self.course.timer()
     }
@@ -153,7 +157,8 @@ impl Informing {
         }
         if self.ahead && self.course.timer().is_some() {
             self.ahead = false;
-            return Next::Transfer(Box::new(self.transfer(s, now).ahead_of(self.clone())));
+            let transfer = Transfer::start(s, now, self).ahead_of(self.clone());
+            return Next::Transfer(Box::new(transfer));
         }
         if self.course.is_due(now) {
             if self.course.is_last(s, now) {
@@ -188,10 +193,14 @@ impl Informing {
         }
     }
 
-    /// The data of the item.
-    fn transfer(&self, s: &mut Session, now: Instant) -> Transfer {
-        let partial = self.acks > 0 && self.partial == self.acks;
-        Transfer::start(s, now, self.file, self.item.clone(), self.geometry, partial)
+    /// The blocks to send in the first pass: all, or none if every receiver has part of the file and
+    /// shall say what it misses before anything is sent.
+    pub(super) fn wanted(&self) -> BlockMap {
+        let blocks = self.geometry.blocks();
+        match self.acks > 0 && self.partial == self.acks {
+            true => BlockMap::none_missing(blocks),
+            false => BlockMap::all_missing(blocks),
+        }
     }
 
     /// Whether somebody is ready for the data.
@@ -211,7 +220,7 @@ impl Informing {
         // What was still queued of FILEINFO concerns nobody any more.
         s.lists.retain(|run| !run.is_file_info());
         if s.clients.any_receiving() {
-            return Next::Transfer(Box::new(self.transfer(s, now)));
+            return Next::Transfer(Box::new(Transfer::start(s, now, self)));
         }
         s.finish_item(self.file, self.item.clone(), None);
         if s.clients.receivers_in(&[State::Done]) == 0 {

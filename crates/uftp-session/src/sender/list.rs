@@ -204,7 +204,7 @@ impl ListMessage {
             }
             ListMessage::RegConf => client.state() == State::Active && !client.confirmed,
             ListMessage::RegConfAgain => {
-                client.state() == State::Registered && client.via.is_some()
+                client.state() == State::Registered && client.behind.is_some()
             }
             ListMessage::FileInfo(_) => client.state() == State::Registered,
             ListMessage::Done { .. } => {

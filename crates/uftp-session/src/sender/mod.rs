@@ -42,7 +42,7 @@ use rand::rngs::StdRng;
 use uftp_proto::wire::{self, Abort, Function, Header, Message};
 use uftp_proto::{Ecn, FileId, Uid};
 
-use self::announce::Announcing;
+use self::announce::{Announcing, Origin};
 use self::clients::State;
 use self::completion::Closing;
 use self::fileinfo::Informing;
@@ -327,7 +327,11 @@ impl<S: FileSource> Sender<S> {
         let at = self.author(now, from, author, &message)?;
         let s = &mut self.session;
         if let Message::Abort(abort) = &message {
-            return self.aborted(at, abort, header.function != Function::Encrypted);
+            let form = match header.function {
+                Function::Encrypted => Form::Sealed,
+                _ => Form::Clear,
+            };
+            return self.aborted(at, abort, form);
         }
         if s.clients
             .state(at)
@@ -338,7 +342,7 @@ impl<S: FileSource> Sender<S> {
         }
         s.note_address(at, from);
         match &mut self.phase {
-            Phase::Announcing(phase) => phase.handle(s, now, from, at, &message, body),
+            Phase::Announcing(phase) => phase.handle(s, Origin { now, from, at }, &message, body),
             Phase::Informing(phase) => phase.handle(s, now, at, &message),
             Phase::Transfer(phase) => phase.handle(s, now, at, &message),
             Phase::Closing(phase) => phase.handle(s, now, at, &message),
@@ -347,13 +351,13 @@ impl<S: FileSource> Sender<S> {
         Ok(())
     }
 
-    /// A destination leaves, or says that another does, `in_the_clear` or not. While keys are handed
-    /// out, what is said without them, or for somebody who has not registered, need not be true.
-    fn aborted(&mut self, at: usize, abort: &Abort, in_the_clear: bool) -> Result<(), Refusal> {
+    /// A destination leaves, or says that another does. While keys are handed out, what is said without
+    /// them, or for somebody who has not registered, need not be true.
+    fn aborted(&mut self, at: usize, abort: &Abort, form: Form) -> Result<(), Refusal> {
         let announcing = matches!(self.phase, Phase::Announcing(_));
         let s = &mut self.session;
         let (leaver, state) = s.leaver(at, abort)?;
-        let unproved = in_the_clear || state == State::Mute;
+        let unproved = form == Form::Clear || state == State::Mute;
         match announcing && s.security.is_some() && unproved {
             true => s.note_doubtful_abort(leaver, &abort.reason),
             false => s.note_departure(leaver, &abort.reason),

@@ -13,7 +13,7 @@ pub(super) fn unfinished(session: &Session, all_sent: bool) -> Vec<ClientEntry> 
     let lacking: Vec<_> = session.clients.iter().filter(lacks).collect();
     // Nobody knows which proxy those who were never heard are behind.
     let any_proxy = lacking.iter().any(|c| c.state() == State::Mute);
-    let needed: HashSet<_> = lacking.iter().filter_map(|c| c.via).collect();
+    let needed: HashSet<_> = lacking.iter().filter_map(|c| c.via()).collect();
     let proxies = session.clients.iter().enumerate();
     let proxies = proxies.filter(|(at, c)| c.proxy && (any_proxy || needed.contains(at)));
     let listed: HashMap<_, _> = session

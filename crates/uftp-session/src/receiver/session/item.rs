@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use uftp_proto::wire::{CompleteStatus, Done, FileInfo, FileSeg, FileType};
+use uftp_proto::wire::{CcType, CompleteStatus, Done, FileInfo, FileSeg, FileType};
 use uftp_proto::{FileId, Geometry, Seq};
 
 use super::{Handled, Order, Phase, Session, Stop, Surroundings};
@@ -74,7 +74,7 @@ impl<S: SessionFiles> Session<S> {
     fn offer(&mut self, info: &FileInfo, around: &mut Surroundings<'_>) -> Handled {
         if let Some(congestion) = &mut self.congestion {
             let ip = self.reply_to.ip();
-            let packet = congestion::charged_size(&self.link, self.block_size, ip, true);
+            let packet = congestion::charged_size(&self.link, self.block_size, ip, CcType::TFMCC);
             congestion.start_file(packet);
         }
         let file = IncomingFile {

@@ -62,9 +62,9 @@ impl Session {
             at
         } else {
             let client = clients.find(abort.host).ok_or(Refusal::OutOfRange)?;
-            let via = clients.get(client).and_then(|c| c.via);
             let unheard = clients.state(client) == Some(State::Mute);
-            if !(author.proxy && (via == Some(at) || unheard)) {
+            let behind = clients.get(client).is_some_and(|c| c.is_behind(at));
+            if !(author.proxy && (behind || unheard)) {
                 return Err(Refusal::OutOfPlace);
             }
             client
@@ -78,7 +78,7 @@ impl Session {
     /// A destination leaves, and with it those for whom nobody else speaks.
     pub(in crate::sender) fn note_departure(&mut self, leaver: usize, reason: &str) {
         self.note_abort(leaver, reason, By::Itself);
-        let behind = |c: &Client| c.via == Some(leaver) && !c.state().is_error();
+        let behind = |c: &Client| c.is_behind(leaver) && !c.state().is_error();
         for client in self.clients.places(behind) {
             self.note_abort(client, reason, By::Itself);
         }

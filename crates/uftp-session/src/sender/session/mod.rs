@@ -106,13 +106,12 @@ impl Session {
             Err(error) => (None, Some(error)),
         };
         let grtt = Grtt::new(config.grtt.initial, config.grtt.min, config.grtt.max);
-        let controlled = matches!(config.rate, Rate::Tfmcc(_));
         let ip = config.private.ip();
         let signature = config.security.as_ref();
         let signature = signature.map(|s| s.suite().signature_len(s.identity().kind()));
         // Programs see to it that there is room.
         let block_size = wire::block_size(&pace(&config, policy), signature).unwrap_or(1);
-        let charged = congestion::charged_size(&link, block_size, ip, controlled);
+        let charged = congestion::charged_size(&link, block_size, ip, cc_type(config.rate));
         let rate = RateControl::new(config.rate, charged, config.robust, now);
         let mut clients = Clients::default();
         for entry in config.clients.iter().flatten() {
@@ -192,7 +191,8 @@ impl Session {
                 .clients
                 .receivers_in(&[State::Active, State::ActiveNak]),
             _ => {
-                let alone = |c: &&Client| c.state().is_receiving() && !c.proxy && c.via.is_none();
+                let alone =
+                    |c: &&Client| c.state().is_receiving() && !c.proxy && c.behind.is_none();
                 self.clients.iter().filter(alone).count()
             }
         };
@@ -458,13 +458,18 @@ fn pace(config: &SenderConfig, policy: Policy) -> Pace {
     match policy.clockwork {
         Clockwork::RoundTrips => Pace::Adaptive {
             robust: config.robust,
-            cc: match config.rate {
-                Rate::Tfmcc(_) => CcType::TFMCC,
-                _ => CcType::NONE,
-            },
+            cc: cc_type(config.rate),
             block_size: config.block_size,
         },
         Clockwork::Fixed => Pace::Fixed(config.fixed),
+    }
+}
+
+/// The congestion control that a rate means.
+fn cc_type(rate: Rate) -> CcType {
+    match rate {
+        Rate::Tfmcc(_) => CcType::TFMCC,
+        Rate::Fixed(_) | Rate::SelfClocked => CcType::NONE,
     }
 }
 

@@ -4,6 +4,7 @@ use uftp_proto::Uid;
 
 use super::Session;
 use crate::security::gate::Keys;
+use crate::sender::clients::{Behind, Client};
 
 impl Session {
     /// Those a message speaks for: its author, or the clients listed if a proxy sent it.
@@ -15,7 +16,7 @@ impl Session {
         if !self.clients.get(author)?.proxy {
             return None;
         }
-        let behind = |at: &usize| self.clients.get(*at).is_some_and(|c| c.via == Some(author));
+        let behind = |at: &usize| self.clients.get(*at).is_some_and(|c| c.is_behind(author));
         let known = listed.iter().filter_map(|uid| self.clients.find(*uid));
         Some(known.filter(behind).collect())
     }
@@ -28,24 +29,33 @@ impl Session {
             return;
         }
         for uid in listed {
-            let identified = self
-                .security
-                .as_ref()
-                .is_some_and(|s| s.is_identified(*uid));
-            let alone = identified || self.keys(*uid) == Keys::Ready;
+            let alone = self.has_proved_itself(*uid);
             let client = self.clients.find(*uid).filter(|at| *at != proxy && !alone);
             let client = client.and_then(|at| self.clients.get_mut(at));
-            if let Some(client) = client.filter(|client| !client.vouched && !client.proxy) {
-                client.via = Some(proxy);
-                client.vouched = true;
+            let vouched = |client: &Client| matches!(client.behind, Some(Behind::Vouched(_)));
+            if let Some(client) = client.filter(|client| !vouched(client) && !client.proxy) {
+                client.behind = Some(Behind::Vouched(proxy));
             }
         }
+    }
+
+    /// Whether a host has proved who it is, or that it has the keys: nobody else speaks for it.
+    fn has_proved_itself(&self, uid: Uid) -> bool {
+        let security = self.security.as_ref();
+        security.is_some_and(|s| s.is_identified(uid)) || self.keys(uid) == Keys::Ready
+    }
+
+    /// Whether a proxy may register a client: not one that has proved itself, nor, unless it has
+    /// itself, one that is behind another proxy that has.
+    pub(in crate::sender) fn may_speak_for(&self, proxy: Uid, client: Uid) -> bool {
+        let elsewhere = self.is_spoken_for(client) && self.proxy_of(client) != Some(proxy);
+        !self.has_proved_itself(client) && (!elsewhere || self.keys(proxy) == Keys::Ready)
     }
 
     /// The proxy a client has registered with.
     pub(in crate::sender) fn proxy_of(&self, client: Uid) -> Option<Uid> {
         let client = self.clients.get(self.clients.find(client)?)?;
-        Some(self.clients.uid(client.via?))
+        Some(self.clients.uid(client.via()?))
     }
 
     /// Whether a client is behind a proxy that has proved itself: what is said in its own name

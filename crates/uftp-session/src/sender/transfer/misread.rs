@@ -36,7 +36,7 @@ pub(super) fn meant<'a>(s: &Session, at: usize, status: &Status<'a>, blocks: u32
 
 /// Whether `ids`, added up, are those of some of the receivers behind the host at this place.
 fn speak(s: &Session, at: usize, ids: Uid) -> bool {
-    let behind = s.clients.iter().filter(|c| c.via == Some(at));
+    let behind = s.clients.iter().filter(|c| c.is_behind(at));
     let (mut some, mut all) = (false, 0);
     for uid in behind.map(|c| c.uid.0) {
         some |= ids.0 & uid == uid;

@@ -73,30 +73,19 @@ pub(super) enum Stage {
 }
 
 impl Transfer {
-    /// Begins to send a file; `partial` if every receiver has part of it and shall say what it
-    /// misses before anything is sent.
-    pub(super) fn start(
-        s: &mut Session,
-        now: Instant,
-        file: FileId,
-        item: SendItem,
-        geometry: Geometry,
-        partial: bool,
-    ) -> Self {
+    /// Begins to send the file that receivers have been informed of.
+    pub(super) fn start(s: &mut Session, now: Instant, informing: &Informing) -> Self {
+        let item = informing.item().clone();
         let max_time = s.max_time(item.size);
         s.events
             .push_back(SenderEvent::TransferStarted { max_time });
         s.start_congestion_control(now);
         let mut phase = Transfer {
-            file,
+            file: informing.file(),
             item,
             informing: None,
-            geometry,
-            wanted: if partial {
-                BlockMap::none_missing(geometry.blocks())
-            } else {
-                BlockMap::all_missing(geometry.blocks())
-            },
+            geometry: informing.geometry(),
+            wanted: informing.wanted(),
             stage: Stage::Sending(0),
             pass: 0,
             naks: false,
