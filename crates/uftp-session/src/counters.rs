@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use uftp_proto::wire::DecodeError;
+
 /// Why a datagram changed nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Refusal {
@@ -28,6 +30,12 @@ pub enum Refusal {
     Replayed,
     /// A limit of ours is reached: sessions, destinations, answers per second.
     Limit,
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(_: DecodeError) -> Self {
+        Refusal::Malformed
+    }
 }
 
 impl Refusal {

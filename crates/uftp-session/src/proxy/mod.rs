@@ -41,7 +41,7 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::{self, Function, Header, Message, Version};
+use uftp_proto::wire::{Function, Message};
 use uftp_proto::{Ecn, GroupId, Uid};
 
 pub use config::{Downstream, ProxyConfig, Role};
@@ -57,7 +57,7 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::heartbeat::Beats;
-use crate::incoming::Incoming;
+use crate::incoming::{self, Incoming};
 use crate::limit::Limit;
 use crate::pending_aborts::PendingAborts;
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
@@ -291,19 +291,13 @@ impl Proxy {
         ecn: Ecn,
         packet: &mut [u8],
     ) -> Result<(), Refusal> {
-        let known = |id: &u8| Version::from_wire_id(*id).is_some();
-        if packet.first().is_some_and(|id| !known(id)) {
-            return Err(Refusal::OtherVersion);
-        }
-        let header = wire::decode_header(packet).map_err(|_| Refusal::Malformed)?;
+        let header = incoming::read_header(packet)?;
         if from.port() == self.config.port && self.config.addresses.contains(&from.ip()) {
             return Err(Refusal::OutOfPlace);
         }
-        let body = packet.get(Header::LEN..).unwrap_or_default();
         match header.function {
             Function::HbReq | Function::HbResp | Function::KeyReq => {
-                let message = wire::decode(header.version, header.function, body);
-                return match message.map_err(|_| Refusal::Malformed)? {
+                return match incoming::decode(&header, packet)? {
                     Message::HbReq(request) => self.heartbeat(now, from, header.version, &request),
                     Message::HbResp(answer) => self.answered(now, from, header.version, answer),
                     _ => self.key_requested(now, from, header.version),

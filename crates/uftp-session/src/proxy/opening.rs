@@ -4,10 +4,10 @@ use uftp_proto::wire::{self, Announce, Function, Message};
 
 use super::announce::{self, Terms};
 use super::keys::{Keys, Means};
-use super::session::{Session, decode};
+use super::session::Session;
 use super::{Proxy, ProxyEventKind, Role};
 use crate::counters::Refusal;
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, decode};
 use crate::link::{Cover, Dest, Link};
 use crate::objection::Objection;
 use crate::pending_aborts::PendingAbort;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use uftp_proto::wire::{self, Function, Header, Message, Version};
+use uftp_proto::wire::{Function, Header, Version};
 use uftp_proto::{Ecn, Uid};
 
 use super::announce::Terms;
@@ -273,11 +273,6 @@ fn may_answer(from: SocketAddr, around: &Surroundings<'_>) -> bool {
         }
     );
     anybody || around.downstream.is_some_and(|d| d.ip() == from.ip())
-}
-
-pub(super) fn decode<'a>(header: &Header, packet: &'a [u8]) -> Result<Message<'a>, Refusal> {
-    let body = packet.get(Header::LEN..).unwrap_or_default();
-    wire::decode(header.version, header.function, body).map_err(|_| Refusal::Malformed)
 }
 
 pub(super) fn estimate(header: &Header) -> GroupEstimate {

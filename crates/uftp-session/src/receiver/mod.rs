@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use uftp_proto::wire::{self, Function, Header, Message, Version};
+use uftp_proto::wire::{Function, Header, Message};
 use uftp_proto::{Ecn, FileId, GroupId};
 
 pub use config::{ReceiverConfig, ResponseProxy};
@@ -36,7 +36,7 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::FileStore;
-use crate::incoming::Incoming;
+use crate::incoming::{self, Incoming};
 use crate::limit::Limit;
 use crate::pending_aborts::PendingAborts;
 use crate::security::{Fresh, Keyring, Secrets, ServerEntry};
@@ -204,11 +204,7 @@ impl<F: FileStore> Receiver<F> {
         ecn: Ecn,
         datagram: &mut [u8],
     ) -> Result<(), Refusal> {
-        let known = |id: &u8| Version::from_wire_id(*id).is_some();
-        if datagram.first().is_some_and(|id| !known(id)) {
-            return Err(Refusal::OtherVersion);
-        }
-        let header = wire::decode_header(datagram).map_err(|_| Refusal::Malformed)?;
+        let header = incoming::read_header(datagram)?;
         if header.group == GroupId(0) && is_for_no_session(header.function) {
             return self.outside_sessions(now, from, &header, datagram);
         }
@@ -228,29 +224,21 @@ impl<F: FileStore> Receiver<F> {
                 _ => Err(Refusal::OtherSession),
             };
         };
-        if header.function == Function::Announce
-            && self.is_of_other_run(position, &incoming, datagram)
-        {
-            let session = self.sessions.get_mut(position);
-            return match session.is_some_and(|s| s.is_outlived(now)) {
-                true => self.announced(&incoming, datagram),
-                // It must not keep what it is to follow from going silent.
-                false => Err(Refusal::OtherSession),
-            };
+        if header.function == Function::Announce {
+            if self.is_of_other_run(position, &incoming, datagram) {
+                let session = self.sessions.get_mut(position);
+                return match session.is_some_and(|s| s.is_outlived(now)) {
+                    true => self.announced(&incoming, datagram),
+                    // It must not keep what it is to follow from going silent.
+                    false => Err(Refusal::OtherSession),
+                };
+            }
+            if self.is_encrypted_after_all(position, &incoming, datagram) {
+                return self.announced_encrypted(&incoming, datagram);
+            }
         }
-        if header.function == Function::Announce
-            && self.is_encrypted_after_all(position, &incoming, datagram)
-        {
-            return self.announced_encrypted(&incoming, datagram);
-        }
-        let Some(session) = self.sessions.get_mut(position) else {
+        let Some((session, mut around)) = self.session(position) else {
             return Err(Refusal::OtherSession);
-        };
-        let mut around = Surroundings {
-            secrets: &mut *self.secrets,
-            cache_size: self.config.cache_size,
-            events: &mut self.events,
-            counters: &mut self.counters,
         };
         match session.receive(&incoming, datagram, &mut around) {
             Ok(()) => Ok(()),
@@ -270,9 +258,7 @@ impl<F: FileStore> Receiver<F> {
         header: &Header,
         packet: &[u8],
     ) -> Result<(), Refusal> {
-        let message = packet.get(Header::LEN..).unwrap_or_default();
-        let message = wire::decode(header.version, header.function, message);
-        let told = match message.map_err(|_| Refusal::Malformed)? {
+        let told = match incoming::decode(header, packet)? {
             Message::HbResp(answer) => {
                 let key = self.config.security.keys.first();
                 self.proxies
@@ -295,19 +281,25 @@ impl<F: FileStore> Receiver<F> {
     ) {
         // Closing moves the last session to the place of the closed one: go backwards.
         for position in (0..self.sessions.len()).rev() {
-            let Some(session) = self.sessions.get_mut(position) else {
+            let Some((session, mut around)) = self.session(position) else {
                 continue;
-            };
-            let mut around = Surroundings {
-                secrets: &mut *self.secrets,
-                cache_size: self.config.cache_size,
-                events: &mut self.events,
-                counters: &mut self.counters,
             };
             if let Err(Stop::End(reason)) = act(session, &mut around) {
                 self.close(position, reason);
             }
         }
+    }
+
+    /// The session at a position, and what it is lent.
+    fn session(&mut self, position: usize) -> Option<(&mut Session<F::Session>, Surroundings<'_>)> {
+        let session = self.sessions.get_mut(position)?;
+        let around = Surroundings {
+            secrets: &mut *self.secrets,
+            cache_size: self.config.cache_size,
+            events: &mut self.events,
+            counters: &mut self.counters,
+        };
+        Some((session, around))
     }
 
     /// Ends a session.

@@ -11,7 +11,7 @@ use super::event::{EndReason, ReceiverEventKind};
 use super::session::{Joining, NamedProxy, Session};
 use crate::counters::Refusal;
 use crate::files::{FileStore, SessionInfo};
-use crate::incoming::Incoming;
+use crate::incoming::{self, Incoming};
 use crate::link::{Dest, Link};
 use crate::objection::Objection;
 use crate::pending_aborts::PendingAbort;
@@ -59,9 +59,7 @@ impl<F: FileStore> Receiver<F> {
         if !session.is_some_and(same) {
             return false;
         }
-        let message = packet.get(Header::LEN..).unwrap_or_default();
-        let announce = wire::decode(header.version, header.function, message);
-        matches!(announce, Ok(Message::Announce(announce)) if announce.encryption.is_some())
+        matches!(incoming::decode(header, packet), Ok(Message::Announce(a)) if a.encryption.is_some())
     }
 
     /// Opens the session of an ANNOUNCE, unless there is something against it.
@@ -104,12 +102,11 @@ impl<F: FileStore> Receiver<F> {
         if !self.config.hears(header.version) {
             return Err(Objection::Ignore(Refusal::OtherVersion));
         }
-        let message = packet.get(Header::LEN..).unwrap_or_default();
-        match wire::decode(header.version, header.function, message) {
+        match incoming::decode(header, packet) {
             Ok(Message::Announce(announce)) => Ok(announce),
             Ok(_) => Err(Objection::Ignore(Refusal::Malformed)),
             Err(error) => {
-                let uid = self.config.uid;
+                let (message, uid) = (incoming::body(packet), self.config.uid);
                 Err(announce::object(header.version, message, uid, &error))
             }
         }
@@ -224,9 +221,7 @@ impl<F: FileStore> Receiver<F> {
         if !self.store.resumes() || session.is_none_or(|s| s.is_announced_from(from)) {
             return false;
         }
-        let message = packet.get(Header::LEN..).unwrap_or_default();
-        let announce = wire::decode(header.version, header.function, message);
-        matches!(announce, Ok(Message::Announce(announce))
+        matches!(incoming::decode(header, packet), Ok(Message::Announce(announce))
             if announce.flags.contains(AnnounceFlags::RESTART))
     }
 

@@ -52,6 +52,7 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::counters::{Counters, Refusal};
 use crate::files::FileSource;
+use crate::incoming;
 use crate::policy::Policy;
 use crate::security::gate::{self, Form, Keys};
 use crate::security::{Fresh, Secrets};
@@ -299,7 +300,7 @@ impl<S: FileSource> Sender<S> {
             return Err(Refusal::OutOfPlace);
         }
         let s = &mut self.session;
-        let header = wire::decode_header(datagram).map_err(|_| Refusal::Malformed)?;
+        let header = wire::decode_header(datagram)?;
         if header.version != s.config.version {
             return Err(Refusal::OtherVersion);
         }
@@ -322,8 +323,7 @@ impl<S: FileSource> Sender<S> {
             _ => Keys::Ready,
         };
         let (function, body) = uncover(s, &header, author, keys, datagram)?;
-        let message =
-            wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
+        let message = wire::decode(header.version, function, body)?;
         let at = self.author(now, from, author, &message)?;
         let s = &mut self.session;
         if let Message::Abort(abort) = &message {
@@ -480,16 +480,13 @@ fn uncover<'a>(
     gate::upstream(Form::Clear, header.function, keys, client_key)?;
     let proxy = s.proxy_of(author);
     let (Some(security), Function::Encrypted) = (&mut s.security, header.function) else {
-        return Ok((
-            header.function,
-            packet.get(Header::LEN..).unwrap_or_default(),
-        ));
+        return Ok((header.function, incoming::body(packet)));
     };
     let body = match proxy {
         None => security.open(author, packet)?,
         Some(proxy) => security.open_through(proxy, author, packet)?,
     };
-    let function = wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
+    let function = wire::inner_function(header.version, body)?;
     gate::upstream(Form::Sealed, function, keys, client_key)?;
     if proxy.is_some() && function != Function::CcAck {
         // The proxy says it, or nobody does.

@@ -9,13 +9,13 @@ use uftp_proto::wire::{Abort, Announce, Function, Header, KeyInfo, Message, RegC
 use super::clients::Standing;
 use super::{Assembly, Course, Dismissal, invites, speakers};
 use crate::counters::Refusal;
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, decode};
 use crate::proxy::aggregation::{Answer, Kind};
 use crate::proxy::announce::called;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::event::ProxyEventKind;
 use crate::proxy::keys::Keys;
-use crate::proxy::session::{Handled, Surroundings, decode, estimate};
+use crate::proxy::session::{Handled, Surroundings, estimate};
 use crate::security::gate::{self, Form};
 
 /// Most of those named in announcements that are remembered: as many as senders have receivers.

@@ -8,7 +8,7 @@ use uftp_proto::wire::{self, Function, Header, Message};
 use super::Assembly;
 use super::turn::Turn;
 use crate::counters::Refusal;
-use crate::incoming::Incoming;
+use crate::incoming::{self, Incoming};
 use crate::proxy::event::ProxyEventKind;
 use crate::proxy::session::{Handled, Surroundings};
 use crate::security::gate::{self, Form};
@@ -40,10 +40,9 @@ impl Assembly {
         }
         let (function, body) = match (&self.keys, header.function) {
             (Some(_), Function::Encrypted) => self.opened(header, packet, around)?,
-            (_, function) => (function, packet.get(Header::LEN..).unwrap_or_default()),
+            (_, function) => (function, incoming::body(packet)),
         };
-        let message =
-            wire::decode(header.version, function, body).map_err(|_| Refusal::Malformed)?;
+        let message = wire::decode(header.version, function, body)?;
         if self.keys.is_none() && is_for_the_server_alone(&message) {
             return around.pass_up(upstream, incoming.ecn, packet);
         }
@@ -69,8 +68,7 @@ impl Assembly {
         let client_key = self.policy.client_key;
         let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let body = keys.open(author, packet)?;
-        let inner = wire::inner_function(header.version, body);
-        let function = inner.map_err(|_| Refusal::Malformed)?;
+        let function = wire::inner_function(header.version, body)?;
         gate::upstream(Form::Sealed, function, keys_of_author, client_key)?;
         let told = matches!(function, Function::ClientKey | Function::KeyInfoAck);
         if !told && keys.prove_by_use(author) {

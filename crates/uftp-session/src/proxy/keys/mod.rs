@@ -220,7 +220,7 @@ impl Keys {
         self.scratch.clear();
         self.scratch.extend_from_slice(packet);
         let (body, sealer) = self.client.open(&mut self.scratch)?;
-        let function = wire::inner_function(version, body).map_err(|_| Refusal::Malformed)?;
+        let function = wire::inner_function(version, body)?;
         let abort = match function {
             wire::Function::Abort => match wire::decode(version, function, body) {
                 Ok(Message::Abort(abort)) => Some(abort),

@@ -8,7 +8,7 @@ use uftp_proto::{Ecn, FileId, Seq, Uid};
 use super::{Doubt, Handled, Order, Phase, Session, Stop, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
-use crate::incoming::Incoming;
+use crate::incoming::{self, Incoming};
 use crate::policy::KeyGiver;
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::Outgoing;
@@ -44,16 +44,13 @@ impl<S: SessionFiles> Session<S> {
         let len = packet.len();
         let Some(security) = &mut self.security else {
             self.arrived(now, header, len, ecn);
-            let body = packet.get(Header::LEN..).unwrap_or_default();
-            return match wire::decode(header.version, header.function, body) {
+            return match incoming::decode(header, packet) {
                 Ok(message) => self.handle(now, header, &message, around),
                 Err(error) => Err(self.malformed(header.function, &error)),
             };
         };
         if header.function != Function::Encrypted {
-            let body = packet.get(Header::LEN..).unwrap_or_default();
-            let message = wire::decode(header.version, header.function, body)
-                .map_err(|_| Refusal::Malformed)?;
+            let message = incoming::decode(header, packet).map_err(Refusal::from)?;
             return self.handle_clear(now, header, &message, packet, around);
         }
         let (body, sealer) = security.client.open(packet)?;
@@ -65,8 +62,7 @@ impl<S: SessionFiles> Session<S> {
             self.outbox.forget(&Outgoing::ClientKey);
         }
         self.arrived(now, header, len, ecn);
-        let function =
-            wire::inner_function(header.version, body).map_err(|_| Refusal::Malformed)?;
+        let function = wire::inner_function(header.version, body).map_err(Refusal::from)?;
         gate::downstream(Form::Sealed, function, keys)?;
         let header = Header {
             function,

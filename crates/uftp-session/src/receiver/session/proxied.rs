@@ -2,13 +2,13 @@
 //! after every ANNOUNCE, and is whom we register with and answer (wire-v5 §9.3 to §9.5, §10.1).
 
 use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::{self, Function, Header, Message, ProxyKey};
+use uftp_proto::wire::{Function, Message, ProxyKey};
 use uftp_proto::{FileId, Uid};
 
 use super::{Handled, Phase, Session, Surroundings};
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
-use crate::incoming::Incoming;
+use crate::incoming::{self, Incoming};
 use crate::limit::{Limit, Shares};
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::Outgoing;
@@ -66,9 +66,7 @@ impl<S: SessionFiles> Session<S> {
         if header.function != Function::ProxyKey {
             gate::downstream(Form::Clear, header.function, keys)?;
         }
-        let body = packet.get(Header::LEN..).unwrap_or_default();
-        let message = wire::decode(header.version, header.function, body);
-        match message.map_err(|_| Refusal::Malformed)? {
+        match incoming::decode(header, packet).map_err(Refusal::from)? {
             Message::ProxyKey(key) => self.proxy_key(incoming, &key, packet, around),
             Message::KeyInfo(keys) => self.key_info(now, header, &keys, packet, around),
             Message::Abort(abort) => self.dismissed(now, &abort, around),
