@@ -13,6 +13,19 @@ const REORDER: u64 = 5;
 /// Numbers that may still be filled in, and the one beyond.
 const SLOTS: usize = 8;
 
+/// A packet of the sender that arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet {
+    /// When.
+    pub at: Instant,
+    /// Its number.
+    pub seq: Seq,
+    /// Its UDP payload in bytes.
+    pub len: usize,
+    /// How the network has marked it.
+    pub ecn: Ecn,
+}
+
 /// The loss history of one session: counts loss events over the numbers of all packets that the
 /// sender sends (behaviour-sender-receiver §5.11). Memory is bounded whatever arrives.
 #[derive(Clone, Debug)]
@@ -83,18 +96,20 @@ impl LossHistory {
         }
     }
 
-    /// A packet arrived. `len` is its UDP payload in bytes.
-    pub(crate) fn note(&mut self, now: Instant, seq: Seq, len: usize, ecn: Ecn, rtt: RoundTrips) {
-        self.meter.note(now, len as u64 + self.overhead, rtt.group);
+    /// A packet arrived.
+    pub(crate) fn note(&mut self, packet: Packet, rtt: RoundTrips) {
+        let now = packet.at;
+        self.meter
+            .note(now, packet.len as u64 + self.overhead, rtt.group);
         let arrival = Arrival {
             at: now,
-            marked: ecn == Ecn::Ce,
+            marked: packet.ecn == Ecn::Ce,
         };
         let Some(numbers) = &mut self.numbers else {
-            self.numbers = Some(Numbers::starting_with(seq, arrival));
+            self.numbers = Some(Numbers::starting_with(packet.seq, arrival));
             return;
         };
-        let Some(number) = numbers.unwrapped(seq) else {
+        let Some(number) = numbers.unwrapped(packet.seq) else {
             return;
         };
         if number <= numbers.newest {
@@ -307,6 +322,12 @@ mod tests {
         seq: u16,
     }
 
+    /// A full packet of file data.
+    fn of_data(at: Instant, seq: Seq, ecn: Ecn) -> Packet {
+        let len = 1332;
+        Packet { at, seq, len, ecn }
+    }
+
     impl Run {
         fn new(seq: u16) -> Self {
             Run {
@@ -322,8 +343,7 @@ mod tests {
 
         fn arrive(&mut self, packet: u32, ecn: Ecn) {
             let seq = Seq(self.seq.wrapping_add(packet as u16));
-            let now = self.at(packet);
-            self.history.note(now, seq, 1332, ecn, RTT);
+            self.history.note(of_data(self.at(packet), seq, ecn), RTT);
         }
 
         fn run(&mut self, packets: std::ops::Range<u32>, lost: impl Fn(u32) -> bool) {
@@ -429,7 +449,7 @@ mod tests {
         let mut history = LossHistory::new(28);
         for p in (0..220u32).filter(|p| *p != 200) {
             let now = start + Duration::from_millis(p.into());
-            history.note(now, Seq(p as u16), 1332, Ecn::Ect0, guess);
+            history.note(of_data(now, Seq(p as u16), Ecn::Ect0), guess);
         }
         let before = history.loss_event_rate();
         history.learn_rtt(G);
@@ -447,7 +467,7 @@ mod tests {
         let seq = Seq(50);
         let now = run.at(40_000);
         run.history.lose_track(now, seq);
-        run.history.note(now, seq, 1332, Ecn::Ect0, RTT);
+        run.history.note(of_data(now, seq, Ecn::Ect0), RTT);
         assert_eq!(run.history.open_interval(), before + 1);
     }
 }

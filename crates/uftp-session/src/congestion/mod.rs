@@ -25,6 +25,7 @@ use crate::link::Link;
 
 pub use control::Limits;
 pub(crate) use control::{Controller, Report};
+pub(crate) use history::Packet;
 pub(crate) use reporter::{Group, Reporter};
 
 /// Bytes of the IP and UDP headers of a datagram to or from `ip`.

@@ -8,9 +8,9 @@ use rand::{RngExt, SeedableRng};
 use uftp_proto::quant::RateCode;
 use uftp_proto::tfmcc::{back_off, throughput};
 use uftp_proto::wire::{CcFlags, CongCtrl, TfmccDataInfo};
-use uftp_proto::{Ecn, Seq, Uid};
+use uftp_proto::{Seq, Uid};
 
-use super::history::{LossHistory, RoundTrips};
+use super::history::{LossHistory, Packet, RoundTrips};
 
 /// Round trips over which the rate of arrival is measured in slow start.
 const WINDOW: u32 = 4;
@@ -33,12 +33,13 @@ pub(crate) struct Reporter {
     history: LossHistory,
     /// Bytes a data packet counts for.
     packet: f64,
-    /// The last packet before the first file: the one that begins it, when it does.
-    last: Option<Heard>,
+    /// The last packet before the first file, which begins it when it does, and the round trip times
+    /// as they were then.
+    first: Option<(Packet, RoundTrips)>,
     /// Our round trip time as the sender told it, smoothed, and as it last did.
     rtt: Option<Duration>,
     last_rtt: Option<Duration>,
-    /// Highest feedback round heard of, and whether it may start a wait of ours again.
+    /// Highest feedback round heard of since the file began.
     round: Option<u16>,
     /// The round that reports name.
     current: u16,
@@ -53,16 +54,6 @@ enum Role {
     Limiting,
     /// It is one of the others.
     Other,
-}
-
-/// A packet that arrived.
-#[derive(Clone, Copy, Debug)]
-struct Heard {
-    at: Instant,
-    seq: Seq,
-    len: usize,
-    ecn: Ecn,
-    rtt: RoundTrips,
 }
 
 /// A report is to be made unless somebody slower is heard of before.
@@ -80,7 +71,7 @@ impl Reporter {
         Reporter {
             history: LossHistory::new(overhead),
             packet: 0.0,
-            last: None,
+            first: None,
             rtt: None,
             last_rtt: None,
             round: None,
@@ -98,19 +89,11 @@ impl Reporter {
     /// A packet of the sender arrived; any packet that has a number in its row. What comes before
     /// the FILEINFO of the first file does not count: some of it went to others, or to the group
     /// before we had joined it, or in the clear.
-    pub(crate) fn arrived(&mut self, now: Instant, seq: Seq, len: usize, ecn: Ecn, group: Group) {
+    pub(crate) fn arrived(&mut self, packet: Packet, group: Group) {
         let rtt = self.round_trips(group);
-        if self.packet > 0.0 {
-            self.history.note(now, seq, len, ecn, rtt);
-        } else {
-            let at = now;
-            self.last = Some(Heard {
-                at,
-                seq,
-                len,
-                ecn,
-                rtt,
-            });
+        match self.packet > 0.0 {
+            true => self.history.note(packet, rtt),
+            false => self.first = Some((packet, rtt)),
         }
     }
 
@@ -122,15 +105,8 @@ impl Reporter {
     /// A file begins with the last packet, whose data packets count for `packet` bytes. Deployed
     /// senders count rounds anew with each.
     pub(crate) fn start_file(&mut self, packet: u64) {
-        if let Some(first) = self.last.take() {
-            let Heard {
-                at,
-                seq,
-                len,
-                ecn,
-                rtt,
-            } = first;
-            self.history.note(at, seq, len, ecn, rtt);
+        if let Some((first, rtt)) = self.first.take() {
+            self.history.note(first, rtt);
         }
         self.packet = packet as f64;
         self.round = None;
@@ -270,6 +246,7 @@ impl Reporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uftp_proto::Ecn;
     use uftp_proto::WireTime;
     use uftp_proto::quant::{RttCode, UNLIMITED_RATE};
     use uftp_proto::wire::CongCtrlItem;
@@ -311,7 +288,13 @@ mod tests {
         let start = Instant::now();
         for i in (0..1000).filter(|i| !lost(*i)) {
             let now = start + Duration::from_millis(i.into());
-            reporter.arrived(now, Seq(i), 1332, Ecn::Ect0, GROUP);
+            let packet = Packet {
+                at: now,
+                seq: Seq(i),
+                len: 1332,
+                ecn: Ecn::Ect0,
+            };
+            reporter.arrived(packet, GROUP);
         }
         (reporter, start + Duration::from_millis(999))
     }

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use uftp_proto::wire::{self, Announce, DecodeError, Function, Header, KeyInfo, Message, Problem};
-use uftp_proto::{Ecn, FileId, Seq, Uid};
+use uftp_proto::{FileId, Seq, Uid};
 
 use super::{Doubt, Handled, Order, Phase, Session, Stop, Surroundings};
+use crate::congestion::Packet;
 use crate::counters::Refusal;
 use crate::files::SessionFiles;
 use crate::incoming::{self, Incoming};
@@ -26,7 +27,7 @@ impl<S: SessionFiles> Session<S> {
         packet: &mut [u8],
         around: &mut Surroundings<'_>,
     ) -> Handled {
-        let (now, ecn, header) = (incoming.now, incoming.ecn, &incoming.header);
+        let (now, header) = (incoming.now, &incoming.header);
         if header.version != self.link.version() {
             return Err(Refusal::OtherVersion.into());
         }
@@ -43,7 +44,7 @@ impl<S: SessionFiles> Session<S> {
         gate::downstream(Form::Clear, header.function, keys)?;
         let len = packet.len();
         let Some(security) = &mut self.security else {
-            self.arrived(now, header, len, ecn);
+            self.arrived(incoming, len);
             return match incoming::decode(header, packet) {
                 Ok(message) => self.handle(now, header, &message, around),
                 Err(error) => Err(self.malformed(header.function, &error)),
@@ -61,7 +62,7 @@ impl<S: SessionFiles> Session<S> {
             self.outbox.forget(&Outgoing::Register);
             self.outbox.forget(&Outgoing::ClientKey);
         }
-        self.arrived(now, header, len, ecn);
+        self.arrived(incoming, len);
         let function = wire::inner_function(header.version, body).map_err(Refusal::from)?;
         gate::downstream(Form::Sealed, function, keys)?;
         let header = Header {
@@ -191,7 +192,8 @@ impl<S: SessionFiles> Session<S> {
 
     /// A packet of the sender arrived, `len` bytes with its header: whatever it says, it counts for
     /// congestion control, but that aborts and keys may be others' and have their numbers.
-    fn arrived(&mut self, now: Instant, header: &Header, len: usize, ecn: Ecn) {
+    fn arrived(&mut self, incoming: &Incoming, len: usize) {
+        let (now, header) = (incoming.now, &incoming.header);
         let out_of_step = self.is_out_of_step(now, header.seq);
         let group = self.group();
         let Some(congestion) = &mut self.congestion else {
@@ -208,7 +210,13 @@ impl<S: SessionFiles> Session<S> {
         if out_of_step {
             congestion.lose_track(now, header.seq);
         }
-        congestion.arrived(now, header.seq, len, ecn, group);
+        let packet = Packet {
+            at: now,
+            seq: header.seq,
+            len,
+            ecn: incoming.ecn,
+        };
+        congestion.arrived(packet, group);
     }
 
     /// Acts on a message from the sender.
