@@ -256,13 +256,20 @@ pub(crate) fn close_inherited() {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
+    use std::io::{BufRead, BufReader};
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use nix::fcntl::{Flock, FlockArg};
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
     use uftp_proto::{FileId, GroupId, Instance};
 
     use super::*;
+
+    /// Nothing that happens at all takes so long.
+    const LONG: Duration = Duration::from_secs(60);
 
     const SESSION: Tag = Tag {
         group: GroupId(7),
@@ -275,13 +282,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir(at("ran")).unwrap();
+        let (lock, ended) = (at("lock"), at("ended"));
+        mkfifo(&ended, Mode::S_IRWXU).unwrap();
         let text = format!(
-            "#!/bin/sh\nflock -s {} touch \"$3\"\n",
-            at("lock").display()
+            "#!/bin/sh\nflock -s {} touch \"$3\"\necho >{}\n",
+            lock.display(),
+            ended.display()
         );
         fs::write(at("script"), text).unwrap();
         fs::set_permissions(at("script"), fs::Permissions::from_mode(0o755)).unwrap();
-        let lock = File::create(at("lock")).unwrap();
+        // Open for both, so that it does not end whenever nobody writes.
+        let ended = File::options().read(true).write(true).open(ended).unwrap();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            BufReader::new(ended)
+                .lines()
+                .try_for_each(|_| tell.send(()))
+        });
+        let lock = File::create(lock).unwrap();
         let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
 
         let script = PostReceive::new(&at("script"));
@@ -301,8 +319,8 @@ mod tests {
             line.waiting.iter().map(Errand::bytes).sum::<usize>()
         );
         drop((line, lock));
-        while script.0.line().running > 0 {
-            thread::sleep(Duration::from_millis(5));
+        for _ in 0..most {
+            told.recv_timeout(LONG).expect("a script that has run");
         }
         assert_eq!(fs::read_dir(at("ran")).unwrap().count(), most);
         assert_eq!(script.0.line().bytes, 0);
