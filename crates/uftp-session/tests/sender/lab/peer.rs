@@ -8,8 +8,8 @@ use uftp_proto::geometry::Sectioning;
 use uftp_proto::nak::BlockMap;
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{
-    self, Abort, BlockRef, Complete, CompleteStatus, FileInfoAck, FileType, Header, Message, Pace,
-    Register, Status, Version,
+    self, Abort, Announce, BlockRef, Complete, CompleteStatus, FileInfo, FileInfoAck, FileSeg,
+    FileType, Header, Message, Pace, Register, Status, Version,
 };
 use uftp_proto::{FileId, Geometry, Instance, Seq, Uid, WireTime};
 
@@ -99,87 +99,21 @@ impl Peer {
         if self.ended.is_some() || !(self.hears)(packet) {
             return Vec::new();
         }
-        let mut out: Vec<(Duration, Message<'static>)> = Vec::new();
-        let mut statuses = Vec::new();
-        let grtt = packet.header().grtt.duration();
+        let mut said = Vec::new();
+        // Sections of files that it says what it misses of.
+        let mut reports = Vec::new();
         match packet.message() {
-            Message::Announce(m) => {
-                let Pace::Adaptive { block_size, .. } = m.pace else {
-                    panic!("pace of protocol 3")
-                };
-                self.block_size = block_size;
-                let invited = m.clients.is_empty() || m.clients.contains(&self.uid);
-                if invited && !self.confirmed {
-                    out.push((DELAY, register(m.timestamp.plus(DELAY))));
-                }
-            }
+            Message::Announce(m) => said.extend(self.announced(&m)),
             Message::RegConf(m) => self.confirmed |= m.clients.contains(&self.uid),
-            Message::FileInfo(m) if m.clients.contains(&self.uid) => {
-                self.confirmed = true;
-                self.last_section = None;
-                if let Some(status) = self.at_once {
-                    out.push((DELAY, complete(m.file, status)));
-                } else if m.file_type != FileType::REGULAR {
-                    self.complete.insert(m.file, m.name.clone());
-                    out.push((DELAY, complete(m.file, CompleteStatus::NORMAL)));
-                } else {
-                    let block_size = self.block_size;
-                    self.files.entry(m.file).or_insert_with(|| {
-                        let geometry =
-                            Geometry::new(m.size, block_size, Sectioning::Balanced).unwrap();
-                        let mut incoming = Incoming {
-                            geometry,
-                            missing: BlockMap::all_missing(geometry.blocks()),
-                            data: vec![0; m.size as usize],
-                        };
-                        if let Some(data) = &self.has {
-                            incoming.missing = BlockMap::none_missing(geometry.blocks());
-                            for &block in &self.lacks {
-                                incoming.missing.set(block);
-                            }
-                            incoming.data.clone_from(data);
-                        }
-                        incoming
-                    });
-                    let ack = FileInfoAck {
-                        file: m.file,
-                        partial: self.has.is_some(),
-                        echo: m.timestamp.plus(DELAY),
-                        clients: Vec::new(),
-                    };
-                    out.push((DELAY, Message::FileInfoAck(ack)));
+            Message::FileInfo(m) if m.clients.contains(&self.uid) => said.push(self.offered(&m)),
+            Message::FileSeg(m) => reports.extend(self.take(&m)),
+            Message::Done(m) if m.clients.contains(&self.uid) => match self.has_all(m.file) {
+                true => said.push(complete(m.file, CompleteStatus::NORMAL)),
+                false if self.files.contains_key(&m.file) => {
+                    reports.extend((0..=m.section).map(|section| (m.file, section)));
                 }
-            }
-            Message::FileSeg(m) => {
-                let BlockRef::InSection { section, block } = m.at else {
-                    panic!("block of protocol 3")
-                };
-                if let Some(file) = self.files.get_mut(&m.file) {
-                    let block = file.geometry.block_at(section, block.into()).unwrap();
-                    assert_eq!(m.data.len(), file.geometry.block_len(block));
-                    let from = file.geometry.offset(block) as usize;
-                    file.data[from..from + m.data.len()].copy_from_slice(m.data);
-                    file.missing.clear(block);
-                    if let Some(last) = self.last_section.filter(|last| *last < section) {
-                        statuses.push((m.file, last, grtt));
-                    }
-                    self.last_section = Some(section);
-                }
-            }
-            Message::Done(m) if m.clients.contains(&self.uid) => {
-                if m.file == FileId::SESSION {
-                    out.push((DELAY, complete(m.file, CompleteStatus::NORMAL)));
-                } else if let Some(file) = self.files.get(&m.file) {
-                    if file.missing.missing() == 0 {
-                        self.complete.insert(m.file, file.data.clone());
-                        out.push((DELAY, complete(m.file, CompleteStatus::NORMAL)));
-                    } else {
-                        for section in 0..=m.section {
-                            statuses.push((m.file, section, grtt));
-                        }
-                    }
-                }
-            }
+                false => {}
+            },
             Message::DoneConf(m) => self.done_conf |= m.clients.contains(&self.uid),
             Message::Abort(m) if m.host == self.uid || m.host.is_none() => {
                 self.ended = Some(m.reason);
@@ -187,26 +121,116 @@ impl Peer {
             _ => {}
         }
         let mut sent = Vec::new();
-        for (delay, message) in out {
+        for message in said {
             if (self.speaks)(&message) {
-                sent.push((delay, self.packet(&message)));
+                sent.push((DELAY, self.packet(&message)));
             }
         }
-        for (file, section, delay) in statuses {
-            let incoming = &self.files[&file];
-            let Some(range) = incoming.geometry.section(section) else {
-                continue;
-            };
-            let mut naks = Vec::new();
-            if incoming.missing.write_naks(range, &mut naks) == 0 {
-                continue;
-            }
+        let grtt = packet.header().grtt.duration();
+        for (file, section) in reports {
+            let naks = self.naks(file, section);
             let message = status(file, section, &naks);
-            if (self.speaks)(&message) {
-                sent.push((delay, self.packet(&message)));
+            if !naks.is_empty() && (self.speaks)(&message) {
+                sent.push((grtt, self.packet(&message)));
             }
         }
         sent
+    }
+
+    /// A session is announced: registers until that is confirmed.
+    fn announced(&mut self, m: &Announce) -> Option<Message<'static>> {
+        let Pace::Adaptive { block_size, .. } = m.pace else {
+            panic!("pace of protocol 3")
+        };
+        self.block_size = block_size;
+        let invited = m.clients.is_empty() || m.clients.contains(&self.uid);
+        let registers = invited && !self.confirmed;
+        registers.then(|| register(m.timestamp.plus(DELAY)))
+    }
+
+    /// An item is offered, perhaps again.
+    fn offered(&mut self, m: &FileInfo) -> Message<'static> {
+        self.confirmed = true;
+        self.last_section = None;
+        if let Some(status) = self.at_once {
+            return complete(m.file, status);
+        }
+        if m.file_type != FileType::REGULAR {
+            self.complete.insert(m.file, m.name.clone());
+            return complete(m.file, CompleteStatus::NORMAL);
+        }
+        if !self.files.contains_key(&m.file) {
+            let file = self.begin(m);
+            self.files.insert(m.file, file);
+        }
+        Message::FileInfoAck(FileInfoAck {
+            file: m.file,
+            partial: self.has.is_some(),
+            echo: m.timestamp.plus(DELAY),
+            clients: Vec::new(),
+        })
+    }
+
+    /// A file of which nothing is here, or what was from the start.
+    fn begin(&self, m: &FileInfo) -> Incoming {
+        let geometry = Geometry::new(m.size, self.block_size, Sectioning::Balanced).unwrap();
+        let Some(data) = &self.has else {
+            return Incoming {
+                geometry,
+                missing: BlockMap::all_missing(geometry.blocks()),
+                data: vec![0; m.size as usize],
+            };
+        };
+        let mut missing = BlockMap::none_missing(geometry.blocks());
+        for &block in &self.lacks {
+            missing.set(block);
+        }
+        Incoming {
+            geometry,
+            missing,
+            data: data.clone(),
+        }
+    }
+
+    /// Takes a block. Returns the section to report on if it is the first of a later one.
+    fn take(&mut self, m: &FileSeg<'_>) -> Option<(FileId, u16)> {
+        let BlockRef::InSection { section, block } = m.at else {
+            panic!("block of protocol 3")
+        };
+        let file = self.files.get_mut(&m.file)?;
+        let block = file.geometry.block_at(section, block.into()).unwrap();
+        assert_eq!(m.data.len(), file.geometry.block_len(block));
+        let from = file.geometry.offset(block) as usize;
+        file.data[from..from + m.data.len()].copy_from_slice(m.data);
+        file.missing.clear(block);
+        let last = self.last_section.replace(section);
+        let last = last.filter(|last| *last < section)?;
+        Some((m.file, last))
+    }
+
+    /// Whether all of a file, or of the session, is here.
+    fn has_all(&mut self, file: FileId) -> bool {
+        if file == FileId::SESSION {
+            return true;
+        }
+        let incoming = self.files.get(&file);
+        let Some(incoming) = incoming.filter(|incoming| incoming.missing.missing() == 0) else {
+            return false;
+        };
+        self.complete.insert(file, incoming.data.clone());
+        true
+    }
+
+    /// What it misses of a section; empty if nothing.
+    fn naks(&self, file: FileId, section: u16) -> Vec<u8> {
+        let incoming = &self.files[&file];
+        let mut naks = Vec::new();
+        if let Some(blocks) = incoming.geometry.section(section)
+            && incoming.missing.write_naks(blocks, &mut naks) == 0
+        {
+            naks.clear();
+        }
+        naks
     }
 }
 
