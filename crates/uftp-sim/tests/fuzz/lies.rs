@@ -112,6 +112,37 @@ fn name(rng: &mut StdRng) -> Vec<u8> {
     }
 }
 
+fn pace(pace: &mut Pace, odd: bool, rng: &mut StdRng) {
+    match pace {
+        Pace::Adaptive { robust, .. } if odd => *robust = byte(rng),
+        Pace::Adaptive { block_size, .. } => *block_size = short(rng),
+        Pace::Fixed(pace) => match rng.random_range(0..4) {
+            0 => pace.announce_interval = short(rng),
+            1 => (pace.register_interval, pace.done_interval) = (short(rng), short(rng)),
+            2 => (pace.announce_time, pace.status_time) = (byte(rng), byte(rng)),
+            _ => pace.mtu = short(rng),
+        },
+    }
+}
+
+fn place(at: &mut BlockRef, rng: &mut StdRng) {
+    match at {
+        BlockRef::InSection { section, block } => match rng.random() {
+            true => *section = short(rng),
+            false => *block = short(rng),
+        },
+        BlockRef::InFile {
+            pass,
+            section,
+            block,
+        } => match rng.random_range(0..3) {
+            0 => *pass = byte(rng),
+            1 => *section = short(rng),
+            _ => *block = long(rng) as u32,
+        },
+    }
+}
+
 /// Changes one thing the message says.
 fn bend(message: &mut Message<'_>, rng: &mut StdRng) {
     let odd = rng.random();
@@ -120,20 +151,7 @@ fn bend(message: &mut Message<'_>, rng: &mut StdRng) {
             0 => m.flags = AnnounceFlags::from_bits_truncate(rng.random()),
             1 => m.timestamp = stamp(m.timestamp, rng),
             2 => list(&mut m.clients, rng),
-            _ => match &mut m.pace {
-                Pace::Adaptive {
-                    robust, block_size, ..
-                } => match odd {
-                    true => *robust = byte(rng),
-                    false => *block_size = short(rng),
-                },
-                Pace::Fixed(pace) => match rng.random_range(0..4) {
-                    0 => pace.announce_interval = short(rng),
-                    1 => (pace.register_interval, pace.done_interval) = (short(rng), short(rng)),
-                    2 => (pace.announce_time, pace.status_time) = (byte(rng), byte(rng)),
-                    _ => pace.mtu = short(rng),
-                },
-            },
+            _ => pace(&mut m.pace, odd, rng),
         },
         Message::Register(m) => match odd {
             true => m.echo = stamp(m.echo, rng),
@@ -158,22 +176,7 @@ fn bend(message: &mut Message<'_>, rng: &mut StdRng) {
         },
         Message::FileSeg(m) => match (&mut m.at, &mut m.tfmcc) {
             (_, Some(info)) if odd => data_info(info, rng),
-            (BlockRef::InSection { section, block }, _) => match rng.random() {
-                true => *section = short(rng),
-                false => *block = short(rng),
-            },
-            (
-                BlockRef::InFile {
-                    pass,
-                    section,
-                    block,
-                },
-                _,
-            ) => match rng.random_range(0..3) {
-                0 => *pass = byte(rng),
-                1 => *section = short(rng),
-                _ => *block = long(rng) as u32,
-            },
+            (at, _) => place(at, rng),
         },
         Message::Done(m) => match rng.random_range(0..4) {
             0 => m.file = FileId(short(rng)),
