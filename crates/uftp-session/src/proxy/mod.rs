@@ -9,9 +9,13 @@
 //! ```
 //!
 //! [`Proxy`] reads packet headers, finds the session a packet belongs to, and owns what belongs
-//! to none. `opening` takes sessions on and ends them, `session` says what becomes of a packet,
-//! `aggregation` makes few answers of many, `relay` holds what passes through unchanged, `standing` is
-//! what is said outside sessions, `traffic` counts what goes through.
+//! to none. `opening` takes sessions on and ends them, `session` says which way a packet goes, `relay`
+//! holds what passes through unchanged, `standing` is what is said outside sessions, `traffic` counts
+//! what goes through.
+//!
+//! Where a proxy speaks for clients `assembly` says what becomes of a packet: it knows the clients,
+//! hands them `keys`, makes few answers of many (`aggregation`) after a while (`timing`), and has its own
+//! words written (`writer`) to where they belong (`outlets`).
 //!
 //! Which way a packet goes is told by its source alone: what comes from where the first ANNOUNCE
 //! came from goes downstream, all else goes up.

@@ -124,7 +124,7 @@ impl Writer<'_, '_> {
             KeyGiver::Server => (Way::Down, self.server),
             KeyGiver::Named | KeyGiver::Anybody => (Way::Introduced, self.uid),
         };
-        let entries = keys.entries(src, iv_counter, clients);
+        let entries = keys.server().key_entries(clients, src, iv_counter);
         if entries.is_empty() {
             return Written::Sent;
         }

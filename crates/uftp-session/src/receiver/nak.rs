@@ -43,8 +43,12 @@ const MAX_REPORTS: u32 = 1024;
 pub(super) struct DoneHeard {
     /// Last section sent.
     pub(super) section: u16,
+    /// The pass over the file, where that is said.
+    pub(super) pass: u8,
     /// It names us.
     pub(super) asked: bool,
+    /// All that the section misses is its last block, which may be under way.
+    pub(super) last_only: bool,
     /// Answer at once: nothing can be under way that would fill gaps.
     pub(super) at_once: bool,
 }
@@ -175,7 +179,9 @@ mod tests {
     fn done(section: u16, asked: bool) -> DoneHeard {
         DoneHeard {
             section,
+            pass: 0,
             asked,
+            last_only: false,
             at_once: false,
         }
     }

@@ -36,15 +36,12 @@ impl Reports {
         }
     }
 
-    /// A DONE came, `question` if it asks us. Returns what is to be answered at once;
-    /// `last_only` says that all the section misses is its last block.
+    /// A DONE came. Returns what is to be answered at once.
     pub(super) fn done(
         &mut self,
         now: Instant,
         delay: Duration,
         done: DoneHeard,
-        pass: u8,
-        last_only: bool,
     ) -> Option<Question> {
         match self {
             Reports::Timed(timer) => {
@@ -53,10 +50,10 @@ impl Reports {
             }
             Reports::Asked(forbearance) => {
                 let question = Question {
-                    pass,
+                    pass: done.pass,
                     section: done.section,
                 };
-                let silent = !done.asked || (last_only && forbearance.spares(question));
+                let silent = !done.asked || (done.last_only && forbearance.spares(question));
                 (!silent).then_some(question)
             }
         }
@@ -110,10 +107,12 @@ mod tests {
         let mut ask = |asked, pass, section, last_only| {
             let heard = DoneHeard {
                 section,
+                pass,
                 asked,
+                last_only,
                 at_once: false,
             };
-            let answer = reports.done(now, Duration::ZERO, heard, pass, last_only);
+            let answer = reports.done(now, Duration::ZERO, heard);
             reports.data(now, Duration::ZERO, section + 1);
             assert_eq!((reports.deadline(), reports.due(now)), (None, None));
             answer

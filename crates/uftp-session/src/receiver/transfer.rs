@@ -133,17 +133,18 @@ impl Transfer {
         done: &Done,
         asked: bool,
     ) -> Option<Question> {
+        let blocks = self.geometry.section(done.section).unwrap_or_default();
         let heard = DoneHeard {
             section: done.section,
+            pass: done.pass,
             asked,
+            last_only: self.missing.missing_in(blocks.clone()) == 1
+                && self.missing.is_missing(blocks.end.saturating_sub(1)),
             at_once: self.resumed && self.untouched,
         };
         // Deployed receivers answer only the first question at once.
         self.untouched &= !asked;
-        let blocks = self.geometry.section(done.section).unwrap_or_default();
-        let last_only = self.missing.missing_in(blocks.clone()) == 1
-            && self.missing.is_missing(blocks.end.saturating_sub(1));
-        self.reports.done(now, delay, heard, done.pass, last_only)
+        self.reports.done(now, delay, heard)
     }
 
     /// Whether a DONE that names nobody asks how `section` fares that is being sent. Only our

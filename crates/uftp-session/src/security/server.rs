@@ -233,6 +233,18 @@ impl Server {
         each!(&self.0, s => s.key_entry(uid, src, counter))
     }
 
+    /// The entries of a KEYINFO as in [`key_entry`](Self::key_entry), of those receivers that have keys.
+    pub(crate) fn key_entries(&self, uids: &[Uid], src: Uid, counter: u64) -> Vec<(Uid, [u8; 48])> {
+        let entry = |uid: &Uid| match self.key_entry(*uid, src, counter) {
+            Ok(wrapped) => Some((*uid, wrapped?)),
+            Err(error) => {
+                tracing::error!(client = %uid, %error, "cannot wrap keys");
+                None
+            }
+        };
+        uids.iter().filter_map(entry).collect()
+    }
+
     /// A receiver proves that it has the group's keys, and so that those it registered with are
     /// its own.
     ///

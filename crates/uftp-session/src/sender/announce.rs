@@ -11,7 +11,7 @@ use super::course::{Course, Repeated};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
-use super::{Next, until};
+use super::{Next, is_due};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
 use crate::limit::{Bucket, Limit};
@@ -149,8 +149,8 @@ impl Announcing {
                     Next::Stay
                 }
             }
-            Stage::Lingering(_) if until(self.silence, now) => self.end(s),
-            Stage::Leaving if until(self.silence, now) => {
+            Stage::Lingering(_) if is_due(self.silence, now) => self.end(s),
+            Stage::Leaving if is_due(self.silence, now) => {
                 report_connections(s, |state| state == State::Active);
                 Next::Item
             }

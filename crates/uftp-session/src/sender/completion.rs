@@ -11,7 +11,7 @@ use super::course::{Course, Repeated};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
-use super::{Next, until};
+use super::{Next, is_due};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
 
@@ -133,7 +133,7 @@ impl Closing {
                     self.confirm(s);
                 }
             }
-            Stage::Lingering(_) | Stage::Leaving if until(self.silence, now) => {
+            Stage::Lingering(_) | Stage::Leaving if is_due(self.silence, now) => {
                 return Next::Over(if s.accepted {
                     Outcome::Success
                 } else {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use uftp_proto::wire::FixedPace;
 
+use super::is_due;
 use super::session::Session;
-use super::until;
 use crate::policy::Clockwork;
 
 /// What is repeated.
@@ -102,7 +102,7 @@ impl Course {
 
     /// Whether there were no answers for long enough.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        until(self.timer, now)
+        is_due(self.timer, now)
     }
 
     /// Whether there are no repetitions after this one.

@@ -247,7 +247,8 @@ impl ListMessage {
                     .as_ref()
                     .map_or_else(Vec::new, |s| vec![0; s.server().key_info_signature_len()]),
                 keys: session.security.as_ref().map_or_else(Vec::new, |s| {
-                    s.key_entries(session.config.uid, marks.iv_counter, clients)
+                    let own = session.config.uid;
+                    s.server().key_entries(&clients, own, marks.iv_counter)
                 }),
             }),
             ListMessage::RegConf | ListMessage::RegConfAgain => {

@@ -463,7 +463,7 @@ impl<S: FileSource> Sender<S> {
 }
 
 /// Whether a timer has run out.
-fn until(timer: Option<Instant>, now: Instant) -> bool {
+fn is_due(timer: Option<Instant>, now: Instant) -> bool {
     timer.is_some_and(|timer| timer <= now)
 }
 

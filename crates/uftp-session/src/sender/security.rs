@@ -128,21 +128,4 @@ impl Security {
     ) -> Result<&'a mut [u8], Refusal> {
         self.server.open_through(proxy, uid, packet)
     }
-
-    /// What a KEYINFO of `own` under `counter` says to these receivers.
-    pub(super) fn key_entries(
-        &self,
-        own: Uid,
-        counter: u64,
-        clients: Vec<Uid>,
-    ) -> Vec<(Uid, [u8; 48])> {
-        let entry = |uid: Uid| match self.server.key_entry(uid, own, counter) {
-            Ok(wrapped) => Some((uid, wrapped?)),
-            Err(error) => {
-                tracing::error!(client = %uid, %error, "cannot wrap keys");
-                None
-            }
-        };
-        clients.into_iter().filter_map(entry).collect()
-    }
 }

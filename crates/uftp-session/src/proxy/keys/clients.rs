@@ -356,23 +356,6 @@ impl Keys {
         self.due = self.waiting.values().map(due).min();
     }
 
-    /// What a KEYINFO of `src` under `counter` says to these clients.
-    pub(in crate::proxy) fn entries(
-        &self,
-        src: Uid,
-        counter: u64,
-        clients: &[Uid],
-    ) -> Vec<(Uid, [u8; 48])> {
-        let entry = |uid: &Uid| match self.server.key_entry(*uid, src, counter) {
-            Ok(wrapped) => Some((*uid, wrapped?)),
-            Err(error) => {
-                tracing::error!(client = %uid, %error, "cannot wrap keys");
-                None
-            }
-        };
-        clients.iter().filter_map(entry).collect()
-    }
-
     /// A client proves that it has the keys.
     pub(in crate::proxy) fn acknowledge(
         &mut self,

@@ -9,7 +9,7 @@ use crate::sender::clients::State;
 use crate::sender::event::Outcome;
 use crate::sender::fileinfo::Informing;
 use crate::sender::session::Session;
-use crate::sender::{Next, until};
+use crate::sender::{Next, is_due};
 
 impl Transfer {
     /// The same, with FILEINFO still to be answered.
@@ -43,7 +43,7 @@ impl Transfer {
         let Stage::Asking { again, rewind, .. } = self.stage else {
             return None;
         };
-        if !until(again, now) && !until(rewind, now) {
+        if !is_due(again, now) && !is_due(rewind, now) {
             return None;
         }
         s.ahead.failed();

@@ -18,7 +18,7 @@ use super::fileinfo::Informing;
 use super::list::ListMessage;
 use super::rounds::Rounds;
 use super::session::Session;
-use super::{Next, until};
+use super::{Next, is_due};
 use crate::congestion::Controller;
 use crate::counters::Refusal;
 use crate::files::SendItem;
@@ -201,7 +201,7 @@ impl Transfer {
         if self.broken {
             self.drop_all(s, "The file cannot be read");
         }
-        if until(self.limit, now) && self.is_timed() {
+        if is_due(self.limit, now) && self.is_timed() {
             self.drop_all(s, "Max file transfer time exceeded");
         }
         if s.control_congestion(now) {
@@ -243,9 +243,9 @@ impl Transfer {
             let next = now + rest;
             *rewind = Some(rewind.map_or(next, |rewind| rewind.min(next)));
         }
-        if until(*rewind, now) {
+        if is_due(*rewind, now) {
             self.rewind(s);
-        } else if until(*again, now) {
+        } else if is_due(*again, now) {
             if *attempt < s.robust() {
                 *attempt += 1;
                 *again = None;
