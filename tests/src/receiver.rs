@@ -35,6 +35,7 @@ pub type ReceiverSetup<'w> = Setup<'w, ReceiverOptions>;
 /// A running receiver. Its UID is the number of its host.
 pub struct Receiver {
     suite: Suite,
+    host: HostId,
     program: Program,
     dest: PathBuf,
     status: PathBuf,
@@ -80,6 +81,7 @@ impl ReceiverSetup<'_> {
         wait_until_listening(&mut program, "uftpd", self.kind.ear.port, &group)?;
         Ok(Receiver {
             suite: self.suite,
+            host,
             program,
             dest,
             status,
@@ -88,6 +90,11 @@ impl ReceiverSetup<'_> {
 }
 
 impl Receiver {
+    /// The host it runs on.
+    pub fn host(&self) -> HostId {
+        self.host
+    }
+
     /// Its destination directory.
     pub fn dest(&self) -> &Path {
         &self.dest

@@ -9,8 +9,8 @@ use std::{
 };
 
 use uftp_tests::{
-    Content, Failure, Family, HostId, Parties, Receiver, Result, Suite, World, write_file,
-    write_tree,
+    Content, Failure, Family, HostId, Parties, Receiver, Result, SenderSetup, Suite, World,
+    write_file, write_tree,
 };
 
 /// UDP port of the receivers.
@@ -70,11 +70,7 @@ fn one_megabyte(parties: Parties) -> Result<()> {
         .sender(parties.sender, 0)
         .default_timing()
         .files_of(&content)?;
-    let sent = sender.run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.connected("success", &[1])?;
-    sent.resulted("copy", &[1], 1)?;
-    all_received([receiver], &content, 1)
+    deliver(sender, [receiver], &content, 1)
 }
 
 /// Nothing, one byte, one block, and 77 blocks of 1300 bytes without a remainder.
@@ -85,27 +81,19 @@ fn special_sizes(parties: Parties) -> Result<()> {
         write_file(&content.join(format!("size{size}")), size)?;
     }
     let receiver = world.receiver(parties.receiver, 1).start()?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1], 4)?;
-    all_received([receiver], &content, 4)
+    let sender = world.sender(parties.sender, 0).files_of(&content)?;
+    deliver(sender, [receiver], &content, 4)
 }
 
 fn sixty_megabytes_unpaced(parties: Parties) -> Result<()> {
     let world = World::new("60mb", 2)?;
     let content = world.one_file(60_000_000)?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
-    let sent = world
+    let sender = world
         .sender(parties.sender, 0)
         .rate("-1")
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1], 1)?;
-    all_received([receiver], &content, 1)
+        .files_of(&content)?;
+    deliver(sender, [receiver], &content, 1)
 }
 
 fn three_receivers_with_loss(parties: Parties) -> Result<()> {
@@ -115,13 +103,8 @@ fn three_receivers_with_loss(parties: Parties) -> Result<()> {
         world.lose_incoming(host, PORT, 50)?;
     }
     let receivers = start_receivers(&world, parties, 1..=3)?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1, 2, 3], 1)?;
-    all_received(receivers, &content, 1)?;
+    let sender = world.sender(parties.sender, 0).files_of(&content)?;
+    deliver(sender, receivers, &content, 1)?;
     for host in 1..=3 {
         assert!(
             world.lost(host)? > 50,
@@ -139,13 +122,8 @@ fn one_receiver_with_heavy_loss(parties: Parties) -> Result<()> {
     world.lose_incoming(1, PORT, 200)?;
     world.lose_answers(0, PORT, 50)?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1], 1)?;
-    all_received([receiver], &content, 1)?;
+    let sender = world.sender(parties.sender, 0).files_of(&content)?;
+    deliver(sender, [receiver], &content, 1)?;
     assert!(
         world.lost(1)? > 150,
         "only {} datagrams were lost",
@@ -169,13 +147,8 @@ fn tree_with_empty_directory_and_link(parties: Parties) -> Result<()> {
         ],
     )?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .file(&content.join("tree"))
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1], 6)?;
-    all_received([receiver], &content, 6)
+    let sender = world.sender(parties.sender, 0).file(&content.join("tree"));
+    deliver(sender, [receiver], &content, 6)
 }
 
 fn sixty_small_files(parties: Parties) -> Result<()> {
@@ -185,13 +158,8 @@ fn sixty_small_files(parties: Parties) -> Result<()> {
         write_file(&content.join(format!("file{number:02}")), number * 211)?;
     }
     let receivers = start_receivers(&world, parties, 1..=2)?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1, 2], 60)?;
-    all_received(receivers, &content, 60)
+    let sender = world.sender(parties.sender, 0).files_of(&content)?;
+    deliver(sender, receivers, &content, 60)
 }
 
 fn ipv6(parties: Parties) -> Result<()> {
@@ -205,14 +173,11 @@ fn ipv6(parties: Parties) -> Result<()> {
                 .start()
         })
         .collect::<Result<Vec<_>>>()?;
-    let sent = world
+    let sender = world
         .sender(parties.sender, 0)
         .family(Family::V6)
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1, 2], 1)?;
-    all_received(receivers, &content, 1)
+        .files_of(&content)?;
+    deliver(sender, receivers, &content, 1)
 }
 
 /// Two receivers listen, and only the addressed one may get anything.
@@ -222,15 +187,8 @@ fn unicast(parties: Parties) -> Result<()> {
     let addressed = world.receiver(parties.receiver, 1).start()?;
     let other = world.receiver(parties.receiver, 2).start()?;
     let to = world.address(1, Family::V4);
-    let sent = world
-        .sender(parties.sender, 0)
-        .to(to)
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.connected("success", &[1])?;
-    sent.resulted("copy", &[1], 1)?;
-    all_received([addressed], &content, 1)?;
+    let sender = world.sender(parties.sender, 0).to(to);
+    deliver(sender.files_of(&content)?, [addressed], &content, 1)?;
     other.holds_nothing(Duration::ZERO)
 }
 
@@ -245,10 +203,7 @@ fn block_size_1400(parties: Parties) -> Result<()> {
         .sender(parties.sender, 0)
         .rate("400000")
         .args(&["-b", "1400"]);
-    let sent = sender.files_of(&content)?.run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1], 2)?;
-    all_received([receiver], &content, 2)
+    deliver(sender.files_of(&content)?, [receiver], &content, 2)
 }
 
 fn two_senders_at_once(parties: Parties) -> Result<()> {
@@ -284,13 +239,8 @@ fn replaced_file(parties: Parties) -> Result<()> {
     let content = world.one_file(100_000)?;
     let receiver = world.receiver(parties.receiver, 1).start()?;
     std::fs::write(receiver.dest().join("file"), vec![b'x'; 300_000])?;
-    let sent = world
-        .sender(parties.sender, 0)
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1], 1)?;
-    all_received([receiver], &content, 1)
+    let sender = world.sender(parties.sender, 0).files_of(&content)?;
+    deliver(sender, [receiver], &content, 1)
 }
 
 /// Three files under TFMCC, without any loss, at a rate at which each takes several rounds of
@@ -299,17 +249,14 @@ fn congestion_controlled(parties: Parties) -> Result<()> {
     let world = World::new("tfmcc", 4)?;
     let content = files(&world, 3, 5_000_000)?;
     let receivers = start_receivers(&world, parties, 1..=3)?;
-    let sent = world
+    let sender = world
         .sender(parties.sender, 0)
-        .args(&["-C", "tfmcc:max=40000"])
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1, 2, 3], 3)?;
-    if let Suite::Ours = parties.sender {
-        others_report_in_the_last_file(&world)?;
+        .args(&["-C", "tfmcc:max=40000"]);
+    deliver(sender.files_of(&content)?, receivers, &content, 3)?;
+    match parties.sender {
+        Suite::Ours => others_report_in_the_last_file(&world),
+        Suite::Reference => Ok(()),
     }
-    all_received(receivers, &content, 3)
 }
 
 /// Receivers that do not limit the rate must be heard in every file, not only the first.
@@ -335,14 +282,11 @@ fn congestion_controlled_with_loss(parties: Parties) -> Result<()> {
         world.lose_incoming(host, PORT, 20)?;
     }
     let receivers = start_receivers(&world, parties, 1..=2)?;
-    let sent = world
+    let sender = world
         .sender(parties.sender, 0)
         .args(&["-C", "tfmcc"])
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    sent.resulted("copy", &[1, 2], 2)?;
-    all_received(receivers, &content, 2)?;
+        .files_of(&content)?;
+    deliver(sender, receivers, &content, 2)?;
     for host in 1..=2 {
         assert!(world.lost(host)? > 10, "host {host} lost nothing");
     }
@@ -366,6 +310,23 @@ fn start_receivers(
     hosts
         .map(|host| world.receiver(parties.receiver, host).start())
         .collect()
+}
+
+/// Sends all there is in `content`, `items` of them, and expects every receiver to come, to have all
+/// and to stop when told.
+fn deliver(
+    sender: SenderSetup<'_>,
+    receivers: impl IntoIterator<Item = Receiver>,
+    content: &Path,
+    items: usize,
+) -> Result<()> {
+    let receivers: Vec<_> = receivers.into_iter().collect();
+    let hosts: Vec<_> = receivers.iter().map(Receiver::host).collect();
+    let sent = sender.run(BOUND)?;
+    sent.ended_with(0)?;
+    sent.connected("success", &hosts)?;
+    sent.resulted("copy", &hosts, items)?;
+    all_received(receivers, content, items)
 }
 
 /// Expects every receiver to hold exactly `content`, to have reported `items` of it as copied, and
