@@ -84,11 +84,17 @@ impl RateControl {
         }
     }
 
-    /// Nothing more is sent in this pass.
-    pub(super) fn end_pass(&mut self, now: Instant) {
+    /// Nothing more is sent before receivers have answered.
+    pub(super) fn pause(&mut self, now: Instant) {
         if let Some(clock) = self.clock_mut() {
-            clock.end_pass(now);
+            clock.pause(now);
         }
+    }
+
+    /// Whoever misses something of what was sent so far has said so. Whether the rate has changed.
+    pub(super) fn all_answered(&mut self, now: Instant, pulse: Pulse) -> bool {
+        self.clock_mut()
+            .is_some_and(|clock| clock.all_answered(now, pulse))
     }
 
     /// Block `offset` of `section` was sent.

@@ -69,6 +69,7 @@ impl Transfer {
     /// The section in work is sent: asks about it, if there is anything to ask.
     pub(super) fn end_section(&mut self, s: &mut Session) {
         s.data_ceases();
+        s.rate.pause(s.now);
         match &mut self.rounds {
             Some(rounds) if rounds.thorough || rounds.sent > 0 => {
                 rounds.halves.clear();
@@ -137,6 +138,9 @@ impl Transfer {
         if s.clients.receivers_in(&[State::Active]) == 0 {
             s.lists.clear();
             self.judge_section(s);
+            if s.rate.all_answered(now, s.pulse()) {
+                s.pacer.set_rate(s.now, s.rate.bytes_per_second());
+            }
             return self.next_section(s);
         }
         if !course.is_due(now) {

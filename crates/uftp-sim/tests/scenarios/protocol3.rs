@@ -1,12 +1,14 @@
 //! Protocol 3: fixed times, and passes in lock-step (wire-v3 §6, §7, §9).
 
+use std::time::Duration;
+
 use uftp_proto::wire::{CompleteStatus, FileType, Function, Version};
 use uftp_proto::{FileId, Uid};
 use uftp_session::files::SendItem;
 use uftp_session::receiver::{EndReason, ReceiverConfig, ReceiverEventKind};
-use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, SenderEvent};
+use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, Rate, SenderEvent};
 use uftp_sim::scenario::{self, PUBLIC, receiver_addr, receiver_uid};
-use uftp_sim::{MemStore, PathConfig, Scenario, Stage, source};
+use uftp_sim::{Bottleneck, MemStore, PathConfig, Scenario, Stage, source};
 
 use super::{lossy, ms, secs, two_files};
 
@@ -42,6 +44,42 @@ fn one_to_many() {
     // 1.5 register intervals, then 1.5 done intervals of silence.
     let elapsed = stage.world.elapsed();
     assert!(elapsed > secs(12) && elapsed < ms(12_500), "{elapsed:?}");
+}
+
+/// From the first block to the end of the file.
+fn took(stage: &Stage) -> Duration {
+    let at = |what: fn(&SenderEvent) -> bool| {
+        let mut events = stage.sender().events.iter();
+        events.find(|(_, event)| what(event)).map(|(at, _)| *at)
+    };
+    let began = at(|event| matches!(event, SenderEvent::PassStarted { .. }));
+    let ended = at(|event| matches!(event, SenderEvent::FileFinished { .. }));
+    ended.unwrap() - began.unwrap()
+}
+
+#[test]
+fn the_self_clocked_rate_follows_the_rounds() {
+    for (rate, size, longest) in [
+        (25_000_000, 50_000_000, ms(2600)),
+        (1_000_000_000, 200_000_000, ms(800)),
+    ] {
+        let scenario = scenario(2, [source::file("f", size)]);
+        let mut stage = scenario.configure(|c| c.rate = Rate::SelfClocked).stage();
+        stage.world.down(stage.receivers[0]).config = PathConfig {
+            bottleneck: Some(Bottleneck {
+                rate,
+                queue: 256_000,
+                mark_above: None,
+            }),
+            ..PathConfig::default()
+        };
+        let stage = stage.play(secs(60));
+        stage.assert_all_whole();
+        let (took, ratio) = (took(&stage), stage.blocks_sent_ratio());
+        println!("{rate}: {took:?}, {ratio:.3} sent for each");
+        assert!(took < longest, "{took:?}");
+        assert!(ratio < 1.4, "{ratio}");
+    }
 }
 
 #[test]

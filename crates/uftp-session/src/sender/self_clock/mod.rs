@@ -125,8 +125,8 @@ impl SelfClock {
         self.fresh = first;
     }
 
-    /// Nothing more is sent in this pass.
-    pub(super) fn end_pass(&mut self, now: Instant) {
+    /// Nothing more is sent before receivers have answered.
+    pub(super) fn pause(&mut self, now: Instant) {
         self.windows.close(now, 0);
     }
 
@@ -222,8 +222,13 @@ impl SelfClock {
     /// A file is over. Whether the rate has changed.
     pub(super) fn finish_file(&mut self, now: Instant, clean: bool, pulse: Pulse) -> bool {
         self.windows.close(now, 0);
+        clean && self.all_answered(now, pulse)
+    }
+
+    /// Whoever misses something of what was sent so far has said so. Whether the rate has changed.
+    pub(super) fn all_answered(&mut self, now: Instant, pulse: Pulse) -> bool {
         let before = self.rate;
-        while clean && let Some((window, fate)) = self.windows.settle(now, Duration::ZERO) {
+        while let Some((window, fate)) = self.windows.settle(now, Duration::ZERO) {
             self.learn(now, &window, fate, pulse);
         }
         self.rate != before

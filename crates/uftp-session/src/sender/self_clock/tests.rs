@@ -238,7 +238,7 @@ fn a_few_lost_blocks_of_a_repair_say_nothing() {
     for offset in 0..2 {
         clock.sent(now, 0, offset);
     }
-    clock.end_pass(now);
+    clock.pause(now);
     let later = now + DELAY;
     assert!(!clock.report(later, 0, 0, &[1, 0], PULSE));
     assert!(
@@ -256,7 +256,7 @@ fn never_falls_below_its_floor() {
             clock.sent(now, section, offset);
             now += Duration::from_micros(10);
         }
-        clock.end_pass(now);
+        clock.pause(now);
         clock.report(now + DELAY, 0, section, &[0xff; 40], PULSE);
     }
     assert!((1e6..1.1e6).contains(&clock.rate()), "{}", clock.rate());

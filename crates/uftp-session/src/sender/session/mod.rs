@@ -161,10 +161,13 @@ impl Session {
     }
 
     /// When answers to a question about losses come: after a round trip time as receivers count
-    /// it, and not much after two.
+    /// it, and not much after two. In lock-step they come at once, and nothing is sent meanwhile.
     pub(super) fn pulse(&self) -> Pulse {
         Pulse {
-            delay: self.advertised_grtt(),
+            delay: match self.policy.passes {
+                PassStyle::Streaming => self.advertised_grtt(),
+                PassStyle::LockStep => Duration::ZERO,
+            },
             patience: self.cycle(),
         }
     }

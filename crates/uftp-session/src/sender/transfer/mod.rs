@@ -298,7 +298,7 @@ impl Transfer {
     /// to it are never taken for reports on a section being sent.
     fn end_pass(&mut self, s: &mut Session) {
         s.data_ceases();
-        s.rate.end_pass(s.now);
+        s.rate.pause(s.now);
         self.stage = Stage::Asking {
             attempt: 1,
             again: None,
