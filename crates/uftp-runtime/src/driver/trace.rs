@@ -20,20 +20,22 @@ pub(super) fn wanted() -> bool {
 /// Tells of a run of datagrams, `bytes` together, that went out.
 pub(super) fn sent(run: &Transmit, bytes: &[u8]) {
     let to = run.destination;
-    if let Ok(header) = decode_header(bytes)
+    let mut datagrams = bytes.chunks(run.segment_size.max(1));
+    let count = datagrams.len();
+    let first = datagrams.next().unwrap_or_default();
+    let tag = tag(first);
+    if let Ok(header) = decode_header(first)
         && header.function != Function::FileSeg
     {
-        let tag = tag(bytes);
         log::line(MESSAGES, tag, format_args!("Sending to {}", to.ip()));
     }
-    let count = bytes.len().div_ceil(run.segment_size.max(1));
-    let what = packet(bytes);
+    let what = packet(first);
     let more = match count {
         0 | 1 => String::new(),
         _ => format!(" and {} like it", count - 1),
     };
     let text = format_args!("Sent {what}{more}, {} bytes, to {to}", bytes.len());
-    log::line(PACKETS, tag(bytes), text);
+    log::line(PACKETS, tag, text);
 }
 
 /// Tells of a datagram that came in.
