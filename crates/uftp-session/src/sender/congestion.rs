@@ -247,12 +247,4 @@ impl Session {
         };
         slowest.map(|(_, at)| at).or_else(farthest)
     }
-
-    /// Sends at the controller's rate from now on.
-    fn obey_rate(&mut self) {
-        let rate = self.rate.bytes_per_second();
-        if self.pacer.rate() != rate {
-            self.pacer.set_rate(self.now, rate);
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::config::Rate;
-use super::self_clock::{Horizon, Pulse, SelfClock};
+use super::self_clock::{Horizon, Pass, Pulse, SelfClock};
 use crate::congestion::Controller;
 
 /// The rate of a session.
@@ -71,16 +71,17 @@ impl RateControl {
         }
     }
 
-    /// Data are to go out, and answers about them take `delay`. Whether that changes the rate, as it may
-    /// before the first of a session.
-    pub(super) fn begin(&mut self, delay: Duration) -> bool {
-        self.clock_mut().is_some_and(|clock| clock.begin(delay))
+    /// Data are to go out, and answers about them take `delay`.
+    pub(super) fn begin(&mut self, delay: Duration) {
+        if let Some(clock) = self.clock_mut() {
+            clock.begin(delay);
+        }
     }
 
-    /// A pass over a file begins, the first or one of repairs.
-    pub(super) fn begin_pass(&mut self, first: bool) {
+    /// A pass over a file begins.
+    pub(super) fn begin_pass(&mut self, pass: Pass) {
         if let Some(clock) = self.clock_mut() {
-            clock.begin_pass(first);
+            clock.begin_pass(pass);
         }
     }
 
@@ -91,10 +92,11 @@ impl RateControl {
         }
     }
 
-    /// Whoever misses something of what was sent so far has said so. Whether the rate has changed.
-    pub(super) fn all_answered(&mut self, now: Instant, pulse: Pulse) -> bool {
-        self.clock_mut()
-            .is_some_and(|clock| clock.all_answered(now, pulse))
+    /// Whoever misses something of what was sent so far has said so.
+    pub(super) fn all_answered(&mut self, now: Instant, pulse: Pulse) {
+        if let Some(clock) = self.clock_mut() {
+            clock.all_answered(now, pulse);
+        }
     }
 
     /// Block `offset` of `section` was sent.
@@ -104,10 +106,11 @@ impl RateControl {
         }
     }
 
-    /// Draws conclusions from what was and was not said. Whether the rate has changed.
-    pub(super) fn settle(&mut self, now: Instant, pulse: Pulse) -> bool {
-        self.clock_mut()
-            .is_some_and(|clock| clock.settle(now, pulse))
+    /// Draws conclusions from what was and was not said.
+    pub(super) fn settle(&mut self, now: Instant, pulse: Pulse) {
+        if let Some(clock) = self.clock_mut() {
+            clock.settle(now, pulse);
+        }
     }
 
     /// Whether receivers are ever asked in the middle of a section.
@@ -136,8 +139,7 @@ impl RateControl {
         })
     }
 
-    /// Receiver number `client` says which blocks of `section` it misses. Whether the rate has
-    /// changed.
+    /// Receiver number `client` says which blocks of `section` it misses.
     pub(super) fn report(
         &mut self,
         now: Instant,
@@ -145,15 +147,10 @@ impl RateControl {
         section: u16,
         naks: &[u8],
         pulse: Pulse,
-    ) -> bool {
-        self.clock_mut()
-            .is_some_and(|clock| clock.report(now, client, section, naks, pulse))
-    }
-
-    /// A file is over; `clean` if nobody missed anything of it. Whether the rate has changed.
-    pub(super) fn finish_file(&mut self, now: Instant, clean: bool, pulse: Pulse) -> bool {
-        self.clock_mut()
-            .is_some_and(|clock| clock.finish_file(now, clean, pulse))
+    ) {
+        if let Some(clock) = self.clock_mut() {
+            clock.report(now, client, section, naks, pulse);
+        }
     }
 
     fn clock(&self) -> Option<&SelfClock> {
@@ -185,12 +182,12 @@ mod tests {
         };
         for offset in 0..1000 {
             control.sent(now, 0, offset);
-            assert!(!control.settle(now, pulse));
+            control.settle(now, pulse);
         }
         let later = now + Duration::from_secs(1);
         assert!(!control.is_curious(later, 1, pulse));
         assert_eq!(control.horizon(now, 0, &[], pulse), Horizon::All);
-        assert!(!control.report(later, 0, 0, &[0xff; 126], pulse));
+        control.report(later, 0, 0, &[0xff; 126], pulse);
         assert_eq!(control.bytes_per_second(), 1000);
     }
 }

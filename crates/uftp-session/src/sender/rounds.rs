@@ -138,9 +138,7 @@ impl Transfer {
         if s.clients.receivers_in(&[State::Active]) == 0 {
             s.lists.clear();
             self.judge_section(s);
-            if s.rate.all_answered(now, s.pulse()) {
-                s.pacer.set_rate(s.now, s.rate.bytes_per_second());
-            }
+            s.all_answered(now);
             return self.next_section(s);
         }
         if !course.is_due(now) {
@@ -262,8 +260,7 @@ impl Transfer {
             count,
         });
         let (now, pulse) = (s.now, s.pulse());
-        if s.rate.report(now, at, section, naks, pulse) {
-            s.pacer.set_rate(s.now, s.rate.bytes_per_second());
-        }
+        s.rate.report(now, at, section, naks, pulse);
+        s.obey_rate();
     }
 }

@@ -49,7 +49,7 @@ impl Session {
         let rate = self.rate.bytes_per_second();
         if let Some(most) = self.config.rate.fixed() {
             self.rate.set_fixed(table.next(rate, percent, most));
-            self.pacer.set_rate(self.now, self.rate.bytes_per_second());
+            self.obey_rate();
         }
     }
 }

@@ -22,6 +22,15 @@ pub(super) struct Pulse {
     pub(super) patience: Duration,
 }
 
+/// What goes out in a pass over a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pass {
+    /// Every block, for the first time.
+    First,
+    /// Blocks that somebody misses.
+    Repairs,
+}
+
 /// The self-clocked rate of a session.
 ///
 /// What goes out is cut into windows ([`Windows`]), and receivers are asked again and again how
@@ -107,22 +116,19 @@ impl SelfClock {
         self.rate
     }
 
-    /// Data are to go out, and answers about them take `delay`. Whether that changes the rate, as it may
-    /// before the first of a session.
-    pub(super) fn begin(&mut self, delay: Duration) -> bool {
-        if !self.windows.is_untouched() {
-            return false;
+    /// Data are to go out, and answers about them take `delay`: the first of a session begin no faster
+    /// than that allows.
+    pub(super) fn begin(&mut self, delay: Duration) {
+        if self.windows.is_untouched() {
+            let most = Self::START_BYTES / delay.as_secs_f64().max(1e-6);
+            self.rate = Self::START.min(most).max(Self::FLOOR);
         }
-        let before = self.rate;
-        let most = Self::START_BYTES / delay.as_secs_f64().max(1e-6);
-        self.rate = Self::START.min(most).max(Self::FLOOR);
-        self.rate != before
     }
 
-    /// A pass over a file begins, the first or one of repairs.
-    pub(super) fn begin_pass(&mut self, first: bool) {
+    /// A pass over a file begins.
+    pub(super) fn begin_pass(&mut self, pass: Pass) {
         self.windows.clear();
-        self.fresh = first;
+        self.fresh = pass == Pass::First;
     }
 
     /// Nothing more is sent before receivers have answered.
@@ -186,8 +192,7 @@ impl SelfClock {
         }
     }
 
-    /// Receiver number `client` says which blocks of `section` it misses. Whether the rate has
-    /// changed.
+    /// Receiver number `client` says which blocks of `section` it misses.
     pub(super) fn report(
         &mut self,
         now: Instant,
@@ -195,8 +200,7 @@ impl SelfClock {
         section: u16,
         naks: &[u8],
         pulse: Pulse,
-    ) -> bool {
-        let before = self.rate;
+    ) {
         let report = self.heard(now, section, naks, pulse);
         let told = self.windows.reported(&report);
         let mut last = None::<Window>;
@@ -206,7 +210,7 @@ impl SelfClock {
                 self.receivers.resize(client + 1, Loss::default());
             }
             let Some(loss) = self.receivers.get_mut(client) else {
-                return false;
+                return;
             };
             if window.id < loss.judged {
                 continue;
@@ -216,26 +220,17 @@ impl SelfClock {
             self.windows.answered(window.id, verdict);
         }
         self.settle(now, pulse);
-        self.rate != before
     }
 
-    /// A file is over. Whether the rate has changed.
-    pub(super) fn finish_file(&mut self, now: Instant, clean: bool, pulse: Pulse) -> bool {
-        self.windows.close(now, 0);
-        clean && self.all_answered(now, pulse)
-    }
-
-    /// Whoever misses something of what was sent so far has said so. Whether the rate has changed.
-    pub(super) fn all_answered(&mut self, now: Instant, pulse: Pulse) -> bool {
-        let before = self.rate;
+    /// Whoever misses something of what was sent so far has said so.
+    pub(super) fn all_answered(&mut self, now: Instant, pulse: Pulse) {
         while let Some((window, fate)) = self.windows.settle(now, Duration::ZERO) {
             self.learn(now, &window, fate, pulse);
         }
-        self.rate != before
     }
 
-    /// Draws conclusions from what was and was not said. Whether the rate has changed.
-    pub(super) fn settle(&mut self, now: Instant, pulse: Pulse) -> bool {
+    /// Draws conclusions from what was and was not said.
+    pub(super) fn settle(&mut self, now: Instant, pulse: Pulse) {
         let before = self.rate;
         while let Some((window, fate)) = self.windows.settle(now, pulse.patience) {
             self.learn(now, &window, fate, pulse);
@@ -243,7 +238,6 @@ impl SelfClock {
         if self.rate > Self::LEAP * before {
             self.windows.begin_anew(now);
         }
-        self.rate != before
     }
 
     /// Grows on the evidence of a window, if nobody fell behind in it and it went out at the

@@ -21,7 +21,7 @@ use super::event::{FileOutcome, FileReport, SenderEvent};
 use super::list::{ListMessage, ListRun};
 use super::rate::RateControl;
 use super::security::Security;
-use super::self_clock::Pulse;
+use super::self_clock::{Pass, Pulse};
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::congestion;
@@ -172,12 +172,27 @@ impl Session {
         }
     }
 
-    /// A pass over a file begins, the first or one of repairs.
-    pub(super) fn begin_pass(&mut self, first: bool) {
-        if self.grtt.is_measured() && self.rate.begin(self.pulse().delay) {
-            self.pacer.set_rate(self.now, self.rate.bytes_per_second());
+    /// A pass over a file begins.
+    pub(super) fn begin_pass(&mut self, pass: Pass) {
+        if self.grtt.is_measured() {
+            self.rate.begin(self.pulse().delay);
+            self.obey_rate();
         }
-        self.rate.begin_pass(first);
+        self.rate.begin_pass(pass);
+    }
+
+    /// Whoever misses something of what was sent so far has said so.
+    pub(super) fn all_answered(&mut self, now: Instant) {
+        self.rate.all_answered(now, self.pulse());
+        self.obey_rate();
+    }
+
+    /// Sends at what the rate is by now.
+    pub(super) fn obey_rate(&mut self) {
+        let rate = self.rate.bytes_per_second();
+        if self.pacer.rate() != rate {
+            self.pacer.set_rate(self.now, rate);
+        }
     }
 
     /// How many would answer a question to all: receivers at the current item that no proxy

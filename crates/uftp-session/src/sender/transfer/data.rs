@@ -40,9 +40,8 @@ impl Transfer {
         now: Instant,
         batch: &mut Batch,
     ) {
-        if s.rate.settle(now, s.pulse()) {
-            s.pacer.set_rate(s.now, s.rate.bytes_per_second());
-        }
+        s.rate.settle(now, s.pulse());
+        s.obey_rate();
         self.ask_in_between(s, now, batch);
         for _ in 0..RUNS_PER_CALL {
             let ready = self.data_ready_at(s).is_some_and(|ready| ready <= now);

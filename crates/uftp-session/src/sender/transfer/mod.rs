@@ -17,6 +17,7 @@ use super::event::SenderEvent;
 use super::fileinfo::Informing;
 use super::list::ListMessage;
 use super::rounds::Rounds;
+use super::self_clock::Pass;
 use super::session::Session;
 use super::{Next, is_due};
 use crate::congestion::Controller;
@@ -268,7 +269,10 @@ impl Transfer {
         self.reported = 0;
         self.section = None;
         self.stage = Stage::Sending(0);
-        s.begin_pass(self.pass == 1);
+        s.begin_pass(match self.pass {
+            1 => Pass::First,
+            _ => Pass::Repairs,
+        });
         let wanted = self.wanted.missing() > 0;
         if let Some(rounds) = &mut self.rounds {
             match self.pass == 1 || !wanted {
@@ -351,8 +355,9 @@ impl Transfer {
         }
         s.lists.clear();
         let clean = self.pass == 1 && !self.naks;
-        if s.rate.finish_file(s.now, clean, s.pulse()) {
-            s.pacer.set_rate(s.now, s.rate.bytes_per_second());
+        s.rate.pause(s.now);
+        if clean {
+            s.all_answered(s.now);
         }
         if clean && s.rate.asks() {
             s.pacer.forgive(s.now);

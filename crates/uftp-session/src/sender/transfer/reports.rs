@@ -54,11 +54,9 @@ impl Transfer {
         if count_naks(status.naks, blocks) == 0 {
             return Err(Refusal::OutOfRange);
         }
-        if s.rate
-            .report(now, at, status.section, status.naks, s.pulse())
-        {
-            s.pacer.set_rate(s.now, s.rate.bytes_per_second());
-        }
+        s.rate
+            .report(now, at, status.section, status.naks, s.pulse());
+        s.obey_rate();
         let naks = self.believed(s, now, status, &section);
         let count = match &naks {
             Cow::Borrowed(naks) => count_naks(naks, blocks),
