@@ -203,6 +203,11 @@ impl Informing {
         }
     }
 
+    /// Whether somebody has part of the file already.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.partial > 0
+    }
+
     /// Whether somebody is ready for the data.
     pub(super) fn is_taken(&self) -> bool {
         self.acks > 0

@@ -25,9 +25,9 @@ pub(super) struct Pulse {
 /// What goes out in a pass over a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Pass {
-    /// Every block, for the first time.
+    /// Every block, new to all.
     First,
-    /// Blocks that somebody misses.
+    /// Blocks that somebody misses, and others may have.
     Repairs,
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Transfer {
     pub(super) geometry: Geometry,
     /// Blocks to be sent. Those behind the position wait for the next pass.
     pub(super) wanted: BlockMap,
+    /// Somebody had part of the file before: what a report does not miss need not have just come.
+    resumed: bool,
     pub(super) stage: Stage,
     /// From 1.
     pub(super) pass: u32,
@@ -87,6 +89,7 @@ impl Transfer {
             informing: None,
             geometry: informing.geometry(),
             wanted: informing.wanted(),
+            resumed: informing.is_resumed(),
             stage: Stage::Sending(0),
             pass: 0,
             naks: false,
@@ -270,7 +273,7 @@ impl Transfer {
         self.section = None;
         self.stage = Stage::Sending(0);
         s.begin_pass(match self.pass {
-            1 => Pass::First,
+            1 if !self.resumed => Pass::First,
             _ => Pass::Repairs,
         });
         let wanted = self.wanted.missing() > 0;
