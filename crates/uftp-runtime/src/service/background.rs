@@ -1,20 +1,21 @@
-//! Going into the background, with an honest answer to whoever started us (cli §8.1, §8.2).
+//! Going into the background, with an honest answer to whoever started us (cli §8.1).
 //!
 //! The parent runs the same program again, detached, and waits for its verdict: one byte on the
 //! pipe that is the child's standard output when it serves, or the child's exit code.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, dup, dup2_stdin, dup2_stdout, geteuid, setsid};
 
+use super::pid_file::PidFile;
 use crate::common;
 use crate::exit::{Exit, Failure};
 use crate::log::{self, LogFile, Rolling, Sink};
@@ -29,6 +30,7 @@ pub(crate) const CHILD_OPTION: &str = "--detached-child";
 /// # Errors
 /// The child cannot be started; what it finds wrong it says itself.
 pub(crate) fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit, Failure> {
+    common::let_enough_open()?;
     let cannot = |error: io::Error| {
         Failure::new(
             Exit::Resources,
@@ -58,10 +60,8 @@ pub(crate) fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit
     }
     let ended = child.wait().map_err(cannot)?;
     // A path is meant from where the child was.
-    if let Some(path) = pid_file.map(|path| Path::new("/").join(path))
-        && named_in(&path) == Some(child.id())
-    {
-        let _ = fs::remove_file(path);
+    if let Some(path) = pid_file {
+        PidFile::remove_of(&Path::new("/").join(path), child.id());
     }
     Ok(Exit::from_code(ended.code()))
 }
@@ -164,118 +164,9 @@ pub(crate) fn open_log(
         .map_err(|error| log::not_open(path, &error))
 }
 
-/// A pid file, removed when dropped.
-pub(crate) struct PidFile {
-    path: PathBuf,
-}
-
-impl PidFile {
-    /// Writes our process id to `path`, mode 0644.
-    ///
-    /// # Errors
-    /// It names a living process of the same program, or cannot be written.
-    pub(crate) fn write(path: &Path) -> Result<PidFile, Failure> {
-        let own = std::process::id();
-        if let Some(pid) = living_namesake(path, own) {
-            return Err(Failure::command_line(format!(
-                "{} names process {pid}, which is running already (option -P)",
-                path.display()
-            )));
-        }
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o644)
-            // Whoever may write to its directory must not choose what is overwritten.
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(path)
-            .and_then(|mut file| file.write_all(format!("{own}\n").as_bytes()))
-            .map_err(|error| not_written(path, &error))?;
-        Ok(PidFile {
-            path: path.to_owned(),
-        })
-    }
-
-    /// Whether `path` can be written to; it is not, and whom it names does not matter.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
-        common::can_append(path).map_err(|error| not_written(path, &error))
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        // An init script may have removed it already, and another daemon made its own.
-        if named_in(&self.path) == Some(std::process::id()) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn not_written(path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
-    Failure::command_line(format!("can't write pid file {path}: {error} (option -P)"))
-}
-
-/// The process that the pid file names.
-fn named_in(path: &Path) -> Option<u32> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// The process other than `own` that the pid file names, if it lives and runs this program.
-fn living_namesake(path: &Path, own: u32) -> Option<u32> {
-    let pid = named_in(path)?;
-    let name = |pid: &str| fs::read(format!("/proc/{pid}/comm")).ok();
-    let same = name(&pid.to_string())? == name("self")?;
-    (same && pid != own).then_some(pid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pid_file_lasts_as_long_as_its_process() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pid");
-        for before in ["", "no number", "999999999\n", "1\n"] {
-            fs::write(&path, before).unwrap();
-            let file = PidFile::write(&path).unwrap();
-            let text = fs::read_to_string(&path).unwrap();
-            assert_eq!(text, format!("{}\n", std::process::id()));
-            drop(file);
-            assert!(!path.exists());
-        }
-        let file = PidFile::write(&path).unwrap();
-        fs::write(&path, "1\n").unwrap();
-        drop(file);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n", "it is another's");
-        assert!(PidFile::write(dir.path()).is_err());
-    }
-
-    #[test]
-    fn a_pid_file_of_a_running_namesake_is_respected() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pid");
-        let ours = std::process::id();
-        fs::write(&path, format!("{ours}\n")).unwrap();
-        assert_eq!(living_namesake(&path, ours), None);
-        assert_eq!(living_namesake(&path, ours + 1), Some(ours));
-    }
-
-    #[test]
-    fn a_pid_file_is_not_written_through_a_link() {
-        let dir = tempfile::tempdir().unwrap();
-        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
-        fs::write(&target, "precious").unwrap();
-        std::os::unix::fs::symlink(&target, &link).unwrap();
-        let failure = PidFile::write(&link).err().unwrap();
-        assert!(failure.to_string().contains("(option -P)"), "{failure}");
-        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
-    }
 
     #[test]
     fn the_default_log_is_not_opened_through_a_link() {

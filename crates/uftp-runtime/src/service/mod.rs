@@ -1,7 +1,7 @@
 //! What `uftpd` and `uftpproxyd` do alike as daemons: from command line to readiness, and then what
 //! signals ask for.
 //!
-//! Around that: going into the background (`background`), giving up privileges (`privileges`), the
+//! Around that: going into the background (`background`, `pid_file`), giving up privileges (`privileges`), the
 //! service manager (`notify`, `liveness`), lists that are read again (`reload`), and the groups and
 //! interfaces to listen on (`listener`).
 
@@ -9,6 +9,7 @@ mod background;
 pub(crate) mod listener;
 pub(crate) mod liveness;
 mod notify;
+mod pid_file;
 mod privileges;
 pub(crate) mod reload;
 
@@ -16,8 +17,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use self::background::{PidFile, Streams};
+use self::background::Streams;
 use self::liveness::Monitor;
+use self::pid_file::PidFile;
 use self::privileges::Identity;
 use crate::common;
 use crate::driver::{Driver, Machine, Tally, Watcher};
