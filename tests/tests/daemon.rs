@@ -9,8 +9,11 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, User},
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::{Pid, User, mkfifo},
 };
 use uftp_tests::{
     Failure, Program, Result, Suite, World, eventually, patience, runs_as, write_file,
@@ -141,6 +144,66 @@ fn the_process_id_file() -> Result<()> {
     assert_eq!(stage.pid()?, daemon.0, "the first one's file stays");
     stage.send("file")?;
     daemon.stop()
+}
+
+/// What is no file keeps nobody waiting.
+#[test]
+fn a_process_id_file_that_is_none() -> Result<()> {
+    let stage = Stage::new("pidpipe")?;
+    mkfifo(&stage.pid_file, Mode::from_bits_truncate(0o644)).map_err(std::io::Error::from)?;
+    for (more, words) in [
+        (&[][..], "it is a pipe"),
+        (&["-P", "/dev/full"], "No space left on device"),
+    ] {
+        let (code, output) = stage.launch("022", more)?;
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains("can't write pid file"), "{output}");
+        assert!(output.contains(words), "{output}");
+    }
+    assert!(stage.pid_file.exists());
+    Ok(())
+}
+
+/// Too few descriptors are told of at once; if only the soft limit is low, more are taken.
+#[test]
+fn few_descriptors() -> Result<()> {
+    let stage = Stage::new("few")?;
+    for most in [6, 7, 12, 23] {
+        let (code, output) = stage.launch_by(&format!("ulimit -n {most}; exec"), &[])?;
+        assert_eq!(code, Some(5), "{most}: {output}");
+        assert!(output.contains("ulimit -n"), "{most}: {output}");
+        assert!(!stage.pid_file.exists());
+    }
+    let (code, output) = stage.launch_by("ulimit -Sn 12; exec", &[])?;
+    assert_eq!(code, Some(0), "{output}");
+    let daemon = Daemon(stage.pid()?);
+    stage.send("file")?;
+    daemon.stop()
+}
+
+/// Of daemons that begin at the same moment one gets the file, and the others end.
+#[test]
+fn one_process_id_file_for_many() -> Result<()> {
+    let stage = Stage::new("pidrace")?;
+    let start = |number: u16| {
+        let port = (1044 + number).to_string();
+        let mut command = stage.world.command(1, &Suite::Ours.program("uftpd")?);
+        command.args(["-q", "-I", "eth0", "-p", &port, "-D"]);
+        command.arg(&stage.dest).arg("-P").arg(&stage.pid_file);
+        command.arg("-L").arg(stage.log.with_extension(&port));
+        let name = format!("daemon {number}");
+        Program::start(&name, command, &stage.world.log_path(&name))
+    };
+    let parents = (0..6).map(start).collect::<Result<Vec<_>>>()?;
+    let mut well = 0;
+    for mut parent in parents {
+        match parent.wait(BOUND)?.code {
+            Some(0) => well += 1,
+            code => assert_eq!(code, Some(1), "{}", parent.output()),
+        }
+    }
+    assert_eq!(well, 1);
+    Daemon(stage.pid()?).stop()
 }
 
 /// Whoever starts it learns what it found wrong in the background.

@@ -130,6 +130,30 @@ fn bad_command_lines() -> Result<()> {
     Ok(())
 }
 
+/// Too few descriptors are told of at once, whatever would have failed first; if only the soft limit is low,
+/// more are taken.
+#[test]
+fn few_descriptors() -> Result<()> {
+    let world = World::new("fewfiles", 2)?;
+    let receiver = world.receiver(Suite::Ours, 1).start()?;
+    let file = world.one_file(10_000)?;
+    let limits = (6..24).map(|most| (format!("-n {most}"), 5));
+    for (limit, code) in limits.chain([("-Sn 12".to_owned(), 0)]) {
+        let mut command = world.command(0, std::path::Path::new("sh"));
+        let shell = format!("ulimit {limit}; exec \"$0\" \"$@\"");
+        command
+            .arg("-c")
+            .arg(shell)
+            .arg(Suite::Ours.program("uftp")?);
+        command.arg("-H").arg("1").arg(&file);
+        let mut sender = Program::start("uftp", command, &world.log_path("uftp"))?;
+        let (ended, said) = (sender.wait(BOUND)?.code, sender.output());
+        assert_eq!(ended, Some(code), "{limit}: {said}");
+        assert_eq!(said.contains("(ulimit -n"), code != 0, "{limit}: {said}");
+    }
+    receiver.stop().map(drop)
+}
+
 #[test]
 fn unreachable_address() -> Result<()> {
     let world = World::new("badgroup", 1)?;

@@ -13,6 +13,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use uftp_net::{NetError, Socket, SocketConfig};
@@ -25,6 +26,10 @@ use crate::options::common::DEFAULT_BUFFER_SIZE;
 use crate::options::{self, Parsed, Program};
 use crate::say;
 
+/// The files, sockets and the like that a program has open beside those it was started with, while it
+/// sends or receives in a few directories of a tree.
+const FILES_AT_ONCE: usize = 24;
+
 /// Reads the command line and runs `program`; says what went wrong, if anything did.
 pub(crate) fn run<T: Program>(
     words: impl IntoIterator<Item = OsString>,
@@ -35,6 +40,33 @@ pub(crate) fn run<T: Program>(
         // Standard error may be closed, or be a log by now.
         let _ = writeln!(std::io::stderr(), "{}", options::complaint::<T>(&failure));
         failure.exit
+    })
+}
+
+/// Sees to it that [`FILES_AT_ONCE`] more can be opened: where they are too few, all are taken that the
+/// system would grant.
+///
+/// # Errors
+/// They are still too few.
+pub(crate) fn let_enough_open() -> Result<(), Failure> {
+    let try_out = || {
+        let files = (0..FILES_AT_ONCE).map(|_| fs::File::open("/dev/null"));
+        files.collect::<io::Result<Vec<_>>>().map(drop)
+    };
+    let tried = match try_out() {
+        Err(error) if error.raw_os_error() == Some(Errno::EMFILE as i32) => {
+            let mut limit = getrlimit(Resource::Nofile);
+            limit.current = limit.maximum;
+            let raised = setrlimit(Resource::Nofile, limit);
+            raised.map_err(io::Error::from).and_then(|()| try_out())
+        }
+        tried => tried,
+    };
+    tried.map_err(|error| {
+        let text = format!(
+            "can't have {FILES_AT_ONCE} files open at once: {error}; allow more (ulimit -n, LimitNOFILE=)"
+        );
+        Failure::new(Exit::Resources, text)
     })
 }
 
@@ -86,7 +118,11 @@ pub(crate) fn tell_ignored(words: &[OsString]) {
 }
 
 /// The runtime for signals, timers and names; the session has its own thread.
+///
+/// # Errors
+/// There is none to be had, or nothing could be done with it.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    let_enough_open()?;
     // If anything else of OpenSSL came first, it would free its memory as the program ends, under
     // threads that a second signal does not wait for.
     openssl::init();
