@@ -166,6 +166,24 @@ fn unreachable_address() -> Result<()> {
     Ok(())
 }
 
+/// What this host's own firewall holds back is not put down to receivers that are not there.
+#[test]
+fn nothing_can_be_sent() -> Result<()> {
+    let world = World::new("heldback", 1)?;
+    let rules = "add table inet t\n\
+                 add chain inet t out { type filter hook output priority 0; policy drop; }";
+    world.run_on(0, "nft", &[rules])?;
+    let content = world.one_file(10)?;
+    let mut sender = world.sender(Suite::Ours, 0).files_of(&content)?.start()?;
+    let uftp = sender.program();
+    let (code, told) = (uftp.wait(BOUND)?.code, uftp.output());
+    assert_eq!(code, Some(2), "{told}");
+    let why = "Nothing could be sent: Operation not permitted";
+    assert!(told.contains(why), "{told}");
+    assert_eq!(told.matches("firewall").count(), 1, "{told}");
+    Ok(())
+}
+
 /// Help and version go to standard output and are no error; all else goes to standard error.
 #[test]
 fn streams() -> Result<()> {

@@ -305,14 +305,8 @@ fn introduce_security(security: Option<&SenderSecurity>) {
 
 /// The exit code of a session. A network that took nothing is its own failure.
 fn exit(outcome: Outcome, tally: &Tally) -> Exit {
-    match (outcome, &tally.last_refusal) {
-        (Outcome::NobodyRegistered, Some(words)) if tally.sent == 0 => {
-            say!(
-                0,
-                "Nothing could be sent: {words}; is there a route, is -I right, does a firewall here forbid it?"
-            );
-            Exit::Network
-        }
+    match outcome {
+        Outcome::NobodyRegistered if tally.sent == 0 && tally.refused > 0 => Exit::Network,
         _ => outcome.into(),
     }
 }
@@ -426,6 +420,10 @@ impl Watcher<Sender<DiskSource>> for SendWatcher {
             feed.turn(now, || machine.progress());
         }
         self.events.turn(now, || machine.progress());
+    }
+
+    fn silenced(&mut self, words: Option<&str>) {
+        self.story.silenced(words);
     }
 
     fn tell_counters(&mut self, machine: &Sender<DiskSource>) {

@@ -53,6 +53,10 @@ pub(crate) trait Watcher<M: Machine> {
     /// Interfaces have come or gone.
     fn renew_groups(&mut self, _socket: &Socket) {}
 
+    /// The network has refused all there was to send, the last time in these words, or took something;
+    /// called often.
+    fn silenced(&mut self, _words: Option<&str>) {}
+
     /// The user wants to know the counters.
     fn tell_counters(&mut self, _machine: &M) {}
 }

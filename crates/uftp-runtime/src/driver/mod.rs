@@ -170,6 +170,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
             }
             self.tell(now);
             let flow = self.outbox.send(&self.socket, &mut self.machine, now);
+            self.watcher.silenced(self.outbox.silenced());
             if flow == Flow::Sent && M::ANSWERS {
                 self.gathering.note_answer();
             }

@@ -154,6 +154,12 @@ impl Outbox {
         self.tally.last_refusal = Some(words);
     }
 
+    /// The last words of the network, if it has taken nothing so far.
+    pub(super) fn silenced(&self) -> Option<&str> {
+        let words = self.tally.last_refusal.as_deref();
+        words.filter(|_| self.tally.sent == 0)
+    }
+
     fn hold(&mut self, until: Instant) -> Flow {
         self.held_until = Some(until);
         self.was_full = false;

@@ -33,6 +33,8 @@ pub(crate) struct SenderStory {
     registered: bool,
     /// One that fails ends the session for all (`-q`).
     all_or_nobody: bool,
+    /// Why the network took nothing of what was to be sent.
+    silenced: Option<String>,
 }
 
 impl SenderStory {
@@ -50,6 +52,14 @@ impl SenderStory {
             closed: false,
             registered: false,
             all_or_nobody: config.quit_on_error,
+            silenced: None,
+        }
+    }
+
+    /// The network has taken nothing so far, in these words, or something.
+    pub(crate) fn silenced(&mut self, words: Option<&str>) {
+        if self.silenced.as_deref() != words {
+            self.silenced = words.map(str::to_owned);
         }
     }
 
@@ -401,31 +411,7 @@ impl SenderStory {
                 if !(self.all_or_nobody && self.registered) {
                     tell!(self.tag, 0, "Announce timed out");
                 }
-                let deaf = deaf_to(self.version);
-                let nobody = match (self.refused, self.registered) {
-                    _ if self.mistaken => {
-                        "Not everybody proved to have the key that the host list (-H) names, see \
-                         above: compare it with what uftp_keymgt shows of the receiver's key file, \
-                         which is that of uftpd -k (without it uftpd makes a new key at each start). \
-                         Usual causes if others are silent"
-                    }
-                    (false, false) => "Nobody registered. Usual causes",
-                    (false, true) => "Not everybody registered, so nothing is sent. Usual causes",
-                    (true, _) => {
-                        "Nobody registered: who answered refused, see above. Usual causes if others \
-                         are silent"
-                    }
-                };
-                let unlisted = if self.closed { NOT_LISTED } else { "" };
-                let dead = match self.agrees_with_proxies {
-                    true => DEAD_PROXY,
-                    false => "",
-                };
-                tell!(
-                    self.tag,
-                    0,
-                    "{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}{dead}"
-                );
+                tell!(self.tag, 0, "{}", self.why_nobody());
             }
             Outcome::NobodyReady => {
                 self.abort_for_one();
@@ -439,6 +425,33 @@ impl SenderStory {
                 tell!(self.tag, 0, "{:<15} {word}", name(*client));
             }
         }
+    }
+
+    /// Why not all that had to have registered.
+    fn why_nobody(&self) -> String {
+        // Then there is no need to guess.
+        if let Some(words) = &self.silenced {
+            return format!("Nothing could be sent: {words}; {CAUSES_OF_REFUSAL}");
+        }
+        let nobody = match (self.refused, self.registered) {
+            _ if self.mistaken => {
+                "Not everybody proved to have the key that the host list (-H) names, see above: compare it \
+                 with what uftp_keymgt shows of the receiver's key file, which is that of uftpd -k \
+                 (without it uftpd makes a new key at each start). Usual causes if others are silent"
+            }
+            (false, false) => "Nobody registered. Usual causes",
+            (false, true) => "Not everybody registered, so nothing is sent. Usual causes",
+            (true, _) => {
+                "Nobody registered: who answered refused, see above. Usual causes if others are silent"
+            }
+        };
+        let unlisted = if self.closed { NOT_LISTED } else { "" };
+        let deaf = deaf_to(self.version);
+        let dead = match self.agrees_with_proxies {
+            true => DEAD_PROXY,
+            false => "",
+        };
+        format!("{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}{dead}")
     }
 
     /// In the words of 4.10.2, which it has for `-q` and signals only.
@@ -474,6 +487,9 @@ const CAUSES_OF_SILENCE: &str = "no uftpd runs there; another \
      router lies between and the TTL is 1 (-t)";
 /// And of a closed group.
 const NOT_LISTED: &str = "; the receivers are not in the host list (-H)";
+
+/// Where it is this machine that says no.
+const CAUSES_OF_REFUSAL: &str = "is there a route, is -I right, does a firewall here forbid it?";
 
 /// The cause that lies in the protocol, if there is one: who does not hear it.
 fn deaf_to(version: Version) -> &'static str {

@@ -344,6 +344,25 @@ fn who_registered_is_not_forgotten_when_others_are_missing() {
 }
 
 #[test]
+fn what_the_network_refused_has_one_cause() {
+    let told = |words: &[Option<&str>]| {
+        logged(0, || {
+            let mut story = SenderStory::new(&sender_config(Version::V4), 0);
+            words.iter().for_each(|words| story.silenced(*words));
+            let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
+            story.event(&nobody, |uid| uid.to_string());
+        })
+    };
+    assert_eq!(
+        told(&[Some("no way"), Some("no route")]),
+        "Announce timed out\nNothing could be sent: no route; is there a route, is -I right, does a \
+         firewall here forbid it?\n"
+    );
+    // What came later went out.
+    assert!(told(&[Some("no route"), None]).contains("Usual causes: no uftpd"));
+}
+
+#[test]
 fn who_refuses_is_not_taken_for_silent() {
     let declined = SenderEvent::Declined {
         client: Uid(1),
