@@ -1,6 +1,8 @@
 //! Commands that run to their end: helpers like `ip`, `nft`, `apt-get` and `cargo`, and programs under test.
 
 use std::{
+    env,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::Write,
     path::Path,
@@ -10,6 +12,36 @@ use std::{
 
 use crate::{Failure, Program, Result};
 
+/// A command that is also looked for where Debian has what is for root alone: `su` leaves root with the
+/// user's own `PATH`, without these.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("PATH", with_sbin(&env::var_os("PATH").unwrap_or_default()));
+    command
+}
+
+/// `path` with the directories of root's programs at its end.
+fn with_sbin(path: &OsStr) -> OsString {
+    let mut path = path.to_owned();
+    for dir in ["/usr/local/sbin", "/usr/sbin", "/sbin"] {
+        if !env::split_paths(&path).any(|has| has == Path::new(dir)) {
+            path.push(if path.is_empty() { "" } else { ":" });
+            path.push(dir);
+        }
+    }
+    path
+}
+
+/// Takes from the environment of a program of ours what would set its options (`UFTP_RATE`).
+pub fn without_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"UFTP_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Runs `program` with `args`, giving it `input` on standard input, and returns its standard output.
 ///
 /// # Errors
@@ -17,7 +49,7 @@ use crate::{Failure, Program, Result};
 /// (with all it wrote to standard error).
 pub fn run(program: &str, args: &[&str], input: &str) -> Result<String> {
     let told = format!("{program} {}", args.join(" "));
-    let mut child = Command::new(program)
+    let mut child = command(program)
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -88,5 +120,20 @@ fn hint(program: &str) -> &'static str {
         "ip" => " (install the package iproute2)",
         "nft" => " (install the package nftables)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_root_are_found_by_any_path() {
+        let given = |path: &str| with_sbin(OsStr::new(path)).into_string().unwrap();
+        let bare = "/usr/local/bin:/usr/bin:/bin";
+        let all = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+        assert_eq!(given(bare), all);
+        assert_eq!(given(all), all);
+        assert_eq!(given(""), "/usr/local/sbin:/usr/sbin:/sbin");
     }
 }

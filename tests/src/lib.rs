@@ -27,6 +27,7 @@
 //! What the harness needs (root, `ip`, `nft`, the reference programs) it demands: a missing
 //! precondition is a [`Failure`] with a reason, never a test that passes without having run.
 
+mod building;
 mod command;
 mod content;
 mod disk;
@@ -51,7 +52,8 @@ mod status;
 mod suite;
 mod world;
 
-pub use command::{Ended, run, run_apart};
+pub use building::{PROGRAMS, building, cargo, programs_dir, target_dir};
+pub use command::{Ended, command, run, run_apart, without_settings};
 pub use content::{Content, compare_trees, first_difference, write_file, write_tree};
 pub use disk::{Disk, mount_over, mount_privately, small_disk};
 pub use failure::{Failure, Result};
@@ -70,5 +72,5 @@ pub use sender::{Sender, SenderOptions, SenderSetup, Sent};
 pub use service::{ServiceManager, runs_as};
 pub use setup::{Ear, Listens, Setup};
 pub use status::{StatusLine, read_status};
-pub use suite::{PROGRAMS, Suite, building, target_dir};
+pub use suite::Suite;
 pub use world::{Family, World};

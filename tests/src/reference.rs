@@ -5,10 +5,9 @@ use std::{
     env,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use crate::{Failure, Result, suite::target_dir};
+use crate::{Failure, Result, building::target_dir, command};
 
 /// The directory with the reference's `uftp` and `uftpd`.
 ///
@@ -97,7 +96,7 @@ fn package_in(root: &Path) -> Result<Option<PathBuf>> {
 
 fn run_in(dir: &Path, program: &str, args: &[&str]) -> Result<()> {
     let told = format!("{program} {}", args.join(" "));
-    let output = Command::new(program)
+    let output = command(program)
         .args(args)
         .current_dir(dir)
         .output()

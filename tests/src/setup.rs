@@ -72,7 +72,6 @@ impl<'w, K> Setup<'w, K> {
         let mut command = self.world.command(self.host, &program);
         command
             .args(self.suite.standing_args())
-            .env_remove("UFTP_PROTOCOL")
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }

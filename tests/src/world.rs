@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::{Failure, HostId, NetworkId, Plan, Result, command::run, write_file};
+use crate::{Failure, HostId, NetworkId, Plan, Result, command, run, without_settings, write_file};
 
 /// Names of all namespaces and directories made here begin so; then come the process id, the number
 /// of the world in the process, and its label.
@@ -140,10 +140,10 @@ impl World {
         self.plan.address(host, self.plan.network_of(host), family)
     }
 
-    /// A command that will run `program` on `host`.
+    /// A command that will run `program` on `host`, without what this environment sets of its options.
     pub fn command(&self, host: HostId, program: &Path) -> Command {
-        let mut command = Command::new("env");
-        command
+        let mut command = command("env");
+        without_settings(&mut command)
             // Whatever these tests were started with: under nohup nobody would heed it.
             .args(["--default-signal=HUP", "ip", "netns", "exec"])
             .arg(self.namespace(Part::Host(host)))

@@ -246,7 +246,7 @@ impl Place {
         let here = dir.display().to_string();
         let line = line.replace("PRINT", &self.print).replace("HERE", &here);
         let mut command: Command = self.world.command(0, &Suite::Ours.program(program)?);
-        command.current_dir(dir).env_remove("UFTP_PROTOCOL");
+        command.current_dir(dir);
         command.envs(protocol.map(|protocol| ("UFTP_PROTOCOL", protocol)));
         let output = command.args(line.split_whitespace()).output()?;
         let said = [output.stdout, output.stderr].concat();

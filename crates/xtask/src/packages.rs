@@ -1,10 +1,10 @@
 //! The system packages that building and testing need, installed when they are missing. What this
 //! program itself is linked with, `.cargo/cc` installs.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::unistd::geteuid;
-use uftp_tests::{Failure, Result};
+use uftp_tests::{Failure, Result, command};
 
 /// A Debian package and the command that succeeds when what it brings is there.
 struct Package {
@@ -88,7 +88,7 @@ pub(crate) fn install_missing(need: Need) -> Result<()> {
         "as root: apt-get install --no-install-recommends {missing} (or what your system calls these), \
          and try again"
     );
-    if !may_install() {
+    if !may_be_root() {
         return Err(Failure::new(format!(
             "system packages are missing, and you are neither root nor may use sudo without a password; {by_hand}"
         )));
@@ -106,8 +106,8 @@ pub(crate) fn install_missing(need: Need) -> Result<()> {
     }
 }
 
-/// Whether apt-get can be run with the rights it needs, without asking anybody.
-fn may_install() -> bool {
+/// Whether commands can be run by root, without asking anybody.
+pub(crate) fn may_be_root() -> bool {
     geteuid().is_root() || succeeds("sudo", &["-n", "true"])
 }
 
@@ -127,7 +127,7 @@ fn is_there(package: &Package) -> bool {
 
 /// Whether a program is there and ends well; what it says is not shown.
 fn succeeds(program: &str, args: &[&str]) -> bool {
-    Command::new(program)
+    command(program)
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -137,14 +137,14 @@ fn succeeds(program: &str, args: &[&str]) -> bool {
 }
 
 fn apt_get(args: &[&str]) -> bool {
-    let mut command = if geteuid().is_root() {
-        Command::new("apt-get")
+    let mut apt_get = if geteuid().is_root() {
+        command("apt-get")
     } else {
-        let mut sudo = Command::new("sudo");
+        let mut sudo = command("sudo");
         sudo.args(["-n", "apt-get"]);
         sudo
     };
-    command
+    apt_get
         .args(args)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())
@@ -154,7 +154,12 @@ fn apt_get(args: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, os::unix::fs::symlink, path::PathBuf, process::Output};
+    use std::{
+        env, fs,
+        os::unix::fs::symlink,
+        path::PathBuf,
+        process::{Command, Output},
+    };
 
     use super::*;
 

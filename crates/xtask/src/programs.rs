@@ -3,12 +3,12 @@
 use std::{
     env,
     ffi::OsStr,
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{ChildStdout, Command, Stdio},
 };
 
-use uftp_tests::{Failure, Result, building, target_dir};
+use uftp_tests::{Failure, Result, building, programs_dir};
 
 /// Builds our programs and returns the directory they are in.
 ///
@@ -17,8 +17,11 @@ use uftp_tests::{Failure, Result, building, target_dir};
 pub(crate) fn build(release: bool) -> Result<PathBuf> {
     let args = building(release);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    cargo(&args)?;
-    Ok(target_dir().join(if release { "release" } else { "debug" }))
+    let mut messages = String::new();
+    run_cargo(&args, &[], Stdio::piped(), |mut output| {
+        output.read_to_string(&mut messages).map(drop)
+    })?;
+    programs_dir(&messages)
 }
 
 /// The name of what this machine is, as the compiler has it.
@@ -50,12 +53,16 @@ pub(crate) fn cargo_with(args: &[&str], environment: &[(&str, &OsStr)]) -> Resul
     run_cargo(args, environment, Stdio::inherit(), |_| Ok(()))
 }
 
-/// As [`cargo`], with each line of its standard output shown and handed to `line`.
+/// As [`cargo_with`], with each line of its standard output shown and handed to `line`.
 ///
 /// # Errors
 /// As [`cargo`].
-pub(crate) fn cargo_lines(args: &[&str], mut line: impl FnMut(&str)) -> Result<()> {
-    run_cargo(args, &[], Stdio::piped(), |output| {
+pub(crate) fn cargo_lines(
+    args: &[&str],
+    environment: &[(&str, &OsStr)],
+    mut line: impl FnMut(&str),
+) -> Result<()> {
+    run_cargo(args, environment, Stdio::piped(), |output| {
         for text in BufReader::new(output).lines() {
             let text = text?;
             println!("{text}");
@@ -71,10 +78,9 @@ fn run_cargo(
     stdout: Stdio,
     read: impl FnOnce(ChildStdout) -> io::Result<()>,
 ) -> Result<()> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let told = format!("cargo {}", args.join(" "));
     println!("$ {told}");
-    let mut child = Command::new(cargo)
+    let mut child = uftp_tests::cargo()
         .args(args)
         .envs(environment.iter().copied())
         .current_dir(root())

@@ -33,7 +33,7 @@ pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
     let mut args = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
     args.extend(more.iter().map(String::as_str));
     let mut tally = Tally::default();
-    let ended = cargo_lines(&args, |line| tally.add(line));
+    let ended = cargo_lines(&args, &[], |line| tally.add(line));
     println!("\n{} passed, {} failed", tally.passed, tally.failed);
     ended.map(|()| ExitCode::SUCCESS)
 }

@@ -68,7 +68,7 @@ fn answer(
         word => word,
     });
     let mut command = world.command(0, &suite.program(program)?);
-    command.current_dir(world.dir()).env_remove("UFTP_PROTOCOL");
+    command.current_dir(world.dir());
     command.envs(protocol.map(|protocol| ("UFTP_PROTOCOL", protocol)));
     command.args(words);
     match program {
