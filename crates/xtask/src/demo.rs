@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the main job for real, on this machine alone.
 
 use std::{
-    env, fs,
+    fs,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -13,13 +13,15 @@ use nix::{
     unistd::{getegid, geteuid},
 };
 use uftp_tests::{
-    Failure, Program, Result, first_difference, run, wait_until_listening, write_file,
+    Failure, Program, Result, first_difference, run, wait_until_listening, without_settings,
+    write_file,
 };
 
 use crate::{
     options::Options,
     packages::{Need, install_missing},
     programs::build,
+    room::{Runs, roomy},
 };
 
 /// Bytes of the file made when none is named.
@@ -45,7 +47,12 @@ pub(crate) fn demo(options: &mut Options) -> Result<ExitCode> {
     let programs = build(true)?;
     println!("{}", enter_namespace());
 
-    let dir = Directory::new()?;
+    // What is made here: a copy, and what it is a copy of.
+    let bytes = match &named {
+        Some(file) => length(file)?,
+        None => 2 * SAMPLE,
+    };
+    let dir = Directory::new(bytes)?;
     let file = match named {
         Some(file) => file,
         None => {
@@ -68,17 +75,21 @@ fn regular_file(file: &Path) -> Result<PathBuf> {
     }
 }
 
+fn length(file: &Path) -> Result<u64> {
+    let meta = fs::metadata(file);
+    meta.map(|meta| meta.len())
+        .map_err(|error| Failure::io(format!("reading {}", file.display()), error))
+}
+
 fn transfer(programs: &Path, dir: &Directory, file: &Path) -> Result<ExitCode> {
     let dest = dir.path.join("received");
     fs::create_dir(&dest)
         .map_err(|error| Failure::io(format!("creating {}", dest.display()), error))?;
-    let size = fs::metadata(file)
-        .map_err(|error| Failure::io(format!("reading {}", file.display()), error))?
-        .len();
+    let size = length(file)?;
 
     let log = dir.path.join("uftpd.log");
     let mut uftpd = Command::new(programs.join("uftpd"));
-    uftpd
+    without_settings(&mut uftpd)
         // It takes nothing that is not encrypted.
         .args(["-d", "-q", "-E", "-I", "127.0.0.1"])
         .args(["-U", "0x00000001", "-D"])
@@ -88,7 +99,8 @@ fn transfer(programs: &Path, dir: &Directory, file: &Path) -> Result<ExitCode> {
     wait_until_listening(&mut receiver, "uftpd", PORT, GROUP)?;
 
     let mut uftp = Command::new(programs.join("uftp"));
-    uftp.args(["-I", "127.0.0.1", "-R", "-1", "-H", "0x00000001"])
+    without_settings(&mut uftp)
+        .args(["-I", "127.0.0.1", "-R", "-1", "-H", "0x00000001"])
         .arg(file);
     told(&uftp);
     let exit = Program::start_as_is("uftp", uftp, Path::new(""))?.wait(BOUND)?;
@@ -194,8 +206,10 @@ struct Directory {
 }
 
 impl Directory {
-    fn new() -> Result<Self> {
-        let path = env::temp_dir().join(format!("uftp-demo-{}", std::process::id()));
+    /// One with room for so many bytes.
+    fn new(bytes: u64) -> Result<Self> {
+        let parent = roomy(bytes, Runs::Nothing)?;
+        let path = parent.join(format!("uftp-demo-{}", std::process::id()));
         fs::create_dir(&path)
             .map_err(|error| Failure::io(format!("creating {}", path.display()), error))?;
         Ok(Self { path })

@@ -7,6 +7,7 @@ mod fuzz;
 mod options;
 mod packages;
 mod programs;
+mod room;
 mod table;
 mod test;
 

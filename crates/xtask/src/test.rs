@@ -1,26 +1,34 @@
 //! `cargo xtask test`: everything, on a machine that may be new.
 
-use std::process::ExitCode;
+use std::{env, path::Path, process::ExitCode};
 
 use nix::unistd::geteuid;
-use uftp_tests::{Failure, Result, reference_dir};
+use uftp_tests::{Failure, Result, World, reference_dir};
 
 use crate::{
     options::Options,
-    packages::{Need, install_missing, update_lists},
-    programs::{build, cargo_lines},
+    packages::{Need, install_missing, may_be_root, update_lists},
+    programs::{build, cargo_lines, host_tuple},
+    room::{Runs, roomy},
 };
 
-/// Runs all tests of the workspace, those in network namespaces and with the reference included.
+/// Bytes that the tests have in files at one time, at most.
+const ROOM: u64 = 4_000_000_000;
+
+/// Runs all tests of the workspace, those in network namespaces and with the reference included: as root,
+/// but what is built belongs to the user.
 pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
-    install_missing(Need::Build)?;
-    if !geteuid().is_root() {
+    if !may_be_root() {
         return Err(Failure::new(
-            "the tests make network namespaces, which takes root: sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask test. \
+            "the tests make network namespaces, which takes root, or a sudo that asks for no password: \
+             sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask test. \
              Without root there are: cargo test -p uftp-proto -p uftp-session -p uftp-sim",
         ));
     }
     install_missing(Need::Tests)?;
+    try_a_world()?;
+    let files = roomy(ROOM, Runs::Scripts)?;
+    println!("files of the tests: {}", files.display());
     // Fetched before any test waits for it; a machine that was never updated has no lists to fetch it by.
     let reference = reference_dir().or_else(|_| {
         update_lists();
@@ -31,11 +39,47 @@ pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
     build(false)?;
     let more = options.rest();
     let mut args = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
+    let by_root;
+    if !geteuid().is_root() {
+        by_root = format!(
+            "target.{}.runner={:?}",
+            host_tuple()?,
+            words_of_sudo(&files)
+        );
+        args.extend(["--config", &by_root]);
+    }
     args.extend(more.iter().map(String::as_str));
     let mut tally = Tally::default();
-    let ended = cargo_lines(&args, &[], |line| tally.add(line));
+    let ended = cargo_lines(&args, &[("TMPDIR", files.as_os_str())], |line| {
+        tally.add(line);
+    });
     println!("\n{} passed, {} failed", tally.passed, tally.failed);
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// Ends early, and with one reason, where every test would end with it.
+fn try_a_world() -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    World::new("trial", 2).map(drop).map_err(|failure| {
+        Failure::new(format!(
+            "the tests make network namespaces and connect them, which this machine does not let root do \
+             (in a container it takes --privileged): {failure}"
+        ))
+    })
+}
+
+/// How a test program of a user is run by root, in the user's own environment; of that, what is named here
+/// does not come through `sudo` by itself.
+fn words_of_sudo(files: &Path) -> Vec<String> {
+    let mut words = ["sudo", "-n", "-E", "env"].map(str::to_owned).to_vec();
+    words.push(format!("TMPDIR={}", files.display()));
+    for name in ["PATH", "HOME"] {
+        let value = env::var_os(name).unwrap_or_default();
+        words.push(format!("{name}={}", value.display()));
+    }
+    words
 }
 
 /// Tests of all test programs together.
