@@ -2,7 +2,10 @@
 
 use std::{env, path::Path, process::ExitCode};
 
-use nix::unistd::geteuid;
+use nix::{
+    sys::stat::{Mode, umask},
+    unistd::geteuid,
+};
 use uftp_tests::{Failure, Result, World, reference_dir};
 
 use crate::{
@@ -37,6 +40,8 @@ pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
     println!("reference programs: {}", reference.display());
     // Built here, so that no test has to wait for it.
     build(false)?;
+    // Tests expect the rights that files have by it.
+    umask(Mode::from_bits_truncate(0o022));
     let more = options.rest();
     let mut args = vec!["test", "--workspace", "--locked", "--no-fail-fast"];
     let by_root;
