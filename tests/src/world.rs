@@ -19,6 +19,9 @@ const PREFIX: &str = "uftp";
 /// The first interface of every host.
 pub(crate) const INTERFACE: &str = "eth0";
 
+/// There if the kernel has IPv6. Where it has not, a world is without, and only what takes IPv6 fails.
+const V6_SETTINGS: &str = "/proc/sys/net/ipv6/conf";
+
 /// Which internet protocol a test uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -165,20 +168,24 @@ impl World {
     /// When `ip` refuses.
     pub fn interface_up(&self, host: HostId) -> Result<()> {
         let mut script = String::new();
+        let has_v6 = Path::new(V6_SETTINGS).exists();
         for (link, &network) in self.plan.networks_of(host).iter().enumerate() {
             let v4 = self.plan.address(host, network, Family::V4);
-            let v6 = self.plan.address(host, network, Family::V6);
             let _ = writeln!(
                 script,
-                "link set eth{link} up\n\
-                 address replace {v4}/24 brd + dev eth{link}\n\
-                 address replace {v6}/64 dev eth{link} nodad"
+                "link set eth{link} up\naddress replace {v4}/24 brd + dev eth{link}"
             );
+            if has_v6 {
+                let v6 = self.plan.address(host, network, Family::V6);
+                let _ = writeln!(script, "address replace {v6}/64 dev eth{link} nodad");
+            }
         }
         let _ = writeln!(script, "route replace 224.0.0.0/4 dev {INTERFACE}");
         // To this world alone: who looks up a name must not wait for an answer.
         for (family, world) in [(Family::V4, "10.77.0.0/16"), (Family::V6, "fd77::/16")] {
-            if let Some(gateway) = self.plan.gateway_of(host, family) {
+            if let Some(gateway) = self.plan.gateway_of(host, family)
+                && (has_v6 || family == Family::V4)
+            {
                 let _ = writeln!(script, "route replace {world} via {gateway}");
             }
         }
@@ -292,9 +299,11 @@ impl World {
             }
             self.interface_up(host)?;
             if let Some(rules) = station.rules() {
-                let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward; \
-                               echo 1 > /proc/sys/net/ipv6/conf/all/forwarding";
-                self.run_on(host, "sh", &["-c", forward])?;
+                let forward = format!(
+                    "echo 1 > /proc/sys/net/ipv4/ip_forward; \
+                     ! [ -d {V6_SETTINGS} ] || echo 1 > {V6_SETTINGS}/all/forwarding"
+                );
+                self.run_on(host, "sh", &["-c", &forward])?;
                 self.nft(host, &rules)?;
             }
         }
@@ -309,10 +318,12 @@ impl World {
     /// Link-local addresses are usable at once, without the second of asking for duplicates.
     fn without_address_detection(&self, part: Part) -> Result<()> {
         let namespace = self.namespace(part);
-        let script = "for conf in all default; do \
-                      echo 0 > /proc/sys/net/ipv6/conf/$conf/accept_dad; \
-                      echo 0 > /proc/sys/net/ipv6/conf/$conf/router_solicitations; done";
-        run("ip", &["netns", "exec", &namespace, "sh", "-c", script], "").map(drop)
+        let script = format!(
+            "! cd {V6_SETTINGS} || for conf in all default; do \
+             echo 0 > $conf/accept_dad; echo 0 > $conf/router_solicitations; done"
+        );
+        let args = ["netns", "exec", &namespace, "sh", "-c", &script];
+        run("ip", &args, "").map(drop)
     }
 
     fn parts(&self) -> impl Iterator<Item = Part> + use<'_> {
