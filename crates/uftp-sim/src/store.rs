@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use uftp_proto::BlockMap;
+use uftp_proto::geometry::Sectioning;
 use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_proto::{BlockMap, Geometry};
 use uftp_session::files::{
     FileStore, IncomingFile, Offer, SendItem, SessionEnd, SessionFiles, SessionInfo,
 };
@@ -38,7 +39,12 @@ pub struct Shared {
     pub rewritten: u64,
     /// What shall go wrong.
     pub faults: Faults,
+    /// Blocks of every file that are there from a run before.
+    kept: Option<Kept>,
 }
+
+/// Whether a block of a file is there, by its number in the file.
+pub type Kept = fn(u32) -> bool;
 
 /// What a disk shall do wrong.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +94,13 @@ impl MemStore {
     pub fn with_faults(faults: Faults) -> Self {
         let store = MemStore::default();
         store.shared.borrow_mut().faults = faults;
+        store
+    }
+
+    /// A disk on which a run before left these blocks of every file.
+    pub fn with_kept(kept: Kept) -> Self {
+        let store = MemStore::default();
+        store.shared.borrow_mut().kept = Some(kept);
         store
     }
 
@@ -196,14 +209,16 @@ impl SessionFiles for MemSession {
         };
         match file.file_type {
             FileType::REGULAR => {
-                self.shared.borrow_mut().open += 1;
-                self.open = Some(OpenFile {
-                    becomes,
-                    written: Ranges::default(),
-                });
+                let mut shared = self.shared.borrow_mut();
+                shared.open += 1;
+                let (missing, written) = match shared.kept {
+                    Some(kept) => left_by_a_run(file, kept),
+                    None => (None, Ranges::default()),
+                };
+                self.open = Some(OpenFile { becomes, written });
                 Offer::Accept {
                     status: CompleteStatus::NORMAL,
-                    missing: None,
+                    missing,
                 }
             }
             FileType::FREESPACE => Offer::Done {
@@ -282,6 +297,20 @@ impl SessionFiles for MemSession {
         shared.sessions -= 1;
         shared.ended.push(how);
     }
+}
+
+/// What is missing of a file of which these blocks are there, and what is not.
+fn left_by_a_run(file: &IncomingFile, kept: Kept) -> (Option<BlockMap>, Ranges) {
+    let geometry = Geometry::new(file.size, file.block_size, Sectioning::Balanced)
+        .expect("receivers offer what can be cut");
+    let mut missing = BlockMap::all_missing(geometry.blocks());
+    let mut written = Ranges::default();
+    for block in (0..geometry.blocks()).filter(|block| kept(*block)) {
+        missing.clear(block);
+        let start = geometry.offset(block);
+        written.add(start, start + geometry.block_len(block) as u64);
+    }
+    (Some(missing), written)
 }
 
 fn done(status: CompleteStatus) -> Offer {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use uftp_proto::wire::Function;
 use uftp_session::sender::Rate;
-use uftp_sim::{Bottleneck, PathConfig, Scenario, Stage, seeds, source};
+use uftp_sim::scenario::{add_receiver, receiver_entry};
+use uftp_sim::store::Kept;
+use uftp_sim::{Bottleneck, MemStore, PathConfig, Scenario, Stage, seeds, source};
 
-use super::{lossy, ms, secs};
+use super::{delayed, lossy, ms, secs};
 
 /// Bytes of an IP packet that carries a full block of 1300 bytes.
 const PACKET: f64 = 1352.0;
@@ -91,6 +93,44 @@ fn self_clocked_does_not_flood_a_long_way() {
         let (goodput, ratio) = measure(&format!("{delay} ms there"), &stage);
         assert!(goodput > 0.4 * rate as f64, "{goodput}");
         assert!(ratio < 2.0, "{ratio}");
+    }
+}
+
+/// Goodput to a receiver behind a bottleneck, who has nothing of the file, and to one who resumes it with
+/// these blocks; datagrams take so long to and from each.
+fn with_one_resumed(kept: Kept, delays: [Duration; 2]) -> f64 {
+    let clients = (0..2).map(receiver_entry).collect();
+    let scenario = self_clocked(1, 200_000_000).configure(|c| c.clients = Some(clients));
+    let mut stage = scenario.stage();
+    let store = MemStore::with_kept(kept);
+    let resumed = add_receiver(&mut stage.world, 1, store);
+    stage.receivers.push(resumed);
+    for (i, delay) in delays.into_iter().enumerate() {
+        let id = stage.receivers[i];
+        stage.world.set_paths(id, delayed(delay), delayed(delay));
+    }
+    stage.world.down(stage.receivers[0]).config = PathConfig {
+        delay: delays[0],
+        ..neck(10_000_000, 1_000_000)
+    };
+    let stage = stage.play(secs(100));
+    stage.assert_all_whole();
+    let (goodput, ratio) = measure(&format!("one of two resumed, {delays:?} away"), &stage);
+    assert!(ratio < 1.25, "{ratio}");
+    goodput
+}
+
+/// Data under way to a receiver who resumes a file are not lost because blocks behind them are there
+/// from before: what it has changes nothing.
+#[test]
+fn self_clocked_is_not_misled_by_what_a_resumed_receiver_had() {
+    for delays in [[ms(300), ms(300)], [ms(1), ms(100)]] {
+        let nothing = with_one_resumed(|_| false, delays);
+        let half = with_one_resumed(|block| block % 2 == 0, delays);
+        let most = with_one_resumed(|block| block % 4 != 0, delays);
+        for goodput in [half, most] {
+            assert!(goodput > 0.95 * nothing, "{goodput} instead of {nothing}");
+        }
     }
 }
 
