@@ -266,7 +266,7 @@ impl Announcing {
             }
             match find_or_add(s, client) {
                 Some(place) if place != at && may_speak && self.registrable(&s.clients, place) => {
-                    s.measure(place, now, register.echo);
+                    s.clients.share_rtt(at, place);
                     self.admit(s, place, Some(at), state);
                 }
                 Some(_) => s.counters.refuse(Refusal::OutOfPlace),

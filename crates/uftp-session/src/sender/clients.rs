@@ -281,6 +281,16 @@ impl Clients {
         }
     }
 
+    /// Who answers through a proxy has its round trip: of a stamp that the proxy has echoed before, the
+    /// answer says no more than when the proxy got round to it (behaviour-proxies §14.1).
+    pub(super) fn share_rtt(&mut self, proxy: usize, at: usize) {
+        let measured = self.list.get(proxy).filter(|c| c.measured);
+        let measured = measured.and_then(|c| Some((c.rtt?, c.echoed)));
+        if let (Some((rtt, echoed)), Some(client)) = (measured, self.list.get(at)) {
+            self.set_rtt(at, rtt, echoed.max(client.echoed));
+        }
+    }
+
     /// The longest round trip measured since [`clear_measured`](Self::clear_measured), of those
     /// who take part.
     pub(super) fn longest_rtt(&self) -> Option<Duration> {

@@ -118,10 +118,10 @@ impl Informing {
                     return;
                 };
                 s.measure(at, now, ack.echo);
-                for at in speakers {
-                    if s.clients.state(at) == Some(State::Registered) {
-                        s.measure(at, now, ack.echo);
-                        self.ready(s, at, ack.partial);
+                for speaker in speakers {
+                    if s.clients.state(speaker) == Some(State::Registered) {
+                        s.clients.share_rtt(at, speaker);
+                        self.ready(s, speaker, ack.partial);
                     }
                 }
             }

@@ -58,6 +58,33 @@ fn play(lab: &mut Lab) -> Outcome {
     lab.run()
 }
 
+/// What a proxy has no newer stamp for it says with the last one, which tells nothing of the way to
+/// those it names for the first time.
+#[test]
+fn a_stamp_that_a_proxy_echoes_again_is_no_round_trip() {
+    let source = Memory::default().file("f", noise(13_000));
+    let proxy = Peer::new(PROXY).speaking(|_| false);
+    let mut lab = Lab::new(closed(), source, vec![proxy]);
+    lab.run_until(|lab| !lab.of("ANNOUNCE").is_empty());
+    let echo = lab.stamp();
+    for (cycles, client) in [(1, 1), (3, 2)] {
+        lab.run_until(|lab| lab.of("ANNOUNCE").len() >= cycles);
+        lab.say(
+            0,
+            &Message::Register(Register {
+                echo,
+                random: [0; 32],
+                key: Vec::new(),
+                clients: vec![Uid(client)],
+            }),
+        );
+    }
+    lab.run_until(|lab| !lab.of("FILEINFO(1)").is_empty());
+    let last = lab.packets.last().unwrap();
+    assert!(last.ms() > 1000.0, "{last:?}");
+    assert!(last.header().grtt.secs() < 0.011, "{last:?}");
+}
+
 #[test]
 fn a_listed_proxy_speaks_for_its_clients() {
     let source = Memory::default().file("f", noise(13_000));
