@@ -1,16 +1,24 @@
 //! Sessions through proxies of the deployed programs: given what one of these heard, ours must say
 //! what it said, byte for byte but for echoed times, and at about the same time.
 
+mod heartbeats;
+mod lasting;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use uftp_proto::crypto::{Curve, Fingerprint, Hash, KeyError, PrivateKey, SignatureForm};
+use uftp_proto::crypto::{
+    BackendError, Curve, GroupMaster, Hash, KeyError, Opener, Premaster, PrivateKey, SignatureForm,
+    Suite,
+};
 use uftp_proto::wire::{self, Function, HbCode, Header, Message, Version};
 use uftp_proto::{Ecn, Uid};
 use uftp_session::Heartbeats;
 use uftp_session::proxy::{Downstream, ProxyConfig, Role};
 use uftp_session::security::{ReceiverSecurity, Secrets};
+
+use lasting::lasting;
 
 use super::bench::{Bench, addr, client_role, config, response_role, server_role};
 use super::pcap::{self, Recorded};
@@ -18,8 +26,21 @@ use super::pcap::{self, Recorded};
 /// Times differ by what the recording machine took, at most.
 pub(crate) const SLACK: Duration = Duration::from_millis(15);
 
-/// Bytes that hold a bit for each block of the only section of the recorded files.
-const BITMAP: usize = 59_usize.div_ceil(8);
+/// A key on P-256 and one on P-384, made for these recordings.
+const P256: &str = "c0a0aaf012e1f90a854c9a9adb683f2ccff83402d7a52dd970275e2167102681";
+const P384: &str = "804d3ef2e4664573b30be7171f939450a8ff82f03ce5ccf002c0d4c4cc6501ff\
+                    816fa22e011780fcd64c899f4c128be0";
+
+const RSA1024: &[u8] = include_bytes!("../vectors/rsa1024b.pem");
+
+fn p256() -> PrivateKey {
+    PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(P256)).unwrap()
+}
+
+fn p384() -> PrivateKey {
+    let curve = Curve::from_id(24).unwrap();
+    PrivateKey::from_ec_scalar(curve, &unhex(P384)).unwrap()
+}
 
 /// A recorded proxy.
 pub(crate) struct Proxy {
@@ -33,6 +54,11 @@ pub(crate) struct Proxy {
     pub(crate) key: Option<PrivateKey>,
     /// Of its ephemeral keys: towards the server, towards clients.
     pub(crate) scalars: &'static [&'static str],
+    /// What it sent the server, where no keys are agreed upon.
+    pub(crate) premaster: Option<&'static str>,
+    /// The secret of the group, in protocols 3 and 4: what is said under its keys is then compared as it
+    /// would be in the clear.
+    pub(crate) group: Option<&'static str>,
     pub(crate) beats: Heartbeats,
     /// The key with which others prove themselves to it: over its nonces, which are its own.
     pub(crate) prover: Option<PrivateKey>,
@@ -46,6 +72,8 @@ fn server_proxy() -> Proxy {
         downstream: "10.66.3.2",
         key: None,
         scalars: &[],
+        premaster: None,
+        group: None,
         beats: Heartbeats::default(),
         prover: None,
     }
@@ -59,8 +87,20 @@ fn client_proxy() -> Proxy {
         downstream: "10.66.2.2",
         key: None,
         scalars: &[],
+        premaster: None,
+        group: None,
         beats: Heartbeats::default(),
         prover: None,
+    }
+}
+
+fn response_proxy() -> Proxy {
+    Proxy {
+        uid: Uid(0xB3),
+        role: response_role(),
+        upstream: "10.66.0.20",
+        downstream: "10.66.0.20",
+        ..client_proxy()
     }
 }
 
@@ -68,6 +108,7 @@ fn client_proxy() -> Proxy {
 struct Known {
     random: [u8; 32],
     scalars: std::vec::IntoIter<Vec<u8>>,
+    premaster: Option<Premaster>,
 }
 
 impl Secrets for Known {
@@ -78,6 +119,10 @@ impl Secrets for Known {
     fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError> {
         let scalar = self.scalars.next().unwrap();
         Ok(PrivateKey::from_ec_scalar(curve, &scalar).unwrap())
+    }
+
+    fn premaster(&mut self, _: Version) -> Result<Premaster, BackendError> {
+        Ok(self.premaster.clone().unwrap())
     }
 }
 
@@ -115,42 +160,6 @@ impl Proxy {
             false => own.contains(&packet.to.ip()) && !own.contains(&packet.from.ip()),
         }
     }
-}
-
-/// What of a packet does not depend on when it was sent, nor on the chance in a signature on a curve.
-/// The clients it speaks for are put in order: ours names the one first whose time it echoes. What the
-/// recorded one has behind the bits of a section is whatever was in its memory (wire-v5 §5.12).
-fn lasting(packet: &[u8]) -> Vec<u8> {
-    let mut packet = packet.to_vec();
-    let message = Header::LEN;
-    let listed = message + usize::from(packet[message + 1]) * 4;
-    let (changing, sorted) = match (wire::decode_header(&packet).unwrap().function, packet.len()) {
-        (Function::Register, len) => (message + 4..message + 12, listed..len),
-        (Function::FileInfoAck, len) => (message + 8..message + 16, listed..len),
-        (Function::Complete, len) => (0..0, listed..len),
-        // Of a key on P-256.
-        (Function::HbReq, 164) => (message + 80..164, 0..0),
-        (Function::HbResp, _) if packet[message + 2] == 2 => (message + 4..message + 8, 0..0),
-        (Function::Status, _) => {
-            packet.truncate(message + 8 + BITMAP);
-            (0..0, 0..0)
-        }
-        // Of a proxy with a key on P-384.
-        (Function::ProxyKey, 292) => (message + 180..292, 0..0),
-        (Function::KeyInfo, 232) => {
-            packet[listed..].as_chunks_mut::<52>().0.sort_unstable();
-            (message + 16..listed, 0..0)
-        }
-        // The streams of these ciphers change where the message does, and the tag with it.
-        // CLIENT_KEY has a signature, FILEINFO_ACK an echo and a list, COMPLETE a list.
-        (Function::Encrypted, 252) => (28 + 112..252, 0..0),
-        (Function::Encrypted, 68) => (36..68, 0..0),
-        (Function::Encrypted, 60) => (36..60, 0..0),
-        _ => (0..0, 0..0),
-    };
-    packet[changing].fill(0);
-    packet[sorted].as_chunks_mut::<4>().0.sort_unstable();
-    packet
 }
 
 /// A packet in a word, for those who read why a test failed.
@@ -242,6 +251,36 @@ pub(crate) fn play(
     (said, ours)
 }
 
+/// Opens what members of the recorded group say to each other.
+pub(crate) fn opener(name: &str, group: &str) -> Opener {
+    let recorded = pcap::read(&format!("{name}.pcap"));
+    let announce = recorded.iter().find(|p| p.bytes[1] == 1).unwrap();
+    let header = wire::decode_header(&announce.bytes).unwrap();
+    let body = &announce.bytes[Header::LEN..];
+    let Ok(Message::Announce(announce)) = wire::decode(header.version, header.function, body)
+    else {
+        panic!("no ANNOUNCE")
+    };
+    let info = announce.encryption.unwrap();
+    let suite = Suite::from_wire(header.version, &info).unwrap();
+    let group = GroupMaster::from_bytes(unhex(group).as_slice().try_into().unwrap());
+    let keys = group.group_keys(header.version, &suite, &info.random);
+    keys.unwrap().opener().unwrap()
+}
+
+/// An encrypted packet as it would be in the clear, others as they are.
+fn opened(opener: &mut Opener, packet: &[u8]) -> Vec<u8> {
+    if wire::decode_header(packet).unwrap().function != Function::Encrypted {
+        return packet.to_vec();
+    }
+    let mut sealed = packet.to_vec();
+    let message = opener.open(&mut sealed, None).unwrap().message;
+    let mut clear = packet[..Header::LEN].to_vec();
+    clear[1] = message[0];
+    clear.extend_from_slice(message);
+    clear
+}
+
 fn replay(name: &str, proxy: &Proxy) {
     let (said, ours) = play(name, proxy, |said| {
         let register = said.iter().find(|packet| packet.bytes[1] == 2)?;
@@ -249,12 +288,22 @@ fn replay(name: &str, proxy: &Proxy) {
         let known = Known {
             random: register.bytes[Header::LEN + 12..][..32].try_into().unwrap(),
             scalars: scalars.into_iter(),
+            premaster: proxy.premaster.map(|p| Premaster::from_bytes(&unhex(p))),
         };
-        Some(Box::new(known) as Box<dyn Secrets>).filter(|_| !proxy.scalars.is_empty())
+        let drawn = proxy.premaster.is_some() || !proxy.scalars.is_empty();
+        Some(Box::new(known) as Box<dyn Secrets>).filter(|_| drawn)
     });
+    let mut opener = proxy.group.map(|group| opener(name, group));
+    let mut clear = |packet: &[u8]| match &mut opener {
+        Some(opener) => opened(opener, packet),
+        None => packet.to_vec(),
+    };
     // Heartbeats are said in all protocols until one is answered.
-    let spoken = |packet: &[u8]| wire::decode_header(packet).unwrap().version == Version::V5;
-    let mut ours = ours.into_iter().filter(|(_, _, packet)| spoken(packet));
+    let version = |packet: &[u8]| wire::decode_header(packet).unwrap().version;
+    let recorded = version(&said[0].bytes);
+    let mut ours = ours
+        .into_iter()
+        .filter(|(_, _, packet)| version(packet) == recorded);
     // Theirs has the number 0 in every PROXY_KEY, ours that of the ANNOUNCE before it.
     let unnumbered = |mut packet: Vec<u8>| {
         if wire::decode_header(&packet).unwrap().function == Function::ProxyKey {
@@ -262,13 +311,19 @@ fn replay(name: &str, proxy: &Proxy) {
         }
         packet
     };
-    // Where clients have keys to wait for, ours leaves them time between its introductions, from the eighth
-    // on.
+    // A key that the recorded one made for itself ours has not. Where clients have keys to wait for, it
+    // leaves them time between its introductions, from the eighth on.
     let (mut count, mut introduced) = (0, None);
     let mut kept = |theirs: &Recorded| {
         let header = wire::decode_header(&theirs.bytes).unwrap();
-        if header.function != Function::ProxyKey || proxy.scalars.is_empty() {
+        let body = &theirs.bytes[Header::LEN..];
+        let Ok(Message::ProxyKey(introduction)) =
+            wire::decode(header.version, header.function, body)
+        else {
             return true;
+        };
+        if proxy.scalars.is_empty() {
+            return introduction.key.is_empty() || proxy.key.is_some();
         }
         let pause = header.grtt.duration() * 11 / 2;
         let kept = count < 8 || introduced.is_none_or(|last| theirs.at >= last + pause);
@@ -286,8 +341,11 @@ fn replay(name: &str, proxy: &Proxy) {
             word(&theirs.bytes),
             "{context}, ours at {at:?}"
         );
-        assert_eq!(lasting(&packet), lasting(&theirs.bytes), "{context}");
-        assert_eq!(to, theirs.to, "{context}");
+        let [ours, recorded] = [&packet, &theirs.bytes].map(|packet| lasting(&clear(packet)));
+        assert_eq!(ours, recorded, "{context}");
+        // Who asks for a key soon after another is answered alone.
+        let alone = packet[1] == 17 && !to.ip().is_multicast();
+        assert!(alone || to == theirs.to, "{context}: to {to}");
         assert!(at.abs_diff(theirs.at) < SLACK, "{context}: ours at {at:?}");
     }
     let more: Vec<_> = ours.map(|(at, _, packet)| (at, word(&packet))).collect();
@@ -295,15 +353,31 @@ fn replay(name: &str, proxy: &Proxy) {
 }
 
 #[test]
-fn protocol_5_through_a_server_proxy() {
-    for name in ["v5-proxy", "v5-proxy-loss", "v5-proxy-enc"] {
+fn through_a_server_proxy() {
+    for name in [
+        "v4-proxy",
+        "v4-proxy-tfmcc",
+        "v4-proxy-enc",
+        "v4-proxy-enc-rsa",
+        "v4-mixed-proxies501",
+        "v5-proxy",
+        "v5-proxy-loss",
+        "v5-proxy-enc",
+    ] {
         replay(name, &server_proxy());
     }
 }
 
 #[test]
-fn protocol_5_through_a_client_proxy() {
-    replay("v5-proxy", &client_proxy());
+fn through_a_client_proxy() {
+    for name in ["v4-proxy", "v4-proxy-tfmcc", "v5-proxy"] {
+        replay(name, &client_proxy());
+    }
+}
+
+#[test]
+fn beside_a_response_proxy() {
+    replay("v4-resp-proxy", &response_proxy());
 }
 
 #[test]
@@ -313,10 +387,8 @@ fn protocol_5_through_a_client_proxy_with_losses() {
 
 #[test]
 fn protocol_5_encrypted_through_a_client_proxy() {
-    let key = "804d3ef2e4664573b30be7171f939450a8ff82f03ce5ccf002c0d4c4cc6501ff\
-               816fa22e011780fcd64c899f4c128be0";
     let proxy = Proxy {
-        key: Some(PrivateKey::from_ec_scalar(Curve::from_id(24).unwrap(), &unhex(key)).unwrap()),
+        key: Some(p384()),
         scalars: &[
             "3f19cb6cd3e2dc3ff516d2faec48d15132e47d44d465b7f44885eafa9e463b02",
             "64f80252271e937aae4338b31c8cf2921288d1aa053d34407cec77feb72a1b54",
@@ -330,10 +402,6 @@ fn protocol_5_encrypted_through_a_client_proxy() {
 fn protocol_5_encrypted_beside_a_response_proxy() {
     let key = include_bytes!("../vectors/rsa2048b.pem");
     let proxy = Proxy {
-        uid: Uid(0xB3),
-        role: response_role(),
-        upstream: "10.66.0.20",
-        downstream: "10.66.0.20",
         key: Some(PrivateKey::from_pem(key).unwrap()),
         scalars: &[
             "a009e3cb15334722b4b603ba5f52f7533758025c87127b5a03c9ad441bce26cc\
@@ -341,53 +409,58 @@ fn protocol_5_encrypted_beside_a_response_proxy() {
             "13e99f15fe8994c3545459d5b8564a094a413234027ef108bc613b3037cf94ab\
              92c82815f947ce534602d5da4477419d",
         ],
-        beats: Heartbeats::default(),
-        prover: None,
+        ..response_proxy()
     };
     replay("v5-resp-proxy-enc", &proxy);
 }
 
-/// A client proxy that a server proxy knows by its key, and nothing else: on a curve, and RSA.
-fn acquaintances() -> [(&'static str, PrivateKey); 2] {
-    let scalar = unhex("c0a0aaf012e1f90a854c9a9adb683f2ccff83402d7a52dd970275e2167102681");
-    let rsa = include_bytes!("../vectors/rsa2048b.pem");
-    [
-        (
-            "v5-heartbeat",
-            PrivateKey::from_ec_scalar(Curve::DEFAULT, &scalar).unwrap(),
+#[test]
+fn protocol_4_encrypted_through_a_client_proxy() {
+    let proxy = Proxy {
+        key: Some(PrivateKey::from_pem(RSA1024).unwrap()),
+        premaster: Some(
+            "79a2947d19dd022a3feeabc192aea55efc30984697f07d6f\
+             7a67dc2f21e1f4db32ec59b960732931b659b3e4551fa90c",
         ),
-        ("v5-heartbeat-b", PrivateKey::from_pem(rsa).unwrap()),
-    ]
+        group: Some(
+            "40d0131963ac57e543f13f35617a818c007c7ed527445356\
+             f996f2484495373d2b15d472dcedfe14760739fa150e769b",
+        ),
+        ..client_proxy()
+    };
+    replay("v4-proxy-enc-rsa", &proxy);
 }
 
 #[test]
-fn a_client_proxy_that_proves_itself_by_heartbeat() {
-    for (name, key) in acquaintances() {
-        let proxy = Proxy {
-            key: Some(key),
-            beats: Heartbeats {
-                upstreams: vec![addr("10.66.3.2:1044")],
-                interval: Duration::from_secs(2),
-            },
-            ..client_proxy()
-        };
-        replay(name, &proxy);
-    }
-}
-
-#[test]
-fn a_server_proxy_that_learns_its_downstream_by_heartbeat() {
-    let prints = [
-        "60:65:4F:1C:60:60:71:33:59:C9:C9:D6:C7:40:C5:A3:0D:E8:91:EF",
-        "AB:F3:03:78:39:7D:D8:2A:AF:03:6F:9C:72:F8:44:F7:41:7F:47:F8",
-    ];
-    for ((name, key), print) in acquaintances().into_iter().zip(prints) {
-        let known: Fingerprint = print.parse().unwrap();
-        let proxy = Proxy {
-            role: server_role(Downstream::Learned(known)),
-            prover: Some(key),
-            ..server_proxy()
-        };
-        replay(name, &proxy);
-    }
+fn protocol_4_encrypted_beside_a_response_proxy() {
+    let rsa = Proxy {
+        key: Some(PrivateKey::from_pem(RSA1024).unwrap()),
+        premaster: Some(
+            "f45cd61ce756c3d6ba704cfbc2965b3840ff8670ab7ee5c4\
+             d482880f371efa7c49918f7301ce2cf76d0f642468210622",
+        ),
+        group: Some(
+            "40188d64688209d7e94886fdc3f7f8868b0f8279f068689f\
+             3fab0540f840300b94637cfc15fa7f4b771069af4e312820",
+        ),
+        ..response_proxy()
+    };
+    replay("v4-resp-proxy-rsa-enc", &rsa);
+    // One key for all clients and servers.
+    let scalar = "04244bb6650a834f97efc0890346f8797604342b721fceb011516258e175ab35";
+    let dh_key = PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(scalar)).unwrap();
+    let ec = Proxy {
+        role: Role::Response {
+            publics: vec![addr("230.4.4.1:1044").ip()],
+            dh_key: Some(Arc::new(dh_key)),
+        },
+        key: Some(p256()),
+        scalars: &["04244bb6650a834f97efc0890346f8797604342b721fceb011516258e175ab35"],
+        group: Some(
+            "406d2f4578bdbe5c502ade6aa9749918cb944de2fc1d9ea7\
+             ea860bfe1cb5600a42851f7f267616f7b4735972c8d17ad5",
+        ),
+        ..response_proxy()
+    };
+    replay("v4-resp-proxy-enc", &ec);
 }

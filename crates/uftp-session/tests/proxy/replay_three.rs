@@ -6,17 +6,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use uftp_proto::Uid;
-use uftp_proto::crypto::{
-    BackendError, Curve, GroupMaster, KeyError, Opener, Premaster, PrivateKey, Suite,
-};
-use uftp_proto::wire::{self, Function, Header, Message, Version};
+use uftp_proto::crypto::{BackendError, Curve, KeyError, Premaster, PrivateKey};
+use uftp_proto::wire::{self, Function, Header, Version};
 use uftp_session::Heartbeats;
 use uftp_session::proxy::{Downstream, Role};
 use uftp_session::security::Secrets;
 
 use super::bench::{addr, client_role, response_role, server_role};
-use super::pcap::{self, Recorded};
-use super::replay::{Proxy, SLACK, Said, play, unhex, word};
+use super::pcap::Recorded;
+use super::replay::{Proxy, SLACK, Said, opener, play, unhex, word};
 
 fn proxy(role: Role, upstream: &'static str, downstream: &'static str) -> Proxy {
     Proxy {
@@ -27,6 +25,8 @@ fn proxy(role: Role, upstream: &'static str, downstream: &'static str) -> Proxy 
         downstream,
         key: None,
         scalars: &[],
+        premaster: None,
+        group: None,
         beats: Heartbeats::default(),
         prover: None,
     }
@@ -166,32 +166,15 @@ impl Secrets for Logged {
     }
 }
 
-/// Opens what members of the recorded group say to each other.
-fn opener(recorded: &[Recorded]) -> Opener {
-    let announce = recorded.iter().find(|p| p.bytes[1] == 1).unwrap();
-    let header = wire::decode_header(&announce.bytes).unwrap();
-    let body = &announce.bytes[Header::LEN..];
-    let Ok(Message::Announce(announce)) = wire::decode(header.version, header.function, body)
-    else {
-        panic!("no ANNOUNCE")
-    };
-    let info = announce.encryption.unwrap();
-    let suite = Suite::from_wire(header.version, &info).unwrap();
-    let master = GroupMaster::from_bytes(unhex(MASTER).as_slice().try_into().unwrap());
-    let keys = master.group_keys(header.version, &suite, &info.random);
-    keys.unwrap().opener().unwrap()
-}
-
 #[test]
 fn encrypted_beside_a_response_proxy() {
     let name = "v3-resp-proxy-enc";
     let proxy = response_proxy(rsa1024());
-    let recorded = pcap::read(&format!("{name}.pcap"));
     let (said, ours) = play(name, &proxy, |_| Some(Box::new(Logged)));
     let key = |bytes: &[u8]| bytes[32..32 + 128].to_vec();
     assert_eq!(key(&ours[0].2), key(&said[0].bytes), "the key of PROXY_KEY");
     let (said, ours) = without_keys(name, said, ours, second_client());
-    let opener = std::cell::RefCell::new(opener(&recorded));
+    let opener = std::cell::RefCell::new(opener(name, MASTER));
     compare(name, &said, ours, |packet| {
         match wire::decode_header(packet).unwrap().function {
             // The premaster is encrypted with chance.

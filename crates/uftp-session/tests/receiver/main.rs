@@ -18,7 +18,7 @@ mod endings;
 mod loss;
 mod refusals_five;
 mod replay;
-mod replay_five;
+mod replay_encrypted;
 mod replay_three;
 mod several;
 mod standing_proxy;

@@ -6,12 +6,16 @@ use uftp_proto::geometry::Sectioning;
 use uftp_proto::wire::{self, BlockRef, CompleteStatus, FileInfo, FileType, Header, Message};
 use uftp_proto::{BlockMap, FileId, Geometry, Uid};
 use uftp_session::files::Offer;
+use uftp_session::receiver::ResponseProxy;
 
 use super::SERVER;
 use crate::recorded::pcap::Recorded;
 
 /// A client proxy, which speaks in its own name once in a while.
 pub(crate) const PROXY: Uid = Uid(0xB2);
+
+/// A response proxy.
+pub(crate) const RESPONSE_PROXY: Uid = Uid(0xB3);
 
 /// A capture with all its packets decoded.
 pub(crate) struct Session<'a> {
@@ -34,8 +38,18 @@ impl<'a> Session<'a> {
     pub(crate) fn clients(&self) -> BTreeSet<Uid> {
         let sources = self.packets.iter().map(|(_, header, _)| header.src);
         sources
-            .filter(|src| ![SERVER, PROXY].contains(src))
+            .filter(|src| ![SERVER, PROXY, RESPONSE_PROXY].contains(src))
             .collect()
+    }
+
+    /// The proxy that a client asks for its key, and answers through.
+    pub(crate) fn response_proxy(&self, client: Uid) -> Option<ResponseProxy> {
+        let asks = |(_, _, message): &&(_, _, Message<'_>)| matches!(message, Message::KeyReq);
+        let (asked, _, _) = self.said_by(client).find(asks)?;
+        Some(ResponseProxy {
+            addr: asked.to,
+            fingerprint: None,
+        })
     }
 
     pub(crate) fn said_by(

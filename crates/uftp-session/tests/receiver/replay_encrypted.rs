@@ -1,22 +1,22 @@
-//! Encrypted sessions of protocol 5 as the deployed programs played them: given what one of their
+//! Encrypted sessions of protocols 4 and 5 as the deployed programs played them: given what one of their
 //! receivers heard, and its secrets, ours must open it all and say what it said, byte for byte but
 //! for echoed times and signatures.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+mod lens;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uftp_proto::Uid;
-use uftp_proto::crypto::v5::{ClientContext1, Premaster, ProxyContext, ServerContext};
-use uftp_proto::crypto::{
-    Curve, Fingerprint, KeyError, KeyKind, Opener, PrivateKey, PublicKey, Suite,
-};
-use uftp_proto::wire::{self, BlockRef, Function, Header, Message, Version};
+use uftp_proto::crypto::{BackendError, Curve, Fingerprint, KeyError, Premaster, PrivateKey};
+use uftp_proto::wire::{self, Function, Header, Version};
 use uftp_session::Refusal;
 use uftp_session::files::SessionEnd;
-use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind as K};
+use uftp_session::receiver::{ReceiverConfig, ReceiverEventKind as K, ResponseProxy};
 use uftp_session::security::{ProxyEntry, ReceiverSecurity, Secrets, ServerEntry};
+
+use lens::Lens;
 
 use super::recorded::pcap::{self, Recorded};
 use super::support::{Bench, config};
@@ -26,27 +26,90 @@ const CLIENT: Uid = Uid(0x11);
 
 /// The key the recorded receivers proved themselves with.
 const IDENTITY: &str = "c0a0aaf012e1f90a854c9a9adb683f2ccff83402d7a52dd970275e2167102681";
+const IDENTITY_PRINT: &str = "60:65:4F:1C:60:60:71:33:59:C9:C9:D6:C7:40:C5:A3:0D:E8:91:EF";
 const SERVER_PRINT: &str = "93:0B:97:B5:C8:04:8C:D6:B2:98:74:D9:28:1C:48:13:98:2E:00:A1";
+
+/// The same where keys are RSA.
+const RSA_IDENTITY: &[u8] = include_bytes!("../vectors/rsa1024b.pem");
+const RSA_IDENTITY_PRINT: &str = "92:89:B6:67:3C:20:92:6E:38:3C:38:9F:6A:ED:61:B5:61:2F:A8:C5";
+const RSA_SERVER_PRINT: &str = "E4:B0:E0:65:F0:C9:77:25:38:5D:8A:DB:F2:14:18:B1:99:4F:F5:FD";
 
 /// A recorded session and the secrets of its receiver.
 struct Case {
     name: &'static str,
-    /// Of its ephemeral key.
-    scalar: &'static str,
+    drawn: Drawn,
+    /// The secret of its group, in protocol 4. That of protocol 5 follows from the rest.
+    group: Option<&'static str>,
+    keys: Keys,
+    /// The key under which the session is announced to it.
+    server: &'static str,
     /// Whose packets it hears.
     hears: &'static [&'static str],
     /// The proxy it registers with, and the fingerprint of that.
     proxy: Option<(Uid, &'static str)>,
+    /// The same in protocol 4, where it is set up to ask one for its key.
+    response_proxy: Option<ResponseProxy>,
+}
+
+/// What a recorded receiver made of its random numbers.
+#[derive(Clone, Copy)]
+enum Drawn {
+    /// The secret of its ephemeral key.
+    Scalar(&'static str),
+    Premaster(&'static str),
+}
+
+/// The pair of keys that sender and receiver of a session prove themselves with.
+#[derive(Clone, Copy)]
+enum Keys {
+    Ec,
+    Rsa,
+}
+
+impl Keys {
+    /// That of the receiver.
+    fn identity(self) -> PrivateKey {
+        match self {
+            Keys::Ec => PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(IDENTITY)),
+            Keys::Rsa => PrivateKey::from_pem(RSA_IDENTITY),
+        }
+        .unwrap()
+    }
+
+    /// The fingerprint of the receiver's, which client proxies have, too.
+    fn identity_print(self) -> &'static str {
+        match self {
+            Keys::Ec => IDENTITY_PRINT,
+            Keys::Rsa => RSA_IDENTITY_PRINT,
+        }
+    }
+
+    /// The fingerprint of the sender's.
+    fn server_print(self) -> &'static str {
+        match self {
+            Keys::Ec => SERVER_PRINT,
+            Keys::Rsa => RSA_SERVER_PRINT,
+        }
+    }
 }
 
 impl Case {
     const fn direct(name: &'static str, scalar: &'static str) -> Case {
         Case {
             name,
-            scalar,
+            drawn: Drawn::Scalar(scalar),
+            group: None,
+            keys: Keys::Ec,
+            server: SERVER_PRINT,
             hears: &["10.66.0.1", "fd66::1"],
             proxy: None,
+            response_proxy: None,
         }
+    }
+
+    fn hears(&self, packet: &Recorded) -> bool {
+        let from = |host: &&str| host.parse() == Ok(packet.from.ip());
+        self.hears.iter().any(from)
     }
 }
 
@@ -68,7 +131,7 @@ fn through_response_proxy(print: &'static str) -> Case {
 /// The secrets of a recorded receiver.
 struct Known {
     random: [u8; 32],
-    scalar: Vec<u8>,
+    drawn: Drawn,
 }
 
 impl Secrets for Known {
@@ -77,7 +140,17 @@ impl Secrets for Known {
     }
 
     fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError> {
-        Ok(PrivateKey::from_ec_scalar(curve, &self.scalar).unwrap())
+        match self.drawn {
+            Drawn::Scalar(scalar) => Ok(PrivateKey::from_ec_scalar(curve, &unhex(scalar)).unwrap()),
+            Drawn::Premaster(_) => panic!("no ephemeral key was drawn"),
+        }
+    }
+
+    fn premaster(&mut self, _: Version) -> Result<Premaster, BackendError> {
+        match self.drawn {
+            Drawn::Scalar(_) => panic!("no premaster secret was drawn"),
+            Drawn::Premaster(premaster) => Ok(Premaster::from_bytes(&unhex(premaster))),
+        }
     }
 }
 
@@ -100,18 +173,18 @@ fn play(case: &Case, recorded: &[Recorded]) -> Bench {
 fn play_but(case: &Case, recorded: &[Recorded], missed: &BTreeSet<usize>) -> Bench {
     let said = said(recorded);
     let address = said[0].from;
-    let identity = PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(IDENTITY)).unwrap();
     let print = |text: &str| Some(text.parse::<Fingerprint>().unwrap());
     let mut bench = Bench::with(ReceiverConfig {
         uid: CLIENT,
         require_encryption: true,
+        response_proxy: case.response_proxy,
         security: ReceiverSecurity {
-            keys: vec![Arc::new(identity)],
+            keys: vec![Arc::new(case.keys.identity())],
             servers: Some(vec![ServerEntry {
                 uid: SERVER,
                 addresses: Vec::new(),
                 proxy: case.proxy.map(|(uid, _)| uid),
-                fingerprint: print(SERVER_PRINT),
+                fingerprint: print(case.server),
             }]),
             proxies: case
                 .proxy
@@ -126,17 +199,18 @@ fn play_but(case: &Case, recorded: &[Recorded], missed: &BTreeSet<usize>) -> Ben
         },
         ..config()
     });
+    let registers = |r: &&&Recorded| r.bytes[1] == 2;
+    let register = said.iter().find(registers).unwrap();
     bench.receiver.draw_from(Box::new(Known {
-        random: said[0].bytes[Header::LEN + 12..][..32].try_into().unwrap(),
-        scalar: unhex(case.scalar),
+        random: register.bytes[Header::LEN + 12..][..32].try_into().unwrap(),
+        drawn: case.drawn,
     }));
-    let hears: Vec<IpAddr> = case.hears.iter().map(|a| a.parse().unwrap()).collect();
     let start = bench.now;
     for (position, packet) in recorded.iter().enumerate() {
         bench.pass(start + packet.at - bench.now);
         let addressed = packet.to.ip().is_multicast() || packet.to == address;
         let heard = addressed && !missed.contains(&position);
-        if heard && hears.contains(&packet.from.ip()) {
+        if heard && case.hears(packet) {
             bench.feed(packet.from, &mut packet.bytes.clone());
         }
     }
@@ -254,147 +328,6 @@ fn client_proxy() {
     });
 }
 
-/// Looks into what sender and receiver of a session say to each other or to the proxy between them.
-struct Lens {
-    sender: Opener,
-    receiver: Opener,
-}
-
-impl Lens {
-    /// From the handshake and the secret of the receiver.
-    fn new(case: &Case, recorded: &[Recorded]) -> Lens {
-        let decode = |packet: &Recorded| {
-            let header = wire::decode_header(&packet.bytes).unwrap();
-            let body = packet.bytes[Header::LEN..].to_vec();
-            (header, body)
-        };
-        let first = |function: u8, source: Uid| {
-            let by = |p: &&Recorded| {
-                let header = wire::decode_header(&p.bytes).unwrap();
-                p.bytes[1] == function && header.src == source
-            };
-            decode(recorded.iter().find(by).unwrap())
-        };
-        let (header, body) = first(1, SERVER);
-        let announce = wire::decode(Version::V5, Function::Announce, &body);
-        let Ok(Message::Announce(announce)) = announce else {
-            panic!("no ANNOUNCE");
-        };
-        let info = announce.encryption.as_ref().unwrap();
-        let suite = Suite::from_wire(Version::V5, info).unwrap();
-        let sc = ServerContext::new(&header, &announce, &body).unwrap();
-        let (dh_key, pc) = match case.proxy {
-            None => (info.dh_key.clone(), ProxyContext::default()),
-            Some((uid, _)) => {
-                let (_, body) = first(17, uid);
-                let key = wire::decode(Version::V5, Function::ProxyKey, &body);
-                let Ok(Message::ProxyKey(key)) = key else {
-                    panic!("no PROXY_KEY");
-                };
-                let pc = ProxyContext::new(uid, &key, &body).unwrap();
-                (key.dh_key, pc)
-            }
-        };
-        let theirs = PublicKey::from_blob(&dh_key).unwrap();
-        let KeyKind::Ec(curve) = theirs.kind() else {
-            panic!("no key on a curve");
-        };
-        let ours = PrivateKey::from_ec_scalar(curve, &unhex(case.scalar)).unwrap();
-        let premaster = Premaster::agree(&ours, &theirs).unwrap();
-        let said = said(recorded);
-        let (_, body) = decode(said[0]);
-        let register = wire::decode(Version::V5, Function::Register, &body);
-        let Ok(Message::Register(register)) = register else {
-            panic!("no REGISTER");
-        };
-        let cc1 = ClientContext1::new(&sc, &pc, CLIENT, &register.key, &register.random);
-        let keys = premaster.handshake_keys(&suite, &cc1);
-        let mut packet = said[1].bytes.clone();
-        let mut opener = keys.client_opener().unwrap();
-        let body = opener.open(&mut packet, None).unwrap().message.to_vec();
-        let key = wire::decode(Version::V5, Function::ClientKey, &body);
-        let Ok(Message::ClientKey(key)) = key else {
-            panic!("no CLIENT_KEY");
-        };
-        let cc2 = cc1.with_client_key(&key, &body).unwrap();
-        let (_, body) = first(5, case.proxy.map_or(SERVER, |(uid, _)| uid));
-        let Ok(Message::KeyInfo(info)) = wire::decode(Version::V5, Function::KeyInfo, &body) else {
-            panic!("no KEYINFO");
-        };
-        let (_, wrapped) = info.keys.iter().find(|(uid, _)| *uid == CLIENT).unwrap();
-        let master = keys.unwrap(wrapped, &cc2, info.iv_counter).unwrap();
-        Lens {
-            sender: master.server_keys(&suite, &sc).opener().unwrap(),
-            receiver: master.client_keys(&suite, &cc2).keys.opener().unwrap(),
-        }
-    }
-
-    /// What a packet says; `None` if it comes in the clear, under other keys or from others.
-    fn look(&mut self, packet: &[u8]) -> Option<(Function, Vec<u8>)> {
-        let header = wire::decode_header(packet).unwrap();
-        let opener = match header.src {
-            SERVER => &mut self.sender,
-            CLIENT => &mut self.receiver,
-            _ => return None,
-        };
-        let mut packet = packet.to_vec();
-        let message = opener.open(&mut packet, None).ok()?.message.to_vec();
-        Some((
-            wire::inner_function(Version::V5, &message).unwrap(),
-            message,
-        ))
-    }
-
-    /// Positions of the blocks that the receiver asked for again, and of questions that it did not
-    /// answer before they were repeated.
-    fn missed(&mut self, recorded: &[Recorded]) -> BTreeSet<usize> {
-        let mut sent = BTreeMap::new();
-        let mut missed = BTreeSet::new();
-        let mut unanswered = None;
-        for (position, packet) in recorded.iter().enumerate() {
-            let Some((function, message)) = self.look(&packet.bytes) else {
-                continue;
-            };
-            match wire::decode(Version::V5, function, &message).unwrap() {
-                Message::FileSeg(seg) => {
-                    let BlockRef::InSection { section, block } = seg.at else {
-                        panic!("a block of another protocol");
-                    };
-                    sent.insert((section, usize::from(block)), position);
-                }
-                Message::Status(status) => {
-                    let set = |bit: &usize| status.naks[bit / 8] & 1 << (bit % 8) != 0;
-                    let lacks = (0..status.naks.len() * 8).filter(set);
-                    missed.extend(lacks.map(|bit| sent[&(status.section, bit)]));
-                    unanswered = None;
-                }
-                Message::Done(done) if done.clients.contains(&CLIENT) => {
-                    missed.extend(unanswered.replace(position));
-                }
-                Message::Complete(_) => unanswered = None,
-                _ => {}
-            }
-        }
-        missed
-    }
-
-    /// What the receiver said under the group's keys, without echoed times and reports on congestion:
-    /// the recorded receiver takes KEYINFO for lost, and leaves slow start before there are data.
-    fn answers<'a>(
-        &mut self,
-        packets: impl Iterator<Item = (Duration, &'a [u8])>,
-    ) -> Vec<(Duration, Vec<u8>)> {
-        let look = |(at, packet)| {
-            let (function, mut message) = self.look(packet)?;
-            if function == Function::FileInfoAck {
-                message[8..16].fill(0);
-            }
-            (function != Function::CcAck).then_some((at, message))
-        };
-        packets.filter_map(look).collect()
-    }
-}
-
 /// Checks that two receivers said the same at about the same time.
 fn assert_alike(case: &Case, ours: &[(Duration, Vec<u8>)], theirs: &[(Duration, Vec<u8>)]) {
     const SLACK: Duration = Duration::from_millis(15);
@@ -408,34 +341,179 @@ fn assert_alike(case: &Case, ours: &[(Duration, Vec<u8>)], theirs: &[(Duration, 
     }
 }
 
+/// Plays a session; what is said under keys must be alike, whatever it is numbered. `lost` tells
+/// whether the receiver missed anything.
+fn replay_hidden(case: &Case, lost: bool) {
+    let mut recorded = pcap::read(&format!("{}.pcap", case.name));
+    // Proxies repeat elsewhere what is said.
+    let own = said(&recorded)[0].from.ip();
+    recorded.retain(|r| r.from.ip() == own || case.hears(r));
+    let mut lens = Lens::new(case, &recorded);
+    let missed = lens.missed(&recorded);
+    assert_eq!(!missed.is_empty(), lost, "{}", case.name);
+    let bench = play_but(case, &recorded, &missed);
+    assert_whole(case, &bench);
+    let ours = lens.answers(bench.sent.iter().map(|(at, _, bytes)| (*at, &bytes[..])));
+    let said = said(&recorded);
+    let theirs = lens.answers(said.iter().map(|packet| (packet.at, &packet.bytes[..])));
+    assert_alike(case, &ours, &theirs);
+}
+
 #[test]
 fn losses_and_congestion_control() {
+    for (name, scalar, lost) in [
+        (
+            "v5-loss-enc",
+            "c652096a47ccd2c7fb1e6deb75036d2f4f97a87495bf9e68d344d7cdcb79f8f5",
+            true,
+        ),
+        (
+            "v5-tfmcc-enc",
+            "c5a90789ffc84e41a97ff241f7b3f499e0507a02d703bbf79843ca5e6b4d3f22",
+            false,
+        ),
+    ] {
+        replay_hidden(&Case::direct(name, scalar), lost);
+    }
+}
+
+#[test]
+fn protocol_4() {
+    let four = |name, keys: Keys, drawn, group| Case {
+        drawn,
+        group: Some(group),
+        keys,
+        server: keys.server_print(),
+        ..Case::direct(name, "")
+    };
     for (case, lost) in [
         (
-            Case::direct(
-                "v5-loss-enc",
-                "c652096a47ccd2c7fb1e6deb75036d2f4f97a87495bf9e68d344d7cdcb79f8f5",
+            four(
+                "v4-enc-cbc-hmac",
+                Keys::Rsa,
+                Drawn::Premaster(
+                    "447504679cace78be1792190b6bfd1f1d8da824f2acad398\
+                         c36970c9239fee02c57bbcd6158a4b29397da0573fc232d5",
+                ),
+                "4033a2367d3269344c3488beb91b9a2327bf3f44ecd8d937\
+                     a0b95d894f4fc8457762959729ad46f99710e82b05cf6476",
+            ),
+            false,
+        ),
+        (
+            four(
+                "v4-enc-gcm",
+                Keys::Ec,
+                Drawn::Scalar("d6c8aaf67bbbe18553d8a30c18a537db6b201f704283b5d77e118a4d26b81f78"),
+                "4044f89c23aff0fa2a10a857d60e83f762883c0a63e423fd\
+                 8fdf27d517f2290e3b6e44ce4870f3bfbd38fe61774d1794",
+            ),
+            false,
+        ),
+        (
+            four(
+                "v4-enc-cbc-keyex",
+                Keys::Rsa,
+                Drawn::Scalar("a318788ec4877e5320fc3883990fb8be0685ada3750bd38788810efb06513f1d"),
+                "4002efeb0146d560f2f54976381a986b15cc6138da34b16d\
+                 90bdf0b90d91059018efb433a32aeff82e73019e31bc9326",
+            ),
+            false,
+        ),
+        (
+            four(
+                "v4-ipv6-enc",
+                Keys::Ec,
+                Drawn::Scalar("c004befe537d33a98a2fe63189876a856ce3a6af2fdf9d2028fce01bd28c0a5b"),
+                "406bd047e685f639b8cd57328da4cdad1173d0cb1dba46ef\
+                 5f336ce3f69b3b81d2611e3bec486bd848f25edf472a338f",
+            ),
+            false,
+        ),
+        (
+            four(
+                "v4-loss-enc",
+                Keys::Ec,
+                Drawn::Scalar("c6854dad370cc8027a8517a026853d0c6d0da498a0dc2d96b720f48ab2ae8d1f"),
+                "409dadd3733e11950b3e0abe951c9c4f92e7648f5a9657fa\
+                 45a17976eed342800431d76623cfa25162a307dddffda6ae",
             ),
             true,
         ),
         (
-            Case::direct(
-                "v5-tfmcc-enc",
-                "c5a90789ffc84e41a97ff241f7b3f499e0507a02d703bbf79843ca5e6b4d3f22",
+            four(
+                "v4-tfmcc-enc",
+                Keys::Ec,
+                Drawn::Scalar("9edb9edb735238775383ad3df336d09e69c682d5501854c4adda0bd28c1ed625"),
+                "40d72baabdb806c7b1883bdb3a91fcdb3e551a6aac5821bd\
+                 46af83666e8fbbc10232e8cf91e22d9c625f460e51784662",
             ),
             false,
         ),
+        (
+            behind_proxy(four(
+                "v4-proxy-enc",
+                Keys::Ec,
+                Drawn::Scalar("a606baab8467539573c51f693b02757b7d2dd31ca830dd99c8c35641d5bf71a6"),
+                "40ef60dfe428078af1342f681037be0f9bdd511114848f70\
+                 3d2c937e9c60eb65c6466ea613e3df958765d67706616ad8",
+            )),
+            false,
+        ),
+        (
+            behind_proxy(four(
+                "v4-mixed-proxies501",
+                Keys::Ec,
+                Drawn::Scalar("4e7fc79043aa4f44adeb66f0f1a04f625aa64cfee3f391f3ab5b51e545dab039"),
+                "40b1326ef29001c288b111c9817b3ae488575df86b12c42a\
+                 5c9dc40be838274a891f6496abce9c3aab6a4b9db998ec00",
+            )),
+            false,
+        ),
+        (
+            behind_proxy(four(
+                "v4-proxy-enc-rsa",
+                Keys::Rsa,
+                Drawn::Premaster(
+                    "d4a7057ba6ee9d237a0b904ed8c8d89dddb61864eb69a9d4\
+                         fced72abe5b4f0082db679d760f6de4db20ac16b0530bb05",
+                ),
+                "40d0131963ac57e543f13f35617a818c007c7ed527445356\
+                     f996f2484495373d2b15d472dcedfe14760739fa150e769b",
+            )),
+            false,
+        ),
+        (
+            Case {
+                hears: &["10.66.0.1", "10.66.0.20"],
+                response_proxy: Some(ResponseProxy {
+                    addr: "10.66.0.20:1044".parse().unwrap(),
+                    fingerprint: Some(RSA_IDENTITY_PRINT.parse().unwrap()),
+                }),
+                ..four(
+                    "v4-resp-proxy-rsa-enc",
+                    Keys::Rsa,
+                    Drawn::Premaster(
+                        "29d7f9b7ede165c4ea5749ad3b182a524d97e4284ebc5841\
+                         34f1613f039f7978f0f7f34324118ae565c6317742f02b84",
+                    ),
+                    "40188d64688209d7e94886fdc3f7f8868b0f8279f068689f\
+                     3fab0540f840300b94637cfc15fa7f4b771069af4e312820",
+                )
+            },
+            true,
+        ),
     ] {
-        let recorded = pcap::read(&format!("{}.pcap", case.name));
-        let mut lens = Lens::new(&case, &recorded);
-        let missed = lens.missed(&recorded);
-        assert_eq!(!missed.is_empty(), lost, "{}", case.name);
-        let bench = play_but(&case, &recorded, &missed);
-        assert_whole(&case, &bench);
-        let ours = lens.answers(bench.sent.iter().map(|(at, _, bytes)| (*at, &bytes[..])));
-        let said = said(&recorded);
-        let theirs = lens.answers(said.iter().map(|packet| (packet.at, &packet.bytes[..])));
-        assert_alike(&case, &ours, &theirs);
+        replay_hidden(&case, lost);
+    }
+}
+
+/// In protocol 4 a client proxy announces sessions under its own key.
+fn behind_proxy(case: Case) -> Case {
+    Case {
+        hears: &["10.66.2.2"],
+        server: case.keys.identity_print(),
+        ..case
     }
 }
 
