@@ -81,8 +81,8 @@ fn words_of_sudo(files: &Path) -> Vec<String> {
     let mut words = ["sudo", "-n", "-E", "env"].map(str::to_owned).to_vec();
     words.push(format!("TMPDIR={}", files.display()));
     for name in ["PATH", "HOME"] {
-        let value = env::var_os(name).unwrap_or_default();
-        words.push(format!("{name}={}", value.display()));
+        let value = env::var_os(name);
+        words.extend(value.map(|value| format!("{name}={}", value.display())));
     }
     words
 }
