@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, dup, dup2_stdin, dup2_stdout, geteuid, setsid};
+use nix::unistd::{chdir, dup2_stdin, dup2_stdout, geteuid, setsid};
 
 use super::pid_file::PidFile;
 use crate::common;
@@ -96,7 +97,7 @@ impl Streams {
     pub(crate) fn open(log: &LogFile) -> Result<Streams, Failure> {
         let open = || -> io::Result<Streams> {
             Ok(Streams {
-                verdict: dup(std::io::stdout())?.into(),
+                verdict: std::io::stdout().as_fd().try_clone_to_owned()?.into(),
                 stderr: log.another()?,
                 null: File::options().read(true).write(true).open("/dev/null")?,
             })

@@ -60,7 +60,6 @@ pub(crate) fn main<T: Service>(words: impl IntoIterator<Item = OsString>) -> Exi
 }
 
 fn run<T: Service>(args: T) -> Result<Exit, Failure> {
-    script::close_inherited();
     let sink = Sink::stderr();
     let log = &args.common().log;
     log::install(sink.clone(), log.log_level, log.look(true));
@@ -101,7 +100,7 @@ impl Home {
     }
 
     /// Catches signals; goes into the background if it is to be so, where paths of log, pid file and
-    /// what `also` opens are meant from `/`; then without privileges if that is wanted, as in
+    /// what `also` opens are meant from `/`; lets go of what it was started with; then without privileges if that is wanted, as in
     /// [`resign`](Self::resign). Whatever needs them is done before.
     ///
     /// # Errors
@@ -122,6 +121,7 @@ impl Home {
         };
         if !self.in_background {
             let opened = also()?;
+            script::close_inherited();
             self.resign(can_go_on)?;
             return Ok((opened, settled));
         }
@@ -131,6 +131,7 @@ impl Home {
         let opened = also()?;
         let pid_file = self.pid_file.as_deref().map(PidFile::write).transpose()?;
         let streams = Streams::open(&log)?;
+        script::close_inherited();
         self.resign(|| {
             can_go_on()?;
             log.try_rolling().map_err(|error| {
