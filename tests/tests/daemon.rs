@@ -206,6 +206,51 @@ fn one_process_id_file_for_many() -> Result<()> {
     Daemon(stage.pid()?).stop()
 }
 
+/// Lists may be among the files it was started with (`-S <(COMMAND)` of a shell). It has none of these later.
+#[test]
+fn what_it_was_started_with() -> Result<()> {
+    let stage = Stage::new("inherited")?;
+    let list = stage.world.dir().join("list");
+    fs::write(&list, "0000000A|10.0.0.1|0\n")?;
+    let exec = format!("exec 9<'{}' 8>&9; exec", list.display());
+    let (code, output) = stage.launch_by(&exec, &["-S", "/dev/fd/9"])?;
+    assert_eq!(code, Some(0), "{output}");
+    let daemon = Daemon(stage.pid()?);
+    let open = fs::read_dir(format!("/proc/{}/fd", daemon.0))?;
+    let open: Vec<PathBuf> = open
+        .map(|entry| fs::read_link(entry?.path()))
+        .collect::<std::io::Result<_>>()?;
+    assert!(!open.contains(&list), "{open:?}");
+    daemon.stop()
+}
+
+/// Asked to read its files again it does not wait for the other ends of pipes.
+#[test]
+fn pipes_are_not_read_again() -> Result<()> {
+    let stage = Stage::new("pipes")?;
+    let pipe = |name: &str| -> Result<String> {
+        let path = stage.world.dir().join(name);
+        mkfifo(&path, Mode::from_bits_truncate(0o644)).map_err(std::io::Error::from)?;
+        Ok(path.to_string_lossy().into_owned())
+    };
+    let (list, status) = (pipe("list")?, pipe("status")?);
+    let daemon = std::thread::scope(|scope| {
+        // These wait for the daemon, as it does for them.
+        scope.spawn(|| fs::write(&list, "0000000A|10.0.0.1|0\n"));
+        scope.spawn(|| fs::read(&status));
+        let daemon = stage.start("022", &["-S", &list, "-F", &status])?;
+        daemon.signal(Signal::SIGHUP);
+        let told = eventually("the old list to stay", patience(), || {
+            let log = fs::read_to_string(&stage.log).unwrap_or_default();
+            let told = log.contains("is no file that could be read again");
+            told.then_some(()).ok_or(log)
+        });
+        daemon.signal(Signal::SIGTERM);
+        told.map(|()| daemon)
+    })?;
+    daemon.stop()
+}
+
 /// Whoever starts it learns what it found wrong in the background.
 #[test]
 fn the_verdict() -> Result<()> {

@@ -27,6 +27,7 @@ pub mod exit;
 mod keyfile;
 pub mod keymgt;
 mod keys;
+mod line_file;
 mod log;
 mod metrics;
 mod names;

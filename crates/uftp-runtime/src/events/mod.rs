@@ -9,10 +9,8 @@ mod proxy;
 mod receiver;
 mod sender;
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -24,6 +22,7 @@ pub(crate) use sender::SenderEvents;
 
 use crate::common;
 use crate::exit::Failure;
+use crate::line_file::LineFile;
 use crate::log::{self, time};
 use crate::say;
 
@@ -37,12 +36,7 @@ pub(crate) enum EventOut {
     /// Standard output.
     Stdout,
     /// A file, appended to.
-    File {
-        /// Its name.
-        path: OsString,
-        /// The file of this name when it was opened.
-        file: File,
-    },
+    File(LineFile),
 }
 
 impl EventOut {
@@ -57,11 +51,9 @@ impl EventOut {
         if path == "-" {
             return Ok(EventOut::Stdout);
         }
-        let file = open(path).map_err(|error| not_open(path, &error))?;
-        Ok(EventOut::File {
-            path: path.to_owned(),
-            file,
-        })
+        let file = LineFile::open(path);
+        file.map(EventOut::File)
+            .map_err(|error| not_open(path, &error))
     }
 
     /// Whether [`open`](Self::open) can succeed; nothing is opened.
@@ -78,11 +70,10 @@ impl EventOut {
     /// Opens the file anew, if it is one: somebody has moved the old one away. If it cannot be
     /// opened, the old one stays in use.
     pub(crate) fn reopen(&mut self) {
-        if let EventOut::File { path, file } = self {
-            match open(path) {
-                Ok(fresh) => *file = fresh,
-                Err(error) => say!(0, "can't open the file of events: {error}"),
-            }
+        if let EventOut::File(file) = self
+            && let Err(error) = file.reopen()
+        {
+            say!(0, "can't open the file of events: {error}");
         }
     }
 
@@ -92,23 +83,25 @@ impl EventOut {
     }
 
     fn write(&mut self, object: Map<String, Value>) {
-        let line = format!("{}\n", Value::Object(object));
-        let written = match self {
-            EventOut::None => return,
+        let line = Value::Object(object).to_string();
+        match self {
+            EventOut::None => {}
             // One write, so that a reader of a pipe gets whole lines.
             EventOut::Stdout => {
                 log::let_go();
                 let mut out = io::stdout().lock();
-                out.write_all(line.as_bytes()).and_then(|()| out.flush())
+                let written = out.write_all(format!("{line}\n").as_bytes());
+                if let Err(error) = written.and_then(|()| out.flush()) {
+                    say!(0, "Can't write events: {error}");
+                    *self = EventOut::None;
+                }
             }
-            EventOut::File { file, .. } => {
+            EventOut::File(file) => {
                 log::let_go();
-                file.write_all(line.as_bytes())
+                if let Err(error) = file.write_line(line.as_bytes()) {
+                    say!(0, "Can't write events: {error}");
+                }
             }
-        };
-        if let Err(error) = written {
-            say!(0, "Can't write events: {error}");
-            *self = EventOut::None;
         }
     }
 }
@@ -116,14 +109,6 @@ impl EventOut {
 fn not_open(path: &OsStr, error: &io::Error) -> Failure {
     let path = path.to_string_lossy();
     Failure::command_line(format!("can't open {path}: {error} (--events)"))
-}
-
-fn open(path: &OsStr) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o644)
-        .open(path)
 }
 
 /// The members of every event, and those of `more`. What belongs to no session is of none.

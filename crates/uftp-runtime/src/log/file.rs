@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, faccessat, geteuid};
 use rolling_file::{RollingCondition, RollingFileAppender};
 
 use super::time;
+use crate::line_file::is_pipe;
 
 /// When a log is rolled, and how much of it is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct LogFile {
     out: RollingFileAppender<Never>,
     size: u64,
     holds_stderr: bool,
+    /// Lines that could not be written since the last one that could.
+    lost: u64,
 }
 
 impl LogFile {
@@ -47,6 +50,7 @@ impl LogFile {
             out: RollingFileAppender::new(path, Never, keep)?,
             size: fs::metadata(path)?.len(),
             holds_stderr: false,
+            lost: 0,
         })
     }
 
@@ -122,11 +126,15 @@ impl LogFile {
         path.into()
     }
 
-    /// Opens the file of this name anew; somebody has moved the old one away.
+    /// Opens the file of this name anew; somebody has moved the old one away. A pipe stays as it is, for there
+    /// may be nobody at its other end to wait for.
     ///
     /// # Errors
     /// It cannot be opened; the old one stays in use.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
+        if is_pipe(&self.path) {
+            return Ok(());
+        }
         let fresh = LogFile::open(&self.path, self.rolling)?;
         let holds_stderr = self.holds_stderr;
         *self = fresh;
@@ -163,7 +171,14 @@ impl Write for LogFile {
         let ends = lines.iter().position(|b| *b == b'\n').map(|at| at + 1);
         let first = ends.filter(|_| self.rolling.is_some());
         let line = first.and_then(|end| lines.get(..end)).unwrap_or(lines);
-        self.out.write_all(line)?;
+        if self.lost > 0 && self.out.flush().is_ok() {
+            let lost = std::mem::take(&mut self.lost);
+            self.note(&format!(
+                "{lost} lines of the log are lost here: they could not be written"
+            ))?;
+        }
+        self.out.write_all(line).inspect_err(|_| self.lost += 1)?;
+        // What cannot be written now is kept as long as there is room.
         self.out.flush()?;
         self.size += line.len() as u64;
         if self.rolling.is_some_and(|r| self.size > r.size)

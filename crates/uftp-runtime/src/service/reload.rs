@@ -1,5 +1,6 @@
 //! What a running daemon looks up again: lists, when it is asked to.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,6 +73,9 @@ impl ServerLists {
             );
             return;
         }
+        if !can_be_read_again(&self.paths) {
+            return;
+        }
         match servers::read(&self.paths).await {
             Ok(list) => {
                 say!(2, "Listening to {} senders (-S)", list.entries.len());
@@ -107,6 +111,9 @@ impl ClientLists {
         if self.paths.is_empty() {
             return;
         }
+        if !can_be_read_again(&self.paths) {
+            return;
+        }
         match clients::read(&self.paths).await {
             Ok(list) => {
                 say!(
@@ -119,4 +126,19 @@ impl ClientLists {
             Err(failure) => say!(0, "The old list stays in use: {failure}"),
         }
     }
+}
+
+/// Whether all of them are files, or not there, which is told by who reads them; says if not. Whoever is to write
+/// to a pipe may be gone, and nothing else would be heard meanwhile.
+fn can_be_read_again(lists: &[PathBuf]) -> bool {
+    let no_file = |path: &&PathBuf| fs::metadata(path).is_ok_and(|there| !there.is_file());
+    let found = lists.iter().find(no_file);
+    if let Some(path) = found {
+        say!(
+            0,
+            "The old list stays in use: {} is no file that could be read again",
+            path.display()
+        );
+    }
+    found.is_none()
 }

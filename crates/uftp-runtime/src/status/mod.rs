@@ -3,10 +3,8 @@
 mod receiver;
 mod sender;
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 
 pub(crate) use receiver::ReceiverStatus;
@@ -17,6 +15,7 @@ use uftp_proto::wire::FileType;
 
 use crate::common;
 use crate::exit::Failure;
+use crate::line_file::LineFile;
 use crate::log::{self, Sink, printable};
 use crate::say;
 
@@ -25,12 +24,7 @@ pub(crate) enum StatusOut {
     /// Nowhere.
     None,
     /// A file, appended to.
-    File {
-        /// Its name.
-        path: OsString,
-        /// The file of this name when it was opened.
-        file: File,
-    },
+    File(LineFile),
     /// Among the log lines, without time stamps.
     Log(Sink),
 }
@@ -47,11 +41,8 @@ impl StatusOut {
         if path == "@LOG" {
             return Ok(StatusOut::Log(log.clone()));
         }
-        open(path)
-            .map(|file| StatusOut::File {
-                path: path.to_owned(),
-                file,
-            })
+        LineFile::open(path)
+            .map(StatusOut::File)
             .map_err(|error| not_open(path, &error))
     }
 
@@ -69,29 +60,24 @@ impl StatusOut {
     /// Opens the file anew, if it is one: somebody has moved the old one away. If it cannot be
     /// opened, the old one stays in use.
     pub(crate) fn reopen(&mut self) {
-        if let StatusOut::File { path, file } = self {
-            match open(path) {
-                Ok(fresh) => *file = fresh,
-                Err(error) => {
-                    let path = path.to_string_lossy();
-                    say!(0, "Can't open status file: {path}: {error}");
-                }
-            }
+        if let StatusOut::File(file) = self
+            && let Err(error) = file.reopen()
+        {
+            let path = file.path().to_string_lossy();
+            say!(0, "Can't open status file: {path}: {error}");
         }
     }
 
     /// Writes one line; `line` without its line feed. Names in it are bytes; logs are text.
     pub(crate) fn write_line(&mut self, line: impl Into<Vec<u8>>) {
-        let mut line = line.into();
+        let line = line.into();
         match self {
             StatusOut::None => {}
             StatusOut::Log(sink) => sink.write_line(String::from_utf8_lossy(&line).into_owned()),
-            StatusOut::File { file, .. } => {
+            StatusOut::File(file) => {
                 log::let_go();
-                line.push(b'\n');
-                if let Err(error) = file.write_all(&line) {
+                if let Err(error) = file.write_line(&line) {
                     say!(0, "Can't write to the status file: {error}");
-                    *self = StatusOut::None;
                 }
             }
         }
@@ -101,14 +87,6 @@ impl StatusOut {
 fn not_open(path: &OsStr, error: &io::Error) -> Failure {
     let path = path.to_string_lossy();
     Failure::command_line(format!("Can't open status file: {path}: {error}"))
-}
-
-fn open(path: &OsStr) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o644)
-        .open(path)
 }
 
 /// A line with a name in it, byte by byte as it is but for control characters: scripts compare it
