@@ -49,7 +49,9 @@ pub(super) fn read(values: &[String]) -> Result<Vec<HostEntry>, Failure> {
         match value.strip_prefix('@') {
             Some(path) => read_file(OsStr::new(path), &DESTINATIONS, &mut entries)?,
             None => {
-                for name in value.split(',').filter(|n| !n.is_empty()) {
+                // Blanks behind commas are no part of a name; C programs pass over them before an id, too.
+                let names = value.split(',').map(str::trim).filter(|n| !n.is_empty());
+                for name in names {
                     let place = format!("option {}", DESTINATIONS.option);
                     let read = entry(name, None, &DESTINATIONS, place);
                     let told = |why: String| Failure::command_line(why).about(DESTINATIONS.option);
@@ -118,7 +120,7 @@ pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>,
             && let Some((at, entry)) = waiting.next()
         {
             let name = entry.name.clone();
-            lookups.spawn(async move { (at, look_up(&name).await) });
+            lookups.spawn(async move { (at, look_up(name.trim_end()).await) });
         }
         match lookups.join_next().await {
             None => break,
@@ -210,12 +212,13 @@ pub(super) fn only_address(clients: &[ClientEntry]) -> Result<IpAddr, Failure> {
 
 /// A line of a list: `name[|fingerprint]`, or in those of 3.x `name[ fingerprint]`.
 fn listed(line: &lists::Line, kind: &Kind) -> Result<HostEntry, String> {
-    let (name, fingerprint) = match line.text.split_once('|') {
-        None => match line.text.split_once(' ') {
+    let text = line.text.trim_start();
+    let (name, fingerprint) = match text.split_once('|') {
+        None => match text.split_once(' ') {
             Some((name, word)) if word.trim().parse::<Fingerprint>().is_ok() => {
                 (name, word.trim().parse().ok())
             }
-            _ => (line.text.as_str(), None),
+            _ => (text, None),
         },
         Some((name, rest)) => {
             let word = rest.split_whitespace().next();
@@ -242,7 +245,7 @@ fn entry(
         ));
     }
     Ok(HostEntry {
-        uid: numeric(name),
+        uid: numeric(name.trim_end()),
         name: name.to_owned(),
         proxy: kind.proxies,
         fingerprint,
@@ -379,10 +382,17 @@ mod tests {
         let names: Vec<_> = clients.iter().map(|c| (c.name.as_str(), c.uid.0)).collect();
         assert_eq!(names, [("0x0A000001 # x", 0x0a00_0001), ("ab ", 0xab)]);
 
+        // As in `-H "0x1, 0x2"`.
+        let blanks = read(&[" 0x1, 10.0.0.2 ,, ".into(), file("  0x3\n10.0.0.4  \n")]).unwrap();
+        let clients = resolve(blanks).await.unwrap();
+        let uids: Vec<_> = clients.iter().map(|c| c.uid.0).collect();
+        assert_eq!(uids, [1, 0x0A00_0002, 3, 0x0A00_0004]);
+        assert_eq!(clients[1].name, "10.0.0.2");
+
         let long = "n".repeat(80);
         for (values, words) in [
             (vec![String::new()], "is empty"),
-            (vec![",".into()], "is empty"),
+            (vec![", ".into()], "is empty"),
             (vec![file("#only\n\n")], "is empty"),
             (vec!["0x1".into(), String::new()], "is empty"),
             (
