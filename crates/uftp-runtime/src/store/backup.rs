@@ -42,10 +42,10 @@ pub(super) fn keep(
         .map(OsStr::to_owned)
         .collect();
     let place = dir.descend_making(&names)?;
-    if there == Entry::Directory || place.look(entry)? == Entry::Directory {
+    if there.is_directory() || place.look(entry)?.is_directory() {
         place.remove_tree(entry)?;
     }
-    if there == Entry::Directory {
+    if there.is_directory() {
         return parent.move_to(entry, &place, entry);
     }
     let temporary = name::temporary(entry, ".~uftp-backup");

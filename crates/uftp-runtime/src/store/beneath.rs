@@ -58,9 +58,13 @@ pub(super) enum Entry {
         size: u64,
         mtime: i64,
     },
-    Directory,
+    Directory {
+        mtime: i64,
+    },
     /// A link, device, pipe or socket: never opened, only replaced.
-    Other,
+    Other {
+        mtime: i64,
+    },
 }
 
 impl Dir {
@@ -261,10 +265,10 @@ impl Dir {
 
     fn remove_below(&self, name: &OsStr, depth: usize) -> io::Result<()> {
         match self.look(name)? {
-            Entry::Directory if depth == 0 => Err(io::Error::other(format!(
+            Entry::Directory { .. } if depth == 0 => Err(io::Error::other(format!(
                 "more than {MAX_DEPTH} directories in one another"
             ))),
-            Entry::Directory => {
+            Entry::Directory { .. } => {
                 let dir = self.child(name)?;
                 let mut entries = dir::Dir::from_fd(dir.0.try_clone()?)?;
                 for entry in entries.iter() {
@@ -356,14 +360,19 @@ impl AsFd for Dir {
 }
 
 impl Entry {
+    pub(super) fn is_directory(self) -> bool {
+        matches!(self, Entry::Directory { .. })
+    }
+
     fn from_stat(stat: &FileStat) -> Entry {
+        let mtime = stat.st_mtime;
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFREG => Entry::Regular {
                 size: u64::try_from(stat.st_size).unwrap_or(0),
-                mtime: stat.st_mtime,
+                mtime,
             },
-            SFlag::S_IFDIR => Entry::Directory,
-            _ => Entry::Other,
+            SFlag::S_IFDIR => Entry::Directory { mtime },
+            _ => Entry::Other { mtime },
         }
     }
 }

@@ -177,7 +177,7 @@ impl Staging {
     ) -> io::Result<()> {
         for name in from.entries()? {
             let path = path.join(&name);
-            let is_tree = from.look(&name)? == Entry::Directory && !from.is_empty(&name)?;
+            let is_tree = from.look(&name)?.is_directory() && !from.is_empty(&name)?;
             if is_tree && depth > 0 {
                 let below = self
                     .make_directory(to, &name)
@@ -195,9 +195,9 @@ impl Staging {
     /// The directory `name` in `to`, made in the place of a file if one is there.
     fn make_directory(&mut self, to: &Dir, name: &OsStr) -> io::Result<Dir> {
         match to.look(name)? {
-            Entry::Directory => {}
+            Entry::Directory { .. } => {}
             Entry::Absent => to.make(name)?,
-            Entry::Regular { .. } | Entry::Other => {
+            Entry::Regular { .. } | Entry::Other { .. } => {
                 let fresh = self.out_name();
                 self.parts.make(&fresh)?;
                 self.parts.swap_with(&fresh, to, name)?;
@@ -208,8 +208,8 @@ impl Staging {
 
     /// Moves a file, a link or an empty directory, but not in the place of a tree.
     fn place_leaf(&mut self, from: &Dir, name: &OsStr, to: &Dir) -> io::Result<()> {
-        if to.look(name)? == Entry::Directory {
-            if from.look(name)? == Entry::Directory {
+        if to.look(name)?.is_directory() {
+            if from.look(name)?.is_directory() {
                 return Ok(());
             }
             if !to.is_empty(name)? {
@@ -226,9 +226,10 @@ impl Staging {
     fn place(&mut self, from: &Dir, name: &OsStr, to: &Dir) -> io::Result<()> {
         match (from.look(name)?, to.look(name)?) {
             (_, Entry::Absent)
-            | (Entry::Regular { .. } | Entry::Other, Entry::Regular { .. } | Entry::Other) => {
-                from.move_to(name, to, name)
-            }
+            | (
+                Entry::Regular { .. } | Entry::Other { .. },
+                Entry::Regular { .. } | Entry::Other { .. },
+            ) => from.move_to(name, to, name),
             _ => {
                 // Out of the tree first: what is replaced must never be taken for what was sent.
                 let out = self.out_name();

@@ -380,6 +380,29 @@ fn sync_compares_time_then_size_and_preview_changes_nothing() {
 }
 
 #[test]
+fn sync_leaves_what_is_newer_whatever_it_is() {
+    let world = world();
+    std::fs::create_dir(world.dest.join("dir")).unwrap();
+    std::os::unix::fs::symlink("nowhere", world.dest.join("link")).unwrap();
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap();
+    for (mtime, want) in [
+        (now - 1000, CompleteStatus::SKIPPED),
+        (now + 1000, CompleteStatus::OVERWRITE),
+    ] {
+        for name in ["dir", "link"] {
+            let mut offered = file(name);
+            offered.mtime = mtime;
+            for preview in [true, false] {
+                let mut sync = world.session_with(|i| (i.sync, i.preview) = (true, preview));
+                assert_eq!(status(&sync.offer(&offered)), Some(want), "{name} {mtime}");
+            }
+        }
+    }
+}
+
+#[test]
 fn unusable_destinations_are_told_apart() {
     let world = world();
     for (path, words) in [

@@ -115,15 +115,15 @@ impl DiskSession {
             let parent = base.descend(&target.parents)?;
             let there = parent.map(|p| p.look(&target.entry)).transpose()?;
             return Ok(done(match there {
-                Some(Entry::Directory) => CompleteStatus::SKIPPED,
+                Some(Entry::Directory { .. }) => CompleteStatus::SKIPPED,
                 _ => CompleteStatus::NORMAL,
             }));
         }
         let parent = self.parent(&base, base.way(&target.parents)?, target)?;
         match parent.look(&target.entry)? {
-            Entry::Directory => return Ok(done(CompleteStatus::SKIPPED)),
+            Entry::Directory { .. } => return Ok(done(CompleteStatus::SKIPPED)),
             Entry::Absent => {}
-            Entry::Regular { .. } | Entry::Other => {
+            Entry::Regular { .. } | Entry::Other { .. } => {
                 self.back_up(&parent, target)?;
                 parent.remove_file(&target.entry)?;
             }
@@ -179,7 +179,7 @@ impl DiskSession {
     ) -> Result<(), Rejection> {
         let lost = self.root(target)?.backup.is_none();
         match there {
-            Entry::Directory if lost && !parent.is_empty(&target.entry)? => {
+            Entry::Directory { .. } if lost && !parent.is_empty(&target.entry)? => {
                 Err(Rejection::DirectoryInPlace)
             }
             _ => Ok(()),
@@ -187,11 +187,16 @@ impl DiskSession {
     }
 }
 
-/// What a file in sync mode is to what is there (behaviour-sender-receiver §5.5.1).
+/// What a file in sync mode is to what is there (behaviour-sender-receiver §5.5.1). What is newer stays, whatever it
+/// is: of a link its own time counts.
 fn compare(there: Entry, offered: &IncomingFile) -> CompleteStatus {
     match there {
         Entry::Absent => CompleteStatus::NORMAL,
-        Entry::Regular { mtime, .. } if mtime > offered.mtime => CompleteStatus::SKIPPED,
+        Entry::Regular { mtime, .. } | Entry::Directory { mtime } | Entry::Other { mtime }
+            if mtime > offered.mtime =>
+        {
+            CompleteStatus::SKIPPED
+        }
         Entry::Regular { size, mtime } if mtime == offered.mtime && size == offered.size => {
             CompleteStatus::SKIPPED
         }
