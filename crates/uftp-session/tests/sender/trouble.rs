@@ -268,6 +268,17 @@ fn time_is_limited_for_the_unfinished_only() {
 }
 
 #[test]
+fn whole_seconds_are_counted() {
+    // 197 KiB at 62.5 KiB/s take 3.25 s with headers, and 110 % of 3.125 s are 3 whole seconds.
+    let source = Memory::default().file("f", noise(200_000));
+    let mut config = config(Some(&[1]));
+    (config.max_time_percent, config.rate) = (Some(110), Rate::Fixed(64_000));
+    let mut lab = Lab::new(config, source, vec![Peer::new(1)]);
+    assert_eq!(lab.run(), Outcome::Success);
+    assert!(lab.of("ABORT").is_empty());
+}
+
+#[test]
 fn all_or_nothing() {
     // Who is lost or missing at which point, and what comes of it.
     for (word, outcome) in [

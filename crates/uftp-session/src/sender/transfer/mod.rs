@@ -6,7 +6,7 @@ mod data;
 mod misread;
 mod reports;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uftp_proto::wire::Message;
 use uftp_proto::{BlockMap, FileId, Geometry};
@@ -75,6 +75,10 @@ pub(super) enum Stage {
     Polling(Course),
 }
 
+/// spec: behaviour-sender-receiver §3.7, wire-v3 §6.5: whole seconds are counted, and have to be more than the
+/// limit. Short files would not get through in time otherwise, as headers count for the rate alone.
+const WHOLE_SECOND: Duration = Duration::from_secs(1);
+
 impl Transfer {
     /// Begins to send the file that receivers have been informed of.
     pub(super) fn start(s: &mut Session, now: Instant, informing: &Informing) -> Self {
@@ -99,7 +103,7 @@ impl Transfer {
                 PassStyle::LockStep => Some(Rounds::default()),
             },
             started: now,
-            limit: max_time.map(|time| now + time),
+            limit: max_time.map(|time| now + time + WHOLE_SECOND),
             section: None,
             sent: 0,
             repaired: 0,
