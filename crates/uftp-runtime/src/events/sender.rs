@@ -109,6 +109,10 @@ fn of_client(event: &SenderEvent, name: impl Fn(Uid) -> String) -> Option<(&'sta
             "client_refused",
             with(*uid, json!({"reason": "key fingerprint mismatch"})),
         ),
+        E::TurnedAway {
+            client: uid,
+            reason,
+        } => ("client_refused", with(*uid, json!({"reason": reason}))),
         E::Declined {
             client: uid,
             reason,

@@ -195,6 +195,16 @@ fn proxies(tag: Option<Tag>, kind: &ReceiverEventKind) -> bool {
             1,
             "More PROXY_KEYs from {from} than are looked into: somebody may be forging them"
         ),
+        K::ProxyUnnamed {
+            server,
+            proxy,
+            address,
+        } => tell!(
+            tag,
+            1,
+            "No keys will come: the session is brought by the proxy {proxy}, which is in no list. Name \
+             it in the file of -S with the line {server}|{address}|{proxy}"
+        ),
         K::ProxyKeyRejected(why) => tell!(tag, 1, "PROXY_KEY not accepted: {why}"),
         K::ProxyKeyReceived(print) => tell!(
             tag,

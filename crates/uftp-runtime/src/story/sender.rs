@@ -25,6 +25,8 @@ pub(crate) struct SenderStory {
     agrees_with_proxies: bool,
     /// Somebody would not take part.
     refused: bool,
+    /// Somebody would take part who is not in the host list.
+    unlisted: bool,
     /// Somebody showed another key than the one listed.
     mistaken: bool,
     /// Announcements name the receivers.
@@ -48,6 +50,7 @@ impl SenderStory {
             keys_explained: false,
             agrees_with_proxies: agrees_with_proxies(config),
             refused: false,
+            unlisted: false,
             mistaken: false,
             closed: false,
             registered: false,
@@ -293,6 +296,10 @@ impl SenderStory {
             E::Declined { client, reason } => {
                 self.aborted_by(&name(*client), &printable(reason.as_bytes()));
             }
+            E::TurnedAway { client, reason } => {
+                self.unlisted |= self.closed;
+                tell!(tag, 1, "Turning away {}: {reason}", name(*client));
+            }
             E::ReportsUnreadable { proxy } => tell!(
                 tag,
                 1,
@@ -438,6 +445,11 @@ impl SenderStory {
                 "Not everybody proved to have the key that the host list (-H) names, see above: compare it \
                  with what uftp_keymgt shows of the receiver's key file, which is that of uftpd -k \
                  (without it uftpd makes a new key at each start). Usual causes if others are silent"
+            }
+            _ if self.unlisted && !self.registered => {
+                "Nobody registered but who is not in the host list (-H), see above. A proxy that \
+                 receivers register through has to be in a list of its own (-j). Usual causes if \
+                 others are silent"
             }
             (false, false) => "Nobody registered. Usual causes",
             (false, true) => "Not everybody registered, so nothing is sent. Usual causes",

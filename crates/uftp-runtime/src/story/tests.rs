@@ -379,6 +379,28 @@ fn who_refuses_is_not_taken_for_silent() {
     );
 }
 
+/// A closed group that receivers register for through a proxy which is in no list.
+#[test]
+fn who_is_not_in_the_list_is_a_cause() {
+    let announced = SenderEvent::AnnounceSent {
+        attempt: 1,
+        part: Some(1),
+    };
+    let turned_away = SenderEvent::TurnedAway {
+        client: Uid(1),
+        reason: "Not in host list",
+    };
+    let nobody = SenderEvent::Finished(Outcome::NobodyRegistered);
+    let told = sender(1, vec![announced, turned_away, nobody]);
+    assert!(
+        told.starts_with(
+            "Turning away 127.0.0.1: Not in host list\nAnnounce timed out\nNobody registered but \
+             who is not in the host list (-H), see above. A proxy"
+        ),
+        "{told}"
+    );
+}
+
 /// Without `-e` ours agrees upon keys, which response proxies of 4.10.2 refuse, or die of.
 #[test]
 fn response_proxies_of_4_that_cannot_agree_upon_keys_are_a_cause() {

@@ -132,6 +132,16 @@ pub enum ReceiverEventKind {
     ProxyKeyReceived(Fingerprint),
     /// The proxy of a session showed a key that is not believed, and why.
     ProxyKeyRejected(&'static str),
+    /// An encrypted session comes by way of a proxy that hands its keys on only to those who have it in
+    /// their list, and nothing names it: the keys will never come. Told once in a session.
+    ProxyUnnamed {
+        /// The sender.
+        server: Uid,
+        /// Its proxy.
+        proxy: Uid,
+        /// Where both are heard from.
+        address: IpAddr,
+    },
     /// More PROXY_KEYs come from the proxy's address than are looked into: somebody may be forging them.
     /// Told once in a session, and once for standing keys.
     ProxyKeysTooMany(SocketAddr),

@@ -201,6 +201,14 @@ pub enum SenderEvent {
         /// Why.
         reason: String,
     },
+    /// A host that is to have no part in the session would take part, and was sent away. Told of the
+    /// first few, once each.
+    TurnedAway {
+        /// Who.
+        client: Uid,
+        /// In the words it was told.
+        reason: &'static str,
+    },
     /// One id answers from two addresses: two receivers share it.
     DuplicateUid {
         /// The id.

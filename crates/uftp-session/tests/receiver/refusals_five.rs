@@ -380,6 +380,35 @@ fn floods_of_proxy_keys_do_not_hide_the_true_one() {
     }
 }
 
+/// Whose keys are to come by way of a proxy that he does not know hears what his list lacks.
+#[test]
+fn a_proxy_that_no_list_names_is_told_of_once() {
+    let key = PrivateKey::generate(KeySpec::Ec(Curve::DEFAULT)).unwrap();
+    for (servers, told) in [
+        (None, true),
+        (entry(SERVER, None, None), true),
+        (entry(SERVER, Some(PROXY), None), false),
+    ] {
+        let (mut bench, first) = bench(servers);
+        bench.feed(first.from, &mut first.bytes.clone());
+        let packet = proxy_key(&first.bytes, key.public(), Some(&key));
+        let unnamed = ReceiverEventKind::ProxyUnnamed {
+            server: SERVER,
+            proxy: PROXY,
+            address: first.from.ip(),
+        };
+        let mut tellings = |from| {
+            bench.feed(from, &mut packet.clone());
+            let happened = bench.happened();
+            happened.iter().filter(|kind| **kind == unnamed).count()
+        };
+        let beside = "10.9.9.9:1044".parse().unwrap();
+        assert_eq!(tellings(beside), 0, "a response proxy keeps nobody out");
+        assert_eq!(tellings(first.from), usize::from(told));
+        assert_eq!(tellings(first.from), 0, "once");
+    }
+}
+
 /// So many signatures are checked and told of in a second, and nothing is said to anybody.
 #[test]
 fn floods_of_proxy_keys_are_not_all_looked_into() {

@@ -159,6 +159,11 @@ fn a_stranger_in_a_closed_group_is_sent_away_within_a_limit() {
     let told = lab.of("ABORT(66) Not in host list");
     assert_eq!(told.len(), 8);
     assert!(told.iter().all(|p| p.to == stranger.addr), "unicast");
+    let client = Uid(66);
+    let reason = "Not in host list";
+    let turned_away = SenderEvent::TurnedAway { client, reason };
+    let noted = lab.events.iter().filter(|e| **e == turned_away);
+    assert_eq!(noted.count(), 1, "the operator hears of it once");
     assert!(!lab.has(|e| matches!(
         e,
         SenderEvent::Registered {

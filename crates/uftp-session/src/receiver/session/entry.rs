@@ -35,6 +35,7 @@ impl<S: SessionFiles> Session<S> {
             return self.proxy_speaks(incoming, packet, around);
         }
         if header.src != self.server && !self.may_hand_out_keys(header) {
+            self.stranger_speaks(incoming, around);
             return Err(Refusal::UnknownSource.into());
         }
         let keys = self

@@ -59,6 +59,8 @@ pub(super) struct Session<S> {
     security: Option<Joining>,
     /// The proxy that the operator named for the sender.
     proxy: Option<NamedProxy>,
+    /// It was told that there is one that nothing names.
+    unnamed_proxy_told: bool,
     files: S,
     phase: Phase,
     announced: Instant,
@@ -172,6 +174,7 @@ impl<S: SessionFiles> Session<S> {
             link,
             security,
             proxy: None,
+            unnamed_proxy_told: false,
             files,
             phase: Phase::Registering {
                 sent: now,

@@ -10,6 +10,7 @@ use crate::counters::Refusal;
 use crate::files::SessionFiles;
 use crate::incoming::{self, Incoming};
 use crate::limit::{Limit, Shares};
+use crate::policy::KeyGiver;
 use crate::receiver::event::ReceiverEventKind;
 use crate::receiver::outbox::Outgoing;
 use crate::security::Introduction;
@@ -71,6 +72,29 @@ impl<S: SessionFiles> Session<S> {
             Message::KeyInfo(keys) => self.key_info(now, header, &keys, packet, around),
             Message::Abort(abort) => self.dismissed(now, &abort, around),
             _ => Err(Refusal::OutOfPlace.into()),
+        }
+    }
+
+    /// Tells why no keys come: who hears the announcement by way of a client proxy that nothing names
+    /// registers with it as if it were the sender (wire-v5 §9.5). With a response proxy, which is not where
+    /// announcements come from, he registers with the sender, and all is well.
+    pub(super) fn stranger_speaks(&mut self, incoming: &Incoming, around: &mut Surroundings<'_>) {
+        let (from, header) = (incoming.from, &incoming.header);
+        let waits_for_keys =
+            self.security.is_some() && matches!(self.phase, Phase::Registering { .. });
+        let carried = header.function == Function::ProxyKey && from.ip() == self.announcer.ip();
+        if self.policy.key_giver == KeyGiver::Named
+            && self.proxy.is_none()
+            && waits_for_keys
+            && carried
+            && !std::mem::replace(&mut self.unnamed_proxy_told, true)
+        {
+            let unnamed = ReceiverEventKind::ProxyUnnamed {
+                server: self.server,
+                proxy: header.src,
+                address: from.ip(),
+            };
+            around.tell(self.id, FileId::SESSION, unnamed);
         }
     }
 

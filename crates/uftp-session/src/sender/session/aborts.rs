@@ -16,8 +16,9 @@ use crate::sender::clients::{Client, State};
 use crate::sender::course::Repeated;
 use crate::sender::event::SenderEvent;
 
-/// Most hosts told of as having declined the announcement of an open group.
-const MOST_DECLINED: usize = 16;
+/// Most hosts told of as having declined the announcement of an open group, or been turned away from
+/// a session.
+const MOST_OUTSIDERS: usize = 16;
 
 /// If as many ABORTs wait, nobody is told again that it has been given up.
 const MOST_WAITING: usize = 64;
@@ -206,8 +207,7 @@ impl Session {
 
     /// Notes that a host would not even register; the first few times, for anybody can say so.
     pub(in crate::sender) fn note_declined(&mut self, client: Uid, reason: &str) {
-        if self.declined.len() < MOST_DECLINED && !self.declined.contains(&client) {
-            self.declined.push(client);
+        if is_news(&mut self.declined, client) {
             self.events.push_back(SenderEvent::Declined {
                 client,
                 reason: reason.to_owned(),
@@ -249,7 +249,7 @@ impl Session {
         }
     }
 
-    /// Tells a host that has no part in the session so, within a limit.
+    /// Tells a host that has no part in the session so, within a limit, and notes it the first few times.
     pub(in crate::sender) fn refuse(
         &mut self,
         now: Instant,
@@ -257,6 +257,11 @@ impl Session {
         host: Uid,
         reason: &'static str,
     ) {
+        if is_news(&mut self.turned_away, host) {
+            let client = host;
+            self.events
+                .push_back(SenderEvent::TurnedAway { client, reason });
+        }
         let gap = self.pacer.cost(self.rate.charged());
         if self.refusals.allow(now, gap) {
             self.aborts.push_back(OutgoingAbort {
@@ -331,6 +336,15 @@ impl RefusalLimit {
         self.left = self.left.saturating_sub(1);
         allowed
     }
+}
+
+/// Whether `host` is new to the few that are told of, and may join them: anybody can claim any id.
+fn is_news(told: &mut Vec<Uid>, host: Uid) -> bool {
+    let new = told.len() < MOST_OUTSIDERS && !told.contains(&host);
+    if new {
+        told.push(host);
+    }
+    new
 }
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ pub(super) struct Session {
     lost_one: Option<&'static str>,
     /// Hosts told of as having declined the announcement.
     declined: Vec<Uid>,
+    /// Hosts told of as having been turned away.
+    turned_away: Vec<Uid>,
     /// Some receiver took some item.
     pub(super) accepted: bool,
     /// Whether data may go before answers to FILEINFO are in.
@@ -139,6 +141,7 @@ impl Session {
             aborted_last: false,
             lost_one: None,
             declined: Vec::new(),
+            turned_away: Vec::new(),
             accepted: false,
             ahead: Ahead::default(),
             refusals: RefusalLimit::new(now),
