@@ -296,6 +296,25 @@ fn its_descriptors_run_out() -> Result<()> {
     receiver.stop().map(drop)
 }
 
+/// A file larger than the receiver may make one (`ulimit -f`, `LimitFSIZE=`) ends its session, not the receiver.
+#[test]
+fn a_file_is_larger_than_it_may_write() -> Result<()> {
+    let world = World::new("fsize", 2)?;
+    let mut receiver = world.receiver(Suite::Ours, 1).start()?;
+    let pid = receiver.program().pid().to_string();
+    run("prlimit", &["--pid", &pid, "--fsize=1000000:"], "")?;
+    let file = world.make_dir("content")?.join("large");
+    write_file(&file, 3_000_000)?;
+    let sender = world.sender(Suite::Ours, 0).invite(&[1]).file(&file);
+    let mut sender = sender.start()?;
+    assert_eq!(sender.program().wait(BOUND)?.code, Some(9));
+    let log = sender.program().output();
+    assert!(log.contains("File too large"), "{log}");
+    let after = send(&world, "after", 10_000, &[1])?;
+    has(&receiver, &after)?;
+    receiver.stop().map(drop)
+}
+
 /// Told to stop in the middle of a transfer, it tells the sender, which does not wait in vain.
 #[test]
 fn it_is_told_to_stop() -> Result<()> {

@@ -6,6 +6,7 @@
 use std::future::pending;
 use std::io;
 
+use nix::libc::SIGXFSZ;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -25,6 +26,9 @@ pub(crate) struct Signals {
     terminate: Signal,
     counters: Signal,
     hangup: Option<(Signal, Asked)>,
+    /// While it is caught, a file that would get larger than this process may make one cannot be written, and
+    /// nobody dies of it (setrlimit(2), `RLIMIT_FSIZE`).
+    _too_large: Signal,
 }
 
 impl Signals {
@@ -55,6 +59,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             counters: signal(SignalKind::user_defined1())?,
             hangup: means.map(caught).transpose()?,
+            _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 
