@@ -16,7 +16,8 @@ use nix::{
     unistd::{Pid, User, mkfifo},
 };
 use uftp_tests::{
-    Failure, Program, Result, Suite, World, eventually, patience, runs_as, write_file,
+    Failure, Program, Result, Suite, World, eventually, mount_privately, patience, runs_as,
+    small_disk, write_file,
 };
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -387,6 +388,37 @@ fn the_rights_of_its_files() -> Result<()> {
         daemon.stop()?;
     }
     Ok(())
+}
+
+/// A disk that is full for a while costs log and status file what was to be written meanwhile, and says so; files
+/// arrive, and later all is written again.
+#[test]
+fn the_disk_of_its_log_fills_up() -> Result<()> {
+    mount_privately()?;
+    let stage = Stage::new("logfull")?;
+    let small = small_disk(&stage.world, "small", 128 << 10)?;
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let (log, status) = (text(small.join("log")), text(small.join("status")));
+    let daemon = stage.start("022", &["-L", &log, "-F", &status, "-x", "5"])?;
+    let filler = small.join("filler");
+    assert!(fs::write(&filler, vec![1; 256 << 10]).is_err());
+    for name in ["one", "two", "three", "four"] {
+        stage.send(name)?;
+    }
+    fs::remove_file(&filler)?;
+    stage.send("five")?;
+    eventually("log and status file to go on", patience(), || {
+        let [log, status] =
+            [&log, &status].map(|path| fs::read_to_string(path).unwrap_or_default());
+        let whole = log.contains("lines of the log are lost here")
+            && log.contains("Name of file to receive: five")
+            && status.lines().any(|line| line.contains(";five;9KB;copied"));
+        whole.then_some(()).ok_or(format!("{log}{status}"))
+    })?;
+    for name in ["one", "two", "three", "four", "five"] {
+        assert!(stage.dest.join(name).exists(), "{name}");
+    }
+    daemon.stop()
 }
 
 /// The directory of its log may go and come: it serves on, and logs again when it is told to.
