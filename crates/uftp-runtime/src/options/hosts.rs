@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use uftp_proto::Uid;
 use uftp_proto::crypto::Fingerprint;
 use uftp_session::sender::ClientEntry;
@@ -21,6 +24,8 @@ const MAX_HOST: usize = 79;
 const MAX_HOSTS: usize = 100_000;
 /// Most names asked for at once.
 const LOOKUPS: usize = 32;
+/// How long names may take before a word is said of it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One entry of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,31 +116,7 @@ const PROXIES: Kind = Kind {
 /// # Errors
 /// An entry that is no name and no id.
 pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failure> {
-    let known = |entry: &HostEntry| entry.uid.ok_or_else(String::new);
-    let mut found: Vec<Result<Uid, String>> = entries.iter().map(known).collect();
-    let mut waiting = entries.iter().enumerate().filter(|(_, e)| e.uid.is_none());
-    let mut lookups = JoinSet::new();
-    loop {
-        while lookups.len() < LOOKUPS
-            && let Some((at, entry)) = waiting.next()
-        {
-            let name = entry.name.clone();
-            lookups.spawn(async move { (at, look_up(name.trim_end()).await) });
-        }
-        match lookups.join_next().await {
-            None => break,
-            Some(Ok((at, uid))) => {
-                if let Some(slot) = found.get_mut(at) {
-                    *slot = uid;
-                }
-            }
-            Some(Err(error)) => {
-                return Err(Failure::command_line(format!(
-                    "looking up the host list failed: {error}"
-                )));
-            }
-        }
-    }
+    let found = not_in_silence(PATIENCE, ids(&entries)).await?;
     let mut clients: Vec<ClientEntry> = Vec::with_capacity(entries.len());
     let mut seen: HashMap<Uid, String> = HashMap::new();
     for (entry, uid) in entries.into_iter().zip(found) {
@@ -171,6 +152,50 @@ pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>,
         });
     }
     Ok(clients)
+}
+
+/// Says a word if `looking_up` takes longer than `patience`.
+async fn not_in_silence<T>(patience: Duration, looking_up: impl Future<Output = T>) -> T {
+    let mut looking_up = pin!(looking_up);
+    match timeout(patience, &mut looking_up).await {
+        Ok(done) => done,
+        Err(_) => {
+            say!(
+                1,
+                "Looking up the names of the host list takes time; an id that begins with 0x needs none"
+            );
+            looking_up.await
+        }
+    }
+}
+
+/// The id of each entry, or why it has none.
+async fn ids(entries: &[HostEntry]) -> Result<Vec<Result<Uid, String>>, Failure> {
+    let known = |entry: &HostEntry| entry.uid.ok_or_else(String::new);
+    let mut found: Vec<Result<Uid, String>> = entries.iter().map(known).collect();
+    let mut waiting = entries.iter().enumerate().filter(|(_, e)| e.uid.is_none());
+    let mut lookups = JoinSet::new();
+    loop {
+        while lookups.len() < LOOKUPS
+            && let Some((at, entry)) = waiting.next()
+        {
+            let name = entry.name.clone();
+            lookups.spawn(async move { (at, look_up(name.trim_end()).await) });
+        }
+        match lookups.join_next().await {
+            None => return Ok(found),
+            Some(Ok((at, uid))) => {
+                if let Some(slot) = found.get_mut(at) {
+                    *slot = uid;
+                }
+            }
+            Some(Err(error)) => {
+                return Err(Failure::command_line(format!(
+                    "looking up the host list failed: {error}"
+                )));
+            }
+        }
+    }
 }
 
 fn read_file(path: &OsStr, kind: &Kind, entries: &mut Vec<HostEntry>) -> Result<(), Failure> {
@@ -322,8 +347,13 @@ async fn look_up(name: &str) -> Result<Uid, String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+    use crate::log::{ClassicLayer, Look, Sink};
 
     #[test]
     fn numbers_keep_their_old_meaning() {
@@ -347,6 +377,27 @@ mod tests {
         ] {
             assert_eq!(numeric(text), uid.map(Uid), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_slow_name_server_is_told_of() {
+        let (sink, written) = Sink::memory();
+        let plain = Look::Text {
+            timestamps: false,
+            color: false,
+        };
+        let layer = ClassicLayer::new(sink, 1, plain);
+        let _logged = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        not_in_silence(Duration::ZERO, std::future::ready(())).await;
+        assert_eq!(written(), "");
+        let is_told = poll_fn(|context| match written().contains("takes time") {
+            true => Poll::Ready(()),
+            false => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        });
+        not_in_silence(Duration::ZERO, is_told).await;
     }
 
     #[tokio::test]
