@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bytes that the tests have in files at one time, at most.
-const ROOM: u64 = 4_000_000_000;
+const ROOM: u64 = 1_000_000_000;
 
 /// Runs all tests of the workspace, those in network namespaces and with the reference included: as root,
 /// but what is built belongs to the user.
