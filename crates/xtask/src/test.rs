@@ -4,9 +4,9 @@ use std::{env, path::Path, process::ExitCode};
 
 use nix::{
     sys::stat::{Mode, umask},
-    unistd::geteuid,
+    unistd::{getegid, geteuid},
 };
-use uftp_tests::{Failure, Result, World, reference_dir};
+use uftp_tests::{Failure, Result, World, reference_dir, run, target_dir};
 
 use crate::{
     options::Options,
@@ -58,6 +58,9 @@ pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
     let ended = cargo_lines(&args, &[("TMPDIR", files.as_os_str())], |line| {
         tally.add(line);
     });
+    if !geteuid().is_root() {
+        give_back()?;
+    }
     println!("\n{} passed, {} failed", tally.passed, tally.failed);
     ended.map(|()| ExitCode::SUCCESS)
 }
@@ -85,6 +88,15 @@ fn words_of_sudo(files: &Path) -> Vec<String> {
         words.extend(value.map(|value| format!("{name}={}", value.display())));
     }
     words
+}
+
+/// Makes what tests of a user had root build his own, or he could build nothing there any more.
+fn give_back() -> Result<()> {
+    let owner = format!("{}:{}", geteuid(), getegid());
+    let built = target_dir();
+    let built = built.to_string_lossy();
+    let words = ["-n", "chown", "-R", "--from=0", &owner, "--", &built];
+    run("sudo", &words, "").map(drop)
 }
 
 /// Tests of all test programs together.
