@@ -133,6 +133,9 @@ fn introduce(job: &ReceiveJob) {
         job.socket.bind.port(),
         job.config.uid.0
     );
+    if job.config.security.servers.is_none() {
+        say!(2, "No senders are listed (-S): anybody may send");
+    }
 }
 
 /// Has the events of a receiver told and minds its groups.

@@ -285,6 +285,12 @@ fn introduce_security(security: Option<&SenderSecurity>) {
     if suite.key_exchange.is_ecdh() {
         say!(2, "Loaded ECDH key with curve {}", security.curve());
     }
+    if !suite.client_auth {
+        say!(
+            2,
+            "Receivers are not asked to prove who they are; -c asks them"
+        );
+    }
     let mut weak: Vec<_> = suite.weaknesses().iter().map(ToString::to_string).collect();
     let kind = security.identity().kind();
     if kind.is_weak() {

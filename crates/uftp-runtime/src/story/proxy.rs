@@ -14,6 +14,8 @@ use crate::{say, tell};
 #[derive(Default)]
 pub(crate) struct ProxyStory {
     unregistered: Crowd,
+    /// It was said why keys may not be taken.
+    keys_explained: bool,
     displaced: Crowd,
 }
 
@@ -62,6 +64,9 @@ impl ProxyStory {
         match kind {
             K::Unregistered { client } if self.unregistered.has_line(now) => {
                 tell!(tag, 1, "{client} not fully registered at proxy");
+                if !std::mem::replace(&mut self.keys_explained, true) {
+                    say!(1, "{CAUSES_OF_NO_KEYS}");
+                }
             }
             K::Displaced { client } if self.displaced.has_line(now) => tell!(
                 tag,
@@ -235,3 +240,7 @@ fn remark(status: CompleteStatus) -> &'static str {
         _ => "",
     }
 }
+
+/// Why a receiver may not take the keys that it is handed (wire-v5 §9.6).
+const CAUSES_OF_NO_KEYS: &str = "Usual causes: its list of senders (uftpd -S) has another key for this \
+     proxy; in protocol 5 its list does not name this proxy; packets are lost";

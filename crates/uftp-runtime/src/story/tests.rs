@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::layer::SubscriberExt;
 use uftp_proto::crypto::{
@@ -10,6 +10,7 @@ use uftp_proto::wire::{CompleteStatus, FileType, Version};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
 use uftp_session::SessionId;
 use uftp_session::files::SendItem;
+use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 use uftp_session::security::SenderSecurity;
 use uftp_session::sender::{
@@ -563,5 +564,26 @@ Group file transfer confirmed
     assert_eq!(
         ended(EndReason::Unconfirmed),
         "Group file transfer unconfirmed\n"
+    );
+}
+
+#[test]
+fn a_proxy_says_once_why_keys_may_not_be_taken() {
+    let told = logged(1, || {
+        let mut story = ProxyStory::default();
+        for client in [Uid(1), Uid(2)] {
+            let event = ProxyEvent {
+                session: None,
+                kind: ProxyEventKind::Unregistered { client },
+            };
+            story.event(Instant::now(), &event);
+        }
+    });
+    let client = "not fully registered at proxy\n";
+    assert_eq!(told.matches(client).count(), 2, "{told}");
+    assert_eq!(
+        told.matches("does not name this proxy").count(),
+        1,
+        "{told}"
     );
 }
