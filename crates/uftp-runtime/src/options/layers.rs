@@ -229,7 +229,7 @@ fn takes_value(arg: &Arg) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Parsed, parse_within, uftp, uftpd};
+    use super::super::{Order, Parsed, parse_within, uftp, uftpd};
     use super::*;
 
     /// A directory of system files, an environment and a way to read command lines there.
@@ -261,7 +261,7 @@ mod tests {
                 environment: self.environment.clone(),
             };
             let args = line.split(' ').map(OsString::from);
-            match parse_within::<T>(args, false, &around) {
+            match parse_within::<T>(args, Order::Permute, &around) {
                 Ok(Parsed::Run(args)) => Ok(args),
                 Ok(Parsed::Show(text)) => panic!("{text}"),
                 Err(failure) => Err(failure.to_string()),

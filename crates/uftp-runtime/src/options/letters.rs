@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use clap::Command;
 
-use super::takes_next_word;
+use super::{Order, takes_next_word};
 
 /// What a letter is in 3.x.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,19 +21,18 @@ pub(super) enum Letter {
 /// What the letter before this value, if it has one, is in 3.x; `None` if it is what it is otherwise.
 pub(super) type Meaning<'a> = &'a dyn Fn(u8, &str) -> Option<Letter>;
 
-/// Replaces letters in `args` by the names that they have here. With `posix` options end at the
-/// first word that is none.
+/// Replaces letters in `args` by the names that they have here.
 pub(super) fn translate(
     args: &mut Vec<OsString>,
     command: &Command,
-    posix: bool,
+    order: Order,
     meaning: Meaning<'_>,
 ) {
     let program = args.len().min(1);
     let words = args.split_off(program);
     let reading = Reading {
         command,
-        posix,
+        order,
         meaning,
     };
     args.extend(reading.translate(words));
@@ -50,7 +49,7 @@ pub(super) fn no_names(letter: u8, value: &str, name: Option<&'static str>) -> O
 /// How the words of a command line are read.
 struct Reading<'a> {
     command: &'a Command,
-    posix: bool,
+    order: Order,
     meaning: Meaning<'a>,
 }
 
@@ -61,7 +60,7 @@ impl Reading<'_> {
         while let Some(word) = words.next() {
             let bytes = word.as_bytes();
             let operand = bytes == b"-" || !bytes.starts_with(b"-");
-            if bytes == b"--" || (operand && self.posix) {
+            if bytes == b"--" || (operand && self.order == Order::OptionsFirst) {
                 told.push(word);
                 break;
             }

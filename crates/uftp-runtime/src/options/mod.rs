@@ -45,6 +45,25 @@ pub(crate) enum Parsed<T> {
     Show(String),
 }
 
+/// Where options may stand, in the words of getopt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Behind words that are none, too.
+    Permute,
+    /// They end at the first word that is none.
+    OptionsFirst,
+}
+
+impl Order {
+    /// What POSIXLY_CORRECT, set or not, asks for (cli §1).
+    fn of_environment() -> Order {
+        match std::env::var_os("POSIXLY_CORRECT") {
+            Some(_) => Order::OptionsFirst,
+            None => Order::Permute,
+        }
+    }
+}
+
 /// What a program tells its parser besides its options.
 pub trait Program: CommandFactory + FromArgMatches {
     /// What is done with words that are no options; for the usage line.
@@ -56,8 +75,8 @@ pub trait Program: CommandFactory + FromArgMatches {
     }
 
     /// Replaces letters that mean something else in the protocol that the words, or else the
-    /// `environment`, ask for. With `posix` options end at the first word that is none.
-    fn translate(_words: &mut Vec<OsString>, _environment: Option<&OsStr>, _posix: bool) {}
+    /// `environment`, ask for.
+    fn translate(_words: &mut Vec<OsString>, _environment: Option<&OsStr>, _order: Order) {}
 }
 
 /// The command of a program with the manners of getopt.
@@ -136,20 +155,19 @@ const COMPLETIONS: &str = "print-completions";
 pub(crate) fn parse<T: Program>(
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Parsed<T>, Failure> {
-    let posix = std::env::var_os("POSIXLY_CORRECT").is_some();
-    parse_within::<T>(args, posix, &Surroundings::real())
+    parse_within::<T>(args, Order::of_environment(), &Surroundings::real())
 }
 
 fn parse_within<T: Program>(
     args: impl IntoIterator<Item = OsString>,
-    posix: bool,
+    order: Order,
     around: &Surroundings,
 ) -> Result<Parsed<T>, Failure> {
     let command = command::<T>();
     let mut args: Vec<OsString> = args.into_iter().collect();
     adapt::<T>(&mut args, &command);
-    T::translate(&mut args, around.protocol(), posix);
-    if posix {
+    T::translate(&mut args, around.protocol(), order);
+    if order == Order::OptionsFirst {
         end_options_at_first_operand(&mut args, &command);
     }
     let typed = match command.clone().try_get_matches_from(&args) {
@@ -303,13 +321,13 @@ fn takes_next_word(arg: &OsStr, command: &Command) -> bool {
 #[cfg(test)]
 fn parse_as<T: Program>(
     args: impl IntoIterator<Item = OsString>,
-    posix: bool,
+    order: Order,
 ) -> Result<Parsed<T>, Failure> {
     let nothing = Surroundings {
         system: "/nowhere".into(),
         environment: Vec::new(),
     };
-    parse_within::<T>(args, posix, &nothing)
+    parse_within::<T>(args, order, &nothing)
 }
 
 #[cfg(test)]

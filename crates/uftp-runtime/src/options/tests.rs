@@ -19,14 +19,14 @@ fn words(line: &str) -> Vec<OsString> {
 }
 
 fn uftp(line: &str) -> uftp::Args {
-    match parse_as(words(line), false) {
+    match parse_as(words(line), Order::Permute) {
         Ok(Parsed::Run(args)) => args,
         other => panic!("{line}: {other:?}"),
     }
 }
 
 fn uftpd(line: &str) -> uftpd::Args {
-    match parse_as(words(line), false) {
+    match parse_as(words(line), Order::Permute) {
         Ok(Parsed::Run(args)) => args,
         other => panic!("{line}: {other:?}"),
     }
@@ -34,7 +34,7 @@ fn uftpd(line: &str) -> uftpd::Args {
 
 fn complaint_about(line: &str) -> String {
     fn told<T: Program + std::fmt::Debug>(line: &str) -> String {
-        let failure = parse_as::<T>(words(line), false).unwrap_err();
+        let failure = parse_as::<T>(words(line), Order::Permute).unwrap_err();
         assert_eq!(failure.exit, Exit::CommandLine);
         complaint::<T>(&failure)
     }
@@ -76,7 +76,7 @@ fn file_names_need_not_be_text() {
     let mut line = words("uftp f -D");
     line.push(OsString::from_vec(b"d\xff".to_vec()));
     line.push(OsString::from_vec(b"\xfe".to_vec()));
-    let Ok(Parsed::Run(args)) = parse_as::<uftp::Args>(line, false) else {
+    let Ok(Parsed::Run(args)) = parse_as::<uftp::Args>(line, Order::Permute) else {
         panic!("refused");
     };
     assert_eq!(args.files[1].as_bytes(), b"\xfe");
@@ -92,7 +92,7 @@ fn posixly_correct_stops_at_the_first_file() {
         ("uftp --rate 5 --log-level=3 f --rate", "f --rate"),
         ("uftp -q -- -x", "-x"),
     ] {
-        let Ok(Parsed::Run(args)) = parse_as::<uftp::Args>(words(line), true) else {
+        let Ok(Parsed::Run(args)) = parse_as::<uftp::Args>(words(line), Order::OptionsFirst) else {
             panic!("{line}");
         };
         assert_eq!(args.files.join(OsStr::new(" ")), files, "{line}");
@@ -101,7 +101,8 @@ fn posixly_correct_stops_at_the_first_file() {
 
 #[test]
 fn help_and_version_are_shown() {
-    let Ok(Parsed::Show(help)) = parse_as::<uftp::Args>(words("uftp --help"), false) else {
+    let Ok(Parsed::Show(help)) = parse_as::<uftp::Args>(words("uftp --help"), Order::Permute)
+    else {
         panic!("no help");
     };
     for word in [
@@ -112,7 +113,9 @@ fn help_and_version_are_shown() {
     ] {
         assert!(help.contains(word), "{word} in {help}");
     }
-    let Ok(Parsed::Show(version)) = parse_as::<uftpd::Args>(words("uftpd --version"), false) else {
+    let Ok(Parsed::Show(version)) =
+        parse_as::<uftpd::Args>(words("uftpd --version"), Order::Permute)
+    else {
         panic!("no version");
     };
     assert!(version.starts_with("uftpd "));
@@ -121,13 +124,15 @@ fn help_and_version_are_shown() {
 #[test]
 fn every_option_is_in_help_and_completions() {
     fn check<T: Program + std::fmt::Debug>(name: &str) {
-        let Ok(Parsed::Show(help)) = parse_as::<T>(words(&format!("{name} --help")), false) else {
+        let Ok(Parsed::Show(help)) =
+            parse_as::<T>(words(&format!("{name} --help")), Order::Permute)
+        else {
             panic!("no help");
         };
         let all = command::<T>();
         for shell in SHELLS {
             let line = format!("{name} --print-completions {shell}");
-            let Ok(Parsed::Show(script)) = parse_as::<T>(words(&line), false) else {
+            let Ok(Parsed::Show(script)) = parse_as::<T>(words(&line), Order::Permute) else {
                 panic!("{line}");
             };
             assert!(script.contains(name));

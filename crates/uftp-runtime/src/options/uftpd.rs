@@ -18,7 +18,7 @@ use super::lists::absolute;
 use super::process::ProcessArgs;
 use super::response_proxy::ResponseProxyArgs;
 use super::security::ReceiverArgs;
-use super::{Program, addresses, command, letters, values};
+use super::{Order, Program, addresses, command, letters, values};
 use crate::exit::Failure;
 use crate::store::StoreConfig;
 
@@ -112,9 +112,9 @@ pub struct Args {
 impl Program for Args {
     const OPERANDS: &'static str = "";
 
-    fn translate(words: &mut Vec<OsString>, _: Option<&OsStr>, posix: bool) {
+    fn translate(words: &mut Vec<OsString>, _: Option<&OsStr>, order: Order) {
         let of_3 = |letter, value: &str| letters::no_names(letter, value, Some("no-name-lookup"));
-        letters::translate(words, &command::<Args>(), posix, &of_3);
+        letters::translate(words, &command::<Args>(), order, &of_3);
     }
 }
 

@@ -17,7 +17,7 @@ use super::heartbeats::HeartbeatArgs;
 use super::lists::absolute;
 use super::process::ProcessArgs;
 use super::security::{KeyArgs, is_ssm};
-use super::{Program, addresses, clients, command, letters, servers, values};
+use super::{Order, Program, addresses, clients, command, letters, servers, values};
 use crate::exit::Failure;
 use crate::keys;
 
@@ -175,10 +175,10 @@ impl Program for Args {
         takes_none.then(|| vec![format!("-{flags}r"), "-e".to_owned(), curve.to_owned()])
     }
 
-    fn translate(words: &mut Vec<OsString>, _: Option<&OsStr>, posix: bool) {
+    fn translate(words: &mut Vec<OsString>, _: Option<&OsStr>, order: Order) {
         // No name is looked up but those it is given.
         let of_3 = |letter, value: &str| letters::no_names(letter, value, None);
-        letters::translate(words, &command::<Args>(), posix, &of_3);
+        letters::translate(words, &command::<Args>(), order, &of_3);
     }
 }
 

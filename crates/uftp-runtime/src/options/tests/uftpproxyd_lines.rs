@@ -10,7 +10,7 @@ use super::*;
 const PRINT: &str = "66:1E:C9:1D:FC:99:DB:60:B0:1A:F0:8F:CA:F4:28:27:A6:BE:94:BC";
 
 fn read(line: &str) -> Args {
-    match parse_as(words(line), false) {
+    match parse_as(words(line), Order::Permute) {
         Ok(Parsed::Run(args)) => args,
         other => panic!("{line}: {other:?}"),
     }
@@ -94,7 +94,7 @@ async fn what_only_3_has() {
         ("uftpd -dn -I lo", true),
         ("uftpd -n 5 -d", false),
     ] {
-        match parse_as::<uftpd::Args>(words(line), false) {
+        match parse_as::<uftpd::Args>(words(line), Order::Permute) {
             Ok(Parsed::Run(args)) => assert_eq!(args.no_name_lookup, flag, "{line}"),
             other => panic!("{line}: {other:?}"),
         }

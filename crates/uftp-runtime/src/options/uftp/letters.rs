@@ -10,7 +10,7 @@ use clap::Command;
 use uftp_session::policy::{Clockwork, Policy};
 
 use crate::options::letters::{self, Letter};
-use crate::options::values;
+use crate::options::{Order, values};
 
 /// Replaces the letters of 3.x in `args` by the names that they have here, if protocol 3 is asked for
 /// there or in the `environment`.
@@ -18,11 +18,11 @@ pub(super) fn translate(
     args: &mut Vec<OsString>,
     command: &Command,
     environment: Option<&OsStr>,
-    posix: bool,
+    order: Order,
 ) {
     if is_of_3(args, environment) {
         let strikes = args.iter().any(|word| limits_naks(word));
-        letters::translate(args, command, posix, &|letter, value| {
+        letters::translate(args, command, order, &|letter, value| {
             meaning(letter, value, strikes)
         });
     }
@@ -91,16 +91,16 @@ mod tests {
     use crate::options::command;
     use crate::options::uftp::Args;
 
-    fn read(line: &str, environment: Option<&str>, posix: bool) -> String {
+    fn read(line: &str, environment: Option<&str>, order: Order) -> String {
         let mut args: Vec<_> = line.split(' ').map(OsString::from).collect();
         let environment = environment.map(OsStr::new);
-        translate(&mut args, &command::<Args>(), environment, posix);
+        translate(&mut args, &command::<Args>(), environment, order);
         args.join(OsStr::new(" ")).into_string().unwrap()
     }
 
     /// What becomes of the words behind `--protocol 3`.
     fn of_3(words: &str) -> String {
-        let told = read(&format!("uftp --protocol 3 {words}"), None, false);
+        let told = read(&format!("uftp --protocol 3 {words}"), None, Order::Permute);
         told.replacen("uftp --protocol 3 ", "", 1)
     }
 
@@ -144,8 +144,8 @@ mod tests {
             let told = of_3(words).replace("-q --announce-time=5x1", "-qA5x1");
             assert_eq!(told, words);
         }
-        let posix = "uftp --protocol 3 f -A 5";
-        assert_eq!(read(posix, None, true), posix);
+        let line = "uftp --protocol 3 f -A 5";
+        assert_eq!(read(line, None, Order::OptionsFirst), line);
     }
 
     #[test]
@@ -159,7 +159,11 @@ mod tests {
             (Some("3"), translated),
             (Some("3.6"), translated),
         ] {
-            assert_eq!(read(line, environment, false), told, "{environment:?}");
+            assert_eq!(
+                read(line, environment, Order::Permute),
+                told,
+                "{environment:?}"
+            );
         }
         for (line, translated) in [
             ("uftp --protocol=3 -A5", true),
@@ -167,9 +171,9 @@ mod tests {
             ("uftp --protocol 3 --protocol 4 -A5", false),
             ("uftp -A5 -- --protocol 3", false),
         ] {
-            let told = read(line, None, false);
+            let told = read(line, None, Order::Permute);
             assert_eq!(told.contains("--announce-time=5"), translated, "{line}");
         }
-        assert!(!read("uftp --protocol 4 -A5", Some("3"), false).contains("announce"));
+        assert!(!read("uftp --protocol 4 -A5", Some("3"), Order::Permute).contains("announce"));
     }
 }

@@ -16,7 +16,7 @@ use super::common::CommonArgs;
 use super::congestion::{self, CongestionControl};
 use super::protocol3::PaceArgs;
 use super::security::SenderArgs;
-use super::{Program, addresses, command, values};
+use super::{Order, Program, addresses, command, values};
 
 pub(crate) use job::SendJob;
 
@@ -246,7 +246,7 @@ pub(crate) enum ProgressMode {
 impl Program for Args {
     const OPERANDS: &'static str = "FILE... ";
 
-    fn translate(words: &mut Vec<OsString>, environment: Option<&OsStr>, posix: bool) {
-        letters::translate(words, &command::<Args>(), environment, posix);
+    fn translate(words: &mut Vec<OsString>, environment: Option<&OsStr>, order: Order) {
+        letters::translate(words, &command::<Args>(), environment, order);
     }
 }
