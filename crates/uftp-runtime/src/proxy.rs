@@ -71,8 +71,7 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
 
     let now = Instant::now();
     let clock = Clock::new(now, common::wall_clock());
-    let gathers = !matches!(job.config.role, Role::Server { .. });
-    let proxy_sessions = ProxySessions::new(job.config.uid, gathers);
+    let proxy_sessions = ProxySessions::new(job.config.uid, &job.config.role);
     let proxy = Proxy::new(job.config, clock, common::seeded()?, now);
     let control = Control::new()?;
     listener.follow(args.interface, control.clone());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uftp_proto::{FileId, Uid};
 use uftp_session::SessionId;
-use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
+use uftp_session::proxy::{ProxyEvent, ProxyEventKind, Role};
 
 use crate::service::liveness::Standing;
 use crate::story::UNPROVED;
@@ -13,6 +13,7 @@ use crate::story::UNPROVED;
 pub(crate) struct ProxySessions {
     /// What the proxy is called.
     own: Uid,
+    /// It gathers the answers of its clients; else it knows of none.
     gathers: bool,
     open: HashMap<SessionId, Page>,
     clients: usize,
@@ -30,6 +31,21 @@ struct Page {
     aborted: Option<String>,
 }
 
+/// How a session ended, a word for programs, and in the words of whoever ended it.
+type Ending = (&'static str, Option<String>);
+
+impl Page {
+    /// The end of one in which nothing is said any more. One whose sender has ended it falls silent like
+    /// any other.
+    fn silent(self) -> Ending {
+        match self.aborted {
+            _ if self.completed => ("completed", None),
+            Some(why) => ("aborted_by_sender", Some(why)),
+            None => ("silent", None),
+        }
+    }
+}
+
 /// A session that is over.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Closed {
@@ -42,11 +58,11 @@ pub(crate) struct Closed {
 }
 
 impl ProxySessions {
-    /// Of a proxy that is called `own` and `gathers` the answers of its clients, or knows of none.
-    pub(crate) fn new(own: Uid, gathers: bool) -> Self {
+    /// Of a proxy that is called `own` and has this role.
+    pub(crate) fn new(own: Uid, role: &Role) -> Self {
         ProxySessions {
             own,
-            gathers,
+            gathers: !matches!(role, Role::Server { .. }),
             open: HashMap::new(),
             clients: 0,
             over: 0,
@@ -104,11 +120,13 @@ impl ProxySessions {
                 file: FileId::SESSION,
                 ..
             } => self.open.get_mut(&id)?.completed = true,
-            K::TimedOut => return self.close(id, "silent", None),
-            K::Superseded => return self.close(id, "superseded", None),
-            K::Encrypted => return self.close(id, "superseded", Some(UNPROVED)),
-            K::ShutDown => return self.close(id, "stopped", None),
-            K::Refused { reason, .. } => return self.close(id, "refused", Some(reason)),
+            K::TimedOut => return self.close(id, Page::silent),
+            K::Superseded => return self.close(id, |_| ("superseded", None)),
+            K::Encrypted => return self.close(id, |_| ("superseded", Some(UNPROVED.to_owned()))),
+            K::ShutDown => return self.close(id, |_| ("stopped", None)),
+            K::Refused { reason, .. } => {
+                return self.close(id, |_| ("refused", Some((*reason).to_owned())));
+            }
             _ => {}
         }
         None
@@ -124,17 +142,13 @@ impl ProxySessions {
         }
     }
 
-    /// A session whose sender has ended it falls silent like any other.
-    fn close(&mut self, id: SessionId, how: &'static str, words: Option<&str>) -> Option<Closed> {
+    /// A session is over; `ending` says by what word, and why.
+    fn close(&mut self, id: SessionId, ending: impl FnOnce(Page) -> Ending) -> Option<Closed> {
         let page = self.open.remove(&id)?;
         let clients = page.clients.len();
         self.clients -= clients;
         self.over += 1;
-        let (outcome, reason) = match (how, page.aborted) {
-            ("silent", _) if page.completed => ("completed", None),
-            ("silent", Some(why)) => ("aborted_by_sender", Some(why)),
-            _ => (how, words.map(str::to_owned)),
-        };
+        let (outcome, reason) = ending(page);
         Some(Closed {
             outcome,
             reason,
@@ -147,10 +161,15 @@ impl ProxySessions {
 mod tests {
     use uftp_proto::wire::CompleteStatus;
     use uftp_proto::{GroupId, Instance};
+    use uftp_session::proxy::Downstream;
 
     use super::*;
 
     const OWN: Uid = Uid(100);
+    const GATHERING: Role = Role::Response {
+        publics: Vec::new(),
+        dh_key: None,
+    };
 
     /// What is entered of one session, and what comes out.
     fn entered(
@@ -254,7 +273,7 @@ mod tests {
                 closed("refused", Some("no group"), 1),
             ),
         ] {
-            let mut proxy_sessions = ProxySessions::new(OWN, true);
+            let mut proxy_sessions = ProxySessions::new(OWN, &GATHERING);
             let kinds = [announced(), registered(7, false), middle, end];
             assert_eq!(entered(&mut proxy_sessions, 1, &kinds), [expected]);
             let standing = Standing {
@@ -268,7 +287,7 @@ mod tests {
 
     #[test]
     fn clients_are_those_of_all_sessions_that_have_not_left() {
-        let mut proxy_sessions = ProxySessions::new(OWN, true);
+        let mut proxy_sessions = ProxySessions::new(OWN, &GATHERING);
         // What is not taken on is no session that ends.
         assert_eq!(entered(&mut proxy_sessions, 3, &[refused()]), []);
         let come = [announced(), registered(7, false), registered(8, false)];
@@ -285,7 +304,11 @@ mod tests {
             (proxy_sessions.sessions(), proxy_sessions.clients()),
             (2, 2)
         );
-        let standing = ProxySessions::new(OWN, false).standing();
+        let passing = Role::Server {
+            downstream: Downstream::Fixed("10.0.0.2:9".parse().unwrap()),
+            admit_anybody: false,
+        };
+        let standing = ProxySessions::new(OWN, &passing).standing();
         assert_eq!(standing.clients, None, "of a server proxy");
     }
 
@@ -299,7 +322,7 @@ mod tests {
             (left(7), 4),
             (left(60), 5),
         ] {
-            let mut proxy_sessions = ProxySessions::new(OWN, true);
+            let mut proxy_sessions = ProxySessions::new(OWN, &GATHERING);
             let come = [
                 announced(),
                 registered_via(6, 50),
@@ -320,7 +343,7 @@ mod tests {
 
     #[test]
     fn who_comes_through_another_goes_with_that() {
-        let mut proxy_sessions = ProxySessions::new(OWN, true);
+        let mut proxy_sessions = ProxySessions::new(OWN, &GATHERING);
         let moved = [announced(), registered_via(6, 50), registered(6, true)];
         entered(&mut proxy_sessions, 1, &moved);
         entered(&mut proxy_sessions, 1, &[left(50)]);
