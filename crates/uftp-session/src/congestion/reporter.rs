@@ -56,6 +56,14 @@ enum Role {
     Other,
 }
 
+/// A feedback round as the sender tells of it.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    number: u16,
+    /// The lowest rate asked for in it.
+    lowest: RateCode,
+}
+
 /// A report is to be made unless somebody slower is heard of before.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -131,13 +139,21 @@ impl Reporter {
         {
             self.told_rtt(item.rtt.duration(), role);
         }
-        self.heard(now, ctrl.cc_seq, ctrl.cc_rate, group, role);
+        let round = Round {
+            number: ctrl.cc_seq,
+            lowest: ctrl.cc_rate,
+        };
+        self.heard(now, round, group, role);
         role == Role::Limiting
     }
 
     /// Takes in what a block says.
     pub(crate) fn data_info(&mut self, now: Instant, info: &TfmccDataInfo, group: Group) {
-        self.heard(now, info.cc_seq, info.cc_rate, group, Role::Other);
+        let round = Round {
+            number: info.cc_seq,
+            lowest: info.cc_rate,
+        };
+        self.heard(now, round, group, Role::Other);
     }
 
     /// When to call [`due`](Self::due).
@@ -198,22 +214,23 @@ impl Reporter {
         }
     }
 
-    /// A round number and the lowest rate asked for in it were heard.
-    fn heard(&mut self, now: Instant, round: u16, lowest: RateCode, group: Group, role: Role) {
-        let newer = |known| Seq(round).is_newer_than(Seq(known));
+    /// The sender tells of a round to one that has this role.
+    fn heard(&mut self, now: Instant, round: Round, group: Group, role: Role) {
+        let Round { number, lowest } = round;
+        let newer = |known| Seq(number).is_newer_than(Seq(known));
         if role == Role::Limiting {
             self.waiting = None;
         }
         if self.round.is_none_or(newer) {
-            self.round = Some(round);
+            self.round = Some(number);
             // As deployed receivers have it, the limiting one's answer to the CONG_CTRL that begins
             // a round still names the one before.
             if role == Role::Other {
-                self.current = round;
+                self.current = number;
                 self.start_waiting(now, group);
             }
-        } else if self.round == Some(round) {
-            self.current = round;
+        } else if self.round == Some(number) {
+            self.current = number;
             self.hush(now, lowest, group);
         }
     }

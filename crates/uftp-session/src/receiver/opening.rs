@@ -8,7 +8,7 @@ use uftp_proto::{Instance, Uid};
 use super::Receiver;
 use super::announce::{self, Terms};
 use super::event::{EndReason, ReceiverEventKind};
-use super::session::{Joining, NamedProxy, Session};
+use super::session::{Accepted, Joining, NamedProxy, Session};
 use crate::counters::Refusal;
 use crate::files::{FileStore, SessionInfo};
 use crate::incoming::{self, Incoming};
@@ -90,7 +90,13 @@ impl<F: FileStore> Receiver<F> {
         };
         self.make_way(id, &info)?;
         let files = self.store.open_session(&info);
-        let session = Session::open(incoming, &info, &announce, &terms, security, files);
+        let accepted = Accepted {
+            incoming,
+            announce: &announce,
+            info: &info,
+            terms: &terms,
+        };
+        let session = Session::open(accepted, security, files);
         let session = self.instruct(session, header, &terms);
         self.sessions.insert(id, session);
         self.tell_opened(id, &info, &terms, suite);

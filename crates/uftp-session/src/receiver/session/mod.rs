@@ -133,16 +133,27 @@ pub(super) struct Doubt {
     wait: Duration,
 }
 
+/// An ANNOUNCE that was accepted.
+#[derive(Clone, Copy)]
+pub(super) struct Accepted<'a> {
+    /// What it came in.
+    pub(super) incoming: &'a Incoming,
+    pub(super) announce: &'a Announce,
+    /// The same in the words of the store.
+    pub(super) info: &'a SessionInfo,
+    /// What it was accepted on.
+    pub(super) terms: &'a Terms,
+}
+
 impl<S: SessionFiles> Session<S> {
-    /// A session that was announced by `announce`, and accepted on `terms`.
-    pub(super) fn open(
-        incoming: &Incoming,
-        info: &SessionInfo,
-        announce: &Announce,
-        terms: &Terms,
-        security: Option<Joining>,
-        files: S,
-    ) -> Self {
+    /// A session in which we are `joining` if it is encrypted, and whose files go to `files`.
+    pub(super) fn open(accepted: Accepted<'_>, joining: Option<Joining>, files: S) -> Self {
+        let Accepted {
+            incoming,
+            announce,
+            info,
+            terms,
+        } = accepted;
         let (now, header) = (incoming.now, &incoming.header);
         let policy = terms.policy;
         let timing = Timing::new(policy, &announce.pace, header.grtt);
@@ -151,7 +162,7 @@ impl<S: SessionFiles> Session<S> {
         outbox.push(Outgoing::ClientKey);
         let mut link = Link::new(header.version, terms.uid, info.group, info.instance)
             .towards(Dest::Host(info.server));
-        if let Some(joining) = &security
+        if let Some(joining) = &joining
             && let Some(sealer) = joining.client.handshake_sealer()
         {
             link.secure_handshake(sealer, joining.counter.clone());
@@ -172,7 +183,7 @@ impl<S: SessionFiles> Session<S> {
             policy,
             timing,
             link,
-            security,
+            security: joining,
             proxy: None,
             unnamed_proxy_told: false,
             files,
