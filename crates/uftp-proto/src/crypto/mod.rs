@@ -51,5 +51,5 @@ pub use private_key::{PrivateKey, SignatureForm};
 pub use public_key::{KeyError, KeyKind, PublicKey};
 pub use record::{OpenError, Opened, Opener, Overhead, SealError, Sealer, SetupError, resign};
 pub use secret::Secret;
-pub use self_signed::{SelfSignError, sign_packet, verify_packet};
+pub use self_signed::{SelfSignError, SelfSigned};
 pub use suite::{Suite, SuiteError};

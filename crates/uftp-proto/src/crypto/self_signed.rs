@@ -14,50 +14,80 @@ use crate::wire::{self, Header, Message, Version};
 /// What a signature of any length stands for while it is being made or checked.
 pub(super) static ZEROS: [u8; MAX_MODULUS] = [0; MAX_MODULUS];
 
-/// Signs an encoded packet in place. `message` is the message it was encoded from, which says
-/// where the signature goes and how long it is. `context` is hashed before the packet: nothing
-/// for an ANNOUNCE, the contexts of wire-v5 §8.4 for a KEYINFO.
-///
-/// # Errors
-/// [`SelfSignError`] if the message has no place for this key's signature or signing fails.
-pub fn sign_packet(
-    key: &PrivateKey,
-    hash: Hash,
+/// A message whose packet is signed as a whole.
+#[derive(Clone, Copy)]
+pub struct SelfSigned<'a> {
     version: Version,
-    message: &Message<'_>,
-    context: &[&[u8]],
-    packet: &mut [u8],
-) -> Result<(), SelfSignError> {
-    let at = range(version, message)
-        .filter(|at| at.len() == key.public().signature_len())
-        .ok_or(SelfSignError::NoPlace)?;
-    let form = SignatureForm::of(version);
-    let parts = signed_parts(context, packet, &at).ok_or(SelfSignError::NoPlace)?;
-    let signature = key.sign(hash, form, &parts)?;
-    match packet.get_mut(at) {
-        Some(place) if place.len() == signature.len() => {
-            place.copy_from_slice(&signature);
-            Ok(())
-        }
-        _ => Err(SelfSignError::NoPlace),
-    }
+    hash: Hash,
+    message: &'a Message<'a>,
+    context: &'a [&'a [u8]],
 }
 
-/// Whether a packet was signed with `key`. `message` is what it was decoded to.
-pub fn verify_packet(
-    key: &PublicKey,
-    hash: Hash,
-    version: Version,
-    message: &Message<'_>,
-    context: &[&[u8]],
-    packet: &[u8],
-) -> bool {
-    let check = || {
-        let at = range(version, message)?;
-        let parts = signed_parts(context, packet, &at)?;
-        Some(key.verify(hash, &parts, packet.get(at)?))
-    };
-    check().unwrap_or(false)
+impl<'a> SelfSigned<'a> {
+    /// What a packet was encoded from or decoded to, which says where the signature is and how long.
+    pub fn new(version: Version, hash: Hash, message: &'a Message<'a>) -> Self {
+        SelfSigned {
+            version,
+            hash,
+            message,
+            context: &[],
+        }
+    }
+
+    /// The same, with these bytes hashed before the packet: the contexts of wire-v5 §8.4 for a KEYINFO.
+    #[must_use]
+    pub fn after(self, context: &'a [&'a [u8]]) -> Self {
+        SelfSigned { context, ..self }
+    }
+
+    /// Signs an encoded packet in place.
+    ///
+    /// # Errors
+    /// [`SelfSignError`] if the message has no place for this key's signature or signing fails.
+    pub fn sign(&self, key: &PrivateKey, packet: &mut [u8]) -> Result<(), SelfSignError> {
+        let at = self
+            .range()
+            .filter(|at| at.len() == key.public().signature_len())
+            .ok_or(SelfSignError::NoPlace)?;
+        let form = SignatureForm::of(self.version);
+        let parts = self.parts(packet, &at).ok_or(SelfSignError::NoPlace)?;
+        let signature = key.sign(self.hash, form, &parts)?;
+        match packet.get_mut(at) {
+            Some(place) if place.len() == signature.len() => {
+                place.copy_from_slice(&signature);
+                Ok(())
+            }
+            _ => Err(SelfSignError::NoPlace),
+        }
+    }
+
+    /// Whether a packet was signed with `key`.
+    pub fn verify(&self, key: &PublicKey, packet: &[u8]) -> bool {
+        let check = || {
+            let at = self.range()?;
+            let parts = self.parts(packet, &at)?;
+            Some(key.verify(self.hash, &parts, packet.get(at)?))
+        };
+        check().unwrap_or(false)
+    }
+
+    /// Where the signature is in the packet.
+    fn range(&self) -> Option<Range<usize>> {
+        let at = wire::signature_range(self.version, self.message)?;
+        Some(at.start + Header::LEN..at.end + Header::LEN)
+    }
+
+    /// What is signed, piece by piece.
+    fn parts<'p>(&self, packet: &'p [u8], signature: &Range<usize>) -> Option<Vec<&'p [u8]>>
+    where
+        'a: 'p,
+    {
+        let mut parts: Vec<&'p [u8]> = self.context.to_vec();
+        parts.push(packet.get(..signature.start)?);
+        parts.push(ZEROS.get(..signature.len())?);
+        parts.push(packet.get(signature.end..)?);
+        Some(parts)
+    }
 }
 
 /// A packet that cannot be signed.
@@ -69,21 +99,4 @@ pub enum SelfSignError {
     /// Signing failed.
     #[error(transparent)]
     Key(#[from] KeyError),
-}
-
-fn range(version: Version, message: &Message<'_>) -> Option<Range<usize>> {
-    let at = wire::signature_range(version, message)?;
-    Some(at.start + Header::LEN..at.end + Header::LEN)
-}
-
-fn signed_parts<'a>(
-    context: &[&'a [u8]],
-    packet: &'a [u8],
-    at: &Range<usize>,
-) -> Option<Vec<&'a [u8]>> {
-    let mut parts = context.to_vec();
-    parts.push(packet.get(..at.start)?);
-    parts.push(ZEROS.get(..at.len())?);
-    parts.push(packet.get(at.end..)?);
-    Some(parts)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uftp_proto::crypto::{
     Binding, GroupMaster, KeyKind, KeySpec, OpenError, Premaster, PrivateKey, PublicKey,
-    SignatureForm, SignatureType, Suite, verify_packet,
+    SelfSigned, SignatureForm, SignatureType, Suite,
 };
 use uftp_proto::wire::{self, Announce, Header, Message, Version};
 
@@ -158,7 +158,8 @@ fn check_announce(v: &V, version: Version, announce: &Announce, key: &PublicKey)
         return;
     }
     let message = Message::Announce(announce.clone());
-    let verify = |packet: &[u8]| verify_packet(key, suite.hash, version, &message, &[], packet);
+    let signed = SelfSigned::new(version, suite.hash, &message);
+    let verify = |packet: &[u8]| signed.verify(key, packet);
     let packet = &v.handshake.announce;
     assert!(verify(packet), "{}: ANNOUNCE signature", v.id);
     for at in (0..packet.len()).step_by(29) {

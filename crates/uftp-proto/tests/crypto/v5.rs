@@ -8,9 +8,7 @@ use uftp_proto::crypto::v5::{
     ClientContext1, ClientContext2, GroupMaster, HandshakeKeys, Premaster, ProxyContext,
     ServerContext, key_info_context, proxy_key_input,
 };
-use uftp_proto::crypto::{
-    Opener, PrivateKey, PublicKey, Sealer, SignatureForm, Suite, sign_packet, verify_packet,
-};
+use uftp_proto::crypto::{Opener, PrivateKey, PublicKey, Sealer, SelfSigned, SignatureForm, Suite};
 use uftp_proto::quant::{GroupSizeCode, RttCode};
 use uftp_proto::wire::{self, Announce, ClientKey, EncInfo, Function, Header, Message, ProxyKey};
 use uftp_proto::wire::{KeyInfoAck, Version};
@@ -62,7 +60,8 @@ fn check(v: &Vector<Schedule>) {
     assert_eq!(suite.signature.name(), v.signature);
     let public = PublicKey::from_blob(&info.key).unwrap();
     assert_eq!(&public, server.public(), "{id}");
-    let verify = |packet: &[u8]| verify_packet(&public, suite.hash, V5, &message, &[], packet);
+    let signed = SelfSigned::new(V5, suite.hash, &message);
+    let verify = |packet: &[u8]| signed.verify(&public, packet);
     assert!(verify(&v.handshake.announce), "{id}: ANNOUNCE");
     let mut bad = v.handshake.announce.to_vec();
     bad[20] ^= 1;
@@ -169,13 +168,11 @@ fn key_info(
     };
     let pc = ProxyContext::default();
     let context = key_info_context(sc, &pc);
-    let verify = |packet: &[u8]| {
-        let hash = suite.hash;
-        verify_packet(server.public(), hash, V5, &message, &context, packet)
-    };
+    let signed = SelfSigned::new(V5, suite.hash, &message).after(&context);
+    let verify = |packet: &[u8]| signed.verify(server.public(), packet);
     assert!(verify(packet), "{id}: KEYINFO signature");
     let mut resigned = packet.to_vec();
-    sign_packet(server, suite.hash, V5, &message, &context, &mut resigned).unwrap();
+    signed.sign(server, &mut resigned).unwrap();
     assert!(verify(&resigned), "{id}");
     if v.server_key.starts_with("rsa") {
         assert_eq!(resigned, packet[..], "{id}");

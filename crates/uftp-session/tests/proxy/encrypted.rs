@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use uftp_proto::crypto::{self, Curve, Fingerprint, Hash, KeySpec, PrivateKey};
+use uftp_proto::crypto::{Curve, Fingerprint, Hash, KeySpec, PrivateKey, SelfSigned};
 use uftp_proto::wire::{self, Abort, Announce, Function, Header, Message, Register, Version};
 use uftp_proto::{Ecn, Seq, Uid, WireTime};
 use uftp_session::Refusal;
@@ -43,8 +43,8 @@ fn open_to_all(packet: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 2000];
     let len = wire::encode(&header, &message, &mut bytes).unwrap();
     bytes.truncate(len);
-    let (key, hash) = (identity(), Hash::Sha256);
-    crypto::sign_packet(&key, hash, Version::V5, &message, &[], &mut bytes).unwrap();
+    let signed = SelfSigned::new(Version::V5, Hash::Sha256, &message);
+    signed.sign(&identity(), &mut bytes).unwrap();
     bytes
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use uftp_proto::Ecn;
 use uftp_proto::crypto::{
-    self, Cipher, Curve, Hash, KeyExchange, KeyKind, KeySpec, PrivateKey, PublicKey, SignatureType,
+    Cipher, Curve, Hash, KeyExchange, KeyKind, KeySpec, PrivateKey, PublicKey, SelfSigned,
+    SignatureType,
 };
 use uftp_proto::wire::{Announce, EncInfo, Message, Version};
 use uftp_session::proxy::{ProxyConfig, ProxyEventKind, Role};
@@ -49,15 +50,8 @@ fn announces(bench: &mut Bench, server_key: &PrivateKey, agrees: bool) -> Vec<Ou
     });
     let mut packet = bench.packet(SERVER, &message);
     if agrees {
-        crypto::sign_packet(
-            server_key,
-            Hash::Sha1,
-            Version::V4,
-            &message,
-            &[],
-            &mut packet,
-        )
-        .unwrap();
+        let signed = SelfSigned::new(Version::V4, Hash::Sha1, &message);
+        signed.sign(server_key, &mut packet).unwrap();
     }
     bench.hand(server(), Ecn::NotEct, &packet)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uftp_proto::Uid;
 use uftp_proto::crypto::v5::{ProxyContext, ServerContext, proxy_key_input};
 use uftp_proto::crypto::{
-    self, Curve, Fingerprint, Hash, KeySpec, PrivateKey, PublicKey, SignatureForm,
+    Curve, Fingerprint, Hash, KeySpec, PrivateKey, PublicKey, SelfSigned, SignatureForm,
 };
 use uftp_proto::wire::{self, Abort, Announce, EncInfo, Function, Header, Message, Version};
 use uftp_session::Refusal;
@@ -70,15 +70,8 @@ fn changed(packet: &[u8], change: impl FnOnce(&mut EncInfo)) -> Vec<u8> {
     let mut bytes = vec![0; 2000];
     let len = wire::encode(&header, &message, &mut bytes).unwrap();
     bytes.truncate(len);
-    crypto::sign_packet(
-        &identity(),
-        Hash::Sha256,
-        Version::V5,
-        &message,
-        &[],
-        &mut bytes,
-    )
-    .unwrap();
+    let signed = SelfSigned::new(Version::V5, Hash::Sha256, &message);
+    signed.sign(&identity(), &mut bytes).unwrap();
     bytes
 }
 

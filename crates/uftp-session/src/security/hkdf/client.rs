@@ -7,8 +7,8 @@ use uftp_proto::crypto::v5::{
     ServerContext, key_info_context, proxy_key_input,
 };
 use uftp_proto::crypto::{
-    self, Fingerprint, IvCounter, KeyKind, Opener, PrivateKey, PublicKey, Sealer, SignatureForm,
-    Suite,
+    Fingerprint, IvCounter, KeyKind, Opener, PrivateKey, PublicKey, Sealer, SelfSigned,
+    SignatureForm, Suite,
 };
 use uftp_proto::wire::{self, Announce, ClientKey, EncInfo, Header, KeyInfo, Message, Version};
 use uftp_proto::{Uid, WireTime};
@@ -84,7 +84,7 @@ impl Client {
         } = invitation;
         let message = Message::Announce((*announce).clone());
         let hash = terms.suite.hash;
-        if !crypto::verify_packet(&terms.server, hash, VERSION, &message, &[], packet) {
+        if !SelfSigned::new(VERSION, hash, &message).verify(&terms.server, packet) {
             return Err(BAD_SIGNATURE.into());
         }
         let bytes = packet.get(Header::LEN..).unwrap_or_default();
@@ -227,14 +227,7 @@ impl Client {
             |info: &EncInfo| info.random == self.server_random && info.key == self.server.blob();
         let message = Message::Announce(announce.clone());
         announce.encryption.as_ref().is_some_and(same)
-            && crypto::verify_packet(
-                &self.server,
-                self.suite.hash,
-                VERSION,
-                &message,
-                &[],
-                packet,
-            )
+            && SelfSigned::new(VERSION, self.suite.hash, &message).verify(&self.server, packet)
     }
 
     pub(in crate::security) fn keys(&self) -> gate::Keys {
@@ -261,8 +254,8 @@ impl Client {
         let counter = message.iv_counter;
         let message = Message::KeyInfo(message.clone());
         let context = key_info_context(&self.sc, &registrar.pc);
-        let hash = self.suite.hash;
-        if !crypto::verify_packet(&registrar.key, hash, VERSION, &message, &context, packet) {
+        let signed = SelfSigned::new(VERSION, self.suite.hash, &message).after(&context);
+        if !signed.verify(&registrar.key, packet) {
             return Err(Refusal::Unauthentic);
         }
         if let Some(group) = &joining.group {

@@ -8,8 +8,8 @@ use uftp_proto::crypto::v5::{
     ProxyContext, ServerContext, key_info_context, proxy_key_input,
 };
 use uftp_proto::crypto::{
-    self, CipherError, Fingerprint, KeyKind, Opener, PrivateKey, PublicKey, Sealer, SelfSignError,
-    SignatureForm, Suite,
+    CipherError, Fingerprint, KeyKind, Opener, PrivateKey, PublicKey, Sealer, SelfSignError,
+    SelfSigned, SignatureForm, Suite,
 };
 use uftp_proto::wire::{
     self, ClientKey, EncInfo, Function, KeyInfoAck, Message, ProxyKey, Register,
@@ -144,7 +144,8 @@ impl Announcer {
             _ => return Ok(()),
         };
         let (hash, version) = (self.suite.hash, self.session.version);
-        crypto::sign_packet(&self.identity, hash, version, message, context, packet)
+        let signed = SelfSigned::new(version, hash, message).after(context);
+        signed.sign(&self.identity, packet)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use uftp_proto::crypto::{
-    self, Binding, CipherError, ClientKeys, GroupMaster, Hash, IvCounter, KeyKind, Opener,
-    Premaster, PrivateKey, PublicKey, Sealer, SetupError, SignatureForm,
+    Binding, CipherError, ClientKeys, GroupMaster, Hash, IvCounter, KeyKind, Opener, Premaster,
+    PrivateKey, PublicKey, Sealer, SelfSigned, SetupError, SignatureForm,
 };
 use uftp_proto::wire::{Announce, ClientKey, EncInfo, Message, Version};
 use uftp_proto::{Uid, WireTime};
@@ -163,7 +163,7 @@ impl Client {
         }
         let message = Message::Announce(announce.clone());
         !suite.key_exchange.is_ecdh()
-            || crypto::verify_packet(&self.server, suite.hash, *version, &message, &[], packet)
+            || SelfSigned::new(*version, suite.hash, &message).verify(&self.server, packet)
     }
 
     /// How far the keys are.
@@ -291,7 +291,7 @@ fn agree(
     };
     let (version, packet) = (invitation.header.version, invitation.packet);
     let message = Message::Announce(invitation.announce.clone());
-    if !crypto::verify_packet(server, hash, version, &message, &[], packet) {
+    if !SelfSigned::new(version, hash, &message).verify(server, packet) {
         return Err(BAD_SIGNATURE.into());
     }
     let ours = secrets.ephemeral(curve).map_err(|_| BAD_DH_KEY)?;

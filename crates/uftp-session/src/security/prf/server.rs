@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use uftp_proto::Uid;
 use uftp_proto::crypto::{
-    self, Binding, CipherError, ClientKeys, Fingerprint, GroupMaster, KeyError, KeySpec, Opener,
-    Premaster, PrivateKey, PublicKey, Sealer, SelfSignError, SignatureType, Suite,
+    Binding, CipherError, ClientKeys, Fingerprint, GroupMaster, KeyError, KeySpec, Opener,
+    Premaster, PrivateKey, PublicKey, Sealer, SelfSignError, SelfSigned, SignatureType, Suite,
 };
 use uftp_proto::wire::{self, ClientKey, EncInfo, KeyInfoAck, Message, Register};
 
@@ -128,14 +128,10 @@ impl Announcer {
         let version = self.session.version;
         match wire::signature_range(version, message) {
             None => Ok(()),
-            Some(_) => crypto::sign_packet(
-                &self.identity,
-                self.suite.hash,
-                version,
-                message,
-                &[],
-                packet,
-            ),
+            Some(_) => {
+                let signed = SelfSigned::new(version, self.suite.hash, message);
+                signed.sign(&self.identity, packet)
+            }
         }
     }
 
