@@ -38,6 +38,7 @@ pub use config::{
 };
 pub use keyring::Keyring;
 pub(crate) use keyring::{NoKey, same_type};
+pub use peers::Claim;
 pub use proxy_keys::ProxyKeys;
 pub use secrets::{Fresh, Secrets};
 pub use server::{Admission, Rejection, Server, SessionName, StandIn};

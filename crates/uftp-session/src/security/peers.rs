@@ -96,11 +96,21 @@ pub(super) trait Schedule {
     ) -> Result<&'a mut [u8], Refusal>;
 }
 
-/// A CLIENT_KEY: the message, and its bytes as they came.
+/// What a receiver says of itself in a CLIENT_KEY.
 #[derive(Clone)]
-pub(super) struct Claim {
+pub struct Claim {
     pub(super) message: ClientKey,
     pub(super) bytes: Vec<u8>,
+}
+
+impl Claim {
+    /// A message, and the bytes it was decoded from.
+    pub fn new(message: &ClientKey, bytes: &[u8]) -> Self {
+        Claim {
+            message: message.clone(),
+            bytes: bytes.to_vec(),
+        }
+    }
 }
 
 /// One receiver as the announcing end knows it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uftp_proto::crypto::{
     CipherError, Fingerprint, KeyExchange, PrivateKey, Sealer, SelfSignError,
 };
-use uftp_proto::wire::{ClientKey, EncInfo, KeyInfoAck, Message, ProxyKey, Register, Version};
+use uftp_proto::wire::{EncInfo, KeyInfoAck, Message, ProxyKey, Register, Version};
 use uftp_proto::{GroupId, Instance, Uid};
 
 use super::client::Client;
@@ -194,22 +194,16 @@ impl Server {
         each!(&self.0, s => s.recalls_key(uid))
     }
 
-    /// A receiver says who it is, in a message of these `bytes`; `expected` is the key the
-    /// operator knows it by.
+    /// A receiver says who it is; `expected` is the key the operator knows it by.
     ///
     /// # Errors
     /// [`Rejection`] if that is not proved, or not who is expected.
     pub fn client_key(
         &mut self,
         uid: Uid,
-        message: &ClientKey,
-        bytes: &[u8],
+        claim: Claim,
         expected: Option<Fingerprint>,
     ) -> Result<Admission, Rejection> {
-        let claim = Claim {
-            message: message.clone(),
-            bytes: bytes.to_vec(),
-        };
         each!(&mut self.0, s => s.client_key(uid, claim, expected))
     }
 

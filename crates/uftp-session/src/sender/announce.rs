@@ -15,8 +15,8 @@ use super::{Next, is_due};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
 use crate::limit::{Bucket, Limit};
-use crate::security::Admission;
 use crate::security::gate::Keys;
+use crate::security::{Admission, Claim};
 
 /// Where a message comes from.
 #[derive(Clone, Copy, Debug)]
@@ -328,7 +328,7 @@ impl Announcing {
             return;
         }
         let again = security.is_keyed(uid);
-        match security.client_key(uid, message, bytes) {
+        match security.client_key(uid, Claim::new(message, bytes)) {
             Ok(admission) => {
                 if s.clients.state(at) == Some(State::Mute) {
                     s.clients.set_state(at, state_of(admission));

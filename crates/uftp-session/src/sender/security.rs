@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use uftp_proto::Uid;
 use uftp_proto::crypto::{Fingerprint, IvCounter};
-use uftp_proto::wire::{ClientKey, EncInfo, KeyInfoAck, Register};
+use uftp_proto::wire::{EncInfo, KeyInfoAck, Register};
 
 use super::config::SenderConfig;
 use crate::clock::Clock;
 use crate::counters::Refusal;
 use crate::link::Link;
 use crate::security::gate::Keys;
-use crate::security::{Admission, Rejection, Secrets, SecurityError, Server, SessionName};
+use crate::security::{Admission, Claim, Rejection, Secrets, SecurityError, Server, SessionName};
 
 /// Keys and what became of them.
 pub(super) struct Security {
@@ -95,11 +95,10 @@ impl Security {
     pub(super) fn client_key(
         &mut self,
         uid: Uid,
-        message: &ClientKey,
-        bytes: &[u8],
+        claim: Claim,
     ) -> Result<Admission, (Refusal, bool)> {
         let expected = self.expected.get(&uid).copied();
-        match self.server.client_key(uid, message, bytes, expected) {
+        match self.server.client_key(uid, claim, expected) {
             Ok(admission) => Ok(admission),
             Err(Rejection::Refused(refusal)) => Err((refusal, false)),
             Err(Rejection::Fingerprint) => Err((Refusal::Unauthentic, self.rejected.insert(uid))),

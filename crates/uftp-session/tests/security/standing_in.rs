@@ -14,8 +14,8 @@ use uftp_proto::wire::{
 use uftp_proto::{GroupId, Instance, Seq, Uid, WireTime};
 use uftp_session::security::gate::Keys;
 use uftp_session::security::{
-    Admission, Client, Fresh, Introduction, Invitation, Keyring, Own, SenderSecurity, Server,
-    SessionName, StandIn,
+    Admission, Claim, Client, Fresh, Introduction, Invitation, Keyring, Own, SenderSecurity,
+    Server, SessionName, StandIn,
 };
 
 use super::scene::{EC, RSA, suite};
@@ -106,7 +106,9 @@ fn register(uid: Uid, client: &Client, server: &mut Server, client_auth: bool) {
     let Ok(Message::ClientKey(key)) = wire::decode(Version::V5, function, &bytes) else {
         panic!("no CLIENT_KEY");
     };
-    let told = server.client_key(uid, &key, &bytes, None).unwrap();
+    let told = server
+        .client_key(uid, Claim::new(&key, &bytes), None)
+        .unwrap();
     assert_eq!(told, Admission::Ready);
 }
 

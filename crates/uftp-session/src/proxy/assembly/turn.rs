@@ -14,7 +14,7 @@ use crate::proxy::aggregation::{Answer, Asked, Kind};
 use crate::proxy::event::ProxyEventKind;
 use crate::proxy::keys::{Keys, Registration};
 use crate::proxy::session::{Handled, Surroundings};
-use crate::security::{Rejection, gate};
+use crate::security::{Claim, Rejection, gate};
 
 /// One message of a client, being acted upon.
 pub(super) struct Turn<'a, 'e> {
@@ -126,7 +126,7 @@ impl Turn<'_, '_> {
         let keys = self.assembly.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
         let client = self.author;
         let again = keys.of(client) == gate::Keys::Ready;
-        match keys.client_key(self.now, client, message, bytes, expected) {
+        match keys.client_key(self.now, client, Claim::new(message, bytes), expected) {
             Ok(registration) => {
                 self.around
                     .tell(ProxyEventKind::ClientKeyReceived { client, again });

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use uftp_proto::crypto::Fingerprint;
-use uftp_proto::wire::{ClientKey, KeyInfoAck, Register};
+use uftp_proto::wire::{KeyInfoAck, Register};
 use uftp_proto::{Uid, WireTime};
 
 use super::{Keys, Times};
 use crate::counters::Refusal;
 use crate::limit::Limit;
-use crate::security::{Admission, Rejection, gate};
+use crate::security::{Admission, Claim, Rejection, gate};
 
 /// Clients in a second that are handed the keys though they have not asked again, and one more for each
 /// that has proved that it has them: who never answers may not be there at all.
@@ -133,17 +133,16 @@ impl Keys {
         }
     }
 
-    /// A client says who it is, in a message of these `bytes`; it is given up in time if nothing comes
-    /// of it. Returns the registration that counts from now on, if one does.
+    /// A client says who it is; it is given up in time if nothing comes of it. Returns the registration
+    /// that counts from now on, if one does.
     pub(in crate::proxy) fn client_key(
         &mut self,
         now: Instant,
         client: Uid,
-        message: &ClientKey,
-        bytes: &[u8],
+        claim: Claim,
         expected: Option<Fingerprint>,
     ) -> Result<Option<Registration>, Rejection> {
-        match self.server.client_key(client, message, bytes, expected)? {
+        match self.server.client_key(client, claim, expected)? {
             Admission::AwaitsKey => {
                 self.waiting_place(client, now);
                 Ok(None)
