@@ -1,6 +1,7 @@
 //! What all phases of a sender share.
 
 mod aborts;
+mod sending;
 mod speakers;
 
 use std::collections::VecDeque;
@@ -8,27 +9,27 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use uftp_proto::quant::{GroupSizeCode, RttCode};
-use uftp_proto::wire::{self, Abort, CcType, CompleteStatus, Message, Pace};
-use uftp_proto::{Ecn, FileId, Uid, WireTime};
+use uftp_proto::wire::{self, CcType, CompleteStatus, Pace};
+use uftp_proto::{FileId, Uid, WireTime};
 
 use aborts::{OutgoingAbort, RefusalLimit};
+pub(super) use sending::Data;
 
 use super::ahead::Ahead;
 use super::clients::{Client, Clients, ItemResult, State};
 use super::config::{Rate, SenderConfig};
 use super::congestion::Rotation;
 use super::event::{FileOutcome, FileReport, SenderEvent};
-use super::list::{ListMessage, ListRun};
+use super::list::ListRun;
 use super::rate::RateControl;
 use super::security::Security;
 use super::self_clock::{Pass, Pulse};
-use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::congestion;
 use crate::counters::Counters;
 use crate::files::SendItem;
 use crate::grtt::{Decay, Grtt};
-use crate::link::{Cover, Dest, Envelope, GroupEstimate, Link};
+use crate::link::{Dest, GroupEstimate, Link};
 use crate::pacing::Pacer;
 use crate::policy::{Clockwork, PassStyle, Policy};
 use crate::security::gate::Keys;
@@ -73,15 +74,6 @@ pub(super) struct Session {
     /// Echoes older than this were never ours.
     first_stamp: WireTime,
     refusals: RefusalLimit,
-}
-
-/// Whether file data could go out if nothing else did.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Data {
-    /// It waits for its turn.
-    Waits,
-    /// There is none, or it is too early.
-    None,
 }
 
 impl Session {
@@ -330,117 +322,6 @@ impl Session {
     pub(super) fn keys(&self, uid: Uid) -> Keys {
         let security = self.security.as_ref();
         security.map_or(Keys::None, |s| s.keys(uid))
-    }
-
-    // ----- sending ----------------------------------------------------------------------------
-
-    /// Queues a message with a list, behind those already queued. What confirms stands there once: else
-    /// those who repeat themselves faster than we may speak would keep the session where it is.
-    pub(super) fn send_list(&mut self, message: ListMessage, attempt: u32) {
-        let waits = |run: &ListRun| run.will_confirm_like(&message);
-        if self.lists.iter().any(waits) {
-            return;
-        }
-        self.lists.push_back(ListRun::new(message, attempt));
-    }
-
-    /// Whether control messages wait to go out.
-    pub(super) fn has_control(&self) -> bool {
-        !self.aborts.is_empty() || !self.lists.is_empty()
-    }
-
-    /// Earliest time for the next control message.
-    pub(super) fn control_ready_at(&self) -> Instant {
-        if self.aborts.front().is_some_and(|a| a.at_once) {
-            return self.now;
-        }
-        self.pacer.ready_at(self.now)
-    }
-
-    /// Appends the control messages that may go now, ABORTs in turn with lists or with data that
-    /// waits. Whether no list is left and data may follow.
-    pub(super) fn transmit_control(&mut self, now: Instant, batch: &mut Batch, data: Data) -> bool {
-        loop {
-            let others = data == Data::Waits || !self.lists.is_empty();
-            let aborts = |a: &&OutgoingAbort| a.at_once || !(others && self.aborted_last);
-            let may_go = self.pacer.allowance(now, self.rate.charged(), 1) > 0;
-            if let Some(abort) = self.aborts.front().filter(aborts) {
-                if !abort.at_once && !may_go {
-                    return self.lists.is_empty();
-                }
-                let message = Message::Abort(Abort {
-                    current_file: abort.current_file,
-                    host: abort.host,
-                    reason: abort.reason.clone().into_owned(),
-                });
-                let (to, cover) = (abort.to, abort.cover);
-                if !self.send(now, batch, to, &message, cover) {
-                    return self.lists.is_empty();
-                }
-                self.aborts.pop_front();
-                self.aborted_last = true;
-            } else if self.lists.is_empty() {
-                return true;
-            } else {
-                if !may_go || !super::list::transmit(self, now, batch) {
-                    return false;
-                }
-                self.aborted_last = false;
-            }
-        }
-    }
-
-    /// Data went out: it is the turn of the next ABORT.
-    pub(super) fn data_sent(&mut self) {
-        self.aborted_last = false;
-    }
-
-    /// Appends one control message and charges it like a data packet. Whether there was room; a
-    /// message that can never be sent is logged and counts as sent.
-    pub(super) fn send(
-        &mut self,
-        now: Instant,
-        batch: &mut Batch,
-        to: SocketAddr,
-        message: &Message<'_>,
-        cover: Cover,
-    ) -> bool {
-        let envelope = self.envelope(to);
-        let sent = match (&self.security, cover) {
-            (Some(security), Cover::Clear) => {
-                let sign = |packet: &mut [u8]| security.server().sign(message, packet);
-                self.link.send_signed(batch, envelope, message, sign)
-            }
-            _ => self.link.send(batch, envelope, message, cover),
-        };
-        match sent {
-            Ok(_) => {
-                self.pacer.charge(now, self.rate.charged());
-                self.counters.sent += 1;
-            }
-            Err(error) if error.is_no_room() && !batch.is_empty() => return false,
-            Err(error) => {
-                tracing::error!(function = ?message.function(), %error, "message cannot be sent");
-            }
-        }
-        true
-    }
-
-    /// What goes around a message to `to`.
-    pub(super) fn envelope(&self, to: SocketAddr) -> Envelope {
-        Envelope {
-            to,
-            ecn: self.ecn(),
-            estimate: self.estimate(),
-        }
-    }
-
-    /// The congestion mark of our packets.
-    pub(super) fn ecn(&self) -> Ecn {
-        match self.rate.tfmcc() {
-            Some(_) => Ecn::Ect0,
-            None => Ecn::NotEct,
-        }
     }
 
     // ----- items ------------------------------------------------------------------------------
