@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::beneath::{Dir, Entry};
 use super::name::{self, Target};
@@ -37,7 +37,7 @@ pub(super) fn keep(
     let names: Vec<OsString> = stamp
         .iter()
         .map(OsString::as_os_str)
-        .chain(components(root))
+        .chain(name::named(root))
         .chain(target.parents.iter().map(OsString::as_os_str))
         .map(OsStr::to_owned)
         .collect();
@@ -57,11 +57,4 @@ pub(super) fn keep(
     // Left over if the entry was kept before: moving a name onto another of the same file does
     // nothing.
     place.remove_file(&temporary)
-}
-
-fn components(path: &Path) -> impl Iterator<Item = &OsStr> {
-    path.components().filter_map(|component| match component {
-        Component::Normal(part) => Some(part),
-        _ => None,
-    })
 }

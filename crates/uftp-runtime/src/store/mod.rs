@@ -2,8 +2,8 @@
 //!
 //! A file is received under a temporary name, beside its place or in the temp directory, and moved
 //! there at once when it is whole: whatever instant this program ends at, the final name holds the
-//! old content or the new. It is on the disk by then (see [`Fsync`]). What it takes the place of is kept in the backup directory, if there is
-//! one.
+//! old content or the new. It is on the disk by then (see [`Fsync`]). What it takes the place of is
+//! kept in the backup directory, if there is one.
 
 mod backup;
 mod beneath;

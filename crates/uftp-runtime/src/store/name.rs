@@ -85,15 +85,17 @@ fn components(name: &[u8]) -> Result<Vec<OsString>, NameError> {
 /// The first root above an absolute name, and the rest of the name.
 fn within(name: Vec<OsString>, roots: &[&Path]) -> Option<(usize, Vec<OsString>)> {
     roots.iter().enumerate().find_map(|(index, root)| {
-        let root: Vec<&OsStr> = root
-            .components()
-            .filter_map(|c| match c {
-                Component::Normal(part) => Some(part),
-                _ => None,
-            })
-            .collect();
+        let root: Vec<&OsStr> = named(root).collect();
         let above = name.len() > root.len() && name.iter().zip(&root).all(|(a, b)| a == b);
         above.then(|| (index, name.iter().skip(root.len()).cloned().collect()))
+    })
+}
+
+/// The components of a path that name something.
+pub(super) fn named(path: &Path) -> impl Iterator<Item = &OsStr> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(part) => Some(part),
+        _ => None,
     })
 }
 
