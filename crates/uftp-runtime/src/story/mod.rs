@@ -5,6 +5,7 @@ mod heartbeats;
 mod proxy;
 mod receiver;
 mod sender;
+mod silence;
 
 pub(crate) use proxy::ProxyStory;
 pub(crate) use receiver::ReceiverStory;

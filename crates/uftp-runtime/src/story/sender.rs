@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use uftp_proto::wire::{CompleteStatus, FileType, Version};
+use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_proto::{FileId, Uid};
 use uftp_session::files::SendItem;
 use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent};
 
+use super::silence::Silence;
 use crate::log::{Tag, Verbosity, printable};
 use crate::tell;
 
@@ -17,52 +18,31 @@ pub(crate) struct SenderStory {
     failed: BTreeMap<Uid, &'static str>,
     /// The log shows the status of each file, and so who failed.
     shows_status: bool,
-    /// The protocol spoken.
-    version: Version,
     /// It was said how keys of old receivers, or of old response proxies, must be.
     keys_explained: bool,
-    /// Keys are agreed upon through proxies, which may be response proxies of 4.x.
-    agrees_with_proxies: bool,
-    /// Somebody would not take part.
-    refused: bool,
-    /// Somebody would take part who is not in the host list.
-    unlisted: bool,
-    /// Somebody showed another key than the one listed.
-    mistaken: bool,
-    /// Announcements name the receivers.
-    closed: bool,
-    /// Somebody takes part.
-    registered: bool,
+    /// What may be the matter when nobody takes part.
+    silence: Silence,
     /// One that fails ends the session for all (`-q`).
     all_or_nobody: bool,
-    /// Why the network took nothing of what was to be sent.
-    silenced: Option<String>,
 }
 
 impl SenderStory {
     /// The story of one session, for a log that shows what is up to `verbosity`.
     pub(crate) fn new(config: &SenderConfig, verbosity: Verbosity) -> Self {
         SenderStory {
-            version: config.version,
             tag: Tag::of_session(config.group, config.instance),
             failed: BTreeMap::new(),
             shows_status: verbosity >= STATUS,
             keys_explained: false,
-            agrees_with_proxies: agrees_with_proxies(config),
-            refused: false,
-            unlisted: false,
-            mistaken: false,
-            closed: false,
-            registered: false,
+            silence: Silence::of(config),
             all_or_nobody: config.quit_on_error,
-            silenced: None,
         }
     }
 
     /// The network has taken nothing so far, in these words, or something.
     pub(crate) fn silenced(&mut self, words: Option<&str>) {
-        if self.silenced.as_deref() != words {
-            self.silenced = words.map(str::to_owned);
+        if self.silence.refusal.as_deref() != words {
+            self.silence.refusal = words.map(str::to_owned);
         }
     }
 
@@ -103,12 +83,12 @@ impl SenderStory {
                 attempt,
                 part: Some(part),
             } => {
-                self.closed = true;
+                self.silence.closed = true;
                 tell!(tag, 2, "Sending ANNOUNCE {attempt}.{part}");
             }
             E::LateRegisters => tell!(tag, 2, "Late registers:"),
             E::Registered { client, proxy, .. } => {
-                self.registered = true;
+                self.silence.registered = true;
                 match proxy {
                     None => tell!(tag, 2, "Received REGISTER from client {}", name(*client)),
                     Some(proxy) => {
@@ -122,7 +102,7 @@ impl SenderStory {
                 tell!(tag, 2, "Received CLIENT_KEY from client {name}");
             }
             E::ClientKeyRejected { client } => {
-                self.mistaken = true;
+                self.silence.mistaken = true;
                 let name = name(*client);
                 tell!(
                     tag,
@@ -297,7 +277,7 @@ impl SenderStory {
                 self.aborted_by(&name(*client), &printable(reason.as_bytes()));
             }
             E::TurnedAway { client, reason } => {
-                self.unlisted |= self.closed;
+                self.silence.unlisted |= self.silence.closed;
                 tell!(tag, 1, "Turning away {}: {reason}", name(*client));
             }
             E::ReportsUnreadable { proxy } => tell!(
@@ -320,7 +300,7 @@ impl SenderStory {
     }
 
     fn aborted_by(&mut self, name: &str, reason: &str) {
-        self.refused = true;
+        self.silence.refused = true;
         tell!(self.tag, 1, "Transfer aborted by {name}: {reason}");
         let explanation = match reason {
             NO_COMPATIBLE_KEY => MAKE_KEYS_MEET,
@@ -415,10 +395,10 @@ impl SenderStory {
             }
             Outcome::NobodyRegistered => {
                 self.abort_for_one();
-                if !(self.all_or_nobody && self.registered) {
+                if !(self.all_or_nobody && self.silence.registered) {
                     tell!(self.tag, 0, "Announce timed out");
                 }
-                tell!(self.tag, 0, "{}", self.why_nobody());
+                tell!(self.tag, 0, "{}", self.silence);
             }
             Outcome::NobodyReady => {
                 self.abort_for_one();
@@ -432,38 +412,6 @@ impl SenderStory {
                 tell!(self.tag, 0, "{:<15} {word}", name(*client));
             }
         }
-    }
-
-    /// Why not all that had to have registered.
-    fn why_nobody(&self) -> String {
-        // Then there is no need to guess.
-        if let Some(words) = &self.silenced {
-            return format!("Nothing could be sent: {words}; {CAUSES_OF_REFUSAL}");
-        }
-        let nobody = match (self.refused, self.registered) {
-            _ if self.mistaken => {
-                "Not everybody proved to have the key that the host list (-H) names, see above: compare it \
-                 with what uftp_keymgt shows of the receiver's key file, which is that of uftpd -k \
-                 (without it uftpd makes a new key at each start). Usual causes if others are silent"
-            }
-            _ if self.unlisted && !self.registered => {
-                "Nobody registered but who is not in the host list (-H), see above. A proxy that \
-                 receivers register through has to be in a list of its own (-j). Usual causes if \
-                 others are silent"
-            }
-            (false, false) => "Nobody registered. Usual causes",
-            (false, true) => "Not everybody registered, so nothing is sent. Usual causes",
-            (true, _) => {
-                "Nobody registered: who answered refused, see above. Usual causes if others are silent"
-            }
-        };
-        let unlisted = if self.closed { NOT_LISTED } else { "" };
-        let deaf = deaf_to(self.version);
-        let dead = match self.agrees_with_proxies {
-            true => DEAD_PROXY,
-            false => "",
-        };
-        format!("{nobody}: {CAUSES_OF_SILENCE}{unlisted}{deaf}{dead}")
     }
 
     /// In the words of 4.10.2, which it has for `-q` and signals only.
@@ -488,44 +436,6 @@ const MAKE_KEYS_MEET: &str = "A 4.x receiver needs a key of the same size or cur
 const OTHER_CURVE: &str = "Proxy ECDH key not compatible with server key";
 const MAKE_CURVES_MEET: &str = "A response proxy of 4.x takes ECDH only if all keys are on one curve \
      (its -e and -k, and here -e ecdh_ecdsa): else send with -e rsa";
-
-/// Where ECDH goes through proxies of a closed group.
-const DEAD_PROXY: &str = "; a response proxy of 4.x that was started without -e dies of ECDH (send with \
-     -e rsa)";
-
-/// The usual causes, in the order to look for them.
-const CAUSES_OF_SILENCE: &str = "no uftpd runs there; another \
-     interface is meant (-I); another port or group (-p, -M); a firewall drops UDP or IGMP; a \
-     router lies between and the TTL is 1 (-t)";
-/// And of a closed group.
-const NOT_LISTED: &str = "; the receivers are not in the host list (-H)";
-
-/// Where it is this machine that says no.
-const CAUSES_OF_REFUSAL: &str = "is there a route, is -I right, does a firewall here forbid it?";
-
-/// The cause that lies in the protocol, if there is one: who does not hear it.
-fn deaf_to(version: Version) -> &'static str {
-    match version {
-        Version::V3 | Version::V3Sync => {
-            "; the receivers, or proxies on the way, are of UFTP 4.x or 5.x and do not hear protocol \
-             3 (send with --protocol 4 or 5)"
-        }
-        Version::V4 => "",
-        Version::V5 => {
-            "; the receivers, or proxies on the way, are of 4.x or older and do not hear protocol 5 \
-             (send with --protocol 4)"
-        }
-    }
-}
-
-/// Whether the proxies of a session, some of which may be response proxies of 4.x, agree upon keys.
-fn agrees_with_proxies(config: &SenderConfig) -> bool {
-    let suite = config.security.as_ref().map(|security| security.suite());
-    let mut clients = config.clients.iter().flatten();
-    config.version == Version::V4
-        && suite.is_some_and(|suite| suite.key_exchange.is_ecdh())
-        && clients.any(|client| client.proxy)
-}
 
 fn failure(outcome: FileOutcome) -> Option<&'static str> {
     match outcome {
