@@ -8,7 +8,7 @@
 //! | [`crypto`] | algorithms, keys, key schedules, and packets sealed and opened in place |
 //! | [`geometry`] | how a file is cut into blocks and sections |
 //! | [`nak`] | which blocks are missing, and the bitmaps that say so |
-//! | [`quant`] | scalars of the packet header in one byte each: round trip time, group size, rate |
+//! | [`quant`] | round trip times and group sizes in a byte, rates in two |
 //! | [`ids`], [`seq`], [`time`], [`ecn`] | names, sequence numbers, time stamps and congestion marks |
 //! | [`tfmcc`] | the arithmetic of multicast congestion control (RFC 4654) |
 //!
