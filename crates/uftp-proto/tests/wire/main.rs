@@ -8,6 +8,7 @@ mod golden;
 mod hostile;
 mod round_trip;
 mod seams;
+mod specimens;
 mod strategies;
 mod vectors;
 
