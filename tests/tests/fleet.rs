@@ -184,9 +184,10 @@ fn more_hosts_than_a_datagram_holds() -> Result<()> {
     Ok(())
 }
 
-/// 2 MB at 8,000 Kbps: 1,539 packets charged with 1,352 bytes at 1,024,000 bytes a second.
+/// 2 MB at 8,000 Kbps: 1,539 packets charged with 1,352 bytes at 1,024,000 bytes a second. That it is no slower
+/// either, a simulated clock shows: here this machine may have other work.
 #[test]
-fn rate_is_kept() -> Result<()> {
+fn rate_is_not_exceeded() -> Result<()> {
     let world = World::new("rate", 2)?;
     let content = world.make_dir("content")?;
     write_file(&content.join("file"), 2_000_000)?;
@@ -199,10 +200,6 @@ fn rate_is_kept() -> Result<()> {
     assert!(
         took >= ideal * 0.99,
         "faster than allowed: {took:.2} s instead of {ideal:.2} s"
-    );
-    assert!(
-        took < ideal + 1.5,
-        "too slow: {took:.2} s instead of {ideal:.2} s"
     );
     all_hold(&receivers, &content)
 }
