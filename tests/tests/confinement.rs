@@ -8,6 +8,9 @@ use uftp_tests::{Receiver, Result, Sent, Suite, World, write_file};
 
 const BOUND: Duration = Duration::from_secs(60);
 
+/// How the reference ends when nobody took anything.
+const REJECTED: i32 = 10;
+
 /// Files outside the destination, and what is in them.
 const VICTIMS: [&str; 2] = ["victim", "deeper/victim"];
 const UNTOUCHED: &[u8] = b"untouched";
@@ -20,13 +23,17 @@ struct Attempt {
 
 impl Attempt {
     fn new(label: &str) -> Result<Self> {
+        Self::at_receiver_with(&[], label)
+    }
+
+    fn at_receiver_with(args: &[&str], label: &str) -> Result<Self> {
         let world = World::new(label, 2)?;
         let outside = world.make_dir("outside")?;
         world.make_dir("outside/deeper")?;
         for name in VICTIMS {
             fs::write(outside.join(name), UNTOUCHED)?;
         }
-        let receiver = world.receiver(Suite::Ours, 1).start()?;
+        let receiver = world.receiver(Suite::Ours, 1).args(args).start()?;
         Ok(Self { world, receiver })
     }
 
@@ -128,5 +135,23 @@ fn destination_itself_cannot_be_deleted() -> Result<()> {
             .run(BOUND)?;
         assert!(kept.is_file(), "{name} removed a file");
     }
+    attempt.was_harmless()
+}
+
+#[test]
+fn links_and_deletions_can_be_rejected() -> Result<()> {
+    let attempt = Attempt::at_receiver_with(&["--no-links", "--no-delete"], "unwanted")?;
+    let dest = attempt.receiver.dest().to_owned();
+    attempt.send("kept", &[])?.ended_with(0)?;
+    let link = attempt.world.dir().join("link");
+    symlink("outside/victim", &link)?;
+    let sender = || attempt.world.sender(Suite::Reference, 0);
+    sender().file(&link).run(BOUND)?.ended_with(REJECTED)?;
+    assert!(!dest.join("link").is_symlink());
+    sender()
+        .args(&["@DELETE:kept"])
+        .run(BOUND)?
+        .ended_with(REJECTED)?;
+    assert!(dest.join("kept").is_file());
     attempt.was_harmless()
 }

@@ -219,6 +219,14 @@ const UFTPD: Table = &[
         "receiver_modes::temp_dir_and_files_moved_individually",
     ),
     ("new-key", "options_receiver::several_keys"),
+    (
+        "no-delete",
+        "confinement::links_and_deletions_can_be_rejected",
+    ),
+    (
+        "no-links",
+        "confinement::links_and_deletions_can_be_rejected",
+    ),
     ("no-name-lookup", "options_receiver::names_of_senders"),
     ("pid-file", "options_receiver::log_archives_and_pid_file"),
     ("offload", "offload::whole_batched_and_single"),

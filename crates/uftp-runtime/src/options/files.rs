@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use uftp_proto::wire::FileType;
 
 use crate::exit::Failure;
 use crate::store::{Fsync, StoreConfig};
@@ -51,6 +52,14 @@ pub(crate) struct FileArgs {
     )]
     pub fsync: Fsync,
 
+    /// Reject symbolic links
+    #[arg(long)]
+    pub no_links: bool,
+
+    /// Reject deletions: files and directories that senders want gone stay. They may be replaced
+    #[arg(long)]
+    pub no_delete: bool,
+
     /// Run this program, given by its absolute path, as PROGRAM -I GROUP-ID PATH for each file received;
     /// with -T once for all of a session
     #[arg(short = 's', long, value_name = "PROGRAM")]
@@ -88,7 +97,14 @@ impl FileArgs {
             move_individually: self.move_individually,
             post_receive,
             fsync: self.fsync,
+            rejected: self.rejected(),
         })
+    }
+
+    fn rejected(&self) -> Vec<FileType> {
+        let links = self.no_links.then_some(FileType::SYMLINK);
+        let deletions = self.no_delete.then_some(FileType::DELETE);
+        links.into_iter().chain(deletions).collect()
     }
 }
 

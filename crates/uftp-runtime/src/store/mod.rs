@@ -21,6 +21,7 @@ mod way;
 use std::io;
 use std::sync::Arc;
 
+use uftp_proto::wire::FileType;
 use uftp_session::files::{FileStore, SessionInfo};
 
 pub(crate) use durability::Fsync;
@@ -49,6 +50,8 @@ struct Place {
     flusher: Option<Arc<Flusher>>,
     /// What is replaced may go before its successor has come, if there is no other way.
     old_may_go: bool,
+    /// What is rejected, whoever sends it.
+    rejected: Vec<FileType>,
 }
 
 /// A destination directory.
@@ -83,6 +86,7 @@ impl DiskStore {
                 fsync: config.fsync,
                 flusher,
                 old_may_go: !config.temp_file,
+                rejected: config.rejected.clone(),
             }),
         })
     }
@@ -119,6 +123,7 @@ impl Place {
             fsync: self.fsync,
             flusher: self.flusher.clone(),
             old_may_go: self.old_may_go,
+            rejected: self.rejected.clone(),
         }))
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use uftp_proto::wire::FileType;
+
 use super::beneath::{Dir, scratch};
 use super::held::Held;
 use super::{Fsync, Root, TempDir};
@@ -26,6 +28,8 @@ pub(crate) struct StoreConfig {
     pub post_receive: Option<PathBuf>,
     /// What is waited for until it is on the disk.
     pub fsync: Fsync,
+    /// What is rejected, whoever sends it.
+    pub rejected: Vec<FileType>,
 }
 
 impl StoreConfig {

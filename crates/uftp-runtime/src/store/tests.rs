@@ -272,6 +272,24 @@ fn full_directories_are_never_replaced() {
 }
 
 #[test]
+fn what_the_operator_does_not_want_is_rejected() {
+    let world = world();
+    fs::write(world.dest.join("f"), b"here").unwrap();
+    for (unwanted, taken) in [
+        (FileType::SYMLINK, FileType::DELETE),
+        (FileType::DELETE, FileType::SYMLINK),
+    ] {
+        let mut store = world.store(|config| config.rejected = vec![unwanted]);
+        let mut session = store.open_session(&info());
+        let offer = session.offer(&incoming("f", unwanted));
+        assert_eq!(status(&offer), Some(CompleteStatus::REJECTED));
+        assert_eq!(world.read("f"), b"here");
+        let offer = session.offer(&incoming("g", taken));
+        assert_eq!(status(&offer), Some(CompleteStatus::NORMAL));
+    }
+}
+
+#[test]
 fn directories_and_links_are_made_once() {
     let world = world();
     fs::write(world.dest.join("was-file"), b"").unwrap();

@@ -1,6 +1,7 @@
 //! What a line means as a whole.
 
 use uftp_proto::Uid;
+use uftp_proto::wire::FileType;
 
 use super::{uftp, uftpd};
 use crate::options::uftp::SendJob;
@@ -247,8 +248,11 @@ async fn a_receiver_knows_where_files_go() {
         move_individually: true,
         post_receive: Some("/bin/true".into()),
         fsync: crate::store::Fsync::File,
+        rejected: Vec::new(),
     };
     assert_eq!(job.store, store);
+    let job = receiving("uftpd -I lo --no-links --no-delete").await;
+    assert_eq!(job.store.rejected, [FileType::SYMLINK, FileType::DELETE]);
     let job = receiving("uftpd -I lo -A  -t -T  -s ").await;
     assert!(job.store.backup_dirs.is_empty() && job.store.temp_dir.is_none());
     assert!(job.store.temp_file);

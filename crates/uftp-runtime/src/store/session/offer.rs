@@ -28,6 +28,8 @@ pub(super) enum Rejection {
     DirectoryInPlace,
     #[error("the link text is empty")]
     EmptyLink,
+    #[error("this receiver takes none (--no-links, --no-delete)")]
+    Unwanted,
 }
 
 impl DiskSession {
@@ -35,6 +37,9 @@ impl DiskSession {
         self.drop_open();
         if file.file_type == FileType::FREESPACE {
             return Ok(self.free_space());
+        }
+        if self.place.rejected.contains(&file.file_type) {
+            return Err(Rejection::Unwanted);
         }
         let target = name::resolve(&file.name, &self.roots_for_absolute_names())?;
         self.stage()?;
