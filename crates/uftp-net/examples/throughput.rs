@@ -27,7 +27,7 @@ use uftp_proto::Ecn;
 
 const GROUP: [u8; 4] = [230, 5, 5, 1];
 const PORT: u16 = 1044;
-const OFFLOADS: [Offload; 3] = [Offload::Plain, Offload::SendmmsgOnly, Offload::Auto];
+const OFFLOADS: [Offload; 3] = [Offload::Plain, Offload::Batched, Offload::Auto];
 const SEGMENT_SIZES: [usize; 2] = [1328, 8828];
 /// Bytes handed over at once.
 const RUN: usize = 64_000;

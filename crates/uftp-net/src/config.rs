@@ -62,7 +62,7 @@ pub enum Offload {
     /// One datagram a call: `sendmsg` and `recvmsg`.
     Plain,
     /// Many datagrams a call: `sendmmsg` and `recvmmsg`.
-    SendmmsgOnly,
+    Batched,
     /// Whole runs as one: `UDP_SEGMENT` and `UDP_GRO` where the kernel has them.
     #[default]
     Auto,
@@ -73,7 +73,7 @@ impl Offload {
     pub(crate) fn manner(self) -> &'static str {
         match self {
             Offload::Plain => "one datagram a call",
-            Offload::SendmmsgOnly => "many datagrams a call",
+            Offload::Batched => "many datagrams a call",
             Offload::Auto => "whole runs of datagrams as one",
         }
     }

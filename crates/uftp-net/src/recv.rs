@@ -112,7 +112,7 @@ impl Socket {
         messages.clear();
         *most = match self.reception {
             Offload::Plain => 1,
-            Offload::SendmmsgOnly | Offload::Auto => sys::MESSAGES,
+            Offload::Batched | Offload::Auto => sys::MESSAGES,
         };
         sys::receive(self.io.as_fd(), places, PLACE_LEN, *most, |incoming| {
             messages.push(Message::new(&incoming));

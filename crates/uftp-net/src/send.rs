@@ -186,7 +186,7 @@ impl Transmission {
     fn mode(&self) -> Offload {
         match self.mode.load(Ordering::Relaxed) {
             0 => Offload::Plain,
-            1 => Offload::SendmmsgOnly,
+            1 => Offload::Batched,
             _ => Offload::Auto,
         }
     }
@@ -201,7 +201,7 @@ impl Transmission {
     /// Remembers what the kernel would not do, and says so the first time.
     fn refuse(&self, refusal: Refusal, segment_size: usize) {
         match refusal {
-            Refusal::Always => self.step_down_to(Offload::SendmmsgOnly),
+            Refusal::Always => self.step_down_to(Offload::Batched),
             Refusal::SegmentSize => {
                 let before = self.cut_below.fetch_min(segment_size, Ordering::Relaxed);
                 if before == usize::MAX {
@@ -244,7 +244,7 @@ mod tests {
     fn a_device_that_cannot_cut_is_remembered_and_nothing_comes_back() {
         let transmission = Transmission::new(Offload::Auto);
         transmission.refuse(Refusal::Always, 1328);
-        assert_eq!(transmission.mode(), Offload::SendmmsgOnly);
+        assert_eq!(transmission.mode(), Offload::Batched);
         assert!(!transmission.may_cut(100));
         transmission.step_down_to(Offload::Plain);
         transmission.refuse(Refusal::Always, 1328);

@@ -232,7 +232,7 @@ impl Offload {
     /// This, or one step less if it is the last step that the kernel turns out not to have.
     fn if_supported(self, probe: impl FnOnce() -> io::Result<()>) -> Offload {
         match self {
-            Offload::Auto if probe().is_err() => Offload::SendmmsgOnly,
+            Offload::Auto if probe().is_err() => Offload::Batched,
             _ => self,
         }
     }

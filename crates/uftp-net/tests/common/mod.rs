@@ -12,7 +12,7 @@ use uftp_net::{Interface, Offload, RecvBatch, Socket, SocketConfig, Wake, find_i
 use uftp_proto::Ecn;
 
 /// Every way to the kernel and back.
-pub(crate) const OFFLOADS: [Offload; 3] = [Offload::Auto, Offload::SendmmsgOnly, Offload::Plain];
+pub(crate) const OFFLOADS: [Offload; 3] = [Offload::Auto, Offload::Batched, Offload::Plain];
 
 /// How long a datagram on the loopback interface may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -95,7 +95,7 @@ pub(super) fn verbosity(text: &str) -> Result<u8, String> {
 pub(super) fn offload(text: &str) -> Result<Offload, String> {
     match text {
         "auto" => Ok(Offload::Auto),
-        "batch" => Ok(Offload::SendmmsgOnly),
+        "batch" => Ok(Offload::Batched),
         "off" => Ok(Offload::Plain),
         _ => Err("Invalid offload: expected auto, batch or off".to_owned()),
     }
