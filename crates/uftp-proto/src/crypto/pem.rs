@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::public_key::KeyError;
+use super::key_error::KeyError;
 
 /// A key file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

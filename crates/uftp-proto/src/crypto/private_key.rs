@@ -2,7 +2,6 @@
 
 use openssl::bn::BigNum;
 use openssl::ec::EcKey;
-use openssl::ecdsa::EcdsaSig;
 use openssl::error::ErrorStack;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::pkey_ctx::PkeyCtx;
@@ -12,12 +11,13 @@ use zeroize::Zeroizing;
 use super::algorithms::Hash;
 use super::curve::Curve;
 use super::digest;
+use super::ecdsa::{self, SignatureForm};
 use super::error::BackendError;
+use super::key_error::KeyError;
 use super::key_spec::KeySpec;
 use super::pem::{LoadError, private_block};
-use super::public_key::{KeyError, KeyKind, PublicKey, premaster_padding};
+use super::public_key::{KeyKind, PublicKey, premaster_padding};
 use super::secret::Secret;
-use crate::wire::Version;
 
 /// A private key and its public half. No text form, never compared.
 #[derive(Clone)]
@@ -126,10 +126,7 @@ impl PrivateKey {
     ) -> Result<Vec<u8>, KeyError> {
         let digest = digest::digest(hash, parts);
         match (&self.ec, self.kind()) {
-            (Some(ec), KeyKind::Ec(curve)) => {
-                let sig = EcdsaSig::sign(&digest, ec)?;
-                Ok(join_ecdsa(curve, form, sig.r(), sig.s())?)
-            }
+            (Some(ec), KeyKind::Ec(curve)) => Ok(ecdsa::sign(ec, curve, form, &digest)?),
             (_, KeyKind::Rsa { bits }) => self
                 .sign_rsa(hash, &digest)
                 .map_err(|_| KeyError::TooSmallToSign { bits, hash }),
@@ -201,47 +198,6 @@ impl PrivateKey {
     }
 }
 
-/// How `r` and `s` of an ECDSA signature are laid out (wire-v4 §6.5, wire-v5 §4.3). Every
-/// reader takes both.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SignatureForm {
-    /// At their natural length, zeros after them.
-    Natural,
-    /// Zeros before each of them.
-    Padded,
-}
-
-impl SignatureForm {
-    /// The form programs of this protocol write.
-    pub fn of(version: Version) -> SignatureForm {
-        match version {
-            Version::V5 => SignatureForm::Padded,
-            _ => SignatureForm::Natural,
-        }
-    }
-}
-
-fn join_ecdsa(
-    curve: Curve,
-    form: SignatureForm,
-    r: &openssl::bn::BigNumRef,
-    s: &openssl::bn::BigNumRef,
-) -> Result<Vec<u8>, ErrorStack> {
-    let bytes = |n: &openssl::bn::BigNumRef| match form {
-        SignatureForm::Natural => Ok(n.to_vec()),
-        SignatureForm::Padded => n.to_vec_padded(i32::try_from(curve.width()).unwrap_or(i32::MAX)),
-    };
-    let (r, s) = (bytes(r)?, bytes(s)?);
-    let len = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let mut out = Vec::with_capacity(curve.signature_len());
-    out.extend_from_slice(&len(&r));
-    out.extend_from_slice(&len(&s));
-    out.extend_from_slice(&r);
-    out.extend_from_slice(&s);
-    out.resize(curve.signature_len(), 0);
-    Ok(out)
-}
-
 /// Overwrites `to` with `from` if `choice` is 1, in constant time; lets it be if 0 or if `from`
 /// is of another length.
 fn select(choice: u8, from: &[u8], to: &mut [u8]) {
@@ -272,7 +228,7 @@ fn strip_pkcs1<const N: usize>(block: &[u8]) -> (u8, &[u8]) {
     (good & u8::from(filler.len() >= 8), secret)
 }
 
-/// An RSA key out of its numbers. For keys kept elsewhere than in PEM files.
+/// Keys out of their numbers: those that are kept elsewhere than in PEM files.
 impl PrivateKey {
     /// Takes modulus, public and private exponent, big-endian.
     ///

@@ -7,8 +7,10 @@
 use std::ops::Range;
 
 use super::algorithms::Hash;
-use super::private_key::{PrivateKey, SignatureForm};
-use super::public_key::{KeyError, MAX_MODULUS, PublicKey};
+use super::ecdsa::SignatureForm;
+use super::key_error::KeyError;
+use super::private_key::PrivateKey;
+use super::public_key::{MAX_MODULUS, PublicKey};
 use crate::wire::{self, Header, Message, Version};
 
 /// What a signature of any length stands for while it is being made or checked.
