@@ -102,8 +102,9 @@ fn key(dir: &Path, host: HostId, condition: Condition) -> Result<(PathBuf, Strin
     };
     let path = dir.join(format!("key{host}"));
     let keymgt = Suite::Reference.program("uftp_keymgt")?;
-    let script = format!("{} -g {spec} {} 2>&1", keymgt.display(), path.display());
-    let told = run("sh", &["-c", &script], "")?;
+    let (keymgt, file) = (keymgt.to_string_lossy(), path.to_string_lossy());
+    let script = "\"$0\" \"$@\" 2>&1";
+    let told = run("sh", &["-c", script, &keymgt, "-g", spec, &file], "")?;
     let words = told.split_whitespace();
     // "…, fingerprint: AA:BB:…"
     let print = words.skip_while(|word| *word != "fingerprint:").nth(1);

@@ -74,8 +74,9 @@ impl Tunnel {
 pub(crate) fn make_key(world: &World, name: &str, spec: &str) -> Result<(String, String)> {
     let path = world.dir().join(name).to_string_lossy().into_owned();
     let keymgt = Suite::Ours.program("uftp_keymgt")?;
-    let script = format!("{} -g {spec} {path} 2>&1", keymgt.display());
-    let told = run("sh", &["-c", &script], "")?;
+    let keymgt = keymgt.to_string_lossy();
+    let script = "\"$0\" \"$@\" 2>&1";
+    let told = run("sh", &["-c", script, &keymgt, "-g", spec, &path], "")?;
     let mut words = told.split_whitespace();
     let print = words
         .by_ref()
