@@ -372,7 +372,7 @@ fn restart(interrupt: impl FnOnce(&mut Stage, &uftp_tests::Program) -> Result<()
     let runs = stage.world.make_dir("runs")?;
     let wrapper = stage.dir("uftp");
     let text = format!(
-        "#!/bin/sh\ncd {} && exec {} \"$@\"\n",
+        "#!/bin/sh\ncd \"{}\" && exec \"{}\" \"$@\"\n",
         runs.display(),
         Suite::Reference.program("uftp")?.display()
     );
