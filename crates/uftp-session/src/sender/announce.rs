@@ -11,7 +11,7 @@ use super::course::{Course, Repeated};
 use super::event::{Outcome, SenderEvent};
 use super::list::ListMessage;
 use super::session::Session;
-use super::{Next, is_due};
+use super::{NOT_LISTED, Next, is_due};
 use crate::counters::Refusal;
 use crate::grtt::Decay;
 use crate::limit::{Bucket, Limit};
@@ -270,7 +270,7 @@ impl Announcing {
                     self.admit(s, place, Some(at), state);
                 }
                 Some(_) => s.counters.refuse(Refusal::OutOfPlace),
-                None => s.refuse(now, from, client, "Not in host list"),
+                None => s.turn_away(now, from, client, NOT_LISTED),
             }
         }
     }

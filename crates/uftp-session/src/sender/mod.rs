@@ -62,6 +62,9 @@ pub use event::{FileOutcome, FileReport, Outcome, SenderEvent};
 pub use report::Progress;
 pub use steps::{RateSteps, RateTable};
 
+/// What a host is told that a closed group does not name.
+const NOT_LISTED: &str = "Not in host list";
+
 /// The sending side of one session.
 pub struct Sender<S> {
     session: Session,
@@ -385,7 +388,10 @@ impl<S: FileSource> Sender<S> {
             return Err(Refusal::UnknownSource);
         }
         if !s.is_open() {
-            s.refuse(now, from, uid, "Not in host list");
+            match message {
+                Message::Register(_) => s.turn_away(now, from, uid, NOT_LISTED),
+                _ => s.refuse(now, from, uid, NOT_LISTED),
+            }
             return Err(Refusal::UnknownSource);
         }
         match (&mut self.phase, message) {
@@ -395,7 +401,7 @@ impl<S: FileSource> Sender<S> {
                     return Err(Refusal::Limit);
                 }
                 announce::find_or_add(s, uid).ok_or_else(|| {
-                    s.refuse(now, from, uid, "Max destinations exceeded");
+                    s.turn_away(now, from, uid, "Max destinations exceeded");
                     Refusal::Limit
                 })
             }

@@ -249,7 +249,22 @@ impl Session {
         }
     }
 
-    /// Tells a host that has no part in the session so, within a limit, and notes it the first few times.
+    /// Tells a host that would take part that it may not, within a limit, and notes it the first few times.
+    pub(in crate::sender) fn turn_away(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        client: Uid,
+        reason: &'static str,
+    ) {
+        if is_news(&mut self.turned_away, client) {
+            self.events
+                .push_back(SenderEvent::TurnedAway { client, reason });
+        }
+        self.refuse(now, to, client, reason);
+    }
+
+    /// Tells a host that has no part in the session so, within a limit.
     pub(in crate::sender) fn refuse(
         &mut self,
         now: Instant,
@@ -257,11 +272,6 @@ impl Session {
         host: Uid,
         reason: &'static str,
     ) {
-        if is_news(&mut self.turned_away, host) {
-            let client = host;
-            self.events
-                .push_back(SenderEvent::TurnedAway { client, reason });
-        }
         let gap = self.pacer.cost(self.rate.charged());
         if self.refusals.allow(now, gap) {
             self.aborts.push_back(OutgoingAbort {
