@@ -100,8 +100,8 @@ impl Home {
     }
 
     /// Catches signals; goes into the background if it is to be so, where paths of log, pid file and
-    /// what `also` opens are meant from `/`; lets go of what it was started with; then without privileges if that is wanted, as in
-    /// [`resign`](Self::resign). Whatever needs them is done before.
+    /// what `also` opens are meant from `/`; lets go of what it was started with; then without
+    /// privileges if that is wanted, as in [`resign`](Self::resign). Whatever needs them is done before.
     ///
     /// # Errors
     /// A file cannot be opened, or the system refuses.
