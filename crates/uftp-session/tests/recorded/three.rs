@@ -24,6 +24,11 @@ const PRIVATE: &str = "7a85078efd7530b6dc3416d9a0d5c12583ce3ca62f2d43685feefd13c
 /// The key of all recorded response proxies that have one of 1024 bits.
 const PROXY: &[u8] = include_bytes!("../vectors/rsa1024b.pem");
 
+/// The key with which recorded senders proved themselves, where it is RSA.
+pub(crate) fn sender_key() -> PrivateKey {
+    PrivateKey::from_rsa_numbers(&unhex(MODULUS), 65537, &unhex(PRIVATE)).unwrap()
+}
+
 /// A packet in the clear.
 pub(crate) fn decode(packet: &[u8]) -> (Header, Message<'_>) {
     let header = wire::decode_header(packet).unwrap();
@@ -88,7 +93,7 @@ impl Keyed {
         let (_, header, announce) = announced(recorded);
         let info = announce.encryption?;
         let suite = Suite::from_wire(header.version, &info).unwrap();
-        let key = PrivateKey::from_rsa_numbers(&unhex(MODULUS), 65537, &unhex(PRIVATE)).unwrap();
+        let key = sender_key();
         assert_eq!(key.public().blob(), info.key);
         let key = Arc::new(key);
         let proxy = Arc::new(PrivateKey::from_pem(PROXY).unwrap());

@@ -1,4 +1,4 @@
-//! The sender, spoken to in datagrams of protocol 4.
+//! The sender, spoken to in datagrams.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // these are tests
 
