@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 /// repetitions than anybody waits for, and the places for sessions are few.
 pub(crate) const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
 
+/// However short round trips are, nobody is given up sooner in the middle of a session: a disk, a host without
+/// memory or a core, or a network that reorders itself may hold somebody up for so long.
+pub(crate) const SHORTEST_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Messages of the handshake looked into at once: those of a thousand receivers, that have all been
 /// switched on in this instant, of as many as are named where that is more, but not of any number.
 const FEW_HANDSHAKES: u32 = 2000;

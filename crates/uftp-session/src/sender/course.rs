@@ -6,6 +6,7 @@ use uftp_proto::wire::FixedPace;
 
 use super::is_due;
 use super::session::Session;
+use crate::limit::SHORTEST_PATIENCE;
 use crate::policy::Clockwork;
 
 /// What is repeated.
@@ -60,6 +61,8 @@ pub(super) struct Course {
     time: Option<Duration>,
     /// When the message is given up.
     end: Option<Instant>,
+    /// When the first repetition was out.
+    begun: Option<Instant>,
 }
 
 impl Course {
@@ -71,6 +74,7 @@ impl Course {
             timer: None,
             time: s.fixed().map(|pace| what.time(pace)),
             end: None,
+            begun: None,
         }
     }
 
@@ -88,6 +92,7 @@ impl Course {
 
     /// A repetition, or what goes with it, is out: the time to wait for answers begins.
     pub(super) fn wait(&mut self, s: &Session, now: Instant) {
+        self.begun.get_or_insert(now);
         if let Some(time) = self.time {
             self.end_by(now + time);
         }
@@ -110,7 +115,13 @@ impl Course {
         match (self.end, self.time) {
             (Some(end), _) => end <= now,
             (None, Some(_)) => false,
-            (None, None) => self.attempt >= s.robust(),
+            // Who has completed waits a second for the others at the end.
+            (None, None) => match (self.what, self.begun) {
+                (Repeated::FileInfo, Some(begun)) => {
+                    s.has_asked_enough(self.attempt, now.saturating_duration_since(begun))
+                }
+                _ => self.attempt >= s.robust(),
+            },
         }
     }
 
@@ -127,6 +138,12 @@ impl Session {
             Clockwork::RoundTrips => None,
             Clockwork::Fixed => Some(&self.config.fixed),
         }
+    }
+
+    /// Whether who still has not answered a question is given up, which was asked `attempts` times in
+    /// `time`.
+    pub(super) fn has_asked_enough(&self, attempts: u32, time: Duration) -> bool {
+        attempts >= self.robust() && time >= SHORTEST_PATIENCE
     }
 
     /// From one repetition to the next.

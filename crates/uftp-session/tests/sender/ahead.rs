@@ -173,7 +173,12 @@ fn who_never_answers_is_lost_at_fileinfo() {
     let peers = vec![Peer::new(1), falls_silent(2)];
     let mut lab = Lab::new(config(Some(&[1, 2])), small_files(3), peers);
     assert_eq!(lab.run(), Outcome::Success);
-    assert_eq!(lab.of("FILEINFO(2)").len(), 20, "as often as any is asked");
+    let asked = lab.of("FILEINFO(2)");
+    let time = asked[asked.len() - 1].ms() - asked[0].ms();
+    assert!(
+        asked.len() >= 20 && (2900.0..3200.0).contains(&time),
+        "as long as any is asked, {time} ms"
+    );
     let done = FileOutcome::Completed(CompleteStatus::NORMAL);
     assert_eq!(lab.results(2), [done, FileOutcome::Lost]);
     assert_eq!(lab.peers[0].complete.len(), 3);

@@ -244,7 +244,7 @@ fn one_lost_receiver_ends_all_if_the_user_says_so() {
 #[test]
 fn a_receiver_given_up_is_told_so() {
     // It hears everything, but nothing it says gets through any more.
-    let mut stage = Scenario::new(1, 2, [source::file("f", 200_000)]).stage();
+    let mut stage = Scenario::new(2, 2, [source::file("f", 200_000)]).stage();
     until(&mut stage, "first pass", |_, s| in_pass(s, 1));
     stage.world.up(stage.receivers[1]).config = lossy(1.0);
     stage.world.down(stage.receivers[1]).config = lossy(0.3);

@@ -66,6 +66,8 @@ pub(super) enum Stage {
     Asking {
         /// DONE messages since the last data, from 1.
         attempt: u32,
+        /// When the first of them was sent.
+        since: Instant,
         /// When the next DONE is due, or its silence is judged; `None` while DONE goes out.
         again: Option<Instant>,
         /// When the next pass begins.
@@ -241,6 +243,7 @@ impl Transfer {
         };
         let Stage::Asking {
             attempt,
+            since,
             again,
             rewind,
         } = &mut self.stage
@@ -254,7 +257,7 @@ impl Transfer {
         if is_due(*rewind, now) {
             self.rewind(s);
         } else if is_due(*again, now) {
-            if *attempt < s.robust() {
+            if !s.has_asked_enough(*attempt, now.saturating_duration_since(*since)) {
                 *attempt += 1;
                 *again = None;
                 let attempt = *attempt;
@@ -312,6 +315,7 @@ impl Transfer {
         s.rate.pause(s.now);
         self.stage = Stage::Asking {
             attempt: 1,
+            since: s.now,
             again: None,
             rewind: None,
         };
