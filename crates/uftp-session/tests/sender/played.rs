@@ -23,7 +23,7 @@ use words::{Reader, kind};
 use super::lab::Memory;
 
 pub(super) use case::Case;
-pub(super) use words::once;
+pub(super) use words::{bare, once};
 
 const SERVER: Uid = Uid(0xAA);
 

@@ -5,7 +5,7 @@
 use uftp_session::congestion::Limits;
 use uftp_session::sender::{Outcome, Rate, SenderEvent};
 
-use super::played::{Case, once, play, play_and_watch};
+use super::played::{Case, bare, once, play, play_and_watch};
 use super::recorded::none_is_forgotten;
 
 /// Rates other than the usual one, in bytes per second.
@@ -215,9 +215,13 @@ fn not_a_word_more_or_less() {
 }
 
 /// The blocks a sender sent, each as often as it did.
-fn blocks(words: &[String]) -> Vec<&String> {
-    let is_block = |word: &&String| word.starts_with("FILESEG");
-    let mut blocks: Vec<_> = words.iter().filter(is_block).collect();
+fn blocks(words: &[String]) -> Vec<&str> {
+    let is_block = |word: &&str| word.starts_with("FILESEG");
+    let mut blocks: Vec<_> = words
+        .iter()
+        .map(|word| bare(word))
+        .filter(is_block)
+        .collect();
     blocks.sort_unstable();
     blocks
 }
@@ -229,13 +233,12 @@ fn blocks(words: &[String]) -> Vec<&String> {
 fn what_was_missed_is_sent_again() {
     for case in LOSSY {
         let (ours, theirs) = play(case);
-        let asked = |words: &[String]| -> Vec<String> {
-            let all = once(words).into_iter();
-            all.filter(|w| !(w.starts_with("DONE") && w.contains("[]")))
-                .cloned()
-                .collect()
-        };
-        assert_eq!(asked(&ours), asked(&theirs), "{} {}", case.name, case.run);
+        let [asked, recorded] = [&ours, &theirs].map(|words| {
+            let mut all = once(words);
+            all.retain(|w| !(w.starts_with("DONE") && w.contains("[]")));
+            all
+        });
+        assert_eq!(asked, recorded, "{} {}", case.name, case.run);
         let mut sent = blocks(&ours);
         if case.run > 0 {
             // The recorded sender did not hear the first answer and asked again: there is a second.
@@ -251,13 +254,12 @@ fn what_was_missed_is_sent_again() {
 fn under_congestion_control() {
     for (case, reports) in CONTROLLED {
         let (ours, theirs, events) = play_and_watch(case);
-        let lasting = |words: &[String]| -> Vec<String> {
-            let all = once(words).into_iter();
-            all.filter(|w| !w.starts_with("CONG_CTRL"))
-                .cloned()
-                .collect()
-        };
-        assert_eq!(lasting(&ours), lasting(&theirs), "{}", case.name);
+        let [lasting, recorded] = [&ours, &theirs].map(|words| {
+            let mut all = once(words);
+            all.retain(|w| !w.starts_with("CONG_CTRL"));
+            all
+        });
+        assert_eq!(lasting, recorded, "{}", case.name);
         let told = |e: &&SenderEvent| matches!(e, SenderEvent::RateReported { .. });
         assert_eq!(
             events.iter().filter(told).count(),

@@ -5,18 +5,23 @@ use std::net::SocketAddr;
 
 use uftp_proto::Uid;
 use uftp_proto::crypto::{Opener, PublicKey};
-use uftp_proto::wire::{self, Function, Header, Message, Version};
+use uftp_proto::wire::{self, Function, Header, Message};
+
+/// Stands between a word and what is around it.
+const AROUND: &str = " in ";
 
 /// A message in the clear.
 pub(super) struct Clear {
-    version: Version,
+    header: Header,
+    /// What its encryption was numbered.
+    counter: Option<u64>,
     function: Function,
     bytes: Vec<u8>,
 }
 
 impl Clear {
     pub(super) fn message(&self) -> Message<'_> {
-        wire::decode(self.version, self.function, &self.bytes).unwrap()
+        wire::decode(self.header.version, self.function, &self.bytes).unwrap()
     }
 }
 
@@ -34,25 +39,26 @@ impl Reader {
     /// The message in a packet.
     pub(super) fn clear(&mut self, packet: &[u8]) -> Clear {
         let header = wire::decode_header(packet).unwrap();
-        let version = header.version;
         let (Function::Encrypted, Some(opener)) = (header.function, &mut self.opener) else {
             return Clear {
-                version,
+                header,
+                counter: None,
                 function: header.function,
                 bytes: packet[Header::LEN..].to_vec(),
             };
         };
         let mut copy = packet.to_vec();
         let opened = opener.open(&mut copy, self.signer.as_ref()).unwrap();
-        let bytes = opened.message.to_vec();
         Clear {
-            version,
-            function: wire::inner_function(version, &bytes).unwrap(),
-            bytes,
+            header,
+            counter: Some(opened.counter),
+            function: wire::inner_function(header.version, opened.message).unwrap(),
+            bytes: opened.message.to_vec(),
         }
     }
 
-    /// What a message says but for times and signatures, lists of clients in order, and where it goes.
+    /// What a message says but for times and signatures, lists of clients in order; where it goes, and
+    /// what stands around it but for the round trip time.
     pub(super) fn word(&self, clear: &Clear, to: SocketAddr) -> String {
         let ids = |ids: &[Uid]| {
             let mut ids: Vec<_> = ids.iter().map(|uid| uid.0).collect();
@@ -105,7 +111,11 @@ impl Reader {
             Message::CongCtrl(m) => format!("CONG_CTRL {}", m.cc_seq),
             other => panic!("a sender does not say {other:?}"),
         };
-        format!("{word} to {to}")
+        let Header {
+            seq, group_size, ..
+        } = clear.header;
+        let around = format!("{} {:?} {group_size:?}", seq.0, clear.counter);
+        format!("{word} to {to}{AROUND}{around}")
     }
 }
 
@@ -119,8 +129,17 @@ pub(super) fn kind(word: &str) -> String {
     }
 }
 
+/// A word, and where it goes, alone.
+pub(crate) fn bare(word: &str) -> &str {
+    word.rsplit_once(AROUND).unwrap().0
+}
+
 /// What is said beyond this much is told in the same words again.
-pub(crate) fn once(words: &[String]) -> Vec<&String> {
+pub(crate) fn once(words: &[String]) -> Vec<&str> {
     let mut seen = BTreeSet::new();
-    words.iter().filter(|word| seen.insert(*word)).collect()
+    words
+        .iter()
+        .map(|word| bare(word))
+        .filter(|word| seen.insert(*word))
+        .collect()
 }
