@@ -406,3 +406,35 @@ fn a_lost_acknowledgement_is_repeated_not_taken_for_an_attack() {
     assert!(key_infos >= 3);
     assert_eq!(pair.refused(Side::Receiver, &[Refusal::Replayed]), 0);
 }
+
+/// As a proxy of 5.0.1 does when more receivers come, or one whose repeated CLIENT_KEY is late.
+#[test]
+fn who_has_proved_itself_may_say_again_who_it_is() {
+    let mut pair = Pair::new(five(true), vec![file("file", 3000)]);
+    let mut sealed = 0;
+    let mut late = None;
+    pair.play(|pair, to, datagram| {
+        match function(datagram) {
+            // Until it has said twice who it is.
+            Function::KeyInfo => return late.is_some(),
+            Function::Encrypted if to == Side::Sender => sealed += 1,
+            _ => return true,
+        }
+        match sealed {
+            2 => late = Some(datagram.to_vec()),
+            3 => {
+                pair.deliver(to, datagram.to_vec());
+                pair.deliver(to, late.clone().unwrap());
+                let acknowledged = |e: &E| matches!(e, E::KeyInfoAcked { .. });
+                assert!(pair.sender_events.iter().any(acknowledged));
+                let again = |e: &E| matches!(e, E::ClientKeyReceived { again: true, .. });
+                assert!(pair.sender_events.iter().any(again));
+            }
+            _ => return true,
+        }
+        false
+    });
+    pair.assert_whole();
+    assert!(late.is_some());
+    assert_eq!(pair.refused(Side::Sender, &[Refusal::Unauthentic]), 0);
+}

@@ -156,6 +156,8 @@ pub(in crate::security) struct Handshake {
     keys: HandshakeKeys,
     /// Opens the receiver's CLIENT_KEY, where one is asked for.
     opener: Option<Opener>,
+    /// How long the packet was that brought it.
+    client_key_len: Option<usize>,
     /// The receiver counts all its packets in one row, under whichever of its keys they are.
     replay: ReplayWindow,
 }
@@ -223,6 +225,7 @@ impl Schedule for Announcer {
             random: register.random,
             cc1,
             opener: opener.transpose().map_err(|_| Refusal::Unauthentic)?,
+            client_key_len: None,
             keys,
             replay: ReplayWindow::default(),
         })
@@ -285,15 +288,19 @@ impl Schedule for Announcer {
         peer: &mut Peer<Self>,
         packet: &'a mut [u8],
     ) -> Result<&'a mut [u8], Refusal> {
-        if !peer.proven {
-            let keyed = peer.keyed.as_mut().map(|keyed| &mut keyed.handshake);
-            for handshake in peer.pending.as_mut().into_iter().chain(keyed) {
-                if let Some((message, counter)) = open_client_key(handshake, packet) {
-                    handshake.replay.admit(counter)?;
-                    let place = packet.get_mut(..message.len()).unwrap_or_default();
-                    place.copy_from_slice(&message);
-                    return Ok(place);
-                }
+        let keyed = peer.keyed.as_mut().map(|keyed| &mut keyed.handshake);
+        for handshake in peer.pending.as_mut().into_iter().chain(keyed) {
+            // Who has proved itself may say it again, with another REGISTER, in as many bytes: the
+            // proxies of 5.0.1 do when more receivers come.
+            if peer.proven && handshake.client_key_len != Some(packet.len()) {
+                continue;
+            }
+            if let Some((message, counter)) = open_client_key(handshake, packet) {
+                handshake.replay.admit(counter)?;
+                handshake.client_key_len = Some(packet.len());
+                let place = packet.get_mut(..message.len()).unwrap_or_default();
+                place.copy_from_slice(&message);
+                return Ok(place);
             }
         }
         // A receiver that was handed no keys has none: not even keys of zeros.
