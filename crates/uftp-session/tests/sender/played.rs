@@ -18,7 +18,7 @@ use uftp_session::{Batch, Clock, Refusal};
 use invitation::Invitation;
 use script::{Answer, Script, sessions, take_apart};
 use voices::Voices;
-use words::{Reader, kind};
+use words::kind;
 
 use super::lab::Memory;
 
@@ -36,11 +36,9 @@ pub(super) fn play(case: &Case) -> (Vec<String>, Vec<String>) {
 /// As [`play`], and what our sender told of.
 pub(super) fn play_and_watch(case: &Case) -> (Vec<String>, Vec<String>, Vec<SenderEvent>) {
     let recorded = sessions(case.name).swap_remove(case.run);
-    let invitation = Invitation::of(&recorded[0]);
-    let mut known = case.drawn.map(|drawn| invitation.known(drawn));
-    let mut theirs = invitation.reader(known.as_mut());
-    let ours = invitation.reader(known.as_mut());
-    let voices = invitation.voices(known.as_mut());
+    let invitation = Invitation::of(&recorded[0].bytes, recorded[0].to);
+    let mut theirs = invitation.reader(case.drawn);
+    let voices = case.drawn.and_then(|drawn| invitation.voices(drawn));
     let config = invitation.config(case);
     let Script {
         words: said,
@@ -49,25 +47,26 @@ pub(super) fn play_and_watch(case: &Case) -> (Vec<String>, Vec<String>, Vec<Send
     } = take_apart(recorded, config.block_size.into(), &mut theirs);
     let now = Instant::now();
     let clock = Clock::new(now, invitation.announce.timestamp);
-    let sender = match &mut known {
-        Some(known) => Sender::with_secrets(config, items, clock, known, now),
+    let sender = match case.drawn.map(|drawn| invitation.known(drawn)) {
+        Some(mut known) => Sender::with_secrets(config, items, clock, &mut known, now),
         None => Sender::new(config, items, clock, StdRng::seed_from_u64(1), now),
     };
-    let (words, events) = converse(case, sender, answers, (ours, voices), now);
+    let (words, events) = converse(case, sender, answers, voices, now);
     (words, said, events)
 }
 
 /// Has the recorded receivers, in these voices if not in their own, answer our sender until it is
-/// through. Returns what it said, which the reader reads, and what it told of.
+/// through. Returns what it said, and what it told of.
 fn converse(
     case: &Case,
     mut sender: Sender<Memory>,
     answers: Vec<Answer>,
-    (mut reader, mut voices): (Reader, Option<Voices>),
+    mut voices: Option<Box<dyn Voices>>,
     mut now: Instant,
 ) -> (Vec<String>, Vec<SenderEvent>) {
     let mut batch = Batch::new(20_000);
     let mut words = Vec::new();
+    let mut reader = None;
     let mut said: BTreeMap<String, usize> = BTreeMap::new();
     let mut answers = answers.into_iter().peekable();
     let mut ended = None;
@@ -83,6 +82,8 @@ fn converse(
                 if let Some(voices) = &mut voices {
                     voices.hear(packet);
                 }
+                let announced = || Invitation::of(packet, to).reader(case.drawn);
+                let reader = reader.get_or_insert_with(announced);
                 let clear = reader.clear(packet);
                 let word = reader.word(&clear, to);
                 *said.entry(kind(&word)).or_default() += 1;

@@ -1,6 +1,6 @@
 //! What is known of a recorded session and its sender.
 
-use uftp_proto::crypto::{BackendError, Curve, GroupMaster, KeyError, PrivateKey, v5};
+use uftp_proto::crypto::{BackendError, Curve, GroupMaster, KeyError, KeySpec, PrivateKey, v5};
 use uftp_proto::wire::Version;
 use uftp_session::security::Secrets;
 use uftp_session::sender::{Outcome, Rate};
@@ -46,7 +46,25 @@ impl Case {
         group: &'static str,
     ) -> Case {
         Case {
-            drawn: Some(Drawn::Five { scalar, group }),
+            drawn: Some(Drawn::Five {
+                group,
+                ephemeral: Ephemeral::Senders(scalar),
+            }),
+            ..Case::plain(name)
+        }
+    }
+
+    /// As [`five`](Case::five), where only a proxy answered: that of the proxy's key is known.
+    pub(crate) const fn through(
+        name: &'static str,
+        scalar: &'static str,
+        group: &'static str,
+    ) -> Case {
+        Case {
+            drawn: Some(Drawn::Five {
+                group,
+                ephemeral: Ephemeral::Proxys(scalar),
+            }),
             ..Case::plain(name)
         }
     }
@@ -69,11 +87,36 @@ impl Case {
 pub(crate) enum Drawn {
     /// In protocol 4, the secret of the group. That of its ephemeral key, if it had one, nobody knows.
     Four { group: &'static str },
-    /// In protocol 5, those of its ephemeral key and of the group.
+    /// In protocol 5, that of the group, too, and that of one of the two ephemeral keys.
     Five {
-        scalar: &'static str,
         group: &'static str,
+        ephemeral: Ephemeral,
     },
+}
+
+/// Whose ephemeral key it is that the secret is known of.
+#[derive(Clone, Copy)]
+pub(crate) enum Ephemeral {
+    Senders(&'static str),
+    Proxys(&'static str),
+}
+
+impl Drawn {
+    pub(super) fn group_of_four(self) -> GroupMaster {
+        match self {
+            Drawn::Four { group } => GroupMaster::from_bytes(&unhex(group).try_into().unwrap()),
+            Drawn::Five { .. } => panic!("a secret of protocol 5"),
+        }
+    }
+
+    pub(super) fn group_of_five(self) -> v5::GroupMaster {
+        match self {
+            Drawn::Five { group, .. } => {
+                v5::GroupMaster::from_bytes(&unhex(group).try_into().unwrap())
+            }
+            Drawn::Four { .. } => panic!("a secret of protocol 4"),
+        }
+    }
 }
 
 /// The secrets of a recorded sender.
@@ -89,28 +132,20 @@ impl Secrets for Known {
 
     fn ephemeral(&mut self, curve: Curve) -> Result<PrivateKey, KeyError> {
         match self.drawn {
-            Drawn::Five { scalar, .. } => {
-                Ok(PrivateKey::from_ec_scalar(curve, &unhex(scalar)).unwrap())
-            }
-            Drawn::Four { .. } => panic!("no ephemeral key is known"),
+            Drawn::Five {
+                ephemeral: Ephemeral::Senders(scalar),
+                ..
+            } => Ok(PrivateKey::from_ec_scalar(curve, &unhex(scalar)).unwrap()),
+            _ => PrivateKey::generate(KeySpec::Ec(curve)),
         }
     }
 
     fn group_master(&mut self, _: Version) -> Result<GroupMaster, BackendError> {
-        match self.drawn {
-            Drawn::Four { group } => Ok(GroupMaster::from_bytes(&unhex(group).try_into().unwrap())),
-            Drawn::Five { .. } => panic!("a secret of another protocol"),
-        }
+        Ok(self.drawn.group_of_four())
     }
 
     fn master(&mut self) -> Result<v5::GroupMaster, BackendError> {
-        match self.drawn {
-            Drawn::Five { group, .. } => {
-                let group = unhex(group).try_into().unwrap();
-                Ok(v5::GroupMaster::from_bytes(&group))
-            }
-            Drawn::Four { .. } => panic!("a secret of another protocol"),
-        }
+        Ok(self.drawn.group_of_five())
     }
 }
 

@@ -6,21 +6,20 @@ use std::time::Duration;
 
 use uftp_proto::crypto::{Curve, KeyExchange, KeyKind, PrivateKey, PublicKey, Suite, v5};
 use uftp_proto::wire::{self, Announce, AnnounceFlags, Header, Message, Pace};
-use uftp_session::security::{Secrets, SenderSecurity};
+use uftp_session::security::SenderSecurity;
 use uftp_session::sender::{ClientEntry, GrttBounds, SenderConfig, SyncMode};
 
 use super::SERVER;
-use super::case::{Case, Drawn, Known, unhex};
-use super::voices::Voices;
+use super::case::{Case, Drawn, Ephemeral, Known, unhex};
+use super::voices::{Proxy, Receivers, Voices};
 use super::words::Reader;
 use crate::lab;
-use crate::recorded::pcap::Recorded;
 use crate::recorded::three;
 
 /// The key with which recorded senders proved themselves, where it is on a curve.
 const IDENTITY: &str = "3c17ecd65491093d593ca45ecd3120434f4c48842b5cf82aecea89eaa76704d1";
 
-/// The ANNOUNCE that a recorded session begins with.
+/// The ANNOUNCE that a session begins with.
 pub(super) struct Invitation {
     pub(super) header: Header,
     pub(super) announce: Announce,
@@ -31,9 +30,10 @@ pub(super) struct Invitation {
 }
 
 impl Invitation {
-    pub(super) fn of(first: &Recorded) -> Invitation {
-        let header = wire::decode_header(&first.bytes).unwrap();
-        let body = first.bytes[Header::LEN..].to_vec();
+    /// Of a session whose first packet this is, sent to this address.
+    pub(super) fn of(packet: &[u8], to: SocketAddr) -> Invitation {
+        let header = wire::decode_header(packet).unwrap();
+        let body = packet[Header::LEN..].to_vec();
         let Ok(Message::Announce(announce)) = wire::decode(header.version, header.function, &body)
         else {
             panic!("no ANNOUNCE");
@@ -42,7 +42,7 @@ impl Invitation {
             header,
             announce,
             body,
-            to: first.to,
+            to,
         }
     }
 
@@ -57,52 +57,70 @@ impl Invitation {
         Some(Suite::from_wire(self.header.version, info).unwrap())
     }
 
-    /// What reads the words of a sender that drew this.
-    pub(super) fn reader(&self, known: Option<&mut Known>) -> Reader {
-        let (Some(suite), Some(known)) = (self.suite(), known) else {
+    /// What reads the words of a sender that announced this, having drawn that.
+    pub(super) fn reader(&self, drawn: Option<Drawn>) -> Reader {
+        let (Some(suite), Some(drawn)) = (self.suite(), drawn) else {
             return Reader::default();
         };
-        let (
-            Invitation {
-                header,
-                announce,
-                body,
-                ..
-            },
-            random,
-        ) = (self, known.random);
-        let opener = match known.drawn {
+        let Invitation {
+            header,
+            announce,
+            body,
+            ..
+        } = self;
+        let opener = match drawn {
             Drawn::Four { .. } => {
-                let group = known.group_master(header.version).unwrap();
-                let keys = group.group_keys(header.version, &suite, &random);
+                let group = drawn.group_of_four();
+                let random = &announce.encryption.as_ref().unwrap().random;
+                let keys = group.group_keys(header.version, &suite, random);
                 keys.unwrap().opener()
             }
             Drawn::Five { .. } => {
                 let context = v5::ServerContext::new(header, announce, body).unwrap();
-                let group = known.master().unwrap();
-                group.server_keys(&suite, &context).opener()
+                drawn.group_of_five().server_keys(&suite, &context).opener()
             }
         };
         Reader {
             opener: Some(opener.unwrap()),
             signer: Some(self.identity().public().clone()),
-            rekeyed: self.is_agreed_anew(),
+            rekeyed: self.voices(drawn).is_some(),
         }
     }
 
-    /// Whether keys were agreed upon with an ephemeral key that is not known.
-    fn is_agreed_anew(&self) -> bool {
-        self.suite().is_some_and(|suite| match suite.key_exchange {
-            KeyExchange::EcdhRsa | KeyExchange::EcdhEcdsa => true,
-            KeyExchange::Rsa | KeyExchange::Ecdh => false,
-        })
+    /// Those who agree upon other keys, if they have to.
+    pub(super) fn voices(&self, drawn: Drawn) -> Option<Box<dyn Voices>> {
+        let Invitation {
+            header,
+            announce,
+            body,
+            ..
+        } = self;
+        match drawn {
+            Drawn::Four { .. } => match self.suite()?.key_exchange {
+                KeyExchange::EcdhRsa | KeyExchange::EcdhEcdsa => {
+                    let group = drawn.group_of_four();
+                    let receivers = Receivers::new(*header, announce.clone(), group);
+                    Some(Box::new(receivers))
+                }
+                KeyExchange::Rsa | KeyExchange::Ecdh => None,
+            },
+            Drawn::Five { ephemeral, .. } => match ephemeral {
+                Ephemeral::Senders(_) => None,
+                Ephemeral::Proxys(scalar) => {
+                    let secrets = (scalar, drawn.group_of_five());
+                    Some(Box::new(Proxy::new(header, announce, body, secrets)))
+                }
+            },
+        }
     }
 
-    /// Those who agree upon other keys, if they have to.
-    pub(super) fn voices(&self, known: Option<&mut Known>) -> Option<Voices> {
-        let known = known.filter(|_| self.is_agreed_anew())?;
-        let group = known.group_master(self.header.version).unwrap();
-        Some(Voices::new(self.header, self.announce.clone(), group))
+    /// The curve of its ephemeral key.
+    fn curve(&self) -> Curve {
+        let info = self.announce.encryption.as_ref().unwrap();
+        match PublicKey::from_blob(&info.dh_key).map(|key| key.kind()) {
+            Ok(KeyKind::Ec(curve)) => curve,
+            _ => Curve::DEFAULT,
+        }
     }
 
     /// The key the recorded sender proved itself with.
@@ -127,7 +145,7 @@ impl Invitation {
         };
         let security = self.suite().map(|suite| {
             let identity = Arc::new(self.identity());
-            SenderSecurity::new(header.version, suite, identity, Curve::DEFAULT).unwrap()
+            SenderSecurity::new(header.version, suite, identity, self.curve()).unwrap()
         });
         let listed = announce.clients.iter().copied();
         let sync = if announce.flags.contains(AnnounceFlags::SYNC_PREVIEW) {
