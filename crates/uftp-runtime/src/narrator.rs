@@ -1,12 +1,15 @@
 //! Tells log, status file and programs what a receiver does.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::IpAddr;
 
+use chrono::{DateTime, Local};
 use uftp_session::SessionId;
 use uftp_session::receiver::{ReceiverEvent, ReceiverEventKind};
 
 use crate::events::{EventOut, ReceiverEvents};
+use crate::log::time;
 use crate::names::{Names, shown};
 use crate::status::{ReceiverStatus, StatusOut};
 use crate::story::ReceiverStory;
@@ -14,14 +17,17 @@ use crate::story::ReceiverStory;
 /// Most events of a session that wait for the name of its sender's host.
 const WAITING: usize = 1000;
 
-/// Renders events in the order in which they happen within a session. Those of a session whose
-/// sender's host is still being looked up wait.
+/// Renders events in the order in which they happen. Those of a session whose sender's host is still
+/// being looked up wait, and are told as of when they happened.
 pub(crate) struct Narrator {
     story: ReceiverStory,
     status: ReceiverStatus,
     events: ReceiverEvents,
     names: Names,
+    /// Sessions that cannot be told of yet.
     waiting: BTreeMap<SessionId, Waiting>,
+    /// What has happened in them.
+    happened: Vec<Happened>,
 }
 
 /// A session that cannot be told of yet.
@@ -29,7 +35,14 @@ struct Waiting {
     host: IpAddr,
     /// What stands for a name if there is none.
     shown: String,
-    events: Vec<ReceiverEvent>,
+    events: usize,
+}
+
+/// An event that waits.
+struct Happened {
+    session: SessionId,
+    at: DateTime<Local>,
+    event: ReceiverEvent,
 }
 
 impl Narrator {
@@ -42,6 +55,7 @@ impl Narrator {
             events: ReceiverEvents::new(events),
             names,
             waiting: BTreeMap::new(),
+            happened: Vec::new(),
         }
     }
 
@@ -50,26 +64,27 @@ impl Narrator {
         let Some(session) = event.session else {
             return self.tell(&event, "");
         };
-        if let Some(waiting) = self.waiting.get_mut(&session) {
-            waiting.events.push(event);
-            if waiting.events.len() >= WAITING {
-                let host = waiting.host.to_string();
-                self.release(session, &host);
+        if !self.waiting.contains_key(&session) {
+            let ReceiverEventKind::Announced { from, .. } = &event.kind else {
+                return self.tell(&event, "");
+            };
+            let waiting = Waiting {
+                host: from.ip().to_canonical(),
+                shown: shown(*from),
+                events: 0,
+            };
+            if let Some(name) = self.names.of(waiting.host) {
+                return self.tell(&event, waiting.name(Some(&name)));
             }
-            return;
+            self.waiting.insert(session, waiting);
         }
-        let ReceiverEventKind::Announced { from, .. } = &event.kind else {
-            return self.tell(&event, "");
-        };
-        let waiting = Waiting {
-            host: from.ip().to_canonical(),
-            shown: shown(*from),
-            events: vec![event],
-        };
-        let name = self.names.of(waiting.host);
-        self.waiting.insert(session, waiting);
-        if let Some(name) = name {
-            self.release(session, &name);
+        let at = Local::now();
+        self.happened.push(Happened { session, at, event });
+        if let Some(waiting) = self.waiting.get_mut(&session) {
+            waiting.events += 1;
+            if waiting.events >= WAITING {
+                self.release(None, |id, _| id == session);
+            }
         }
     }
 
@@ -78,11 +93,7 @@ impl Narrator {
         while !self.waiting.is_empty()
             && let Some((ip, name)) = self.names.answer()
         {
-            let found = self.waiting.iter().filter(|(_, w)| w.host == ip);
-            let found: Vec<_> = found.map(|(session, _)| *session).collect();
-            for session in found {
-                self.release(session, &name);
-            }
+            self.release(Some(&name), |_, waiting| waiting.host == ip);
         }
     }
 
@@ -92,12 +103,20 @@ impl Narrator {
         self.events.reopen();
     }
 
-    fn release(&mut self, session: SessionId, host: &str) {
-        if let Some(waiting) = self.waiting.remove(&session) {
-            let nameless = host == waiting.host.to_string();
-            let host = if nameless { &waiting.shown } else { host };
-            for event in &waiting.events {
-                self.tell(event, host);
+    /// Tells of some of the sessions that wait, whose sender's host may have been found to be called this.
+    fn release(&mut self, host: Option<&str>, which: impl Fn(SessionId, &Waiting) -> bool) {
+        let (free, waiting) = mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(session, waiting)| which(*session, waiting));
+        self.waiting = waiting;
+        let free: BTreeMap<_, _> = free;
+        for happened in mem::take(&mut self.happened) {
+            match free.get(&happened.session) {
+                Some(session) => {
+                    let host = session.name(host);
+                    time::as_of(happened.at, || self.tell(&happened.event, host));
+                }
+                None => self.happened.push(happened),
             }
         }
     }
@@ -109,12 +128,19 @@ impl Narrator {
     }
 }
 
+impl Waiting {
+    /// What its sender's host is called if it was found to be this.
+    fn name<'a>(&'a self, found: Option<&'a str>) -> &'a str {
+        let nameless = self.host.to_string();
+        found
+            .filter(|name| *name != nameless)
+            .unwrap_or(&self.shown)
+    }
+}
+
 impl Drop for Narrator {
     fn drop(&mut self) {
-        while let Some((session, waiting)) = self.waiting.first_key_value() {
-            let (session, host) = (*session, waiting.host);
-            self.release(session, &host.to_string());
-        }
+        self.release(None, |_, _| true);
     }
 }
 
@@ -228,5 +254,29 @@ mod tests {
         drop(narrator);
         let all = written();
         assert_eq!(told(&all)[WAITING], "CONNECT 00000001 127.0.0.1");
+    }
+
+    #[test]
+    fn sessions_that_waited_are_told_in_the_order_and_as_of_when_they_happened() {
+        let (sink, written) = Sink::memory();
+        let (names, _resolver) = Names::new();
+        let mut narrator = Narrator::new(StatusOut::Log(sink), EventOut::None, names);
+        for session in [2, 1] {
+            narrator.event(announced(session));
+            narrator.event(finished(session));
+        }
+        for (hours, happened) in (1..).zip(&mut narrator.happened) {
+            happened.at = DateTime::from_timestamp(hours * 3600, 0).unwrap().into();
+        }
+        drop(narrator);
+        let all = written();
+        let groups = [2, 2, 1, 1].map(|group| format!("0000000{group}"));
+        let groups_told: Vec<_> = all.lines().map(|l| l.split(';').nth(3).unwrap()).collect();
+        assert_eq!(groups_told, groups);
+        let mut stamps: Vec<_> = all.lines().map(|l| l.split(';').nth(1).unwrap()).collect();
+        assert!(stamps[0] < "1970/01/03", "{all}");
+        stamps.dedup();
+        assert_eq!(stamps.len(), 4, "{all}");
+        assert!(stamps.is_sorted(), "{all}");
     }
 }
