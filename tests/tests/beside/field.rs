@@ -130,3 +130,20 @@ fn file_that_becomes_a_directory() -> Result<()> {
     }
     Ok(())
 }
+
+/// One list of groups serves hosts of one family and of two: what no interface speaks keeps nothing from
+/// being heard.
+#[test]
+fn group_of_a_family_that_the_interface_has_not() -> Result<()> {
+    for receiver in [Suite::Reference, Suite::Ours] {
+        let sender = Suite::Reference;
+        let parties = Parties { sender, receiver };
+        let mut stage = Stage::new("families", parties, &["-M", "ff15::9"])?;
+        stage.write(&[Content::File("file", 3000)])?;
+        stage.send(&["file"])?;
+        let left = stage.end()?;
+        assert_eq!(left.codes, [Some(0)], "{left}");
+        assert!(left.tree.concat().contains("/file 3000 bytes"), "{left}");
+    }
+    Ok(())
+}

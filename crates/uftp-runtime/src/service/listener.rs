@@ -105,13 +105,21 @@ impl Listener {
         }
     }
 
-    /// Joins the groups announcements come to.
+    /// Joins the groups announcements come to. Those of a family that no interface has (yet) are told of
+    /// and wait for one, if there are others.
     ///
     /// # Errors
-    /// One of them cannot be joined anywhere.
+    /// One of them cannot be joined, or none has anything to be joined on.
     pub(crate) fn join_all(&mut self, socket: &Socket, groups: &[IpAddr]) -> Result<(), Failure> {
-        for group in groups {
-            self.join(socket, *group).map_err(Failure::network)?;
+        self.check(groups)?;
+        for &group in groups {
+            match self.can_join(group) {
+                Ok(()) => self.join(socket, group).map_err(Failure::network)?,
+                Err(why) => {
+                    say!(1, "{why}");
+                    *self.groups.entry(group).or_default() += 1;
+                }
+            }
         }
         Ok(())
     }
@@ -159,10 +167,13 @@ impl Listener {
     /// What [`join_all`](Self::join_all) would say, as far as it can be told without joining.
     ///
     /// # Errors
-    /// A group nothing can be joined for.
+    /// There are groups, and nothing can be joined for any of them.
     pub(crate) fn check(&self, groups: &[IpAddr]) -> Result<(), Failure> {
-        let mut groups = groups.iter();
-        groups.try_for_each(|group| self.can_join(*group).map_err(Failure::network))
+        let mut each = groups.iter().map(|group| self.can_join(*group));
+        match each.next() {
+            Some(Err(why)) if !each.any(|other| other.is_ok()) => Err(Failure::network(why)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn leave(&mut self, socket: &Socket, group: IpAddr) {
