@@ -32,8 +32,9 @@ pub(crate) enum Fsync {
 /// Bytes of a file that arrive before they begin to be written out.
 const WRITE_OUT: usize = 8 << 20;
 
-/// Files of at most so many bytes are on the disk in no time.
-const SMALL: u64 = 1 << 20;
+/// Files of at most so many bytes are not written out while they arrive, nor before their end is waited
+/// for: the flusher's word for them is the last one.
+pub(super) const SMALL: u64 = 1 << 20;
 
 /// Orders that may wait for the thread.
 const MOST_ORDERS: usize = 16;
@@ -49,7 +50,8 @@ pub(super) struct Flusher {
 /// A file to be written out, and whoever waits for that.
 struct Order {
     file: File,
-    done: Option<SyncSender<()>>,
+    /// Told whether all went well.
+    done: Option<SyncSender<bool>>,
 }
 
 impl Flusher {
@@ -62,12 +64,19 @@ impl Flusher {
         Ok(Flusher { orders })
     }
 
+    /// One whose disk does nothing until the orders are dropped.
+    #[cfg(test)]
+    pub(super) fn stalled() -> (Flusher, Receiver<impl Send>) {
+        let (orders, arriving) = sync_channel(MOST_ORDERS);
+        (Flusher { orders }, arriving)
+    }
+
     /// There is much to write out of this file. If the thread is busy, it will be told again.
     fn note(&self, file: &File) {
         self.order(file, None);
     }
 
-    fn order(&self, file: &File, done: Option<SyncSender<()>>) {
+    fn order(&self, file: &File, done: Option<SyncSender<bool>>) {
         // The kernel tells of an error once for each time a file was opened: whoever waits for the
         // content in the end must not miss it because this thread was told.
         if let Ok(file) = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())) {
@@ -79,9 +88,9 @@ impl Flusher {
 fn write_out(arriving: &Receiver<Order>) {
     for order in arriving {
         // An error is for the one who waits for the file at its end.
-        let _ = order.file.sync_data();
+        let well = order.file.sync_data().is_ok();
         if let Some(done) = order.done {
-            let _ = done.send(());
+            let _ = done.send(well);
         }
     }
 }
@@ -92,36 +101,41 @@ pub(super) enum Rest {
     /// Nobody has asked for it yet.
     #[default]
     Unasked,
-    Awaited(Receiver<()>),
-    Reached,
+    Awaited(Receiver<bool>),
+    Reached {
+        /// The thread has seen it there.
+        seen: bool,
+    },
 }
 
 impl Rest {
-    /// Whether all of `file`, which is `size` bytes long, is on the disk, or it is no use to wait.
-    /// Waits for `patience` at most.
+    /// Whether all of `file` is on the disk, or it is no use to wait. Waits for `patience` at most.
     pub(super) fn is_reached(
         &mut self,
-        size: u64,
         file: &File,
         flusher: &Flusher,
         patience: Duration,
     ) -> bool {
-        if size <= SMALL {
-            return true;
-        }
         if let Rest::Unasked = self {
             let (done, awaited) = sync_channel(1);
             flusher.order(file, Some(done));
             *self = Rest::Awaited(awaited);
         }
         if let Rest::Awaited(awaited) = self {
-            match awaited.recv_timeout(patience) {
+            let seen = match awaited.recv_timeout(patience) {
                 Err(RecvTimeoutError::Timeout) => return false,
+                Ok(well) => well,
                 // The thread was too busy for the order; whoever finishes the file waits for it.
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => *self = Rest::Reached,
-            }
+                Err(RecvTimeoutError::Disconnected) => false,
+            };
+            *self = Rest::Reached { seen };
         }
         true
+    }
+
+    /// Whether it need not be waited for again.
+    pub(super) fn is_seen(&self) -> bool {
+        matches!(self, Rest::Reached { seen: true })
     }
 }
 
@@ -208,23 +222,20 @@ mod tests {
         let (orders, arriving) = sync_channel(1);
         let flusher = Flusher { orders };
         let file = tempfile::tempfile().unwrap();
-        let (mut small, mut slow, mut late) = (Rest::default(), Rest::default(), Rest::default());
-        assert!(small.is_reached(SMALL, &file, &flusher, soon));
-        assert!(arriving.try_recv().is_err());
-
-        assert!(!slow.is_reached(SMALL + 1, &file, &flusher, soon));
-        assert!(
-            late.is_reached(SMALL + 1, &file, &flusher, soon),
-            "no room for it"
-        );
-        assert!(!slow.is_reached(SMALL + 1, &file, &flusher, soon));
-        arriving.try_recv().unwrap().done.unwrap().send(()).unwrap();
-        assert!(slow.is_reached(SMALL + 1, &file, &flusher, soon));
+        let (mut slow, mut late) = (Rest::default(), Rest::default());
+        assert!(!slow.is_reached(&file, &flusher, soon));
+        assert!(late.is_reached(&file, &flusher, soon), "no room for it");
+        assert!(!late.is_seen());
+        assert!(!slow.is_reached(&file, &flusher, soon));
+        let told = arriving.try_recv().unwrap().done.unwrap();
+        told.send(true).unwrap();
+        assert!(slow.is_reached(&file, &flusher, soon));
+        assert!(slow.is_seen());
         assert!(arriving.try_recv().is_err(), "ordered once");
 
         let flusher = Flusher::start().unwrap();
         let long = Duration::from_secs(60);
-        assert!(Rest::default().is_reached(SMALL + 1, &file, &flusher, long));
+        assert!(Rest::default().is_reached(&file, &flusher, long));
     }
 
     #[test]

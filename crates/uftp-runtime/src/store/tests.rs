@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use uftp_proto::{FileId, GroupId, Instance, Uid};
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use uftp_proto::BlockMap;
 use uftp_proto::wire::{CompleteStatus, FileType};
@@ -478,5 +479,29 @@ fn directories_are_where_their_paths_are_when_a_session_begins() {
     receive(&mut store.open_session(&info()), "held");
     for name in ["f", "behind a link", "held"] {
         assert_eq!(fs::read(elsewhere.join(name)).unwrap(), b"hello");
+    }
+}
+
+#[test]
+fn a_small_file_does_not_keep_others_waiting_for_a_busy_disk() {
+    let world = world();
+    for (fsync, waits) in [
+        (Fsync::File, true),
+        (Fsync::Session, false),
+        (Fsync::None, false),
+    ] {
+        let mut store = world.store(|config| config.fsync = fsync);
+        let (flusher, orders) = Flusher::stalled();
+        let place = Arc::get_mut(&mut store.place).unwrap();
+        place.flusher = place.flusher.take().map(|_| Arc::new(flusher));
+        let mut session = store.open_session(&info());
+        session.offer(&file("f"));
+        session.write_at(0, b"hello").unwrap();
+        let soon = Duration::from_millis(1);
+        assert_eq!(session.is_at_rest(soon), !waits, "{fsync:?}");
+        drop(orders);
+        assert!(session.is_at_rest(soon), "{fsync:?}");
+        session.finish().unwrap();
+        assert_eq!(world.read("f"), b"hello");
     }
 }

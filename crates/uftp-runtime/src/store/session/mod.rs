@@ -18,7 +18,7 @@ use uftp_session::files::{IncomingFile, Offer, SessionEnd, SessionFiles, Session
 
 use super::backup::{self, Stamp};
 use super::beneath::Dir;
-use super::durability::{Fsync, Rest, Touched, Unflushed};
+use super::durability::{Fsync, Rest, SMALL, Touched, Unflushed};
 use super::name::{self, Target};
 use super::restart::Partial;
 use super::staging::Staging;
@@ -222,8 +222,24 @@ impl DiskSession {
         }
     }
 
+    /// Whether the end of a file waits for its content.
+    fn finish_waits(&self) -> bool {
+        self.place.fsync == Fsync::File && self.staging.is_none()
+    }
+
     pub(super) fn tag(&self) -> Tag {
         Tag::of_session(self.info.group, self.info.instance)
+    }
+}
+
+impl Arriving {
+    /// All bytes are written: whether they are known to be on the disk.
+    fn is_on_disk(&self) -> bool {
+        match self.offered.size {
+            0 => true,
+            // The disk may have told the flusher of an error before, and tells each of one once.
+            size => size <= SMALL && self.rest.is_seen(),
+        }
     }
 }
 
@@ -251,11 +267,16 @@ impl SessionFiles for DiskSession {
     }
 
     fn is_at_rest(&mut self, patience: Duration) -> bool {
+        let finish_waits = self.finish_waits();
         let (Some(arriving), Some(flusher)) = (&mut self.open, &self.place.flusher) else {
             return true;
         };
-        let (size, file) = (arriving.offered.size, &arriving.file);
-        arriving.rest.is_reached(size, file, flusher, patience)
+        // However small it is, the disk may be busy with what is not ours. What nobody waits for at
+        // its end may stay on its way if it is small; the end of the session would wait long for more.
+        if arriving.offered.size <= SMALL && !finish_waits {
+            return true;
+        }
+        arriving.rest.is_reached(&arriving.file, flusher, patience)
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -264,7 +285,7 @@ impl SessionFiles for DiskSession {
             self.set_time(&arriving.file, arriving.offered.mtime)?;
         }
         let staged = self.staging.is_some();
-        if self.place.fsync == Fsync::File && !staged {
+        if self.finish_waits() && !arriving.is_on_disk() {
             arriving.file.sync_data()?;
         }
         let Arriving {
