@@ -18,6 +18,8 @@ use nix::unistd::{
     Gid, Uid, UnlinkatFlags, fchown, fsync, geteuid, linkat, symlinkat, syncfs, unlinkat,
 };
 
+use super::name;
+
 /// Directories in one another beyond which a tree is not walked.
 pub(super) const MAX_DEPTH: usize = 200;
 
@@ -210,14 +212,23 @@ impl Dir {
     pub(super) fn swap_with(&self, from: &OsStr, other: &Dir, to: &OsStr) -> io::Result<()> {
         match renameat2(self, from, other, to, RenameFlags::RENAME_EXCHANGE) {
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-                let aside = OsString::from_iter([to, OsStr::new(".~uftp-old")]);
-                self.remove_tree(&aside)?;
-                other.move_to(to, self, &aside)?;
-                self.move_to(from, other, to)?;
-                self.move_to(&aside, self, from)
+                self.swap_in_steps(from, other, to)
             }
             result => Ok(result?),
         }
+    }
+
+    /// As [`swap_with`](Self::swap_with); for an instant nothing has the name `to`.
+    fn swap_in_steps(&self, from: &OsStr, other: &Dir, to: &OsStr) -> io::Result<()> {
+        let aside = name::temporary(to, ".~uftp-old");
+        self.remove_tree(&aside)?;
+        other.move_to(to, self, &aside)?;
+        if let Err(why) = self.move_to(from, other, to) {
+            // Whoever calls must find what was there where it was: here it would be removed.
+            self.move_to(&aside, other, to)?;
+            return Err(why);
+        }
+        self.move_to(&aside, self, from)
     }
 
     /// Gives a file or link a second name in another directory, where it must not be taken.
@@ -405,4 +416,45 @@ fn is_dots(name: &CStr) -> bool {
 
 fn os_str(name: &CStr) -> &OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(name.to_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Two directories, with `new` in the first and `name` in the second.
+    fn two(name: &str) -> (tempfile::TempDir, [Dir; 2]) {
+        let temp = tempfile::tempdir().unwrap();
+        for dir in ["parts/new/fresh", "dest"] {
+            fs::create_dir_all(temp.path().join(dir)).unwrap();
+        }
+        fs::write(temp.path().join("dest").join(name), "old").unwrap();
+        let dirs = ["parts", "dest"].map(|dir| Dir::open(&temp.path().join(dir)).unwrap());
+        (temp, dirs)
+    }
+
+    #[test]
+    fn the_longest_name_is_swapped_in_steps_too() {
+        let long = "n".repeat(255);
+        let (temp, [parts, dest]) = two(&long);
+        parts
+            .swap_in_steps("new".as_ref(), &dest, long.as_ref())
+            .unwrap();
+        assert!(temp.path().join("dest").join(long).join("fresh").exists());
+        let there = fs::read_to_string(temp.path().join("parts/new")).unwrap();
+        assert_eq!(there, "old");
+        assert_eq!(parts.entries().unwrap(), ["new"]);
+    }
+
+    #[test]
+    fn what_nothing_takes_the_place_of_stays_where_it_was() {
+        let (temp, [parts, dest]) = two("f");
+        let swapped = parts.swap_in_steps("missing".as_ref(), &dest, "f".as_ref());
+        assert!(swapped.is_err());
+        let there = fs::read_to_string(temp.path().join("dest/f")).unwrap();
+        assert_eq!(there, "old");
+        assert_eq!(parts.entries().unwrap(), ["new"]);
+    }
 }
