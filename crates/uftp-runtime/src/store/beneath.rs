@@ -4,19 +4,15 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use nix::dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat, renameat2};
-use nix::libc::uid_t;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{
-    Gid, Uid, UnlinkatFlags, fchown, fsync, geteuid, linkat, symlinkat, syncfs, unlinkat,
-};
+use nix::unistd::{UnlinkatFlags, fsync, linkat, symlinkat, syncfs, unlinkat};
 
 use super::name;
 
@@ -150,9 +146,7 @@ impl Dir {
 
     /// Makes a new file, mode 0644, for writing.
     pub(super) fn create(&self, name: &OsStr) -> io::Result<File> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        Ok(openat(self, name, flags, Mode::from_bits_truncate(0o644))?.into())
+        self.open_file(name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL)
     }
 
     /// Makes a new file as [`create`](Self::create) does, in the place of what is there.
@@ -166,36 +160,24 @@ impl Dir {
         }
     }
 
-    /// Opens a file that is there, for writing.
-    pub(super) fn reopen(&self, name: &OsStr) -> io::Result<File> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        Ok(openat(self, name, flags, Mode::empty())?.into())
-    }
-
     /// Opens what is there for writing, if it is a regular file.
     pub(super) fn open_regular(&self, name: &OsStr) -> io::Result<File> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = File::from(openat(self, name, flags, Mode::empty())?);
+        let file = self.open_file(name, OFlag::O_WRONLY)?;
         match file.metadata()?.is_file() {
             true => Ok(file),
             false => Err(io::Error::other("not a regular file")),
         }
     }
 
-    /// Lets `file` have the owner and the group of the entry `name`, as far as this process may.
-    pub(super) fn give_to_owner_of(&self, name: &OsStr, file: &File) {
-        let Ok(there) = fstatat(self, name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
-            return;
-        };
-        // The group is the more likely one to be allowed; who may not gives nothing away.
-        let _ = fchown(file, None, Some(Gid::from_raw(there.st_gid)));
-        let _ = fchown(file, Some(Uid::from_raw(there.st_uid)), None);
-    }
-
     /// Opens a file that is there, for reading.
     pub(super) fn read(&self, name: &OsStr) -> io::Result<File> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        Ok(openat(self, name, flags, Mode::empty())?.into())
+        self.open_file(name, OFlag::O_RDONLY)
+    }
+
+    /// Opens `name` and no link, without waiting for what may stand there: a pipe without a reader.
+    fn open_file(&self, name: &OsStr, how: OFlag) -> io::Result<File> {
+        let flags = how | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        Ok(openat(self, name, flags, Mode::from_bits_truncate(0o644))?.into())
     }
 
     /// Makes a symbolic link.
@@ -304,31 +286,6 @@ impl Dir {
             u64::from(stat.fragment_size()),
         );
         Ok(blocks.saturating_mul(size))
-    }
-
-    /// Whether it belongs to who this process is: nobody else can put anything in the place of what is
-    /// in it.
-    pub(super) fn is_own(&self) -> io::Result<bool> {
-        self.is_ours(fstat(&self.0)?.st_uid)
-    }
-
-    /// Whether a file in this directory is a regular one of who this process is, and has no other
-    /// name, by which somebody might have meant another file to be written to or read.
-    pub(super) fn owns(&self, file: &File) -> io::Result<bool> {
-        let kept = file.metadata()?;
-        Ok(kept.is_file() && kept.nlink() == 1 && self.is_ours(kept.uid())?)
-    }
-
-    /// Whether this process goes by the id `owner` here. Some file systems say themselves whose
-    /// files are: those with an option for it, and servers that let nobody be root.
-    fn is_ours(&self, owner: uid_t) -> io::Result<bool> {
-        if owner == geteuid().as_raw() {
-            return Ok(true);
-        }
-        let scratch = scratch();
-        let made = self.create_anew(&scratch)?;
-        self.remove_file(&scratch)?;
-        Ok(owner == made.metadata()?.uid())
     }
 
     /// Bytes on the disk that become free when the file `name` is removed; none if it has another name.

@@ -10,6 +10,7 @@ mod beneath;
 mod durability;
 mod held;
 mod name;
+mod owner;
 mod restart;
 mod room;
 mod session;

@@ -108,7 +108,7 @@ impl Staging {
         let parts = self.parts.clone();
         if let Some(at) = self.partials.iter().position(|p| p.is_of(file)) {
             let earlier = self.partials.swap_remove(at);
-            let opened = parts.reopen(&earlier.part);
+            let opened = parts.open_regular(&earlier.part);
             if let Ok(file) = opened
                 && parts.owns(&file)?
             {
