@@ -29,11 +29,31 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn of(group: GroupId, encrypted: bool) -> Shelf {
-        let tree = match encrypted {
-            true => format!("_group_{group}_encrypted"),
-            false => format!("_group_{group}"),
-        };
+    /// That of a session.
+    pub(super) fn of(info: &SessionInfo) -> Shelf {
+        match info.encrypted {
+            true => Shelf::of_encrypted(info.group),
+            false => Shelf::of_plain(info.group),
+        }
+    }
+
+    /// That of a session of the same number which is encrypted if this one is not.
+    pub(super) fn of_other(info: &SessionInfo) -> Shelf {
+        match info.encrypted {
+            true => Shelf::of_plain(info.group),
+            false => Shelf::of_encrypted(info.group),
+        }
+    }
+
+    fn of_plain(group: GroupId) -> Shelf {
+        Shelf::named(format!("_group_{group}"))
+    }
+
+    fn of_encrypted(group: GroupId) -> Shelf {
+        Shelf::named(format!("_group_{group}_encrypted"))
+    }
+
+    fn named(tree: String) -> Shelf {
         Shelf {
             parts: format!("{tree}_partial").into(),
             restart: format!("{tree}_restart").into(),
@@ -91,7 +111,7 @@ impl Shelf {
 /// # Errors
 /// There is something already, or the system's.
 pub(super) fn sort_out(temp: &Dir, group: GroupId) -> io::Result<()> {
-    let [plain, encrypted] = [false, true].map(|encrypted| Shelf::of(group, encrypted));
+    let (plain, encrypted) = (Shelf::of_plain(group), Shelf::of_encrypted(group));
     let found = Restart::load(temp, &plain.restart);
     if !matches!(found, Ok(Some(restart)) if restart.encrypted) {
         return Ok(());

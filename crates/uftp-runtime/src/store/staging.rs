@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use uftp_proto::GroupId;
 use uftp_session::files::{IncomingFile, SessionInfo};
 
 use super::beneath::{Dir, Entry, MAX_DEPTH};
@@ -19,8 +18,8 @@ use crate::log::{self, Tag};
 /// Parts remembered of one session. Only a sender that gives up file after file leaves several.
 const MAX_PARTIALS: usize = 64;
 
-/// Groups whose files are in the temp directory right now, and whether they come encrypted.
-pub(super) type Claims = Arc<Mutex<HashSet<(GroupId, bool)>>>;
+/// Shelves of the temp directory that a session has right now, by the names of their trees.
+pub(super) type Claims = Arc<Mutex<HashSet<OsString>>>;
 
 /// The files of one session.
 pub(super) struct Staging {
@@ -53,8 +52,8 @@ impl Staging {
     /// The files of this session: none, or those of its last run, if it is a later run and all
     /// that was kept is sound.
     pub(super) fn open(temp: &Dir, info: &SessionInfo, claims: &Claims) -> io::Result<Staging> {
-        let claim = Claim::new((info.group, info.encrypted), claims)?;
-        let shelf = Shelf::of(info.group, info.encrypted);
+        let shelf = Shelf::of(info);
+        let claim = Claim::new(&shelf, claims)?;
         shelf::sort_out(temp, info.group)?;
         let earlier = earlier_run(temp, &shelf, info).filter(|_| shelf.is_own(temp, info));
         if earlier.is_none() {
@@ -320,7 +319,7 @@ fn earlier_run(temp: &Dir, shelf: &Shelf, info: &SessionInfo) -> Option<Restart>
     };
     match Restart::load(temp, &shelf.restart) {
         Ok(None) => {
-            let other = Shelf::of(info.group, !info.encrypted).restart;
+            let other = Shelf::of_other(info).restart;
             if temp.look(&other).is_ok_and(|there| there != Entry::Absent) {
                 say(&other, &strange);
             }
@@ -345,21 +344,21 @@ fn tag(info: &SessionInfo) -> Tag {
 
 /// The right to a shelf.
 struct Claim {
-    shelf: (GroupId, bool),
+    tree: OsString,
     claims: Claims,
 }
 
 impl Claim {
-    fn new(shelf: (GroupId, bool), claims: &Claims) -> io::Result<Claim> {
+    fn new(shelf: &Shelf, claims: &Claims) -> io::Result<Claim> {
         let mut held = claims.lock().unwrap_or_else(PoisonError::into_inner);
-        if !held.insert(shelf) {
+        if !held.insert(shelf.tree.clone()) {
             return Err(io::Error::other(
                 "another session of the same number is being received",
             ));
         }
         drop(held);
         Ok(Claim {
-            shelf,
+            tree: shelf.tree.clone(),
             claims: Arc::clone(claims),
         })
     }
@@ -368,6 +367,6 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut held = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        held.remove(&self.shelf);
+        held.remove(&self.tree);
     }
 }
