@@ -17,7 +17,7 @@ use nix::unistd::{UnlinkatFlags, fsync, linkat, symlinkat, syncfs, unlinkat};
 use super::name;
 
 /// Directories in one another beyond which a tree is not walked.
-pub(super) const MAX_DEPTH: usize = 200;
+const MAX_DEPTH: usize = 200;
 
 /// An open directory. Copies are one handle.
 #[derive(Clone, Debug)]

@@ -34,7 +34,7 @@ use crate::log;
 use crate::script::PostReceive;
 use durability::Flusher;
 use held::Held;
-use staging::Claims;
+use staging::{Claims, Delivery};
 
 /// The disk of a receiver.
 pub(crate) struct DiskStore {
@@ -64,7 +64,7 @@ struct Root {
 /// Where files stay until their session is over.
 struct TempDir {
     held: Held,
-    individually: bool,
+    delivery: Delivery,
 }
 
 impl DiskStore {
@@ -112,7 +112,7 @@ impl Place {
         let temp = match &self.temp {
             Some(temp) => Some(TempDir {
                 held: look_again(&temp.held)?,
-                individually: temp.individually,
+                delivery: temp.delivery,
             }),
             None => None,
         };

@@ -7,6 +7,7 @@ use uftp_proto::wire::FileType;
 
 use super::beneath::{Dir, scratch};
 use super::held::Held;
+use super::staging::Delivery;
 use super::{Fsync, Root, TempDir};
 use crate::exit::Failure;
 use crate::script::PostReceive;
@@ -93,7 +94,10 @@ impl StoreConfig {
         }
         Ok(Some(TempDir {
             held: open_beside(path, &TEMP, &root.dest)?,
-            individually: self.move_individually,
+            delivery: match self.move_individually {
+                true => Delivery::Individual,
+                false => Delivery::Whole,
+            },
         }))
     }
 }

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use uftp_session::files::{IncomingFile, SessionInfo};
 
-use super::beneath::{Dir, Entry, MAX_DEPTH};
+use super::beneath::{Dir, Entry};
+use super::held::Held;
 use super::restart::{Partial, Restart};
 use super::shelf::{self, Shelf};
 use crate::log::{self, Tag};
@@ -20,6 +21,15 @@ const MAX_PARTIALS: usize = 64;
 
 /// Shelves of the temp directory that a session has right now, by the names of their trees.
 pub(super) type Claims = Arc<Mutex<HashSet<OsString>>>;
+
+/// How files leave the temp directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Delivery {
+    /// Each top-level entry in one piece: what else was in a directory there is gone.
+    Whole,
+    /// File by file: what else is in a directory there stays (`-i`).
+    Individual,
+}
 
 /// The files of one session.
 pub(super) struct Staging {
@@ -140,48 +150,37 @@ impl Staging {
         Ok(())
     }
 
-    /// Moves everything into `dest`, whose path is `path`, and tells what: each top-level entry in
-    /// one piece, or, `individually`, file by file.
+    /// Moves everything into `dest`, and tells what.
     ///
     /// # Errors
     /// The first error; what could be moved has been.
-    pub(super) fn deliver(
-        &mut self,
-        dest: &Dir,
-        path: &Path,
-        individually: bool,
-    ) -> io::Result<Vec<PathBuf>> {
+    pub(super) fn deliver(&mut self, dest: &Held, how: Delivery) -> io::Result<Vec<PathBuf>> {
         let mut moved = Moved::default();
         let tree = self.tree.clone();
-        if individually {
-            self.merge(&tree, dest, path, MAX_DEPTH, &mut moved)?;
-        } else {
-            for name in tree.entries()? {
-                let placed = self.place(&tree, &name, dest);
-                moved.note(placed, path.join(&name));
+        match how {
+            Delivery::Individual => self.merge(&tree, &dest.dir, &dest.path, &mut moved)?,
+            Delivery::Whole => {
+                for name in tree.entries()? {
+                    let placed = self.place(&tree, &name, &dest.dir);
+                    moved.note(placed, dest.path.join(&name));
+                }
             }
         }
         self.delivered = moved.failed.is_none();
         moved.failed.map_or(Ok(moved.paths), Err)
     }
 
-    /// Moves the files below `from` to their places below `to`; what else is there stays.
-    fn merge(
-        &mut self,
-        from: &Dir,
-        to: &Dir,
-        path: &Path,
-        depth: usize,
-        moved: &mut Moved,
-    ) -> io::Result<()> {
+    /// Moves the files below `from` to their places below `to`, whose path is `path`; what else is
+    /// there stays. Goes down no further than names of files, of 300 bytes at most, can have led.
+    fn merge(&mut self, from: &Dir, to: &Dir, path: &Path, moved: &mut Moved) -> io::Result<()> {
         for name in from.entries()? {
             let path = path.join(&name);
             let is_tree = from.look(&name)?.is_directory() && !from.is_empty(&name)?;
-            if is_tree && depth > 0 {
+            if is_tree {
                 let below = self
                     .make_directory(to, &name)
                     .and_then(|to| Ok((from.child(&name)?, to)))
-                    .and_then(|(from, to)| self.merge(&from, &to, &path, depth - 1, moved));
+                    .and_then(|(from, to)| self.merge(&from, &to, &path, moved));
                 moved.note_failure(below);
             } else {
                 let placed = self.place_leaf(from, &name, to);

@@ -21,7 +21,7 @@ use super::beneath::Dir;
 use super::durability::{Fsync, Rest, SMALL, Touched, Unflushed};
 use super::name::{self, Target};
 use super::restart::Partial;
-use super::staging::Staging;
+use super::staging::{Delivery, Staging};
 use super::{Place, Root};
 use crate::log::{self, Tag};
 use crate::script::Call;
@@ -179,16 +179,16 @@ impl DiskSession {
             temp.held.dir.sync_all()?;
         }
         let moved = match &mut self.staging {
-            Some(staging) => staging.deliver(&root.dest.dir, &root.dest.path, temp.individually)?,
+            Some(staging) => staging.deliver(&root.dest, temp.delivery)?,
             None => Vec::new(),
         };
         if lasting {
             root.dest.dir.sync_all()?;
         }
-        let calls: Vec<&[PathBuf]> = match temp.individually {
-            true => moved.chunks(1).collect(),
-            false if self.took_something => vec![&moved],
-            false => Vec::new(),
+        let calls: Vec<&[PathBuf]> = match temp.delivery {
+            Delivery::Individual => moved.chunks(1).collect(),
+            Delivery::Whole if self.took_something => vec![&moved],
+            Delivery::Whole => Vec::new(),
         };
         for paths in calls {
             self.announce(FileId::SESSION, CompleteStatus::NORMAL, paths);
