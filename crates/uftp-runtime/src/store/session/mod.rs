@@ -153,7 +153,7 @@ impl DiskSession {
     }
 
     /// Runs the script, if there is one, with these things received.
-    fn announce(&self, file: FileId, status: CompleteStatus, paths: &[PathBuf]) {
+    fn run_script(&self, file: FileId, status: CompleteStatus, paths: &[PathBuf]) {
         if let Some(script) = &self.place.script {
             script.run(Call {
                 session: Tag { file, ..self.tag() },
@@ -191,7 +191,7 @@ impl DiskSession {
             Delivery::Whole => Vec::new(),
         };
         for paths in calls {
-            self.announce(FileId::SESSION, CompleteStatus::NORMAL, paths);
+            self.run_script(FileId::SESSION, CompleteStatus::NORMAL, paths);
         }
         Ok(())
     }
@@ -303,7 +303,7 @@ impl SessionFiles for DiskSession {
         if !staged {
             let root = &self.root(&arrived.target)?.dest.path;
             let path = root.join(arrived.target.path());
-            self.announce(arrived.offered.file, arrived.status, &[path]);
+            self.run_script(arrived.offered.file, arrived.status, &[path]);
         }
         Ok(())
     }
