@@ -154,10 +154,11 @@ impl DiskSession {
             parent.remove_file(&temporary)?;
             parent.link(&temporary, OsStr::from_bytes(&file.link))?;
             let put = self.put(&parent, &temporary, &parent, target);
-            if put.is_err() {
-                parent.remove_file(&temporary)?;
+            if let Err(why) = put {
+                // Whether or not that can be tidied up, the first error is the one to tell.
+                let _ = parent.remove_file(&temporary);
+                return Err(why.into());
             }
-            put?;
             self.touch(target)?;
         }
         Ok(done(CompleteStatus::NORMAL))
