@@ -39,14 +39,9 @@ impl PrivateKey {
                 let group = curve
                     .group()
                     .map_err(|_| KeyError::CurveUnavailable(curve))?;
-                PrivateKey::from_ec(EcKey::generate(&group)?)
+                PrivateKey::from_ec(curve, EcKey::generate(&group)?)
             }
         }
-        .map_err(|e| match e {
-            LoadError::Key(e) => e,
-            // Not reachable: what OpenSSL makes, it can name.
-            _ => KeyError::Rsa,
-        })
     }
 
     /// Reads a key out of an unencrypted PEM file: PKCS#1, SEC 1 (with or without a block of
@@ -61,8 +56,12 @@ impl PrivateKey {
         let pkey = PKey::private_key_from_pem_callback(block.as_bytes(), |_| Ok(0))
             .map_err(|_| LoadError::Unreadable)?;
         match pkey.id() {
-            Id::RSA => PrivateKey::from_rsa(pkey.rsa().map_err(KeyError::from)?),
-            Id::EC => PrivateKey::from_ec(pkey.ec_key().map_err(KeyError::from)?),
+            Id::RSA => Ok(PrivateKey::from_rsa(pkey.rsa().map_err(KeyError::from)?)?),
+            Id::EC => {
+                let ec = pkey.ec_key().map_err(KeyError::from)?;
+                let curve = ec.group().curve_name().and_then(Curve::from_nid);
+                Ok(PrivateKey::from_ec(curve.ok_or(LoadError::Curve)?, ec)?)
+            }
             _ => Err(LoadError::Algorithm),
         }
     }
@@ -79,25 +78,20 @@ impl PrivateKey {
         Ok(Zeroizing::new(pem))
     }
 
-    fn from_rsa(rsa: Rsa<Private>) -> Result<PrivateKey, LoadError> {
+    fn from_rsa(rsa: Rsa<Private>) -> Result<PrivateKey, KeyError> {
         let public = PublicKey::from_rsa_parts(rsa.n(), rsa.e())?;
         Ok(PrivateKey {
-            pkey: PKey::from_rsa(rsa).map_err(KeyError::from)?,
+            pkey: PKey::from_rsa(rsa)?,
             ec: None,
             public,
         })
     }
 
-    fn from_ec(ec: EcKey<Private>) -> Result<PrivateKey, LoadError> {
-        let curve = ec
-            .group()
-            .curve_name()
-            .and_then(Curve::from_nid)
-            .ok_or(LoadError::Curve)?;
+    fn from_ec(curve: Curve, ec: EcKey<Private>) -> Result<PrivateKey, KeyError> {
         let public = PublicKey::from_ec_point(curve, ec.group(), ec.public_key())?;
         ec.check_key().map_err(|_| KeyError::Point(curve))?;
         Ok(PrivateKey {
-            pkey: PKey::from_ec_key(ec.clone()).map_err(KeyError::from)?,
+            pkey: PKey::from_ec_key(ec.clone())?,
             ec: Some(ec),
             public,
         })
@@ -127,10 +121,10 @@ impl PrivateKey {
         let digest = digest::digest(hash, parts);
         match (&self.ec, self.kind()) {
             (Some(ec), KeyKind::Ec(curve)) => Ok(ecdsa::sign(ec, curve, form, &digest)?),
-            (_, KeyKind::Rsa { bits }) => self
-                .sign_rsa(hash, &digest)
-                .map_err(|_| KeyError::TooSmallToSign { bits, hash }),
-            (None, KeyKind::Ec(_)) => Err(KeyError::NotRsa),
+            (_, KeyKind::Rsa { bits }) if bits / 8 < signature_room(hash) => {
+                Err(KeyError::TooSmallToSign { bits, hash })
+            }
+            _ => Ok(self.sign_rsa(hash, &digest)?),
         }
     }
 
@@ -198,6 +192,16 @@ impl PrivateKey {
     }
 }
 
+/// Bytes a modulus must have for a signature over `hash`: digest, what names the hash before it, and 11
+/// bytes of padding at least (RFC 8017 §9.2, EMSA-PKCS1-v1_5).
+fn signature_room(hash: Hash) -> usize {
+    let name = match hash {
+        Hash::Sha1 => 15,
+        Hash::Sha256 | Hash::Sha384 | Hash::Sha512 => 19,
+    };
+    11 + name + hash.digest_len()
+}
+
 /// Overwrites `to` with `from` if `choice` is 1, in constant time; lets it be if 0 or if `from`
 /// is of another length.
 fn select(choice: u8, from: &[u8], to: &mut [u8]) {
@@ -233,21 +237,21 @@ impl PrivateKey {
     /// Takes modulus, public and private exponent, big-endian.
     ///
     /// # Errors
-    /// [`LoadError::Key`] if they are no RSA key.
-    pub fn from_rsa_numbers(n: &[u8], e: u32, d: &[u8]) -> Result<PrivateKey, LoadError> {
+    /// [`KeyError`] if they are no RSA key.
+    pub fn from_rsa_numbers(n: &[u8], e: u32, d: &[u8]) -> Result<PrivateKey, KeyError> {
         let build = || -> Result<Rsa<Private>, ErrorStack> {
             let n = BigNum::from_slice(n)?;
             let d = BigNum::from_slice(d)?;
             Ok(openssl::rsa::RsaPrivateKeyBuilder::new(n, BigNum::from_u32(e)?, d)?.build())
         };
-        PrivateKey::from_rsa(build().map_err(KeyError::from)?)
+        PrivateKey::from_rsa(build()?)
     }
 
     /// Takes a private scalar, big-endian.
     ///
     /// # Errors
-    /// [`LoadError::Key`] if it is not in the curve's range.
-    pub fn from_ec_scalar(curve: Curve, scalar: &[u8]) -> Result<PrivateKey, LoadError> {
+    /// [`KeyError::Point`] if it is not in the curve's range.
+    pub fn from_ec_scalar(curve: Curve, scalar: &[u8]) -> Result<PrivateKey, KeyError> {
         let build = || -> Result<EcKey<Private>, ErrorStack> {
             let group = curve.group()?;
             let scalar = BigNum::from_slice(scalar)?;
@@ -256,7 +260,7 @@ impl PrivateKey {
             point.mul_generator2(&group, &scalar, &mut ctx)?;
             EcKey::from_private_components(&group, &scalar, &point)
         };
-        PrivateKey::from_ec(build().map_err(|_| KeyError::Point(curve))?)
+        PrivateKey::from_ec(curve, build().map_err(|_| KeyError::Point(curve))?)
     }
 }
 
@@ -298,6 +302,18 @@ mod tests {
         let sig = key.sign(Hash::Sha1, form, &[b"x"]).unwrap();
         assert!(key.public().verify(Hash::Sha1, &[b"x"], &sig));
         assert!(!key.public().verify(Hash::Sha256, &[b"x"], &sig));
+    }
+
+    #[test]
+    fn too_small_is_what_openssl_finds_too_small() {
+        for bits in (512..=768).step_by(8) {
+            let key = rsa(bits);
+            for hash in Hash::ALL {
+                let signed = key.sign_rsa(hash, &digest::digest(hash, &[b"x"]));
+                let has_room = key.public().signature_len() >= signature_room(hash);
+                assert_eq!(signed.is_ok(), has_room, "{bits} bits, {hash}");
+            }
+        }
     }
 
     #[test]

@@ -70,10 +70,9 @@ impl Keys {
     /// That of the receiver.
     fn identity(self) -> PrivateKey {
         match self {
-            Keys::Ec => PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(IDENTITY)),
-            Keys::Rsa => PrivateKey::from_pem(RSA_IDENTITY),
+            Keys::Ec => PrivateKey::from_ec_scalar(Curve::DEFAULT, &unhex(IDENTITY)).unwrap(),
+            Keys::Rsa => PrivateKey::from_pem(RSA_IDENTITY).unwrap(),
         }
-        .unwrap()
     }
 
     /// The fingerprint of the receiver's, which client proxies have, too.
