@@ -28,10 +28,10 @@ pub(super) fn decode(
 ) -> Result<Message<'_>, DecodeError> {
     let mut r = Reader::new(Some(function), bytes);
     let number = r.u8("function")?;
-    if functions::number(version, function) != Some(number) {
-        return Err(r.error("function", Problem::Value(number.into())));
-    }
     let not_a_message = r.error("function", Problem::Value(number.into()));
+    if functions::number(version, function) != Some(number) {
+        return Err(not_a_message);
+    }
     Ok(match function {
         Function::Announce => Message::Announce(announce::read(version, r)?),
         Function::Register => Message::Register(handshake::read_register(r)?),

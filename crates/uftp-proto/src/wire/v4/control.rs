@@ -10,6 +10,11 @@ use crate::wire::message::{Abort, CcAck, CcFlags, CongCtrl, CongCtrlItem};
 use crate::wire::reader::{DecodeError, Problem};
 use crate::wire::writer::{EncodeError, Writer};
 
+/// Bytes of headers before the fields that differ in length and before extensions.
+pub(super) const ABORT: usize = 8 + TEXT_FIELD;
+pub(super) const CONG_CTRL: usize = 16;
+pub(super) const CC_ACK: usize = 4;
+
 const CURRENT_FILE: u8 = 0x01;
 
 pub(super) fn read_abort(Head { mut head, .. }: Head<'_>) -> Result<Abort, DecodeError> {
@@ -27,7 +32,7 @@ pub(super) fn write_abort(
     m: &Abort,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::Abort, 8 + TEXT_FIELD)?;
+    dialect.start(w, Function::Abort, ABORT)?;
     w.u8(if m.current_file { CURRENT_FILE } else { 0 });
     w.u8(0);
     w.u32(m.host.0);
@@ -67,7 +72,7 @@ pub(super) fn write_cong_ctrl(
     m: &CongCtrl,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::CongCtrl, 16)?;
+    dialect.start(w, Function::CongCtrl, CONG_CTRL)?;
     w.u16(0);
     w.u16(m.cc_seq);
     w.u16(m.cc_rate.0);
@@ -100,7 +105,7 @@ pub(super) fn write_cc_ack(
     m: &CcAck,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::CcAck, 4 + extension::TFMCC_ACK_INFO)?;
+    dialect.start(w, Function::CcAck, CC_ACK + extension::TFMCC_ACK_INFO)?;
     w.u16(0);
     extension::write_tfmcc_ack(dialect, w, &m.info)
 }

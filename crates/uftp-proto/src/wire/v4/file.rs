@@ -14,6 +14,15 @@ use crate::wire::message::{
 use crate::wire::reader::{DecodeError, Problem, Reader};
 use crate::wire::writer::{EncodeError, Writer};
 
+/// Bytes of headers before the fields that differ in length and before extensions.
+pub(super) const FILE_INFO: usize = 28;
+pub(super) const FILE_INFO_ACK: usize = 16;
+pub(super) const FILE_SEG: usize = 8;
+pub(super) const DONE: usize = 8;
+pub(super) const STATUS: usize = 8;
+pub(super) const COMPLETE: usize = 8;
+pub(super) const DONE_CONF: usize = 4;
+
 const PARTIAL: u8 = 0x01;
 
 /// Most bytes a file may have: its size travels in 48 bits.
@@ -39,8 +48,8 @@ pub(super) fn read_file_info(
         return Err(head.error(
             "hlen",
             Problem::HeaderSize {
-                says: says + 28,
-                need: expected + 28,
+                says: FILE_INFO + says,
+                need: FILE_INFO + expected,
             },
         ));
     }
@@ -83,7 +92,7 @@ pub(super) fn write_file_info(
         Dialect::Five => time_to_48(m.mtime),
     };
 
-    dialect.start(w, Function::FileInfo, 28 + name_len + link_len)?;
+    dialect.start(w, Function::FileInfo, FILE_INFO + name_len + link_len)?;
     w.u16(m.file.0);
     w.u8(m.file_type.0);
     w.u8(0);
@@ -119,7 +128,7 @@ pub(super) fn write_file_info_ack(
     m: &FileInfoAck,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::FileInfoAck, 16)?;
+    dialect.start(w, Function::FileInfoAck, FILE_INFO_ACK)?;
     w.u16(m.file.0);
     w.u8(if m.partial { PARTIAL } else { 0 });
     w.zeros(3);
@@ -151,7 +160,7 @@ pub(super) fn write_file_seg(
 
 /// Bytes of a FILESEG before the file data.
 pub(in crate::wire) fn fileseg_head_len(tfmcc: bool) -> usize {
-    8 + if tfmcc { extension::TFMCC_DATA_INFO } else { 0 }
+    FILE_SEG + if tfmcc { extension::TFMCC_DATA_INFO } else { 0 }
 }
 
 pub(in crate::wire) fn write_fileseg_head(
@@ -188,7 +197,7 @@ pub(super) fn write_done(
     m: &Done,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::Done, 8)?;
+    dialect.start(w, Function::Done, DONE)?;
     w.u16(m.file.0);
     w.u16(m.section);
     w.u16(0);
@@ -220,7 +229,7 @@ pub(super) fn write_status(
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
     let extension = m.tfmcc.map_or(0, |_| extension::TFMCC_ACK_INFO);
-    dialect.start(w, Function::Status, 8 + extension)?;
+    dialect.start(w, Function::Status, STATUS + extension)?;
     w.u16(m.file.0);
     w.u16(m.section);
     w.u16(0);
@@ -249,7 +258,7 @@ pub(super) fn write_complete(
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
     let extension = m.free_space.map_or(0, |_| extension::FREESPACE_INFO);
-    dialect.start(w, Function::Complete, 8 + extension)?;
+    dialect.start(w, Function::Complete, COMPLETE + extension)?;
     w.u16(m.file.0);
     w.u8(m.status.0);
     w.zeros(3);
@@ -272,7 +281,7 @@ pub(super) fn write_done_conf(
     m: &DoneConf,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::DoneConf, 4)?;
+    dialect.start(w, Function::DoneConf, DONE_CONF)?;
     w.u16(0);
     write_ids(w, &m.clients)
 }

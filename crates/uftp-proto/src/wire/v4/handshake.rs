@@ -11,6 +11,12 @@ use crate::wire::message::{ClientKey, KeyInfo, KeyInfoAck, RegConf, Register};
 use crate::wire::reader::DecodeError;
 use crate::wire::writer::{EncodeError, Writer};
 
+/// Bytes of headers before the fields that differ in length and before extensions.
+pub(super) const REGISTER: usize = 44;
+pub(super) const CLIENT_KEY: usize = 8;
+pub(super) const REG_CONF: usize = 4;
+pub(super) const KEY_INFO: usize = 12;
+
 /// Bytes of an entry of KEYINFO: id and wrapped secret.
 const KEY_ENTRY: usize = 52;
 
@@ -35,7 +41,7 @@ pub(super) fn write_register(
     m: &Register,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::Register, 44 + m.key.len())?;
+    dialect.start(w, Function::Register, REGISTER + m.key.len())?;
     w.u16(len16("keyinfo_len", m.key.len())?);
     dialect.write_time(w, m.echo);
     w.bytes(&m.random);
@@ -69,7 +75,7 @@ pub(super) fn write_client_key(
 
 /// Where the signature of a CLIENT_KEY lies in the message.
 pub(in crate::wire) fn client_key_signature_at(m: &ClientKey) -> Range<usize> {
-    let start = 8 + m.key.len();
+    let start = CLIENT_KEY + m.key.len();
     start..start + m.signature.len()
 }
 
@@ -84,7 +90,7 @@ pub(super) fn write_reg_conf(
     m: &RegConf,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::RegConf, 4)?;
+    dialect.start(w, Function::RegConf, REG_CONF)?;
     w.u16(0);
     write_ids(w, &m.clients)
 }
@@ -138,7 +144,7 @@ pub(super) fn write_key_info(
 
 /// Where the signature of a KEYINFO lies in the message.
 pub(in crate::wire) fn key_info_signature_at(m: &KeyInfo) -> Range<usize> {
-    12..12 + m.signature.len()
+    KEY_INFO..KEY_INFO + m.signature.len()
 }
 
 /// The least a header of KEYINFO_ACK may have. How long the proof is in protocol 5 depends on

@@ -75,36 +75,49 @@ pub(super) fn decode(
     let head = |fixed| Head::split(function, bytes, fixed);
     Ok(match function {
         Function::Announce => Message::Announce(announce::read(dialect, head(announce::LEAST)?)?),
-        Function::Register => Message::Register(handshake::read_register(dialect, head(44)?)?),
-        Function::ClientKey => Message::ClientKey(handshake::read_client_key(head(8)?)?),
-        Function::RegConf => Message::RegConf(handshake::read_reg_conf(head(4)?)),
-        Function::KeyInfo => Message::KeyInfo(handshake::read_key_info(dialect, head(12)?)?),
+        Function::Register => Message::Register(handshake::read_register(
+            dialect,
+            head(handshake::REGISTER)?,
+        )?),
+        Function::ClientKey => {
+            Message::ClientKey(handshake::read_client_key(head(handshake::CLIENT_KEY)?)?)
+        }
+        Function::RegConf => Message::RegConf(handshake::read_reg_conf(head(handshake::REG_CONF)?)),
+        Function::KeyInfo => Message::KeyInfo(handshake::read_key_info(
+            dialect,
+            head(handshake::KEY_INFO)?,
+        )?),
         Function::KeyInfoAck => {
             let least = handshake::key_info_ack_least(dialect);
             Message::KeyInfoAck(handshake::read_key_info_ack(dialect, head(least)?)?)
         }
-        Function::FileInfo => Message::FileInfo(file::read_file_info(dialect, head(28)?)?),
-        Function::FileInfoAck => {
-            Message::FileInfoAck(file::read_file_info_ack(dialect, head(16)?)?)
+        Function::FileInfo => {
+            Message::FileInfo(file::read_file_info(dialect, head(file::FILE_INFO)?)?)
         }
-        Function::FileSeg => Message::FileSeg(file::read_file_seg(head(8)?)?),
-        Function::Done => Message::Done(file::read_done(head(8)?)?),
-        Function::Status => Message::Status(file::read_status(dialect, head(8)?)?),
-        Function::Complete => Message::Complete(file::read_complete(head(8)?)?),
-        Function::DoneConf => Message::DoneConf(file::read_done_conf(head(4)?)),
-        Function::HbReq => Message::HbReq(proxy::read_hb_req(head(12)?)?),
-        Function::HbResp => Message::HbResp(proxy::read_hb_resp(head(8)?)?),
+        Function::FileInfoAck => Message::FileInfoAck(file::read_file_info_ack(
+            dialect,
+            head(file::FILE_INFO_ACK)?,
+        )?),
+        Function::FileSeg => Message::FileSeg(file::read_file_seg(head(file::FILE_SEG)?)?),
+        Function::Done => Message::Done(file::read_done(head(file::DONE)?)?),
+        Function::Status => Message::Status(file::read_status(dialect, head(file::STATUS)?)?),
+        Function::Complete => Message::Complete(file::read_complete(head(file::COMPLETE)?)?),
+        Function::DoneConf => Message::DoneConf(file::read_done_conf(head(file::DONE_CONF)?)),
+        Function::HbReq => Message::HbReq(proxy::read_hb_req(head(proxy::HB_REQ)?)?),
+        Function::HbResp => Message::HbResp(proxy::read_hb_resp(head(proxy::HB_RESP)?)?),
         Function::KeyReq if dialect == Dialect::Four => {
-            head(4)?;
+            head(proxy::KEY_REQ)?;
             Message::KeyReq
         }
         Function::ProxyKey => {
             let fixed = proxy::proxy_key_fixed(dialect);
             Message::ProxyKey(proxy::read_proxy_key(dialect, head(fixed)?)?)
         }
-        Function::Abort => Message::Abort(control::read_abort(head(308)?)?),
-        Function::CongCtrl => Message::CongCtrl(control::read_cong_ctrl(dialect, head(16)?)?),
-        Function::CcAck => Message::CcAck(control::read_cc_ack(dialect, head(4)?)?),
+        Function::Abort => Message::Abort(control::read_abort(head(control::ABORT)?)?),
+        Function::CongCtrl => {
+            Message::CongCtrl(control::read_cong_ctrl(dialect, head(control::CONG_CTRL)?)?)
+        }
+        Function::CcAck => Message::CcAck(control::read_cc_ack(dialect, head(control::CC_ACK)?)?),
         Function::KeyReq | Function::PrStatus | Function::Encrypted => {
             let number = bytes.first().copied().unwrap_or_default();
             let r = Reader::new(Some(function), bytes);

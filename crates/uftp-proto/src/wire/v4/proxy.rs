@@ -10,6 +10,11 @@ use crate::wire::message::{HbCode, HbReq, HbResp, ProxyKey};
 use crate::wire::reader::DecodeError;
 use crate::wire::writer::{EncodeError, Writer};
 
+/// Bytes of headers before the fields that differ in length and before extensions.
+pub(super) const HB_REQ: usize = 12;
+pub(super) const HB_RESP: usize = 8;
+pub(super) const KEY_REQ: usize = 4;
+
 pub(super) fn read_hb_req(Head { mut head, .. }: Head<'_>) -> Result<HbReq, DecodeError> {
     head.u16("reserved")?;
     let key_len = usize::from(head.u16("bloblen")?);
@@ -26,7 +31,7 @@ pub(super) fn write_hb_req(
     m: &HbReq,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::HbReq, 12 + m.key.len() + m.signature.len())?;
+    dialect.start(w, Function::HbReq, HB_REQ + m.key.len() + m.signature.len())?;
     w.u16(0);
     w.u16(len16("bloblen", m.key.len())?);
     w.u16(len16("siglen", m.signature.len())?);
@@ -50,7 +55,7 @@ pub(super) fn write_hb_resp(
     m: &HbResp,
     w: &mut Writer<'_>,
 ) -> Result<(), EncodeError> {
-    dialect.start(w, Function::HbResp, 8)?;
+    dialect.start(w, Function::HbResp, HB_RESP)?;
     w.u8(m.code.0);
     w.u8(0);
     w.u32(m.nonce);
@@ -58,7 +63,7 @@ pub(super) fn write_hb_resp(
 }
 
 pub(super) fn write_key_req(dialect: Dialect, w: &mut Writer<'_>) -> Result<(), EncodeError> {
-    dialect.start(w, Function::KeyReq, 4)?;
+    dialect.start(w, Function::KeyReq, KEY_REQ)?;
     w.u16(0);
     Ok(())
 }
