@@ -40,8 +40,12 @@ impl InterfaceChanges {
     /// # Errors
     /// The kernel's.
     pub fn wait(&self) -> io::Result<()> {
+        self.wait_for(PollTimeout::NONE)
+    }
+
+    fn wait_for(&self, timeout: PollTimeout) -> io::Result<()> {
         let mut fds = [PollFd::new(self.io.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -59,12 +63,8 @@ impl InterfaceChanges {
         outlast(quiet, most, Instant::now, |within| {
             // Never less than asked for, which would end in a busy loop.
             let within = within.as_millis().saturating_add(1);
-            let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
-            let mut fds = [PollFd::new(self.io.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, timeout) {
-                Ok(_) | Err(Errno::EINTR) => self.drain_into(&mut gone),
-                Err(error) => Err(error.into()),
-            }
+            self.wait_for(PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX))?;
+            self.drain_into(&mut gone)
         })?;
         Ok(gone)
     }
@@ -114,12 +114,14 @@ impl Gone {
     fn note(&mut self, mut messages: &[u8]) {
         while let Some((message, rest)) = next_message(messages) {
             messages = rest;
+            // struct nlmsghdr, then struct ifinfomsg (rtnetlink(7)): nlmsg_type, ifi_family, ifi_index.
             let kind = message.get(4..6).and_then(|b| b.try_into().ok());
-            let family = message.get(16).copied();
-            let index = message.get(20..24).and_then(|b| b.try_into().ok());
+            let family = message.get(HEADER).copied().map(libc::c_int::from);
+            let index = message.get(HEADER + 4..HEADER + 8);
+            let index = index.and_then(|b| b.try_into().ok());
             let unlinked = kind.map(u16::from_ne_bytes) == Some(libc::RTM_DELLINK);
             // A bridge that loses a port says so, too, of the port.
-            if let (true, Some(0), Some(index)) = (unlinked, family, index) {
+            if let (true, Some(libc::AF_UNSPEC), Some(index)) = (unlinked, family, index) {
                 self.indexes.insert(u32::from_ne_bytes(index));
             }
         }
@@ -135,7 +137,7 @@ fn next_message(messages: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((message, rest.unwrap_or_default()))
 }
 
-/// Bytes of the header of a message.
+/// Bytes of the header of a message (`struct nlmsghdr`).
 const HEADER: usize = 16;
 
 /// Lasts until `happens`, which waits no longer than it is told, has told of nothing for the time

@@ -58,15 +58,7 @@ pub(crate) fn setup_v6(socket: &Socket, ttl: u8, interface: Option<&Interface>) 
 pub(crate) fn join(socket: &Socket, membership: &Membership) -> io::Result<()> {
     let interface = membership.interface;
     match (membership.group, membership.sender) {
-        (group, Some(sender)) => {
-            let request = SourceRequest::new(group, sender, interface);
-            sys::set_option(
-                socket.as_fd(),
-                level(group),
-                libc::MCAST_JOIN_SOURCE_GROUP,
-                &request,
-            )
-        }
+        (_, Some(sender)) => set_source(socket, libc::MCAST_JOIN_SOURCE_GROUP, membership, sender),
         (IpAddr::V4(group), None) => {
             socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface))
         }
@@ -78,15 +70,7 @@ pub(crate) fn join(socket: &Socket, membership: &Membership) -> io::Result<()> {
 pub(crate) fn leave(socket: &Socket, membership: &Membership) -> io::Result<()> {
     let interface = membership.interface;
     match (membership.group, membership.sender) {
-        (group, Some(sender)) => {
-            let request = SourceRequest::new(group, sender, interface);
-            sys::set_option(
-                socket.as_fd(),
-                level(group),
-                libc::MCAST_LEAVE_SOURCE_GROUP,
-                &request,
-            )
-        }
+        (_, Some(sender)) => set_source(socket, libc::MCAST_LEAVE_SOURCE_GROUP, membership, sender),
         (IpAddr::V4(group), None) => {
             socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface))
         }
@@ -94,29 +78,31 @@ pub(crate) fn leave(socket: &Socket, membership: &Membership) -> io::Result<()> 
     }
 }
 
-fn level(group: IpAddr) -> libc::c_int {
-    match group {
+/// Joins or leaves, as `option` says, for datagrams of `sender` only.
+fn set_source(
+    socket: &Socket,
+    option: libc::c_int,
+    membership: &Membership,
+    sender: IpAddr,
+) -> io::Result<()> {
+    let storage = |addr| SockAddr::from(SocketAddr::new(addr, 0)).as_storage();
+    let request = SourceRequest {
+        interface: membership.interface,
+        group: storage(membership.group),
+        sender: storage(sender),
+    };
+    let level = match membership.group {
         IpAddr::V4(_) => libc::IPPROTO_IP,
         IpAddr::V6(_) => libc::IPPROTO_IPV6,
-    }
+    };
+    sys::set_option(socket.as_fd(), level, option, &request)
 }
 
-/// `struct group_source_req`. Takes an interface index also for IPv4, where the older request
+/// `struct group_source_req` (RFC 3678 §5.1.2). Takes an interface index also for IPv4, where the older request
 /// takes an address only.
 #[repr(C)]
 struct SourceRequest {
     interface: u32,
     group: SockAddrStorage,
     sender: SockAddrStorage,
-}
-
-impl SourceRequest {
-    fn new(group: IpAddr, sender: IpAddr, interface: u32) -> Self {
-        let storage = |addr| SockAddr::from(SocketAddr::new(addr, 0)).as_storage();
-        SourceRequest {
-            interface,
-            group: storage(group),
-            sender: storage(sender),
-        }
-    }
 }
