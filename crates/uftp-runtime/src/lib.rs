@@ -24,6 +24,7 @@ mod common;
 mod driver;
 mod events;
 pub mod exit;
+mod inherited;
 mod keyfile;
 pub mod keymgt;
 mod keys;

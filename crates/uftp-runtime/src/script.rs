@@ -7,8 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::{io, mem, thread};
 
-use nix::fcntl::OFlag;
-use nix::unistd::{AccessFlags, close, eaccess};
+use nix::unistd::{AccessFlags, eaccess};
 use uftp_proto::Uid;
 use uftp_proto::wire::CompleteStatus;
 
@@ -237,30 +236,6 @@ impl Errand {
             .stderr(Stdio::null())
             .spawn()
     }
-}
-
-/// Closes what the one who started this program left open, so that no script gets it, and nobody waits for its
-/// end. Lists, keys and logs may be among it (`-S <(COMMAND)` of a shell): to be called when they are read.
-///
-/// What this program opens itself closes itself when another is executed, and so can be told from that.
-pub(crate) fn close_inherited() {
-    let Ok(open) = std::fs::read_dir("/proc/self/fdinfo") else {
-        return; // no such place: nothing can be known
-    };
-    let numbers: Vec<i32> = open
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    for number in numbers.into_iter().filter(|n| *n > 2 && is_inherited(*n)) {
-        let _ = close(number);
-    }
-}
-
-/// Whether a descriptor stays open when another program is executed (proc(5), `fdinfo`).
-fn is_inherited(number: i32) -> bool {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-    let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
-    flags.is_some_and(|flags| flags & OFlag::O_CLOEXEC.bits() == 0)
 }
 
 #[cfg(test)]

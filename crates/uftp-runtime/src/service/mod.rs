@@ -24,13 +24,13 @@ use self::privileges::Identity;
 use crate::common;
 use crate::driver::{Driver, Machine, Tally, Watcher};
 use crate::exit::{Exit, Failure};
+use crate::inherited;
 use crate::log::{self, Sink};
 use crate::metrics;
 use crate::options::common::{CommonArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::{Parsed, Program};
 use crate::say;
-use crate::script;
 use crate::signals::{Asked, Signals};
 
 /// The command line of a daemon.
@@ -121,7 +121,7 @@ impl Home {
         };
         if !self.in_background {
             let opened = also()?;
-            script::close_inherited();
+            inherited::close();
             self.resign(can_go_on)?;
             return Ok((opened, settled));
         }
@@ -131,7 +131,7 @@ impl Home {
         let opened = also()?;
         let pid_file = self.pid_file.as_deref().map(PidFile::write).transpose()?;
         let streams = Streams::open(&log)?;
-        script::close_inherited();
+        inherited::close();
         self.resign(|| {
             can_go_on()?;
             log.try_rolling().map_err(|error| {
