@@ -19,6 +19,11 @@ impl Uid {
         self.0 == 0
     }
 
+    /// Whether a host can have it: neither "nobody" nor all ones, which deployed lists refuse.
+    pub fn is_host(self) -> bool {
+        !matches!(self.0, 0 | u32::MAX)
+    }
+
     /// The id a host takes when its operator gives none: the IPv4 address itself, or the last
     /// four bytes of an IPv6 address in reverse order, as deployed programs compute it.
     pub fn from_addr(addr: IpAddr) -> Uid {
@@ -93,6 +98,12 @@ mod tests {
             Uid::from_addr("10.1.2.3".parse().unwrap()),
             Uid(0x0a01_0203)
         );
+    }
+
+    #[test]
+    fn nobody_and_all_ones_are_no_hosts() {
+        let hosts = [0, 1, u32::MAX - 1, u32::MAX].map(|id| Uid(id).is_host());
+        assert_eq!(hosts, [false, true, true, false]);
     }
 
     #[test]

@@ -1,20 +1,18 @@
 //! Lists of receivers: `-H` on the command line and in files (cli §1.5, §6.1).
 
+mod ids;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::pin::pin;
-use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 use uftp_proto::Uid;
 use uftp_proto::crypto::Fingerprint;
 use uftp_session::sender::ClientEntry;
 
 use super::lists;
-use super::values::{c_integer, hex_uid};
+use super::values::hex_uid;
 use crate::exit::Failure;
 use crate::say;
 
@@ -22,10 +20,6 @@ use crate::say;
 const MAX_HOST: usize = 79;
 /// Most hosts of a session.
 const MAX_HOSTS: usize = 100_000;
-/// Most names asked for at once.
-const LOOKUPS: usize = 32;
-/// How long names may take before a word is said of it.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One entry of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -116,7 +110,7 @@ const PROXIES: Kind = Kind {
 /// # Errors
 /// An entry that is no name and no id.
 pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>, Failure> {
-    let found = not_in_silence(PATIENCE, ids(&entries)).await?;
+    let found = ids::of(&entries).await?;
     let mut clients: Vec<ClientEntry> = Vec::with_capacity(entries.len());
     let mut seen: HashMap<Uid, String> = HashMap::new();
     for (entry, uid) in entries.into_iter().zip(found) {
@@ -134,7 +128,7 @@ pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>,
             ))
         };
         let uid = uid.map_err(|why| wrong(&format!("{why}; ")))?;
-        if matches!(uid.0, 0 | u32::MAX) {
+        if !uid.is_host() {
             return Err(wrong(""));
         }
         if let Some(first) = seen.insert(uid, name.clone()) {
@@ -152,50 +146,6 @@ pub(super) async fn resolve(entries: Vec<HostEntry>) -> Result<Vec<ClientEntry>,
         });
     }
     Ok(clients)
-}
-
-/// Says a word if `looking_up` takes longer than `patience`.
-async fn not_in_silence<T>(patience: Duration, looking_up: impl Future<Output = T>) -> T {
-    let mut looking_up = pin!(looking_up);
-    match timeout(patience, &mut looking_up).await {
-        Ok(done) => done,
-        Err(_) => {
-            say!(
-                1,
-                "Looking up the names of the host list takes time; an id that begins with 0x needs none"
-            );
-            looking_up.await
-        }
-    }
-}
-
-/// The id of each entry, or why it has none.
-async fn ids(entries: &[HostEntry]) -> Result<Vec<Result<Uid, String>>, Failure> {
-    let known = |entry: &HostEntry| entry.uid.ok_or_else(String::new);
-    let mut found: Vec<Result<Uid, String>> = entries.iter().map(known).collect();
-    let mut waiting = entries.iter().enumerate().filter(|(_, e)| e.uid.is_none());
-    let mut lookups = JoinSet::new();
-    loop {
-        while lookups.len() < LOOKUPS
-            && let Some((at, entry)) = waiting.next()
-        {
-            let name = entry.name.clone();
-            lookups.spawn(async move { (at, look_up(name.trim_end()).await) });
-        }
-        match lookups.join_next().await {
-            None => return Ok(found),
-            Some(Ok((at, uid))) => {
-                if let Some(slot) = found.get_mut(at) {
-                    *slot = uid;
-                }
-            }
-            Some(Err(error)) => {
-                return Err(Failure::command_line(format!(
-                    "looking up the host list failed: {error}"
-                )));
-            }
-        }
-    }
 }
 
 fn read_file(path: &OsStr, kind: &Kind, entries: &mut Vec<HostEntry>) -> Result<(), Failure> {
@@ -253,7 +203,7 @@ fn listed(line: &lists::Line, kind: &Kind) -> Result<HostEntry, String> {
     let mut host = entry(name, fingerprint, kind, line.place(kind.option))?;
     // spec: cli §6.1: a remark may follow an id, and is part of the name that is shown.
     if let (None, Some((id, _))) = (host.uid, name.split_once(' ')) {
-        host.uid = hex_uid(id).filter(|uid| !matches!(uid.0, 0 | u32::MAX));
+        host.uid = hex_uid(id).filter(|uid| uid.is_host());
     }
     Ok(host)
 }
@@ -270,7 +220,7 @@ fn entry(
         ));
     }
     Ok(HostEntry {
-        uid: numeric(name.trim_end()),
+        uid: ids::numeric(name.trim_end()),
         name: name.to_owned(),
         proxy: kind.proxies,
         fingerprint,
@@ -289,116 +239,11 @@ fn fingerprint(name: &str, text: &str) -> Result<Fingerprint, String> {
     })
 }
 
-/// The id of an entry that is a number or an address.
-fn numeric(name: &str) -> Option<Uid> {
-    if name.starts_with("0x") || name.starts_with("0X") {
-        return hex_uid(name);
-    }
-    if let Ok(addr) = name.parse::<Ipv4Addr>() {
-        return Some(Uid::from_addr(addr.into()));
-    }
-    let addr = old_address(name)?;
-    let uid = Uid::from_addr(addr.into());
-    say!(
-        1,
-        "{name} in the host list is read as address {addr}, that is id {uid}; write 0x{name} for an id"
-    );
-    Some(uid)
-}
-
-/// The old forms of an IPv4 address: one to four numbers in C's notation, the last of which
-/// fills what is left.
-fn old_address(text: &str) -> Option<Ipv4Addr> {
-    if !text.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let mut parts: Vec<u32> = text
-        .split('.')
-        .map(|p| c_integer(p).and_then(|n| u32::try_from(n).ok()))
-        .collect::<Option<_>>()?;
-    let last = parts.pop()?;
-    let room = 32_u32.checked_sub(8 * u32::try_from(parts.len()).ok()?)?;
-    if room == 0 || u64::from(last) >> room != 0 || parts.iter().any(|p| *p > 255) {
-        return None;
-    }
-    let high = parts.iter().fold(0_u64, |sum, p| sum << 8 | u64::from(*p));
-    let value = high << room | u64::from(last);
-    u32::try_from(value).ok().map(Ipv4Addr::from)
-}
-
-/// The id of a name: its IPv4 address, else what it says in hexadecimal.
-///
-/// # Errors
-/// The resolver's words, or that it knows no IPv4 address.
-async fn look_up(name: &str) -> Result<Uid, String> {
-    let v4 = |addr: SocketAddr| match addr.ip() {
-        IpAddr::V4(v4) => Some(Uid::from_addr(v4.into())),
-        IpAddr::V6(_) => None,
-    };
-    let found = match tokio::net::lookup_host((name, 0)).await {
-        Ok(mut addrs) => addrs
-            .find_map(v4)
-            .ok_or_else(|| "the name has no IPv4 address".to_owned()),
-        Err(error) => Err(error.to_string()),
-    };
-    found.or_else(|why| hex_uid(name).ok_or(why))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::future::poll_fn;
-    use std::task::Poll;
-
-    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
-    use crate::log::{ClassicLayer, Look, Sink};
-
-    #[test]
-    fn numbers_keep_their_old_meaning() {
-        for (text, uid) in [
-            ("10", Some(0x0000_000A)),
-            ("0x10", Some(0x0000_0010)),
-            ("0X0A090001", Some(0x0A09_0001)),
-            ("00000011", Some(0x0000_0009)),
-            ("11223344", Some(0x00AB_4130)),
-            ("10.0.0.1", Some(0x0A00_0001)),
-            ("10.1", Some(0x0A00_0001)),
-            ("10.0x2.3", Some(0x0A02_0003)),
-            ("256.1", None),
-            ("1.2.3.4.5", None),
-            ("99999999999", None),
-            ("0x", None),
-            ("0x1ffffffff", None),
-            ("ab", None),
-            ("-1", None),
-            ("", None),
-        ] {
-            assert_eq!(numeric(text), uid.map(Uid), "{text}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_slow_name_server_is_told_of() {
-        let (sink, written) = Sink::memory();
-        let plain = Look::Text {
-            timestamps: false,
-            color: false,
-        };
-        let layer = ClassicLayer::new(sink, 1, plain);
-        let _logged = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-        not_in_silence(Duration::ZERO, std::future::ready(())).await;
-        assert_eq!(written(), "");
-        let is_told = poll_fn(|context| match written().contains("takes time") {
-            true => Poll::Ready(()),
-            false => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-        });
-        not_in_silence(Duration::ZERO, is_told).await;
-    }
 
     #[tokio::test]
     async fn lists_are_read_and_empty_ones_refused() {
