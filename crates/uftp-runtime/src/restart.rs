@@ -157,10 +157,22 @@ impl Restart {
         Some(())
     }
 
-    /// Reads what 4.10.2 leaves on 64-bit Linux of this machine's byte order.
+    /// Reads what 4.10.2 leaves on 64-bit Linux of this machine's byte order (cli §6.4):
+    ///
+    /// ```text
+    /// head        group 4, instance 1, nothing 3, count of files 4
+    /// each file   name 300
+    /// each host   name 80, id 4 as on the wire, has a fingerprint 4, fingerprint 20, nothing 44,
+    ///             is a proxy 4
+    /// ```
     fn parse_classic(bytes: &[u8]) -> Result<Restart, &'static str> {
         const FILE: usize = 300;
-        const HOST: usize = 156;
+        const NAME: usize = 80;
+        const UID: usize = NAME;
+        const HAS_FINGERPRINT: usize = UID + 4;
+        const FINGERPRINT: usize = HAS_FINGERPRINT + 4;
+        const IS_PROXY: usize = FINGERPRINT + 64;
+        const HOST: usize = IS_PROXY + 4;
         let mut rest = bytes;
         let mut next = |len: usize| {
             let (part, left) = rest.split_at_checked(len).ok_or("it is too short")?;
@@ -182,13 +194,15 @@ impl Restart {
         let mut clients = Vec::new();
         while let Ok(host) = next(HOST) {
             let field = |from: usize, len: usize| host.get(from..from + len).unwrap_or_default();
-            let fingerprint = <[u8; 20]>::try_from(field(88, 20)).ok().map(Fingerprint);
+            let fingerprint = <[u8; 20]>::try_from(field(FINGERPRINT, 20))
+                .ok()
+                .map(Fingerprint);
             let is = |at| word(field(at, 4), u32::from_ne_bytes) != 0;
             clients.push(ClientEntry {
-                uid: Uid(word(field(80, 4), u32::from_be_bytes)),
-                name: printable(named(field(0, 80)).as_bytes()),
-                proxy: is(152),
-                fingerprint: fingerprint.filter(|_| is(84)),
+                uid: Uid(word(field(UID, 4), u32::from_be_bytes)),
+                name: printable(named(field(0, NAME)).as_bytes()),
+                proxy: is(IS_PROXY),
+                fingerprint: fingerprint.filter(|_| is(HAS_FINGERPRINT)),
             });
         }
         if !rest.is_empty() {
@@ -205,7 +219,7 @@ impl Restart {
 
     /// What makes no session is refused: above all, one without receivers would be open to all.
     fn checked(self) -> Result<Restart, &'static str> {
-        let invalid = |c: &ClientEntry| matches!(c.uid.0, 0 | u32::MAX);
+        let invalid = |c: &ClientEntry| !c.uid.is_host();
         if self.group.0 == 0 || self.files.is_empty() || self.files.iter().any(|f| f.is_empty()) {
             return Err("it names no session or no files");
         }
