@@ -45,20 +45,13 @@ async fn entry(line: &str) -> Result<(Uid, Option<Fingerprint>), String> {
             _ => None,
         },
     };
-    let uid = uid
-        .filter(|uid| !matches!(uid.0, 0 | u32::MAX))
-        .ok_or_else(|| {
-            format!(
-                "Invalid UID {host}: expected hexadecimal other than 0 and FFFFFFFF, an IPv4 \
+    let uid = uid.filter(|uid| uid.is_host()).ok_or_else(|| {
+        format!(
+            "Invalid UID {host}: expected hexadecimal other than 0 and FFFFFFFF, an IPv4 \
                  address or a host name"
-            )
-        })?;
-    let fingerprint = match rest.map(|rest| rest.split_whitespace().next()) {
-        None => None,
-        Some(None) => return Err("the fingerprint is empty".to_owned()),
-        Some(Some(text)) => Some(text.parse::<Fingerprint>().map_err(|why| why.to_string())?),
-    };
-    Ok((uid, fingerprint))
+        )
+    })?;
+    Ok((uid, lists::fingerprint(rest)?))
 }
 
 #[cfg(test)]

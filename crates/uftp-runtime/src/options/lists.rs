@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use uftp_proto::crypto::Fingerprint;
+
 use crate::exit::Failure;
 use crate::log::printable;
 
@@ -53,6 +55,20 @@ pub(super) fn lines(path: &Path, what: &str) -> Result<Vec<Line>, Failure> {
             number,
         })
         .collect())
+}
+
+/// What stands in the field of a fingerprint, if there is one; a remark may follow.
+///
+/// # Errors
+/// Nothing that is a fingerprint stands there: an entry must not pass for one without.
+pub(super) fn fingerprint(field: Option<&str>) -> Result<Option<Fingerprint>, String> {
+    let Some(field) = field else {
+        return Ok(None);
+    };
+    let word = field.split_whitespace().next();
+    let word = word.ok_or("the fingerprint is empty")?;
+    let read = word.parse::<Fingerprint>();
+    read.map(Some).map_err(|why| why.to_string())
 }
 
 /// Where lists are that are read again: the working directory of a daemon changes.

@@ -5,11 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use uftp_proto::Uid;
-use uftp_proto::crypto::Fingerprint;
 use uftp_session::security::{ProxyEntry, ServerEntry};
 
 use super::addresses;
-use super::lists;
+use super::lists::{self, fingerprint};
 use super::values::hex_uid;
 use crate::exit::Failure;
 
@@ -117,11 +116,7 @@ fn entry_of_3(line: &str) -> Result<Option<ServerEntry>, String> {
         uid: Uid::from_addr(address.into()),
         addresses: vec![address.into()],
         proxy: None,
-        fingerprint: words
-            .next()
-            .map(|word| fingerprint(Some(word)))
-            .transpose()?
-            .flatten(),
+        fingerprint: fingerprint(words.next())?,
     }))
 }
 
@@ -131,11 +126,9 @@ async fn host(
     what: &str,
 ) -> Result<(Uid, IpAddr), String> {
     let text = fields.next().unwrap_or_default();
-    let uid = hex_uid(text)
-        .filter(|uid| !matches!(uid.0, 0 | u32::MAX))
-        .ok_or_else(|| {
-            format!("Invalid {what} UID {text}: expected hexadecimal other than 0 and FFFFFFFF")
-        })?;
+    let uid = hex_uid(text).filter(|uid| uid.is_host()).ok_or_else(|| {
+        format!("Invalid {what} UID {text}: expected hexadecimal other than 0 and FFFFFFFF")
+    })?;
     let host = fields.next().filter(|host| !host.is_empty());
     let host = host.ok_or_else(|| {
         format!("Missing IP in {what} config: expected uid|address[|fingerprint]")
@@ -146,22 +139,10 @@ async fn host(
     Ok((uid, address))
 }
 
-/// What stands in the field of a fingerprint, if there is one.
-fn fingerprint(field: Option<&str>) -> Result<Option<Fingerprint>, String> {
-    let Some(field) = field else {
-        return Ok(None);
-    };
-    match field.split_whitespace().next() {
-        None => Err("the fingerprint is empty".to_owned()),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|why: uftp_proto::crypto::BadFingerprint| why.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use uftp_proto::crypto::Fingerprint;
+
     use super::*;
 
     const PRINT: &str = "C9:85:9F:3F:E4:08:7D:83:AD:CB:FC:A8:02:27:7F:51:18:50:1F:23";
