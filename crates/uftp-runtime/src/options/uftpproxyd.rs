@@ -16,7 +16,7 @@ use super::common::{CommonArgs, log_of_daemon, socket_config};
 use super::heartbeats::HeartbeatArgs;
 use super::lists::absolute;
 use super::process::ProcessArgs;
-use super::security::{KeyArgs, is_ssm};
+use super::security::{KeyArgs, are_source_specific, ensure_source_specific};
 use super::{Order, Program, addresses, clients, command, letters, servers, values};
 use crate::exit::Failure;
 use crate::keys;
@@ -232,7 +232,11 @@ impl Args {
         };
         let source_specific = match kind {
             Kind::Client => false,
-            _ => is_ssm(listed.is_some(), self.ssm, &groups)?,
+            Kind::Server(_) | Kind::Response if self.ssm => {
+                ensure_source_specific(&groups, &self.server_list)?;
+                true
+            }
+            Kind::Server(_) | Kind::Response => listed.is_some() && are_source_specific(&groups),
         };
         let out = self.outgoing(&listening)?;
         let keys = self.own_keys(&kind)?;

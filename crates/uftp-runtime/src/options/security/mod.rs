@@ -5,5 +5,5 @@ mod receiver;
 mod sender;
 
 pub(super) use keys::KeyArgs;
-pub(super) use receiver::{ReceiverArgs, is_ssm};
+pub(super) use receiver::{ReceiverArgs, are_source_specific, ensure_source_specific};
 pub(super) use sender::SenderArgs;

@@ -52,9 +52,13 @@ impl ReceiverArgs {
             false => Some(servers::read(&self.server_list).await?),
         };
         let proxies = servers::read_proxies(proxies).await?;
-        let four = senders.as_ref().is_some_and(|list| !list.five);
-        let listed = if self.ssm { senders.is_some() } else { four };
-        let source_specific = is_ssm(listed, self.ssm, groups)?;
+        let source_specific = if self.ssm {
+            ensure_source_specific(groups, &self.server_list)?;
+            true
+        } else {
+            // A list of the form of 5.x asks for it by -o alone, as there.
+            senders.as_ref().is_some_and(|list| !list.five) && are_source_specific(groups)
+        };
         let servers = senders.map(|list| list.entries);
         let mut named = servers.iter().flatten().filter_map(|server| server.proxy);
         let unknown = named.find(|uid| proxies.iter().all(|proxy| proxy.uid != *uid));
@@ -74,22 +78,26 @@ impl ReceiverArgs {
     }
 }
 
-/// Whether groups are joined for listed senders only: with `-o` they must be made for that,
-/// without it they may be.
+/// Whether groups are made to be joined for listed senders only.
+pub(crate) fn are_source_specific(groups: &[IpAddr]) -> bool {
+    groups.iter().all(|group| is_source_specific(*group))
+}
+
+/// Checks that groups can be joined for listed senders only, as `-o` asks.
 ///
 /// # Errors
-/// `-o` without a list (`-S`), or with groups that are not of the range for it.
-pub(crate) fn is_ssm(listed: bool, ssm: bool, groups: &[IpAddr]) -> Result<bool, Failure> {
-    if !ssm {
-        return Ok(listed && groups.iter().all(|g| is_source_specific(*g)));
-    }
-    if !listed {
+/// There is no list (`-S`), or a group is not of the range for it.
+pub(crate) fn ensure_source_specific(
+    groups: &[IpAddr],
+    server_list: &[PathBuf],
+) -> Result<(), Failure> {
+    if server_list.is_empty() {
         return Err(Failure::command_line(
             "SSM mode enabled but no server list specified (options -o, -S)",
         ));
     }
     match groups.iter().find(|g| !is_source_specific(**g)) {
-        None => Ok(true),
+        None => Ok(()),
         Some(group) => Err(Failure::command_line(format!(
             "Invalid source specific multicast address: {group} (options -o, -M): \
              expected one of 232.0.0.0/8 or ff3x::/32"
