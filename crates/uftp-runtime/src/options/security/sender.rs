@@ -249,19 +249,16 @@ fn exchange(text: &str) -> Result<Exchange, String> {
 
 /// `-K` of the sender: as `-e` has it, or with its kind in front.
 fn new_key(text: &str, asked: Option<KeyExchange>) -> Result<KeySpec, Failure> {
+    const NO_LENGTH: &str = "Invalid new key length: expected 512 to 8192 bits, in steps of 32";
     let spec = if text.contains(':') {
         text.parse().map_err(|why: BadKeySpec| why.to_string())
     } else if let (Ok(bits), true) = (text.parse(), asked != Some(KeyExchange::EcdhEcdsa)) {
-        KeySpec::rsa(bits).map_err(|_| {
-            "Invalid new key length: expected 512 to 8192 bits, in steps of 32".to_owned()
-        })
+        KeySpec::rsa(bits).map_err(|_| NO_LENGTH.to_owned())
     } else {
         match (text.parse(), asked) {
             (Ok(curve), None | Some(KeyExchange::EcdhEcdsa)) => Ok(KeySpec::Ec(curve)),
             (Err(why), Some(KeyExchange::EcdhEcdsa)) => Err(format!("Invalid curve: {why}")),
-            _ => {
-                Err("Invalid new key length: expected 512 to 8192 bits, in steps of 32".to_owned())
-            }
+            _ => Err(NO_LENGTH.to_owned()),
         }
     };
     spec.map_err(|why| Failure::command_line(format!("{why} (option -K, value '{text}')")))
