@@ -31,6 +31,7 @@ mod private_key;
 mod provider;
 mod public_key;
 mod record;
+mod rsa_padding;
 mod secret;
 mod self_signed;
 mod suite;

@@ -16,6 +16,7 @@ use super::ecdsa;
 use super::error::BackendError;
 use super::fingerprint::Fingerprint;
 use super::key_error::KeyError;
+use super::rsa_padding::premaster_padding;
 use crate::wire::Version;
 
 /// Largest RSA modulus taken, bytes (8192 bits).
@@ -315,15 +316,6 @@ impl Eq for PublicKey {}
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, fingerprint: {}", self.kind, self.fingerprint())
-    }
-}
-
-/// How a premaster secret is padded for an RSA key of `bits` (wire-v4 §8.2).
-pub(super) fn premaster_padding(bits: usize) -> Padding {
-    if bits >= 768 {
-        Padding::PKCS1_OAEP
-    } else {
-        Padding::PKCS1
     }
 }
 
