@@ -145,13 +145,12 @@ fn find_among(
         && let Some(found) = list.iter().find(|i| i.name == name)
     {
         let found = found.clone().narrowed(|a| a.is_ipv6() == (family == "6"));
-        return if found.addrs.is_empty() {
-            Err(not_found(
+        return match found.addrs.is_empty() {
+            true => Err(not_found(
                 text,
                 format!("{name} has no IPv{family} address"),
-            ))
-        } else {
-            Ok(found)
+            )),
+            false => Ok(found),
         };
     }
     if let Ok(index) = text.parse() {
@@ -160,6 +159,15 @@ fn find_among(
             .find(|i| i.index == index)
             .ok_or_else(|| not_found(text, format!("no interface has the index {index}")));
     }
+    find_by_address(list, text, resolve)
+}
+
+/// The one interface with an address that `text` says, or that its host name resolves to.
+fn find_by_address(
+    list: Vec<Interface>,
+    text: &str,
+    resolve: impl FnOnce(&str) -> io::Result<Vec<IpAddr>>,
+) -> Result<Interface, NetError> {
     let (host, zone) = match text.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (text, None),
