@@ -10,8 +10,9 @@ use uftp_net::{Interface, SocketConfig, interfaces};
 use uftp_proto::Uid;
 use uftp_proto::crypto::{Curve, Fingerprint, KeySpec, PrivateKey};
 use uftp_session::proxy::{Downstream, ProxyConfig, Role};
-use uftp_session::security::ReceiverSecurity;
+use uftp_session::security::{ReceiverSecurity, ServerEntry};
 
+use super::clients::Clients;
 use super::common::{CommonArgs, log_of_daemon, socket_config};
 use super::heartbeats::HeartbeatArgs;
 use super::lists::absolute;
@@ -205,6 +206,24 @@ pub(crate) struct Lists {
     pub clients: Vec<PathBuf>,
 }
 
+impl Lists {
+    /// The senders listed; `None` without a list.
+    async fn servers(&self) -> Result<Option<Vec<ServerEntry>>, Failure> {
+        Ok(match self.servers.is_empty() {
+            true => None,
+            false => Some(servers::read(&self.servers).await?.entries),
+        })
+    }
+
+    /// The receivers listed; `None` without a list.
+    async fn clients(&self) -> Result<Option<Clients>, Failure> {
+        Ok(match self.clients.is_empty() {
+            true => None,
+            false => Some(clients::read(&self.clients).await?),
+        })
+    }
+}
+
 impl Args {
     /// Turns what was typed into what is meant. Reads and makes keys, reads the lists, asks the
     /// resolver.
@@ -222,21 +241,14 @@ impl Args {
             servers: absolute(&self.server_list),
             clients: absolute(&self.client_list),
         };
-        let listed = match lists.servers.is_empty() {
-            true => None,
-            false => Some(servers::read(&lists.servers).await?.entries),
-        };
-        let admitted = match lists.clients.is_empty() {
-            true => None,
-            false => Some(clients::read(&lists.clients).await?),
-        };
+        let (servers, clients) = (lists.servers().await?, lists.clients().await?);
         let source_specific = match kind {
             Kind::Client => false,
             Kind::Server(_) | Kind::Response if self.ssm => {
-                ensure_source_specific(&groups, &self.server_list)?;
+                ensure_source_specific(&groups, &lists.servers)?;
                 true
             }
-            Kind::Server(_) | Kind::Response => listed.is_some() && are_source_specific(&groups),
+            Kind::Server(_) | Kind::Response => servers.is_some() && are_source_specific(&groups),
         };
         let out = self.outgoing(&listening)?;
         let keys = self.own_keys(&kind)?;
@@ -256,12 +268,12 @@ impl Args {
                 hold_percent: self.hold_percent,
                 security: ReceiverSecurity {
                     keys,
-                    servers: listed,
+                    servers,
                     source_specific,
                     refuse_weak: self.refuse_weak,
                     ..ReceiverSecurity::default()
                 },
-                clients: admitted,
+                clients,
                 strict: self.strict,
                 require_encryption: self.require_encryption,
                 heartbeats,
