@@ -51,7 +51,7 @@ pub enum NetError {
         source: io::Error,
     },
     /// A group cannot be joined.
-    #[error("cannot join multicast group {group} on {interface}{}: {source}{}", from(.sender), limit(.source))]
+    #[error("cannot join multicast group {group} on {interface}{}: {source}{}", from(.sender), limit(.group, .source))]
     Join {
         /// Which group.
         group: IpAddr,
@@ -122,11 +122,11 @@ fn from(sender: &Option<IpAddr>) -> String {
     sender.map_or_else(String::new, |s| format!(" for sender {s}"))
 }
 
-/// The kernel's answer to one group too many is "No buffer space available".
-fn limit(reason: &io::Error) -> &'static str {
-    if reason.raw_os_error() == Some(nix::libc::ENOBUFS) {
-        " (see sysctl net.ipv4.igmp_max_memberships and igmp_max_msf)"
-    } else {
-        ""
+/// The kernel's answer to one group, or one sender of a group, too many is "No buffer space available".
+fn limit(group: &IpAddr, reason: &io::Error) -> &'static str {
+    match group {
+        _ if reason.raw_os_error() != Some(nix::libc::ENOBUFS) => "",
+        IpAddr::V4(_) => " (see sysctl net.ipv4.igmp_max_memberships and igmp_max_msf)",
+        IpAddr::V6(_) => " (see sysctl net.ipv6.mld_max_msf)",
     }
 }

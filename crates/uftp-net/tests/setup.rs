@@ -234,6 +234,23 @@ fn too_many_groups_name_the_limit() {
 }
 
 #[test]
+fn too_many_senders_of_a_group_name_the_limit() {
+    in_namespace(|| {
+        for (bind, channel, sender, limit) in [
+            ("0.0.0.0:0", "232.1.1.1", "10.0.0.", "igmp_max_msf"),
+            ("[::]:0", "ff3e::8000:1", "fd00::", "net.ipv6.mld_max_msf"),
+        ] {
+            let receiver = socket(bind, Offload::Auto);
+            let error = (1..=200)
+                .map(|i| group(&format!("{sender}{i}")))
+                .find_map(|sender| receiver.join_source(group(channel), sender, &lo()).err())
+                .expect("a limit");
+            assert!(error.to_string().contains(limit), "{error}");
+        }
+    });
+}
+
+#[test]
 fn multicast_carries_the_address_the_interface_was_named_by() {
     in_namespace(|| {
         ip("addr add 10.77.0.1/32 dev lo");
