@@ -1,12 +1,12 @@
 //! Options of `uftpd` about where received files go (cli §3.1).
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use uftp_proto::wire::FileType;
 
+use super::values;
 use crate::exit::Failure;
 use crate::store::{Fsync, StoreConfig};
 
@@ -114,10 +114,5 @@ fn given(value: Option<&OsStr>) -> Option<PathBuf> {
 }
 
 fn list(values: &[OsString]) -> Vec<PathBuf> {
-    values
-        .iter()
-        .flat_map(|dirs| dirs.as_bytes().split(|b| *b == b','))
-        .filter(|dir| !dir.is_empty())
-        .map(|dir| OsString::from_vec(dir.to_vec()).into())
-        .collect()
+    values::paths(values).map(Path::to_owned).collect()
 }

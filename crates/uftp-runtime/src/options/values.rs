@@ -1,7 +1,10 @@
 //! Values of options: what each may be, and what is said when it is not (cli §1.2, §2.1).
 
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -155,6 +158,14 @@ pub(super) fn hex_uid(text: &str) -> Option<Uid> {
 /// that joins variables leaves some where it has nothing to say.
 pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(':').filter(|part| !part.is_empty())
+}
+
+/// The paths of an option that takes several, comma separated, and may be repeated; an empty one is none.
+pub(super) fn paths(values: &[OsString]) -> impl Iterator<Item = &Path> {
+    let lists = values.iter().map(|value| value.as_bytes());
+    let parts = lists.flat_map(|list| list.split(|b| *b == b','));
+    let parts = parts.filter(|part| !part.is_empty());
+    parts.map(|part| Path::new(OsStr::from_bytes(part)))
 }
 
 /// `-r`: `initial[:min:max]`, seconds.

@@ -1,7 +1,6 @@
 //! The keys of a daemon (cli §3.1).
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use uftp_proto::crypto::{BadKeySpec, KeySpec, PrivateKey};
 
 use crate::exit::Failure;
 use crate::keys;
+use crate::options::values;
 
 /// Options about the keys of a daemon.
 #[derive(Args, Clone, PartialEq, Debug)]
@@ -36,13 +36,7 @@ impl KeyArgs {
     /// # Errors
     /// A key that cannot be had, or files and keys that do not pair.
     pub(crate) fn validate(&self) -> Result<Vec<Arc<PrivateKey>>, Failure> {
-        let files: Vec<&Path> = self
-            .key_file
-            .iter()
-            .flat_map(|list| list.as_bytes().split(|b| *b == b','))
-            .filter(|file| !file.is_empty())
-            .map(|file| Path::new(std::ffi::OsStr::from_bytes(file)))
-            .collect();
+        let files: Vec<&Path> = values::paths(&self.key_file).collect();
         let specs: Vec<KeySpec> = self
             .new_key
             .iter()

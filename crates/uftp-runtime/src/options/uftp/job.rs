@@ -23,7 +23,7 @@ use crate::exit::Failure;
 use crate::options::common::socket_config;
 use crate::options::hosts::HostEntry;
 use crate::options::lists::{read, without_returns};
-use crate::options::{generation, hosts, protocol3};
+use crate::options::{generation, hosts, protocol3, values};
 use crate::restart::Restart;
 use crate::say;
 use crate::source::{Naming, SourceOptions};
@@ -254,10 +254,7 @@ impl Args {
         for list in &self.exclude_from {
             exclude.extend(lines(list, "exclude list (option -X)")?);
         }
-        let bases = self
-            .base_dir
-            .iter()
-            .flat_map(|dirs| dirs.as_bytes().split(|b| *b == b','));
+        let bases = values::paths(&self.base_dir);
         Ok(SourceOptions {
             naming: Naming {
                 dest: self
@@ -267,8 +264,7 @@ impl Args {
                     .map(OsStringExt::into_vec),
                 dest_is_dir: self.dest_is_dir,
                 bases: bases
-                    .filter(|b| !b.is_empty())
-                    .map(<[u8]>::to_vec)
+                    .map(|base| base.as_os_str().as_bytes().to_vec())
                     .collect(),
             },
             follow_links: self.follow_links,
