@@ -14,7 +14,7 @@ use uftp_session::proxy::{ProxyConfig, ProxyEventKind, Role};
 use uftp_session::security::{ReceiverSecurity, ServerEntry};
 
 use crate::bench::*;
-use crate::pcap::{self, Recorded};
+use crate::recorded::pcap::{self, Recorded};
 use crate::replay::unhex;
 
 /// The key of the recorded sender.

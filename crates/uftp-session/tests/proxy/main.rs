@@ -7,8 +7,8 @@ mod encrypted;
 mod gathering;
 mod hostile;
 mod passing;
-#[path = "../recorded/pcap.rs"]
-mod pcap;
+#[path = "../recorded/mod.rs"]
+mod recorded;
 mod replay;
 mod replay_three;
 mod standing_keys;

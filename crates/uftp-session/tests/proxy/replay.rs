@@ -21,7 +21,8 @@ use uftp_session::security::{ReceiverSecurity, Secrets};
 use lasting::lasting;
 
 use super::bench::{Bench, addr, client_role, config, response_role, server_role};
-use super::pcap::{self, Recorded};
+use super::recorded::none_is_forgotten;
+use super::recorded::pcap::{self, Recorded};
 
 /// Times differ by what the recording machine took, at most.
 pub(crate) const SLACK: Duration = Duration::from_millis(15);
@@ -463,4 +464,16 @@ fn protocol_4_encrypted_beside_a_response_proxy() {
         ..response_proxy()
     };
     replay("v4-resp-proxy-enc", &ec);
+}
+
+/// Those of protocol 3 in a room of their own. The client proxies of `v4-proxy-enc` and
+/// `v4-mixed-proxies501` logged no secrets: only the server proxies before them are played.
+#[test]
+fn every_recorded_session_with_proxies_is_played() {
+    let code = [
+        include_str!("replay.rs"),
+        include_str!("replay/heartbeats.rs"),
+        include_str!("replay_three.rs"),
+    ];
+    none_is_forgotten(&["prox", "heartbeat"], &code.concat(), &[]);
 }

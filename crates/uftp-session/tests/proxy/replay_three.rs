@@ -13,7 +13,7 @@ use uftp_session::proxy::{Downstream, Role};
 use uftp_session::security::Secrets;
 
 use super::bench::{addr, client_role, response_role, server_role};
-use super::pcap::Recorded;
+use super::recorded::pcap::Recorded;
 use super::replay::{Proxy, SLACK, Said, opener, play, unhex, word};
 
 fn proxy(role: Role, upstream: &'static str, downstream: &'static str) -> Proxy {

@@ -347,7 +347,7 @@ fn every_recorded_session_of_protocol_4_is_played() {
         include_str!("../proxy/replay.rs"),
         include_str!("../proxy/replay/heartbeats.rs"),
     ];
-    none_is_forgotten("v4-", &code.concat(), &[]);
+    none_is_forgotten(&["v4-"], &code.concat(), &[]);
 }
 
 #[test]
@@ -357,5 +357,5 @@ fn every_recorded_session_of_protocol_5_is_played() {
         include_str!("replay_encrypted.rs"),
     ]
     .concat();
-    none_is_forgotten("v5-", &code, &[]);
+    none_is_forgotten(&["v5-"], &code, &[]);
 }

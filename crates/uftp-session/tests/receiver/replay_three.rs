@@ -486,5 +486,5 @@ fn a_third_run_follows_a_second_that_is_gone() {
 fn every_recorded_session_is_played() {
     // One behind a proxy that passed nothing on.
     let others = ["v3-heartbeat-fail"];
-    none_is_forgotten("v3-", include_str!("replay_three.rs"), &others);
+    none_is_forgotten(&["v3-"], include_str!("replay_three.rs"), &others);
 }

@@ -280,7 +280,5 @@ fn under_congestion_control() {
 
 #[test]
 fn every_recorded_session_is_played() {
-    for prefix in ["v4-", "v5-"] {
-        none_is_forgotten(prefix, include_str!("replay.rs"), &[]);
-    }
+    none_is_forgotten(&["v4-", "v5-"], include_str!("replay.rs"), &[]);
 }

@@ -357,5 +357,5 @@ fn restarted_for_a_client_that_was_cut_off() {
 
 #[test]
 fn every_recorded_session_is_played() {
-    none_is_forgotten("v3-", include_str!("replay_three.rs"), &[]);
+    none_is_forgotten(&["v3-"], include_str!("replay_three.rs"), &[]);
 }
