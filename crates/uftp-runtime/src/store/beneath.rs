@@ -11,6 +11,7 @@ use nix::dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, RenameFlags, open, openat, renameat, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, fsync, linkat, symlinkat, syncfs, unlinkat};
 
@@ -286,6 +287,11 @@ impl Dir {
             u64::from(stat.fragment_size()),
         );
         Ok(blocks.saturating_mul(size))
+    }
+
+    /// Whether there is no disk beneath: what is written stays in memory.
+    pub(super) fn is_in_memory(&self) -> bool {
+        fstatfs(self).is_ok_and(|system| system.filesystem_type() == TMPFS_MAGIC)
     }
 
     /// Bytes on the disk that become free when the file `name` is removed; none if it has another name.

@@ -74,13 +74,16 @@ impl DiskStore {
     /// A directory that is not absolute, not there, not writable, or does not go with the others.
     pub(crate) fn open(config: &StoreConfig) -> Result<DiskStore, Failure> {
         let roots = config.open_roots()?;
+        let temp = config.open_temp(&roots)?;
         let flusher = match config.fsync {
+            // To ask it takes longer than anything it could do.
+            _ if roots.iter().all(|root| root.dest.dir.is_in_memory()) => None,
             Fsync::None => None,
             Fsync::File | Fsync::Session => Some(Arc::new(Flusher::start().map_err(cannot_start)?)),
         };
         Ok(DiskStore {
             place: Arc::new(Place {
-                temp: config.open_temp(&roots)?,
+                temp,
                 roots,
                 script: config.post_receive.as_deref().map(PostReceive::new),
                 claims: Claims::default(),
