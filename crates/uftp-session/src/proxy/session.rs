@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use uftp_proto::quant::RttCode;
 use uftp_proto::wire::{Function, Header, Version};
 use uftp_proto::{Ecn, Uid};
 
@@ -217,6 +218,10 @@ impl Session {
             if !may_answer(from, around) {
                 return Err(Refusal::UnknownSource);
             }
+            // What a client proxy multicasts where we hear it is no answer (behaviour-proxies §4.2).
+            if is_for_clients(header, self.server) {
+                return Err(Refusal::OutOfPlace);
+            }
             self.heard = now;
             return around.pass_up(self.upstream, ecn, packet);
         };
@@ -273,6 +278,26 @@ fn may_answer(from: SocketAddr, around: &Surroundings<'_>) -> bool {
         }
     );
     anybody || around.downstream.is_some_and(|d| d.ip() == from.ip())
+}
+
+/// Whether a packet is on its way to clients, of whomever it comes from. Whether one that does not say what it is has
+/// come from the server, a client of the same id does not tell: what goes up names no round trip time.
+fn is_for_clients(header: &Header, server: Uid) -> bool {
+    match header.function {
+        Function::Announce
+        | Function::RegConf
+        | Function::KeyInfo
+        | Function::FileInfo
+        | Function::FileSeg
+        | Function::Done
+        | Function::DoneConf
+        | Function::CongCtrl
+        | Function::ProxyKey => true,
+        Function::Encrypted | Function::Abort => {
+            header.src == server && header.grtt != RttCode::default()
+        }
+        _ => false,
+    }
 }
 
 pub(super) fn estimate(header: &Header) -> GroupEstimate {

@@ -86,6 +86,26 @@ fn without_a_downstream_no_session_begins() {
     assert!(bench.proxy.is_idle());
 }
 
+/// A client proxy in the network that the server proxy hears multicasts the session there, too.
+#[test]
+fn what_its_downstream_multicasts_does_not_go_back_to_the_server() {
+    let below = addr("10.8.0.1:3000");
+    let mut bench = Bench::announced(server_role(Downstream::Fixed(below)));
+    let confirmation = bench.packet(SERVER, &confirmation());
+    let mut sealed = confirmation.clone();
+    sealed[1] = 18;
+    let ended = bench.packet(SERVER, &abort(Uid::NONE, "over"));
+    for packet in [&confirmation, &sealed, &ended] {
+        assert_eq!(bench.hand(below, Ecn::NotEct, packet), []);
+    }
+    assert_eq!(bench.refused(Refusal::OutOfPlace), 3);
+
+    // An answer of who has the server's id by chance.
+    sealed[13..15].fill(0);
+    let out = bench.hand(below, Ecn::NotEct, &sealed);
+    assert_eq!((out[0].to, &out[0].bytes), (server(), &sealed));
+}
+
 #[test]
 fn a_client_proxy_sends_announcements_to_the_public_group_and_the_rest_to_the_private() {
     let mut bench = Bench::new(config(client_role()));
