@@ -28,6 +28,8 @@ pub(super) struct Waiting {
     confirmed: bool,
     /// When it was last handed the keys.
     handed: Option<Instant>,
+    /// When it, or somebody for it, last asked or was answered.
+    since: Instant,
     /// When it is given up. Never brought forward.
     until: Instant,
     /// How many had come before it, so that there is an order to serve them in.
@@ -36,22 +38,29 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    fn new(now: Instant, until: Instant, place: u64) -> Self {
+    fn new(now: Instant, patience: Duration, place: u64) -> Self {
         Waiting {
             place,
             came: now,
+            since: now,
+            until: now + patience,
             held: None,
             told_of: None,
             confirmed: false,
             handed: None,
-            until,
         }
     }
 
     /// As long as it asks, or we do in its place, the server may still confirm it: it is not given up
-    /// before `until`.
-    fn may_wait(&mut self, until: Instant) {
-        self.until = self.until.max(until);
+    /// before `patience` is over.
+    fn may_wait(&mut self, now: Instant, patience: Duration) {
+        self.since = now;
+        self.have(patience);
+    }
+
+    /// Who waits already has as much patience as who comes now.
+    fn have(&mut self, patience: Duration) {
+        self.until = self.until.max(self.since + patience);
     }
 }
 
@@ -116,9 +125,9 @@ impl Keys {
         if self.of(client) == gate::Keys::Ready {
             return Ok(Some(registration));
         }
-        let until = self.given_up(now);
+        let patience = self.times.registration;
         let waiting = self.waiting_place(client, now);
-        waiting.may_wait(until);
+        waiting.may_wait(now, patience);
         match admission {
             Admission::AwaitsKey => {
                 waiting.held = Some(registration);
@@ -170,20 +179,15 @@ impl Keys {
         self.waiting.iter().filter(move |(uid, _)| unproved(**uid))
     }
 
-    /// When who comes now is given up, if nothing comes of it.
-    fn given_up(&self, now: Instant) -> Instant {
-        now + self.times.registration
-    }
-
     /// Those who had proved that they have the keys have to prove it again, for these are others: they
     /// are handed them, and so is everybody who waits.
     pub(super) fn await_again(&mut self, now: Instant, doubted: Vec<Uid>) {
-        let until = self.given_up(now);
+        let patience = self.times.registration;
         self.waiting.values_mut().for_each(|w| w.handed = None);
         self.waiting.extend(doubted.into_iter().map(|uid| {
             let again = Waiting {
                 confirmed: true,
-                ..Waiting::new(now, until, 0)
+                ..Waiting::new(now, patience, 0)
             };
             (uid, again)
         }));
@@ -191,11 +195,11 @@ impl Keys {
 
     /// Where a client waits, from now on if it is new.
     fn waiting_place(&mut self, client: Uid, now: Instant) -> &mut Waiting {
-        let until = self.given_up(now);
+        let patience = self.times.registration;
         let arrivals = &mut self.arrivals;
         let waiting = self.waiting.entry(client).or_insert_with(|| {
             *arrivals += 1;
-            Waiting::new(now, until, *arrivals)
+            Waiting::new(now, patience, *arrivals)
         });
         self.due = self.due.into_iter().chain([waiting.until]).min();
         waiting
@@ -219,10 +223,10 @@ impl Keys {
 
     /// The server knows this client.
     pub(in crate::proxy) fn confirm(&mut self, now: Instant, client: Uid) {
-        let until = self.given_up(now);
+        let patience = self.times.registration;
         if let Some(waiting) = self.waiting.get_mut(&client) {
             waiting.confirmed = true;
-            waiting.may_wait(until);
+            waiting.may_wait(now, patience);
         }
     }
 
@@ -240,7 +244,7 @@ impl Keys {
         now: Instant,
         interval: Duration,
     ) -> Vec<(Uid, Registration)> {
-        let until = self.given_up(now);
+        let patience = self.times.registration;
         let keyless = self.own() != gate::Keys::Ready;
         let waiting = self.waiting.iter_mut();
         let waiting = waiting.filter(|(_, w)| keyless || !w.confirmed);
@@ -252,7 +256,7 @@ impl Keys {
                 }
                 *last = now;
                 let registration = registration.clone();
-                w.may_wait(until);
+                w.may_wait(now, patience);
                 Some((w.place, *uid, registration))
             })
             .collect();
@@ -264,10 +268,14 @@ impl Keys {
     }
 
     /// The clockwork goes like this from now on. A new pause between KEYINFOs is for those who wait
-    /// already, too.
+    /// already, too, and so is more patience: the server confirms them in its new round trips.
     pub(in crate::proxy) fn set_times(&mut self, times: Times) {
         let before = std::mem::replace(&mut self.times, times);
-        if before.repeat != times.repeat {
+        if before.registration < times.registration {
+            let waiting = self.waiting.values_mut();
+            waiting.for_each(|w| w.have(times.registration));
+        }
+        if before != times {
             self.set_deadline();
         }
     }

@@ -1,5 +1,7 @@
 //! Who takes the places of a session, and for how long.
 
+use uftp_proto::quant::RttCode;
+
 use super::*;
 
 /// Who proves nothing is given up, and so is its place: whatever it said, and whomever it spoke for.
@@ -108,6 +110,24 @@ fn who_is_registered_again_in_its_place_has_as_much_time() {
     assert!(!carried.bench.has(&gone));
     carried.bench.pass(registration * 2);
     assert!(carried.bench.has(&gone), "nobody asks any more");
+}
+
+/// The sender confirms a client once in three of its round trips: when it learns that they are longer, who waits
+/// already has more time.
+#[test]
+fn who_waits_while_round_trips_get_longer_has_as_much_time() {
+    let (mut carried, first, trip) = keyed(client_role());
+    carried.register(Uid(1), &[]);
+    let before = (trip * 20).max(Duration::from_secs(1));
+    let mut longer = first.bytes.clone();
+    longer[13] = RttCode::from_duration(before).0;
+    let longer = open_to_all(&longer);
+    carried.bench.hand(first.from, Ecn::NotEct, &longer);
+    let gone = ProxyEventKind::Unregistered { client: Uid(1) };
+    carried.bench.pass(before * 8);
+    assert!(!carried.bench.has(&gone));
+    carried.bench.pass(before * 25);
+    assert!(carried.bench.has(&gone));
 }
 
 /// Nor does one who says who it is, and never registers: in protocol 4 that is in the clear.
