@@ -1,10 +1,11 @@
-//! Signals: SIGINT and SIGTERM ask for an orderly end, and a second one for an end at once;
+//! Signals: SIGINT and SIGTERM ask for an orderly end, and a later one for an end at once;
 //! SIGUSR1 asks a program for its counters, SIGHUP a daemon to read its files anew (cli §8.3). In other
 //! programs SIGHUP, the end of the terminal they were started from, asks for an orderly end, too, unless
 //! it is ignored, as `nohup` has it.
 
 use std::future::pending;
 use std::io;
+use std::time::{Duration, Instant};
 
 use nix::libc::SIGXFSZ;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,8 +21,13 @@ pub(crate) enum Asked {
     Counters,
 }
 
+/// What asks for the end within this time of the first signal that does is the same request: `timeout` sends
+/// it to the program and then to the group of processes it is in, a terminal to whoever passes it on, too.
+const ONE_REQUEST: Duration = Duration::from_millis(500);
+
 /// The signals a program listens to.
 pub(crate) struct Signals {
+    ending: Ending,
     interrupt: Signal,
     terminate: Signal,
     counters: Signal,
@@ -55,6 +61,7 @@ impl Signals {
     fn with_hangup(means: Option<Asked>) -> io::Result<Signals> {
         let caught = |means| Ok::<_, io::Error>((signal(SignalKind::hangup())?, means));
         Ok(Signals {
+            ending: Ending::default(),
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             counters: signal(SignalKind::user_defined1())?,
@@ -65,6 +72,17 @@ impl Signals {
 
     /// What the next signal asks for.
     pub(crate) async fn next(&mut self) -> Asked {
+        loop {
+            let asked = self.caught().await;
+            let ends = matches!(asked, Asked::Stop(_));
+            if !ends || self.ending.is_news(Instant::now()) {
+                return asked;
+            }
+        }
+    }
+
+    /// What the next signal that is caught asks for.
+    async fn caught(&mut self) -> Asked {
         let hangup = async {
             match &mut self.hangup {
                 Some((hangup, means)) => {
@@ -83,6 +101,23 @@ impl Signals {
     }
 }
 
+/// When the end was asked for first.
+#[derive(Default)]
+struct Ending(Option<Instant>);
+
+impl Ending {
+    /// Whether a signal that asks for the end is more than the first one's echo.
+    fn is_news(&mut self, now: Instant) -> bool {
+        match self.0 {
+            None => {
+                self.0 = Some(now);
+                true
+            }
+            Some(first) => now.saturating_duration_since(first) >= ONE_REQUEST,
+        }
+    }
+}
+
 /// Whether whoever started us has us ignore a signal (proc(5), `SigIgn`).
 fn is_ignored(signal: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -91,4 +126,20 @@ fn is_ignored(signal: SignalKind) -> bool {
     let bit = u32::try_from(signal.as_raw_value() - 1).ok();
     let bit = bit.and_then(|bit| 1_u64.checked_shl(bit));
     mask.zip(bit).is_some_and(|(mask, bit)| mask & bit != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_echo_does_not_ask_for_an_end_at_once() {
+        let mut ending = Ending::default();
+        let first = Instant::now();
+        assert!(ending.is_news(first));
+        assert!(!ending.is_news(first));
+        assert!(!ending.is_news(first + ONE_REQUEST / 2));
+        assert!(ending.is_news(first + ONE_REQUEST));
+        assert!(ending.is_news(first + ONE_REQUEST * 2));
+    }
 }
