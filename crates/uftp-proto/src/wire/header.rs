@@ -70,6 +70,24 @@ pub enum Function {
     CcAck,
 }
 
+impl Function {
+    /// Whether it travels downstream only: what senders say within a session, and proxies for them, but
+    /// for ABORT and the wrapper, which travel both ways (wire-v4 §2.1).
+    pub fn is_downstream(self) -> bool {
+        matches!(
+            self,
+            Function::Announce
+                | Function::RegConf
+                | Function::KeyInfo
+                | Function::FileInfo
+                | Function::FileSeg
+                | Function::Done
+                | Function::DoneConf
+                | Function::CongCtrl
+        )
+    }
+}
+
 /// The 16 bytes in front of every message (wire-v4 §1.1, wire-v3 §2.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {

@@ -284,19 +284,11 @@ fn may_answer(from: SocketAddr, around: &Surroundings<'_>) -> bool {
 /// come from the server, a client of the same id does not tell: what goes up names no round trip time.
 fn is_for_clients(header: &Header, server: Uid) -> bool {
     match header.function {
-        Function::Announce
-        | Function::RegConf
-        | Function::KeyInfo
-        | Function::FileInfo
-        | Function::FileSeg
-        | Function::Done
-        | Function::DoneConf
-        | Function::CongCtrl
-        | Function::ProxyKey => true,
         Function::Encrypted | Function::Abort => {
             header.src == server && header.grtt != RttCode::default()
         }
-        _ => false,
+        Function::ProxyKey => true,
+        function => function.is_downstream(),
     }
 }
 

@@ -349,17 +349,5 @@ fn is_for_no_session(function: Function) -> bool {
 
 /// Whether a message is one that senders and proxies send to receivers within sessions.
 fn is_for_receivers(function: Function) -> bool {
-    matches!(
-        function,
-        Function::Announce
-            | Function::RegConf
-            | Function::KeyInfo
-            | Function::FileInfo
-            | Function::FileSeg
-            | Function::Done
-            | Function::DoneConf
-            | Function::CongCtrl
-            | Function::Abort
-            | Function::Encrypted
-    )
+    function.is_downstream() || matches!(function, Function::Abort | Function::Encrypted)
 }

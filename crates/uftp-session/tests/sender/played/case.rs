@@ -45,13 +45,7 @@ impl Case {
         scalar: &'static str,
         group: &'static str,
     ) -> Case {
-        Case {
-            drawn: Some(Drawn::Five {
-                group,
-                ephemeral: Ephemeral::Senders(scalar),
-            }),
-            ..Case::plain(name)
-        }
+        Case::drawn_five(name, group, Ephemeral::Senders(scalar))
     }
 
     /// As [`five`](Case::five), where only a proxy answered: that of the proxy's key is known.
@@ -60,11 +54,12 @@ impl Case {
         scalar: &'static str,
         group: &'static str,
     ) -> Case {
+        Case::drawn_five(name, group, Ephemeral::Proxys(scalar))
+    }
+
+    const fn drawn_five(name: &'static str, group: &'static str, ephemeral: Ephemeral) -> Case {
         Case {
-            drawn: Some(Drawn::Five {
-                group,
-                ephemeral: Ephemeral::Proxys(scalar),
-            }),
+            drawn: Some(Drawn::Five { group, ephemeral }),
             ..Case::plain(name)
         }
     }
