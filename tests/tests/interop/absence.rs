@@ -88,32 +88,9 @@ fn interrupted_sender(parties: Parties) -> Result<()> {
     all_received([receiver], &second, 1)
 }
 
-/// Whoever ends a sender by its group of processes, as `timeout` does, signals it more than once: its receiver
-/// is told all the same.
-#[test]
-fn a_sender_that_is_signalled_twice_at_once() -> Result<()> {
-    let world = World::new("twice", 2)?;
-    let content = world.one_file(30_000_000)?;
-    let receiver = world.receiver(Suite::Ours, 1).start()?;
-    let mut sender = world
-        .sender(Suite::Ours, 0)
-        .rate("16000")
-        .files_of(&content)?
-        .start()?;
-    until_received(&world, 1, 3_000_000)?;
-    sender.program().signal(Signal::SIGTERM);
-    sender.program().signal(Signal::SIGINT);
-    let sent = sender.finish(patience())?;
-    sent.ended_with(6)?;
-    sent.resulted("aborted", &[1], 1)?;
-    receiver.holds_nothing(patience())?;
-    receiver.reported_copied(0)
-}
-
-/// The terminal that a sender was started from closes: its receiver does not wait for it in vain.
-#[test]
-fn a_sender_whose_terminal_closes() -> Result<()> {
-    let world = World::new("hangup", 2)?;
+/// A sender that these signals end in mid-file tells its receiver, which does not wait for it in vain.
+fn a_sender_ended_by(name: &str, signals: &[Signal]) -> Result<()> {
+    let world = World::new(name, 2)?;
     let content = world.one_file(30_000_000)?;
     let receiver = world.receiver(Suite::Ours, 1).start()?;
     let mut sender = world
@@ -122,12 +99,26 @@ fn a_sender_whose_terminal_closes() -> Result<()> {
         .files_of(&content)?
         .start()?;
     until_received(&world, 1, 300_000)?;
-    sender.program().signal(Signal::SIGHUP);
+    for signal in signals {
+        sender.program().signal(*signal);
+    }
     let sent = sender.finish(patience())?;
     sent.ended_with(6)?;
     sent.resulted("aborted", &[1], 1)?;
     receiver.holds_nothing(patience())?;
     receiver.reported_copied(0)
+}
+
+/// Whoever ends a sender by its group of processes, as `timeout` does, signals it more than once.
+#[test]
+fn a_sender_that_is_signalled_twice_at_once() -> Result<()> {
+    a_sender_ended_by("twice", &[Signal::SIGTERM, Signal::SIGINT])
+}
+
+/// The terminal that a sender was started from closes.
+#[test]
+fn a_sender_whose_terminal_closes() -> Result<()> {
+    a_sender_ended_by("hangup", &[Signal::SIGHUP])
 }
 
 /// Under nohup the terminal may close, and the file goes on.
