@@ -130,55 +130,80 @@ pub(crate) fn receive(
         .zip(&mut iovs)
         .zip(&mut headers)
     {
-        iov.iov_base = place.as_mut_ptr().cast();
-        iov.iov_len = place.len();
-        let header = &mut header.msg_hdr;
-        header.msg_name = name.0.as_mut_ptr().cast();
-        header.msg_namelen = NAME_LEN as libc::socklen_t;
-        header.msg_iov = iov;
-        header.msg_iovlen = 1;
-        header.msg_control = control.as_mut_slice().as_mut_ptr().cast();
-        header.msg_controllen = ControlBuf::LEN as _;
+        header.msg_hdr = incoming_header(place, name, control, iov);
         count += 1;
     }
-    let taken = match headers.first_mut() {
-        Some(first) if count == 1 => retry(|| {
-            // SAFETY: the header is filled in above; places, names and control buffers are
-            // distinct, exclusively borrowed or owned here, and as long as the header says.
-            unsafe { libc::recvmsg(fd.as_raw_fd(), &mut first.msg_hdr, libc::MSG_DONTWAIT) }
-        })
-        .map(|len| {
-            first.msg_len = len as libc::c_uint;
-            1
-        })?,
-        _ => retry(|| {
-            // SAFETY: as above, for each of the first `count` headers; no timeout is passed.
-            let taken = unsafe {
-                libc::recvmmsg(
-                    fd.as_raw_fd(),
-                    headers.as_mut_ptr(),
-                    count,
-                    libc::MSG_DONTWAIT as _,
-                    ptr::null_mut(),
-                )
-            };
-            taken as isize
-        })?,
-    };
+    let headers = headers.get_mut(..count).unwrap_or_default();
+    // SAFETY: what each header points at is its own, and exclusively borrowed or owned here.
+    let taken = unsafe { take(fd, headers)? };
     for ((header, name), control) in headers.iter().zip(&names).zip(&controls).take(taken) {
+        each(Incoming::new(header, name, control));
+    }
+    Ok(taken)
+}
+
+/// Takes a message for each header, as far as there are any; how many there were.
+///
+/// # Safety
+/// Each header points at a name, a control buffer and a place that nothing else refers to, each as
+/// long as the header says.
+unsafe fn take(fd: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
+    if let [only] = headers {
+        let len = retry(|| {
+            // SAFETY: as the caller promises.
+            unsafe { libc::recvmsg(fd.as_raw_fd(), &mut only.msg_hdr, libc::MSG_DONTWAIT) }
+        })?;
+        only.msg_len = len as libc::c_uint;
+        return Ok(1);
+    }
+    retry(|| {
+        // SAFETY: as the caller promises; no timeout is passed.
+        let taken = unsafe {
+            libc::recvmmsg(
+                fd.as_raw_fd(),
+                headers.as_mut_ptr(),
+                headers.len() as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                ptr::null_mut(),
+            )
+        };
+        taken as isize
+    })
+}
+
+impl<'a> Incoming<'a> {
+    /// What the kernel has written: to the header, and to the name and control buffers of it.
+    fn new(header: &libc::mmsghdr, name: &'a NameBuf, control: &'a ControlBuf) -> Self {
         let message = &header.msg_hdr;
         // Another type with other C libraries.
         #[allow(clippy::unnecessary_cast)]
         let control_len = message.msg_controllen as usize;
         let name_len = message.msg_namelen as usize;
-        each(Incoming {
+        Incoming {
             name: name.0.get(..name_len).unwrap_or(&name.0),
             controls: control.received(control_len),
             len: header.msg_len as usize,
             truncated: message.msg_flags & libc::MSG_TRUNC != 0,
-        });
+        }
     }
-    Ok(taken)
+}
+
+fn incoming_header(
+    place: &mut [u8],
+    name: &mut NameBuf,
+    control: &mut ControlBuf,
+    iov: &mut libc::iovec,
+) -> libc::msghdr {
+    iov.iov_base = place.as_mut_ptr().cast();
+    iov.iov_len = place.len();
+    let mut header = empty().msg_hdr;
+    header.msg_name = name.0.as_mut_ptr().cast();
+    header.msg_namelen = NAME_LEN as libc::socklen_t;
+    header.msg_iov = iov;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_slice().as_mut_ptr().cast();
+    header.msg_controllen = ControlBuf::LEN as _;
+    header
 }
 
 fn outgoing_header(to: &SockAddr, message: &Outgoing<'_>, iov: &mut libc::iovec) -> libc::msghdr {
