@@ -4,14 +4,13 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, PoisonError};
 
 use socket2::{Domain, Protocol, Type};
 
 use crate::config::{Offload, SocketConfig};
 use crate::error::NetError;
 use crate::feature::buffers::{self, Buffers};
-use crate::feature::multicast::{self, Membership};
+use crate::feature::multicast::{self, Membership, Memberships};
 use crate::feature::{fragments, gro, gso, traffic_class};
 use crate::interface::Interface;
 use crate::send::Transmission;
@@ -26,8 +25,7 @@ pub struct Socket {
     pub(crate) transmission: Transmission,
     pub(crate) reception: Offload,
     buffers: Buffers,
-    /// Groups joined, and how often.
-    memberships: Mutex<Vec<(Membership, usize)>>,
+    memberships: Memberships,
 }
 
 impl Socket {
@@ -92,7 +90,7 @@ impl Socket {
             transmission: Transmission::new(transmission),
             reception,
             buffers,
-            memberships: Mutex::default(),
+            memberships: Memberships::default(),
         })
     }
 
@@ -116,7 +114,7 @@ impl Socket {
     /// # Errors
     /// [`NetError::Group`], [`NetError::Join`].
     pub fn join(&self, group: IpAddr, on: &Interface) -> Result<(), NetError> {
-        self.enter(group, None, on)
+        self.join_for(None, group, on)
     }
 
     /// Joins `group` on one interface for datagrams of one sender only.
@@ -129,7 +127,7 @@ impl Socket {
         sender: IpAddr,
         on: &Interface,
     ) -> Result<(), NetError> {
-        self.enter(group, Some(sender), on)
+        self.join_for(Some(sender), group, on)
     }
 
     /// Takes back one [`join`](Self::join); without one, does nothing.
@@ -137,7 +135,7 @@ impl Socket {
     /// # Errors
     /// [`NetError::Leave`], also if the interface is gone; the join is forgotten all the same.
     pub fn leave(&self, group: IpAddr, on: &Interface) -> Result<(), NetError> {
-        self.exit(group, None, on)
+        self.leave_for(None, group, on)
     }
 
     /// Takes back one [`join_source`](Self::join_source); without one, does nothing.
@@ -150,10 +148,15 @@ impl Socket {
         sender: IpAddr,
         on: &Interface,
     ) -> Result<(), NetError> {
-        self.exit(group, Some(sender), on)
+        self.leave_for(Some(sender), group, on)
     }
 
-    fn enter(&self, group: IpAddr, sender: Option<IpAddr>, on: &Interface) -> Result<(), NetError> {
+    fn join_for(
+        &self,
+        sender: Option<IpAddr>,
+        group: IpAddr,
+        on: &Interface,
+    ) -> Result<(), NetError> {
         if let Some(reason) = self.objection(group, sender) {
             return Err(NetError::Group {
                 group,
@@ -161,56 +164,34 @@ impl Socket {
                 reason,
             });
         }
-        let membership = Membership {
-            group,
-            sender,
-            interface: on.index,
-        };
-        let mut joined = self
-            .memberships
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, times)) = joined.iter_mut().find(|(m, _)| *m == membership) {
-            *times += 1;
-            return Ok(());
-        }
-        multicast::join(&self.io, &membership).map_err(|source| NetError::Join {
-            group,
-            interface: on.name.clone(),
-            sender,
-            source,
-        })?;
-        joined.push((membership, 1));
-        Ok(())
+        let membership = Membership::new(group, sender, on);
+        self.memberships
+            .join(&self.io, membership)
+            .map_err(|source| NetError::Join {
+                group,
+                interface: on.name.clone(),
+                sender,
+                source,
+            })
     }
 
-    fn exit(&self, group: IpAddr, sender: Option<IpAddr>, on: &Interface) -> Result<(), NetError> {
-        let membership = Membership {
-            group,
-            sender,
-            interface: on.index,
-        };
-        let mut joined = self
-            .memberships
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = joined.iter().position(|(m, _)| *m == membership) else {
-            return Ok(());
-        };
-        if let Some((_, times)) = joined.get_mut(at)
-            && *times > 1
-        {
-            *times -= 1;
-            return Ok(());
-        }
-        joined.swap_remove(at);
-        multicast::leave(&self.io, &membership).map_err(|source| NetError::Leave {
-            group,
-            interface: on.name.clone(),
-            source,
-        })
+    fn leave_for(
+        &self,
+        sender: Option<IpAddr>,
+        group: IpAddr,
+        on: &Interface,
+    ) -> Result<(), NetError> {
+        let membership = Membership::new(group, sender, on);
+        self.memberships
+            .leave(&self.io, membership)
+            .map_err(|source| NetError::Leave {
+                group,
+                interface: on.name.clone(),
+                source,
+            })
     }
 
+    /// What there is against joining a group, if anything.
     fn objection(&self, group: IpAddr, sender: Option<IpAddr>) -> Option<&'static str> {
         if !group.is_multicast() {
             return Some("it is no multicast address");

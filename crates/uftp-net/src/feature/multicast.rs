@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::libc;
 use socket2::{InterfaceIndexOrAddress, SockAddr, SockAddrStorage, Socket};
@@ -13,9 +14,57 @@ use crate::sys;
 /// One group on one interface, from one sender or from all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Membership {
-    pub(crate) group: IpAddr,
-    pub(crate) sender: Option<IpAddr>,
-    pub(crate) interface: u32,
+    group: IpAddr,
+    sender: Option<IpAddr>,
+    interface: u32,
+}
+
+impl Membership {
+    pub(crate) fn new(group: IpAddr, sender: Option<IpAddr>, on: &Interface) -> Self {
+        Membership {
+            group,
+            sender,
+            interface: on.index,
+        }
+    }
+}
+
+/// What a socket has joined, and how often.
+#[derive(Default, Debug)]
+pub(crate) struct Memberships(Mutex<Vec<(Membership, usize)>>);
+
+impl Memberships {
+    /// Joins, or counts if that was done before.
+    pub(crate) fn join(&self, socket: &Socket, membership: Membership) -> io::Result<()> {
+        let mut joined = self.lock();
+        if let Some((_, times)) = joined.iter_mut().find(|(m, _)| *m == membership) {
+            *times += 1;
+            return Ok(());
+        }
+        join(socket, &membership)?;
+        joined.push((membership, 1));
+        Ok(())
+    }
+
+    /// Takes back one join, if there is one; with the last one it leaves.
+    pub(crate) fn leave(&self, socket: &Socket, membership: Membership) -> io::Result<()> {
+        let mut joined = self.lock();
+        let Some(at) = joined.iter().position(|(m, _)| *m == membership) else {
+            return Ok(());
+        };
+        if let Some((_, times)) = joined.get_mut(at)
+            && *times > 1
+        {
+            *times -= 1;
+            return Ok(());
+        }
+        joined.swap_remove(at);
+        leave(socket, &membership)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Membership, usize)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Sets interface and range of IPv4 multicast; own datagrams are heard on this host too, those of
@@ -54,8 +103,7 @@ pub(crate) fn setup_v6(socket: &Socket, ttl: u8, interface: Option<&Interface>) 
     }
 }
 
-/// Joins.
-pub(crate) fn join(socket: &Socket, membership: &Membership) -> io::Result<()> {
+fn join(socket: &Socket, membership: &Membership) -> io::Result<()> {
     let interface = membership.interface;
     match (membership.group, membership.sender) {
         (_, Some(sender)) => set_source(socket, libc::MCAST_JOIN_SOURCE_GROUP, membership, sender),
@@ -66,8 +114,7 @@ pub(crate) fn join(socket: &Socket, membership: &Membership) -> io::Result<()> {
     }
 }
 
-/// Leaves.
-pub(crate) fn leave(socket: &Socket, membership: &Membership) -> io::Result<()> {
+fn leave(socket: &Socket, membership: &Membership) -> io::Result<()> {
     let interface = membership.interface;
     match (membership.group, membership.sender) {
         (_, Some(sender)) => set_source(socket, libc::MCAST_LEAVE_SOURCE_GROUP, membership, sender),
