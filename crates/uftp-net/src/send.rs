@@ -64,7 +64,7 @@ impl Socket {
             }
             (true, SocketAddr::V6(_)) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("cannot send to {to} from the IPv4 address {}", self.local),
+                format!("the socket at {} speaks IPv4 only", self.local),
             )),
             _ => Ok(to.into()),
         }

@@ -72,7 +72,8 @@ fn an_ipv4_socket_says_that_it_cannot_send_to_ipv6() {
         let to = "[::1]:9".parse().unwrap();
         let error = sender.send_run(to, Ecn::NotEct, 1, b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        assert!(error.to_string().starts_with("cannot send to [::1]:9"));
+        let words = error.to_string();
+        assert!(words.ends_with("speaks IPv4 only"), "{words}");
     });
 }
 

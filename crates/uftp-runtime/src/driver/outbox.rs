@@ -54,8 +54,9 @@ pub(super) struct Outbox {
     held_until: Option<Instant>,
     /// The last turn ended for want of room.
     was_full: bool,
-    /// When a refusal was last told, by its words.
-    told: HashMap<String, Instant>,
+    /// When a refusal was last told, by its kind. Its words may be about a destination, and those are
+    /// anybody's choice.
+    told: HashMap<(io::ErrorKind, Option<i32>), Instant>,
     tally: Tally,
 }
 
@@ -146,10 +147,11 @@ impl Outbox {
     fn refused(&mut self, now: Instant, to: SocketAddr, error: &io::Error) {
         self.tally.refused += 1;
         let words = error.to_string();
+        let kind = (error.kind(), error.raw_os_error());
         let told = |at: &Instant| now.saturating_duration_since(*at) < TOLD_AGAIN;
-        if !self.told.get(&words).is_some_and(told) {
+        if !self.told.get(&kind).is_some_and(told) {
             say!(0, "Sending to {to} failed: {words}");
-            self.told.insert(words.clone(), now);
+            self.told.insert(kind, now);
         }
         self.tally.last_refusal = Some(words);
     }
@@ -174,4 +176,25 @@ fn concerns_all(error: &io::Error) -> bool {
         errno,
         Some(Errno::ENOBUFS | Errno::ENOMEM | Errno::ENETDOWN)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sender may announce a session on any group, and a client proxy passes it on to that.
+    #[test]
+    fn refusals_of_many_destinations_are_remembered_as_one() {
+        let mut outbox = Outbox::new();
+        let now = Instant::now();
+        for group in 0..1000 {
+            let to = SocketAddr::from(([0xff15, 0, 0, 0, 0, 0, 0, group], 1044));
+            let error = io::Error::new(io::ErrorKind::InvalidInput, format!("no way to {to}"));
+            outbox.refused(now, to, &error);
+        }
+        let unreachable = io::Error::from(Errno::ENETUNREACH);
+        outbox.refused(now, SocketAddr::from(([10, 0, 0, 1], 9)), &unreachable);
+        assert_eq!(outbox.told.len(), 2);
+        assert_eq!(outbox.tally().refused, 1001);
+    }
 }
