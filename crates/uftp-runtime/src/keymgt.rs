@@ -10,7 +10,7 @@ use std::path::Path;
 use uftp_proto::crypto::{KeyKind, KeySpec, PrivateKey, PublicKey};
 
 use crate::exit::{Exit, Failure};
-use crate::keyfile;
+use crate::keys::file;
 use crate::options::uftp_keymgt::Args;
 use crate::options::{Parsed, parse};
 
@@ -80,7 +80,7 @@ fn generate(
         ))
     };
     let key = PrivateKey::generate(spec).map_err(|why| failed(&why))?;
-    keyfile::save(path, &key).map_err(|why| failed(&why))?;
+    file::save(path, &key).map_err(|why| failed(&why))?;
     show(path, &key, args, out, err).map_err(cannot_print)?;
     if let Some(caution) = spec.caution() {
         writeln!(err, "Warning: {caution}").map_err(cannot_print)?;
@@ -91,7 +91,7 @@ fn generate(
 fn show_all(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> Result<Exit, Failure> {
     let mut exit = Exit::Success;
     for path in &args.files {
-        match keyfile::load(path) {
+        match file::load(path) {
             Ok(key) => show(path, &key, args, out, err),
             Err(why) => {
                 exit = Exit::CommandLine;

@@ -1,11 +1,12 @@
 //! What `uftpd` and `uftpproxyd` do alike as daemons: from command line to readiness, and then what
 //! signals ask for.
 //!
-//! Around that: going into the background (`background`, `pid_file`), giving up privileges (`privileges`), the
-//! service manager (`notify`, `liveness`), lists that are read again (`reload`), and the groups and
-//! interfaces to listen on (`listener`).
+//! Around that: going into the background (`background`, `pid_file`), giving up privileges and what was
+//! left open (`privileges`, `inherited`), the service manager (`notify`, `liveness`), lists that are read
+//! again (`reload`), and the groups and interfaces to listen on (`listener`).
 
 mod background;
+mod inherited;
 pub(crate) mod listener;
 pub(crate) mod liveness;
 mod notify;
@@ -24,7 +25,6 @@ use self::privileges::Identity;
 use crate::common;
 use crate::driver::{Driver, Machine, Tally, Watcher};
 use crate::exit::{Exit, Failure};
-use crate::inherited;
 use crate::log::{self, Sink};
 use crate::metrics;
 use crate::options::common::{CommonArgs, LogArgs};

@@ -1,6 +1,7 @@
 //! The files of a sender on disk.
 
 mod names;
+mod restart;
 mod walk;
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use uftp_proto::wire::FileType;
 use uftp_session::files::{FileSource, SendItem};
 
 pub(crate) use names::Naming;
+pub(crate) use restart::Restart;
 
 use crate::log::{self, Tag, printable};
 use names::Named;

@@ -13,6 +13,7 @@ mod name;
 mod owner;
 mod restart;
 mod room;
+mod script;
 mod session;
 mod setup;
 mod shelf;
@@ -31,9 +32,9 @@ pub(crate) use setup::StoreConfig;
 
 use crate::exit::{Exit, Failure};
 use crate::log;
-use crate::script::PostReceive;
 use durability::Flusher;
 use held::Held;
+use script::PostReceive;
 use staging::{Claims, Delivery};
 
 /// The disk of a receiver.

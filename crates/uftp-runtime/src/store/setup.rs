@@ -7,10 +7,10 @@ use uftp_proto::wire::FileType;
 
 use super::beneath::{Dir, scratch};
 use super::held::Held;
+use super::script::PostReceive;
 use super::staging::Delivery;
 use super::{Fsync, Root, TempDir};
 use crate::exit::Failure;
-use crate::script::PostReceive;
 
 /// Where received files go, and what else is done with them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -24,9 +24,8 @@ use crate::options::common::socket_config;
 use crate::options::hosts::HostEntry;
 use crate::options::lists::{read, without_returns};
 use crate::options::{generation, hosts, protocol3, values};
-use crate::restart::Restart;
 use crate::say;
-use crate::source::{Naming, SourceOptions};
+use crate::source::{Naming, Restart, SourceOptions};
 
 /// A sender, ready to run.
 #[derive(Debug)]

@@ -21,10 +21,10 @@ use super::beneath::Dir;
 use super::durability::{Fsync, Rest, SMALL, Touched, Unflushed};
 use super::name::{self, Target};
 use super::restart::Partial;
+use super::script::Call;
 use super::staging::{Delivery, Staging};
 use super::{Place, Root};
 use crate::log::{self, Tag};
-use crate::script::Call;
 
 /// The disk side of one session.
 pub(crate) struct DiskSession {

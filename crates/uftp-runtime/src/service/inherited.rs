@@ -7,7 +7,7 @@ use nix::unistd;
 /// among them (`-S <(COMMAND)` of a shell): to be called when they are read.
 ///
 /// What this program opens itself closes itself when another is executed, and so can be told from that.
-pub(crate) fn close() {
+pub(super) fn close() {
     let Ok(open) = std::fs::read_dir("/proc/self/fdinfo") else {
         return; // no such place: nothing can be known
     };

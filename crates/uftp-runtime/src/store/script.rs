@@ -24,21 +24,21 @@ const WAITER_STACK: usize = 64 * 1024;
 
 /// A program to run after receiving.
 #[derive(Clone)]
-pub(crate) struct PostReceive(Arc<Turns>);
+pub(super) struct PostReceive(Arc<Turns>);
 
 /// What it is told.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Call<'a> {
-    pub(crate) session: Tag,
-    pub(crate) server: Uid,
-    pub(crate) status: CompleteStatus,
+pub(super) struct Call<'a> {
+    pub(super) session: Tag,
+    pub(super) server: Uid,
+    pub(super) status: CompleteStatus,
     /// What was received, by absolute path.
-    pub(crate) paths: &'a [PathBuf],
+    pub(super) paths: &'a [PathBuf],
 }
 
 impl PostReceive {
     /// The program of this absolute path.
-    pub(crate) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path) -> Self {
         PostReceive(Arc::new(Turns {
             program: path.to_owned(),
             line: Mutex::default(),
@@ -49,7 +49,7 @@ impl PostReceive {
     ///
     /// # Errors
     /// It is not, or may not.
-    pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
+    pub(super) fn try_out(path: &Path) -> Result<(), Failure> {
         let program = path.display();
         let accessible = eaccess(path, AccessFlags::X_OK);
         accessible.map_err(|error| {
@@ -62,7 +62,7 @@ impl PostReceive {
     /// Starts the program: no shell, nothing to read, nowhere to write, signals as if started by
     /// hand. It is not waited for. Several may run at once; of very many some wait for others to end,
     /// and what is too much to remember is not run. A failure is only logged.
-    pub(crate) fn run(&self, call: Call<'_>) {
+    pub(super) fn run(&self, call: Call<'_>) {
         let turns = &self.0;
         if let Some(call) = turns.line_up(Errand::new(call)) {
             match turns.start(&call) {

@@ -1,12 +1,13 @@
 //! The private keys of a program: read, made, and told of (cli §1.7).
 
+pub(crate) mod file;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use uftp_proto::crypto::{KeyKind, KeySpec, PrivateKey};
 
 use crate::exit::{Exit, Failure};
-use crate::keyfile;
 use crate::say;
 
 /// The key in a file.
@@ -14,7 +15,7 @@ use crate::say;
 /// # Errors
 /// It cannot be read, or holds no key for us.
 pub(crate) fn read(path: &Path) -> Result<Arc<PrivateKey>, Failure> {
-    let key = keyfile::load(path).map_err(|why| failure(path, &why))?;
+    let key = file::load(path).map_err(|why| failure(path, &why))?;
     Ok(Arc::new(key))
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn make(spec: KeySpec, path: Option<&Path>) -> Result<Arc<PrivateKey>
         )
     })?;
     if let Some(path) = path {
-        keyfile::save(path, &key).map_err(|why| failure(path, &why))?;
+        file::save(path, &key).map_err(|why| failure(path, &why))?;
     }
     Ok(Arc::new(key))
 }
