@@ -3,9 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -15,13 +13,11 @@ use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
 use uftp_net::{NetError, Socket, SocketConfig};
 use uftp_proto::WireTime;
 use uftp_session::{Counters, Refusal};
 
 use crate::exit::{Exit, Failure};
-use crate::log::printable;
 use crate::options::common::DEFAULT_BUFFER_SIZE;
 use crate::options::{self, Parsed, Program};
 use crate::say;
@@ -105,18 +101,6 @@ pub(crate) fn can_append(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Says which words of a daemon's command line mean nothing, as in the C programs: most likely a comma
-/// was meant, or a letter is missing.
-pub(crate) fn tell_ignored(words: &[OsString]) {
-    for word in words {
-        say!(
-            1,
-            "{} belongs to no option and means nothing",
-            printable(word.as_bytes())
-        );
-    }
-}
-
 /// The runtime for signals, timers and names; the session has its own thread.
 ///
 /// # Errors
@@ -130,67 +114,6 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Resources, format!("can't start: {error}")))
-}
-
-/// Adds to the niceness of this thread and of those it will start. The system may refuse less.
-pub(crate) fn be_nice(by: i32) {
-    if by != 0
-        && let Err(error) = rustix::process::nice(by)
-    {
-        say!(
-            0,
-            "Error setting priority to {by} more than it was: {error} (option -N)"
-        );
-    }
-}
-
-/// Work in a thread of its own.
-pub(crate) struct Running<T> {
-    done: oneshot::Receiver<T>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// Runs `work` in a thread of its own.
-pub(crate) fn spawn<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<Running<T>, Failure> {
-    let (done, waiting) = oneshot::channel();
-    let run = move || {
-        // Nobody waits any more only if the program is already ending.
-        let _ = done.send(work());
-    };
-    thread::Builder::new()
-        .name("session".into())
-        .spawn(run)
-        .map(|thread| Running {
-            done: waiting,
-            thread: Some(thread),
-        })
-        .map_err(|error| Failure::new(Exit::Resources, format!("can't start a thread: {error}")))
-}
-
-impl<T> Running<T> {
-    /// What the work returned. The thread is gone by then with all that it kept: when the program
-    /// ends beside it, both tidy up the same memory of OpenSSL.
-    ///
-    /// # Errors
-    /// The work panicked.
-    pub(crate) async fn ended(&mut self) -> Result<T, Failure> {
-        let ended = (&mut self.done).await;
-        if let Some(thread) = self.thread.take() {
-            // It panicked only if nothing was sent, which is told below.
-            let _ = thread.join();
-        }
-        ended.map_err(|_| thread_died())
-    }
-}
-
-/// The session thread ended without a word, which only a panic does.
-fn thread_died() -> Failure {
-    Failure::new(
-        Exit::Resources,
-        "the session ended by an error of the program itself",
-    )
 }
 
 /// The wall clock, for stamps that only their author reads.

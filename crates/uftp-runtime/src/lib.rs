@@ -39,6 +39,7 @@ mod rate_steps;
 pub mod receive;
 pub mod send;
 mod service;
+mod session_thread;
 mod signals;
 mod source;
 mod status;

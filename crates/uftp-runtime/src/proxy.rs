@@ -1,7 +1,6 @@
 //! The program `uftpproxyd`: from command line to exit code.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use uftp_net::Socket;
@@ -13,7 +12,6 @@ use crate::common;
 use crate::driver::{Control, Driver, Relay, Watcher};
 use crate::events::{EventOut, ProxyEvents};
 use crate::exit::{Exit, Failure};
-use crate::keys;
 use crate::log::Sink;
 use crate::metrics::ProxyMeters;
 use crate::options::clients::Clients;
@@ -25,7 +23,7 @@ use crate::say;
 use crate::service::listener::Listener;
 use crate::service::liveness::{Liveness, liveness};
 use crate::service::reload::{ClientLists, Fresh, ServerLists};
-use crate::service::{self, Home, Service};
+use crate::service::{self, Home, Service, joined};
 use crate::story::ProxyStory;
 
 /// Runs `uftpproxyd` with these words, the program's name first.
@@ -51,7 +49,7 @@ impl Service for Args {
 
 async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let home = Home::of(&args)?;
-    common::tell_ignored(&args.ignored);
+    service::tell_ignored(&args.ignored);
     let job = args.validate().await?;
     let security = &job.config.security;
     let servers = ServerLists::new(job.lists.servers.clone(), security.source_specific);
@@ -96,17 +94,12 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
 
 fn introduce(job: &ProxyJob) {
     let config = &job.config;
-    config
-        .security
-        .keys
-        .iter()
-        .for_each(|key| keys::introduce(key));
-    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
+    service::introduce(&config.security.keys);
     let port = config.port;
-    let on = join(&job.interfaces);
+    let on = joined(&job.interfaces);
     let hears = match job.groups.is_empty() {
         true => format!("listening on port {port}"),
-        false => format!("listening for {} on {on} port {port}", join(&job.groups)),
+        false => format!("listening for {} on {on} port {port}", joined(&job.groups)),
     };
     say!(2, "{}, {hears} as {:08X}", role(config), config.uid.0);
     if let Role::Response {
@@ -156,11 +149,6 @@ fn role(config: &ProxyConfig) -> String {
     }
 }
 
-fn join(list: &[impl ToString]) -> String {
-    let texts: Vec<_> = list.iter().map(ToString::to_string).collect();
-    texts.join(", ")
-}
-
 /// Has the events of a proxy told and minds its groups.
 struct ProxyWatcher {
     liveness: Liveness,
@@ -183,7 +171,9 @@ impl Watcher<Relay> for ProxyWatcher {
         }
         match event.kind {
             ProxyEventKind::Join(group) | ProxyEventKind::JoinFrom { group, .. } => {
-                self.join(now, machine, socket, group)
+                if let Err(reason) = self.listener.join(socket, group) {
+                    machine.proxy.join_failed(now, group, &reason);
+                }
             }
             ProxyEventKind::Leave(group) => self.listener.leave(socket, group),
             _ => {}
@@ -217,14 +207,6 @@ impl Watcher<Relay> for ProxyWatcher {
         match machine.proxy.downstream() {
             Some(addr) => say!(0, "Downstream is {addr}"),
             None => say!(0, "No downstream address"),
-        }
-    }
-}
-
-impl ProxyWatcher {
-    fn join(&mut self, now: Instant, machine: &mut Relay, socket: &Socket, group: IpAddr) {
-        if let Err(reason) = self.listener.join(socket, group) {
-            machine.proxy.join_failed(now, group, &reason);
         }
     }
 }

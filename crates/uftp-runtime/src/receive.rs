@@ -12,7 +12,6 @@ use crate::common;
 use crate::driver::{Control, Daemon, Driver, Watcher};
 use crate::events::EventOut;
 use crate::exit::{Exit, Failure};
-use crate::keys;
 use crate::log::Sink;
 use crate::metrics::ReceiverMeters;
 use crate::names::Names;
@@ -24,7 +23,7 @@ use crate::say;
 use crate::service::listener::Listener;
 use crate::service::liveness::{Liveness, Standing, liveness};
 use crate::service::reload::{Fresh, ServerLists};
-use crate::service::{self, Home, Service};
+use crate::service::{self, Home, Service, joined};
 use crate::status::StatusOut;
 use crate::store::{DiskStore, StoreConfig};
 
@@ -51,7 +50,7 @@ impl Service for Args {
 
 async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let home = Home::of(&args)?;
-    common::tell_ignored(&args.ignored);
+    service::tell_ignored(&args.ignored);
     let job = args.validate().await?;
     let servers = ServerLists::new(job.servers.clone(), job.config.security.source_specific);
     let store = DiskStore::open(&job.store)?;
@@ -118,18 +117,12 @@ fn check(args: &Args, home: &Home, store: &StoreConfig) -> Result<Exit, Failure>
 }
 
 fn introduce(job: &ReceiveJob) {
-    job.config
-        .security
-        .keys
-        .iter()
-        .for_each(|key| keys::introduce(key));
-    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
-    let join = |list: Vec<String>| list.join(", ");
-    let groups = join(job.groups.iter().map(ToString::to_string).collect());
-    let interfaces = join(job.interfaces.iter().map(ToString::to_string).collect());
+    service::introduce(&job.config.security.keys);
     say!(
         2,
-        "Listening for {groups} on {interfaces} port {} as {:08X}",
+        "Listening for {} on {} port {} as {:08X}",
+        joined(&job.groups),
+        joined(&job.interfaces),
         job.socket.bind.port(),
         job.config.uid.0
     );

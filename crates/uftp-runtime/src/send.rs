@@ -16,7 +16,7 @@ use uftp_session::files::FileSource;
 use uftp_session::security::SenderSecurity;
 use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderEvent};
 
-use crate::common::{self, Running};
+use crate::common;
 use crate::driver::{Control, Driver, Tally, Watcher};
 use crate::events::{EventOut, SenderEvents};
 use crate::exit::{Exit, Failure};
@@ -25,6 +25,7 @@ use crate::log::{self, LogFile, Sink, Tag, time};
 use crate::options::Parsed;
 use crate::options::uftp::{Args, SendJob};
 use crate::progress::{Display, Feed, Shared};
+use crate::session_thread::SessionThread;
 use crate::signals::{Asked, Signals};
 use crate::source::{self, DiskSource, Restart, Skipped};
 use crate::status::{SenderStatus, StatusOut, file_type_word};
@@ -108,7 +109,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let machine = Sender::new(job.config, source, clock, rng, now);
     let control = Control::new()?;
     let driver = Driver::new(socket, control.clone(), machine, watcher);
-    let tally = common::spawn(move || driver.run())?;
+    let tally = SessionThread::start(move || driver.run())?;
     let tally = watch(tally, &mut signals, &control, display).await?;
     let Ok(end) = ended.await else {
         return Ok(Exit::Interrupted);
@@ -182,7 +183,7 @@ fn leave(restart: &Restart) {
 
 /// Waits for the end of the driver; passes signals on and shows progress.
 async fn watch(
-    mut tally: Running<Result<Tally, Failure>>,
+    mut tally: SessionThread<Result<Tally, Failure>>,
     signals: &mut Signals,
     control: &Control,
     mut display: Option<Display>,

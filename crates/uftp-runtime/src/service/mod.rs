@@ -15,8 +15,11 @@ mod privileges;
 pub(crate) mod reload;
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+
+use uftp_proto::crypto::PrivateKey;
 
 use self::background::Streams;
 use self::liveness::Monitor;
@@ -25,12 +28,14 @@ use self::privileges::Identity;
 use crate::common;
 use crate::driver::{Driver, Machine, Tally, Watcher};
 use crate::exit::{Exit, Failure};
-use crate::log::{self, Sink};
+use crate::keys;
+use crate::log::{self, Sink, printable};
 use crate::metrics;
 use crate::options::common::{CommonArgs, LogArgs};
 use crate::options::process::ProcessArgs;
 use crate::options::{Parsed, Program};
 use crate::say;
+use crate::session_thread::SessionThread;
 use crate::signals::{Asked, Signals};
 
 /// The command line of a daemon.
@@ -63,7 +68,7 @@ fn run<T: Service>(args: T) -> Result<Exit, Failure> {
     let sink = Sink::stderr();
     let log = &args.common().log;
     log::install(sink.clone(), log.log_level, log.look(true));
-    common::be_nice(args.process().priority);
+    be_nice(args.process().priority);
     common::runtime()?.block_on(async {
         if let Some(addr) = args.process().metrics
             && !args.common().general.check
@@ -72,6 +77,42 @@ fn run<T: Service>(args: T) -> Result<Exit, Failure> {
         }
         args.serve(sink).await
     })
+}
+
+/// Adds to the niceness of this thread and of those it will start. The system may refuse less.
+fn be_nice(by: i32) {
+    if by != 0
+        && let Err(error) = rustix::process::nice(by)
+    {
+        say!(
+            0,
+            "Error setting priority to {by} more than it was: {error} (option -N)"
+        );
+    }
+}
+
+/// Says which words of a daemon's command line mean nothing, as in the C programs: most likely a comma
+/// was meant, or a letter is missing.
+pub(crate) fn tell_ignored(words: &[OsString]) {
+    for word in words {
+        say!(
+            1,
+            "{} belongs to no option and means nothing",
+            printable(word.as_bytes())
+        );
+    }
+}
+
+/// What the logs of daemons begin with.
+pub(crate) fn introduce(keys: &[Arc<PrivateKey>]) {
+    keys.iter().for_each(|key| keys::introduce(key));
+    say!(2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
+}
+
+/// Several things in a line of the log.
+pub(crate) fn joined(list: &[impl ToString]) -> String {
+    let texts: Vec<_> = list.iter().map(ToString::to_string).collect();
+    texts.join(", ")
 }
 
 /// Where a daemon settles when all has gone well so far.
@@ -212,7 +253,7 @@ impl Settled {
     ) -> Result<Exit, Failure> {
         let control = driver.control().clone();
         let (go, gate) = mpsc::channel();
-        let mut tally = common::spawn(move || match gate.recv() {
+        let mut tally = SessionThread::start(move || match gate.recv() {
             Ok(()) => driver.run(),
             // It does not come to that.
             Err(mpsc::RecvError) => Ok(Tally::default()),
