@@ -60,13 +60,13 @@ impl Narrator {
     }
 
     /// Something has happened.
-    pub(crate) fn event(&mut self, event: ReceiverEvent) {
+    pub(crate) fn event(&mut self, event: &ReceiverEvent) {
         let Some(session) = event.session else {
-            return self.tell(&event, "");
+            return self.tell(event, "");
         };
         if !self.waiting.contains_key(&session) {
             let ReceiverEventKind::Announced { from, .. } = &event.kind else {
-                return self.tell(&event, "");
+                return self.tell(event, "");
             };
             let waiting = Waiting {
                 host: from.ip().to_canonical(),
@@ -74,12 +74,15 @@ impl Narrator {
                 events: 0,
             };
             if let Some(name) = self.names.of(waiting.host) {
-                return self.tell(&event, waiting.name(Some(&name)));
+                return self.tell(event, waiting.name(Some(&name)));
             }
             self.waiting.insert(session, waiting);
         }
-        let at = Local::now();
-        self.happened.push(Happened { session, at, event });
+        self.happened.push(Happened {
+            session,
+            at: Local::now(),
+            event: event.clone(),
+        });
         if let Some(waiting) = self.waiting.get_mut(&session) {
             waiting.events += 1;
             if waiting.events >= WAITING {
@@ -201,9 +204,9 @@ mod tests {
         let (sink, written) = Sink::memory();
         let (names, resolver) = Names::new();
         let mut narrator = Narrator::new(StatusOut::Log(sink), EventOut::None, names);
-        narrator.event(announced(1));
-        narrator.event(finished(1));
-        narrator.event(finished(2));
+        narrator.event(&announced(1));
+        narrator.event(&finished(1));
+        narrator.event(&finished(2));
         narrator.turn();
         assert_eq!(told(&written()), ["RESULT 00000002 copied"]);
         tokio::spawn(resolver.run(Control::new().unwrap()));
@@ -215,7 +218,7 @@ mod tests {
         let name = lines[1].strip_prefix("CONNECT 00000001 ").unwrap();
         assert!(!name.is_empty());
         assert_eq!(lines[2], "RESULT 00000001 copied");
-        narrator.event(announced(3));
+        narrator.event(&announced(3));
         assert_eq!(
             told(&written())[3],
             format!("CONNECT 00000003 {name}"),
@@ -231,7 +234,7 @@ mod tests {
         if let ReceiverEventKind::Announced { from, .. } = &mut event.kind {
             *from = "[fe80::7%1]:9".parse().unwrap();
         }
-        narrator.event(event);
+        narrator.event(&event);
         let line = written();
         assert!(
             line.trim_end().ends_with(";fe80::7%lo;fe80::7%lo"),
@@ -244,10 +247,10 @@ mod tests {
         let (sink, written) = Sink::memory();
         let (names, _resolver) = Names::new();
         let mut narrator = Narrator::new(StatusOut::Log(sink), EventOut::None, names);
-        narrator.event(announced(1));
-        narrator.event(announced(2));
+        narrator.event(&announced(1));
+        narrator.event(&announced(2));
         for _ in 1..WAITING {
-            narrator.event(finished(2));
+            narrator.event(&finished(2));
         }
         assert_eq!(written().lines().count(), WAITING);
         assert_eq!(told(&written())[0], "CONNECT 00000002 127.0.0.1");
@@ -262,8 +265,8 @@ mod tests {
         let (names, _resolver) = Names::new();
         let mut narrator = Narrator::new(StatusOut::Log(sink), EventOut::None, names);
         for session in [2, 1] {
-            narrator.event(announced(session));
-            narrator.event(finished(session));
+            narrator.event(&announced(session));
+            narrator.event(&finished(session));
         }
         for (hours, happened) in (1..).zip(&mut narrator.happened) {
             happened.at = DateTime::from_timestamp(hours * 3600, 0).unwrap().into();

@@ -149,12 +149,11 @@ impl Watcher<Daemon<DiskStore>> for ReceiveWatcher {
         socket: &Socket,
         event: ReceiverEvent,
     ) {
-        let kind = event.kind.clone();
         if let Some(meters) = &self.meters {
             meters.event(&event);
         }
-        self.narrator.event(event);
-        match kind {
+        self.narrator.event(&event);
+        match event.kind {
             ReceiverEventKind::Announced { .. } => self.standing.open += 1,
             ReceiverEventKind::Ended(_) => {
                 self.standing.open = self.standing.open.saturating_sub(1);
