@@ -57,7 +57,7 @@ impl Drop for Held<'_> {
 }
 
 /// Says how a progress bar looks now; empty for none.
-pub(super) type Bar = Box<dyn Fn() -> String + Send>;
+type Bar = Box<dyn Fn() -> String + Send>;
 
 impl Sink {
     /// Standard error.
@@ -161,7 +161,7 @@ impl Sink {
     }
 
     /// From now on `bar` stands below the lines; `None` for no more.
-    pub(crate) fn set_bar(&self, bar: Option<Box<dyn Fn() -> String + Send>>) {
+    pub(crate) fn set_bar(&self, bar: Option<Bar>) {
         self.lock().bar = bar;
         self.draw_bar();
     }

@@ -32,13 +32,7 @@ pub(crate) const CHILD_OPTION: &str = "--detached-child";
 /// The child cannot be started; what it finds wrong it says itself.
 pub(crate) fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit, Failure> {
     common::let_enough_open()?;
-    let cannot = |error: io::Error| {
-        Failure::new(
-            Exit::Resources,
-            format!("can't go into the background: {error}"),
-        )
-    };
-    let program = std::env::current_exe().map_err(cannot)?;
+    let program = std::env::current_exe().map_err(cannot_go)?;
     let name = words
         .first()
         .cloned()
@@ -50,7 +44,7 @@ pub(crate) fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(cannot)?;
+        .map_err(cannot_go)?;
     let mut verdict = [0; 1];
     let ready = child
         .stdout
@@ -59,7 +53,7 @@ pub(crate) fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit
     if ready {
         return Ok(Exit::Success);
     }
-    let ended = child.wait().map_err(cannot)?;
+    let ended = child.wait().map_err(cannot_go)?;
     // A path is meant from where the child was.
     if let Some(path) = pid_file {
         PidFile::remove_of(&Path::new("/").join(path), child.id());
@@ -73,12 +67,9 @@ pub(crate) fn launch(words: &[OsString], pid_file: Option<&Path>) -> Result<Exit
 /// The system refuses.
 pub(crate) fn detach() -> Result<(), Failure> {
     umask(Mode::from_bits_truncate(0o022));
-    setsid().and_then(|_| chdir("/")).map_err(|error| {
-        Failure::new(
-            Exit::Resources,
-            format!("can't go into the background: {error}"),
-        )
-    })
+    setsid()
+        .and_then(|_| chdir("/"))
+        .map_err(|error| cannot_go(error.into()))
 }
 
 /// What the child's standard streams will be, and where its parent waits.
@@ -125,6 +116,13 @@ pub(crate) fn report_ready(streams: Streams, sink: &Sink) -> Result<(), Failure>
     // The parent may have been killed; then there is nobody to tell.
     let _ = verdict.write_all(b"!");
     Ok(())
+}
+
+fn cannot_go(error: io::Error) -> Failure {
+    Failure::new(
+        Exit::Resources,
+        format!("can't go into the background: {error}"),
+    )
 }
 
 fn cannot_let_go(error: io::Error) -> Failure {

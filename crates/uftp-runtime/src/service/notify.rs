@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn a_manager_that_does_not_listen_holds_nothing_up() {
-        let path = std::env::temp_dir().join(format!("uftp-notify-{}", std::process::id()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let alive = || offer(path.as_os_str(), &[NotifyState::Watchdog]);
         alive().unwrap();
@@ -82,7 +83,6 @@ mod tests {
         let len = manager.recv(&mut heard).unwrap();
         assert_eq!(&heard[..len], b"WATCHDOG=1\n");
         let refused = (0..100_000).find_map(|_| alive().err());
-        std::fs::remove_file(&path).unwrap();
         assert_eq!(refused.unwrap().kind(), io::ErrorKind::WouldBlock);
     }
 }

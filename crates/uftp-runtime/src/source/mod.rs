@@ -96,7 +96,8 @@ impl DiskSource {
         }
     }
 
-    /// Starts on the next argument. `None` after the last.
+    /// Starts on the next argument: the item that it is, unless it is to be walked or left out. `None`
+    /// after the last.
     fn next_argument(&mut self) -> Option<Option<SendItem>> {
         let arg = self.args.next()?;
         let bytes = arg.as_bytes();
