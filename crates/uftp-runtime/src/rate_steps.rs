@@ -63,9 +63,13 @@ impl RateSteps for StepsFile {
 
 fn read(path: &Path) -> Result<RateTable, String> {
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_LEN).read_to_string(&mut text))
+    let len = File::open(path)
+        .and_then(|file| file.take(MAX_LEN + 1).read_to_string(&mut text))
         .map_err(|error| error.to_string())?;
+    // The rest may say otherwise.
+    if len as u64 > MAX_LEN {
+        return Err(format!("it is longer than {} KiB", MAX_LEN >> 10));
+    }
     parse(&text)
 }
 
@@ -119,6 +123,17 @@ fn parse(text: &str) -> Result<RateTable, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read_in_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("steps");
+        let text = |len: usize| "0;1\n100;0.5".to_owned() + &"\n# remark".repeat(len);
+        std::fs::write(&path, text(10)).unwrap();
+        assert!(read(&path).is_ok());
+        std::fs::write(&path, text(10_000)).unwrap();
+        assert_eq!(read(&path).unwrap_err(), "it is longer than 64 KiB");
+    }
 
     #[test]
     fn lines_are_taken_apart() {

@@ -177,7 +177,10 @@ fn list(job: SendJob) -> Result<Exit, Failure> {
 fn leave(restart: &Restart) {
     match restart.write(Path::new(".")) {
         Ok(path) => say!(2, "To resume this session: uftp -F {}", path.display()),
-        Err(error) => say!(0, "Failed to write restart file: {error}"),
+        Err(error) => {
+            let name = restart.file_name();
+            say!(0, "Failed to write restart file {name}: {error}");
+        }
     }
 }
 

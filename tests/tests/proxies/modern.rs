@@ -200,7 +200,7 @@ fn privileges_are_given_up() -> Result<()> {
         })
     };
     daemon.signal(Signal::SIGHUP);
-    logged("can't open the log file")?;
+    logged("Can't open log file")?;
     daemon.signal(Signal::SIGTERM);
     logged("Exiting on signal 15")?;
 

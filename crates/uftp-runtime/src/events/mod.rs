@@ -73,7 +73,7 @@ impl EventOut {
         if let EventOut::File(file) = self
             && let Err(error) = file.reopen()
         {
-            say!(0, "can't open the file of events: {error}");
+            say!(0, "{}", not_open(file.path(), &error));
         }
     }
 
@@ -92,14 +92,15 @@ impl EventOut {
                 let mut out = io::stdout().lock();
                 let written = out.write_all(format!("{line}\n").as_bytes());
                 if let Err(error) = written.and_then(|()| out.flush()) {
-                    say!(0, "Can't write events: {error}");
+                    say!(0, "Can't write events to standard output: {error}");
                     *self = EventOut::None;
                 }
             }
             EventOut::File(file) => {
                 log::let_go();
                 if let Err(error) = file.write_line(line.as_bytes()) {
-                    say!(0, "Can't write events: {error}");
+                    let path = file.path().to_string_lossy();
+                    say!(0, "Can't write events to {path}: {error}");
                 }
             }
         }
@@ -141,4 +142,31 @@ fn add_name(members: &mut Value, name: &[u8]) {
 
 fn id(uid: Uid) -> String {
     uid.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+    use crate::log::{ClassicLayer, Look, Sink};
+
+    #[test]
+    fn a_file_that_cannot_be_opened_anew_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events");
+        let mut out = EventOut::open(Some(path.as_os_str())).unwrap();
+        dir.close().unwrap();
+        let (sink, written) = Sink::memory();
+        let look = Look::Text {
+            timestamps: false,
+            color: false,
+        };
+        let layer = ClassicLayer::new(sink, 0, look);
+        let logged = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(logged, || out.reopen());
+        let said = written();
+        let start = format!("can't open {}: No such file", path.display());
+        assert!(said.starts_with(&start), "{said}");
+    }
 }

@@ -119,6 +119,11 @@ impl LogFile {
         Ok(())
     }
 
+    /// Its name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// `LOG.number`.
     fn archive(&self, number: usize) -> PathBuf {
         let mut path = self.path.clone().into_os_string();

@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::LogFile;
+use super::{LogFile, not_open};
+use crate::exit::Failure;
 
 /// Where log lines, status lines of `@LOG` and the progress bar go, each in one write, but for
 /// those of a thread that [holds](Sink::hold) them for a moment.
@@ -128,11 +129,11 @@ impl Sink {
     ///
     /// # Errors
     /// It cannot be opened; the old one stays in use.
-    pub(crate) fn reopen(&self) -> io::Result<()> {
+    pub(crate) fn reopen(&self) -> Result<(), Failure> {
         let mut inner = self.lock();
         inner.let_go();
         match &mut inner.out {
-            Out::File(file) => file.reopen(),
+            Out::File(file) => file.reopen().map_err(|error| not_open(file.path(), &error)),
             Out::Any(_) => Ok(()),
         }
     }

@@ -288,8 +288,8 @@ impl Settled {
                     Asked::Reload => {
                         say!(2, "Opening log and status file anew");
                         notify::reloading();
-                        if let Err(error) = self.sink.reopen() {
-                            say!(0, "can't open the log file: {error}");
+                        if let Err(failure) = self.sink.reopen() {
+                            say!(0, "{failure}");
                         }
                         reload().await;
                         control.reload();

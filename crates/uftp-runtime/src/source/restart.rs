@@ -82,7 +82,7 @@ impl Restart {
     /// # Errors
     /// Any of the system.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<PathBuf> {
-        let path = dir.join(format!("_group_{}_restart", self.group));
+        let path = dir.join(self.file_name());
         let mut file = tempfile::Builder::new()
             .prefix("_group_")
             .permissions(Permissions::from_mode(0o644))
@@ -92,6 +92,11 @@ impl Restart {
         file.persist(&path).map_err(|error| error.error)?;
         File::open(dir)?.sync_all()?;
         Ok(path)
+    }
+
+    /// What the file is called.
+    pub(crate) fn file_name(&self) -> String {
+        format!("_group_{}_restart", self.group)
     }
 
     fn text(&self) -> String {

@@ -63,8 +63,7 @@ impl StatusOut {
         if let StatusOut::File(file) = self
             && let Err(error) = file.reopen()
         {
-            let path = file.path().to_string_lossy();
-            say!(0, "Can't open status file: {path}: {error}");
+            say!(0, "{}", not_open(file.path(), &error));
         }
     }
 
@@ -77,7 +76,8 @@ impl StatusOut {
             StatusOut::File(file) => {
                 log::let_go();
                 if let Err(error) = file.write_line(&line) {
-                    say!(0, "Can't write to the status file: {error}");
+                    let path = file.path().to_string_lossy();
+                    say!(0, "Can't write to the status file {path}: {error}");
                 }
             }
         }
