@@ -12,7 +12,7 @@ use uftp_session::{Counters, Refusal};
 
 use crate::exit::Failure;
 use crate::proxy_sessions::{Closed, ProxySessions};
-use crate::status::receiver_word;
+use crate::status::{receiver_word, was_received};
 
 /// Serves them over HTTP at `addr` from now on.
 ///
@@ -120,9 +120,8 @@ impl ReceiverMeters {
             K::Announced { .. } => self.sessions.under_way.increment(1),
             K::NaksSent { count, .. } => self.naks.increment(u64::from(*count)),
             K::FileFinished { size, status, .. } => {
-                let word = receiver_word(*status);
-                file(word).increment(1);
-                if matches!(word, "copied" | "overwritten") {
+                file(receiver_word(*status)).increment(1);
+                if was_received(*status) {
                     self.bytes.increment(*size);
                 }
             }

@@ -8,7 +8,7 @@ use uftp_session::SessionId;
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 
 use super::{EventOut, add_name, id, object};
-use crate::status::{file_type_word, receiver_word};
+use crate::status::{file_type_word, receiver_word, was_received};
 use crate::story::UNPROVED;
 
 /// Events of a receiver.
@@ -74,15 +74,13 @@ impl ReceiverEvents {
                 status,
                 note,
             } => {
-                let word = receiver_word(*status);
-                if matches!(word, "copied" | "overwritten")
+                if was_received(*status)
                     && let Some(received) = self.received.get_mut(&session)
                 {
                     *received = received.saturating_add(*size);
                 }
                 let kind = file_type_word(*file_type);
-                let mut members =
-                    json!({"type": kind, "size": size, "status": word, "reason": note});
+                let mut members = json!({"type": kind, "size": size, "status": receiver_word(*status), "reason": note});
                 add_name(&mut members, name);
                 ("file_finished", members)
             }

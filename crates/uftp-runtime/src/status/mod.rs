@@ -7,8 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-pub(crate) use receiver::ReceiverStatus;
-pub(crate) use receiver::receiver_word;
+pub(crate) use receiver::{ReceiverStatus, receiver_word, was_received};
 pub(crate) use sender::SenderStatus;
 
 use uftp_proto::wire::FileType;

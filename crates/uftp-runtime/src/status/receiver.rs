@@ -66,6 +66,11 @@ impl ReceiverStatus {
     }
 }
 
+/// Whether an item that ended so was received, and not there before or refused.
+pub(crate) fn was_received(status: CompleteStatus) -> bool {
+    matches!(status, CompleteStatus::NORMAL | CompleteStatus::OVERWRITE)
+}
+
 /// What a receiver calls the end of an item.
 pub(crate) fn receiver_word(status: CompleteStatus) -> &'static str {
     match status {
