@@ -1,6 +1,8 @@
 //! The program `uftp`: from command line to exit code.
 
-use std::collections::HashSet;
+mod introduction;
+mod losses;
+
 use std::ffi::OsString;
 use std::future::pending;
 use std::os::unix::ffi::OsStrExt;
@@ -9,28 +11,25 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use uftp_net::Socket;
-use uftp_proto::Uid;
-use uftp_proto::wire::CompleteStatus;
 use uftp_session::Clock;
 use uftp_session::files::FileSource;
-use uftp_session::security::SenderSecurity;
-use uftp_session::sender::{ClientEntry, FileOutcome, Outcome, Rate, Sender, SenderEvent};
+use uftp_session::sender::{ClientEntry, Outcome, Sender, SenderEvent};
 
 use crate::common;
 use crate::driver::{Control, Driver, Tally, Watcher};
 use crate::events::{EventOut, SenderEvents};
 use crate::exit::{Exit, Failure};
-use crate::keys;
 use crate::log::{self, LogFile, Sink, Tag, time};
 use crate::options::Parsed;
 use crate::options::uftp::{Args, SendJob};
 use crate::progress::{Display, Feed, Shared};
+use crate::say;
 use crate::session_thread::SessionThread;
 use crate::signals::{Asked, Signals};
-use crate::source::{self, DiskSource, Restart, Skipped};
+use crate::source::{self, DiskSource, Restart};
 use crate::status::{SenderStatus, StatusOut, file_type_word};
 use crate::story::SenderStory;
-use crate::{say, tell};
+use losses::Losses;
 
 /// Runs `uftp` with these words, the program's name first.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
@@ -90,7 +89,7 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let mut signals = Signals::of_program()
         .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
     let tag = Tag::of_session(job.config.group, job.config.instance);
-    introduce(&job, tag, args.wants_timestamps());
+    introduction::tell(&job, tag, args.wants_timestamps());
 
     let (end, ended) = oneshot::channel();
     let watcher = SendWatcher {
@@ -228,154 +227,11 @@ async fn watch(
     ended.flatten()
 }
 
-/// What the log says before the session begins.
-fn introduce(job: &SendJob, tag: Tag, stamped: bool) {
-    if !stamped {
-        tell!(tag, 2, "");
-    }
-    tell!(tag, 2, "UFTP version {}", env!("CARGO_PKG_VERSION"));
-    if !stamped {
-        tell!(tag, 2, "Starting at {}", time::ctime());
-    }
-    let config = &job.config;
-    introduce_security(config.security.as_ref());
-    match config.rate {
-        Rate::SelfClocked => tell!(tag, 2, "Transfer rate: full interface speed"),
-        Rate::Tfmcc(_) => tell!(tag, 2, "Transfer rate: dynamic via TFMCC"),
-        Rate::Fixed(bytes) => {
-            tell!(
-                tag,
-                2,
-                "Transfer rate: {} Kbps ({} KB/s)",
-                bytes * 8 / 1024,
-                bytes / 1024
-            );
-            let ip = if config.public.is_ipv4() { 20 } else { 40 };
-            // IP, UDP, packet header and message header, as the pacing charges them.
-            let packet = u128::from(config.block_size) + ip + 8 + 24;
-            let wait = packet * 1_000_000_000 / u128::from(bytes.max(1));
-            tell!(tag, 2, "Wait between packets: {wait} ns");
-        }
-    }
-    tell!(tag, 2, "Using interface {}", job.interface);
-    let group = config.group;
-    if config.public.ip().is_multicast() {
-        tell!(
-            tag,
-            2,
-            "Using private multicast address {}  Group ID: {group}",
-            config.private.ip()
-        );
-    } else {
-        tell!(
-            tag,
-            2,
-            "Using unicast address {}  Group ID: {group}",
-            config.private.ip()
-        );
-    }
-    tell!(tag, 2, "Initializing group");
-}
-
-/// Says what protects the session, and what does not.
-fn introduce_security(security: Option<&SenderSecurity>) {
-    let Some(security) = security else {
-        say!(2, "Data leaves unencrypted; -Y aes256-gcm encrypts it");
-        return;
-    };
-    let suite = security.suite();
-    keys::introduce(security.identity());
-    if suite.key_exchange.is_ecdh() {
-        say!(2, "Loaded ECDH key with curve {}", security.curve());
-    }
-    if !suite.client_auth {
-        say!(
-            2,
-            "Receivers are not asked to prove who they are; -c asks them"
-        );
-    }
-    let mut weak: Vec<_> = suite.weaknesses().iter().map(ToString::to_string).collect();
-    let kind = security.identity().kind();
-    if kind.is_weak() {
-        weak.push(format!("key ({kind})"));
-    }
-    if suite.key_exchange.is_ecdh() && security.curve().is_weak() {
-        weak.push(format!("curve {}", security.curve()));
-    }
-    if !weak.is_empty() {
-        say!(
-            1,
-            "Weak algorithms in use: {}; better are AES, sha256, ecdh_rsa or ecdh_ecdsa, and keys \
-             of 2048 bits",
-            weak.join(", ")
-        );
-    }
-}
-
 /// The exit code of a session. A network that took nothing is its own failure.
 fn exit(outcome: Outcome, tally: &Tally) -> Exit {
     match outcome {
         Outcome::NobodyRegistered if tally.sent == 0 && tally.refused > 0 => Exit::Network,
         _ => outcome.into(),
-    }
-}
-
-/// What `--strict` counts as a failure though others fared well.
-#[derive(Clone, Default)]
-struct Losses {
-    /// A receiver never came, was lost or aborted.
-    client: bool,
-    /// Those who would not come, and have not come since.
-    declined: HashSet<Uid>,
-    /// An item could not be sent, or was rejected.
-    item: bool,
-}
-
-impl Losses {
-    fn note(&mut self, event: &SenderEvent) {
-        use SenderEvent as E;
-        match event {
-            E::Connect {
-                connected: false, ..
-            }
-            | E::ClientLost { .. }
-            | E::ClientAborted { .. }
-            | E::ClientKeyRejected { .. } => self.client = true,
-            E::Declined { client, .. } => {
-                self.declined.insert(*client);
-            }
-            E::Registered { client, .. } => {
-                self.declined.remove(client);
-            }
-            E::FileSkipped { .. } => self.item = true,
-            E::FileFinished { results, .. } => {
-                for report in results {
-                    match report.outcome {
-                        FileOutcome::Completed(
-                            CompleteStatus::NORMAL
-                            | CompleteStatus::OVERWRITE
-                            | CompleteStatus::SKIPPED,
-                        ) => {}
-                        // Rejected, or nobody knows what.
-                        FileOutcome::Completed(_) => self.item = true,
-                        _ => self.client = true,
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The exit code of a session that went well for some, `skipped` items of which were never
-    /// offered.
-    fn exit(&self, skipped: &Skipped) -> Exit {
-        if self.client || !self.declined.is_empty() {
-            Exit::AllDropped
-        } else if self.item || skipped.count() > 0 {
-            Exit::NothingAccepted
-        } else {
-            Exit::Success
-        }
     }
 }
 
