@@ -9,7 +9,7 @@ use uftp_tests::{Failure, PROGRAMS, Result, reference_package, run, target_dir};
 
 use crate::options::Options;
 use crate::packages::{Need, install_missing};
-use crate::programs::{build, cargo};
+use crate::programs::{build, cargo, root};
 
 /// Greater than that of Debian's package, which this one replaces.
 const VERSION: &str = concat!("1:", env!("CARGO_PKG_VERSION"), "-1");
@@ -135,68 +135,79 @@ struct Made {
 
 /// Makes the tree and the package.
 fn make(profile: Profile) -> Result<Made> {
-    let root = root();
     let (release, name) = match profile {
         Profile::Release => (true, "dist"),
         #[cfg(test)]
         Profile::Debug => (false, "dist-debug"),
     };
     let out = target_dir().join(name);
-    let tree = out.join("tree");
     if out.exists() {
         fs::remove_dir_all(&out).map_err(|e| Failure::io(told("removing", &out), e))?;
     }
     let programs = build(release)?;
-    let pages = out.join("pages");
-    let pages_text = pages.to_string_lossy();
-    let made = [
-        "run",
-        "-q",
-        "--locked",
-        "-p",
-        "uftp-runtime",
-        "--example",
-        "man",
-    ];
-    cargo(&[&made[..], &["--", &pages_text]].concat())?;
-
+    let pages = make_pages(&out)?;
+    let tree = out.join("tree");
     for program in PROGRAMS {
-        let to = tree.join("usr/bin").join(program);
-        install(&programs.join(program), &to, 0o755)?;
-        run("strip", &["--strip-unneeded", &to.to_string_lossy()], "")?;
-        // Daemons were in /usr/sbin before 4.9.5; units and scripts may still look there.
-        if program.ends_with('d') {
-            let link = tree.join("usr/sbin").join(program);
-            let made = fs::create_dir_all(tree.join("usr/sbin"))
-                .and_then(|()| symlink(Path::new("../bin").join(program), &link));
-            made.map_err(|e| Failure::io(told("linking", &link), e))?;
-        }
-        let page = format!("{program}.1");
-        let to = tree.join("usr/share/man/man1").join(&page);
-        install(&pages.join("man1").join(&page), &to, 0o644)?;
-        run("gzip", &["-9n", &to.to_string_lossy()], "")?;
-        for (shell, dir, before, after) in COMPLETIONS {
-            let from = pages.join("completions").join(format!("{program}.{shell}"));
-            let to = tree.join(dir).join(format!("{before}{program}{after}"));
-            install(&from, &to, 0o644)?;
-        }
+        install_program(program, &programs, &tree)?;
+        install_pages(program, &pages, &tree)?;
     }
     for (from, to, mode) in FILES {
-        install(&root.join(from), &tree.join(to), *mode)?;
+        install(&root().join(from), &tree.join(to), *mode)?;
     }
     let changes = tree.join("usr/share/doc/uftp/changelog");
-    install(&root.join("docs/CHANGELOG.md"), &changes, 0o644)?;
-    run("gzip", &["-9n", &changes.to_string_lossy()], "")?;
+    install(&root().join("docs/CHANGELOG.md"), &changes, 0o644)?;
+    compress(&changes)?;
     open_to_all(&tree)?;
     println!("tree to install: {}", tree.display());
 
-    let package = package(&root, &out, &tree)?;
+    let package = package(&out, &tree)?;
     println!("package: {}", package.display());
     Ok(Made { tree, package })
 }
 
+/// Makes man pages and completions below `out`, and says where.
+fn make_pages(out: &Path) -> Result<PathBuf> {
+    let pages = out.join("pages");
+    let example = ["-p", "uftp-runtime", "--example", "man"];
+    let made = [&["run", "-q", "--locked"], &example[..]].concat();
+    cargo(&[&made[..], &["--", &pages.to_string_lossy()]].concat())?;
+    Ok(pages)
+}
+
+fn install_program(program: &str, programs: &Path, tree: &Path) -> Result<()> {
+    let to = tree.join("usr/bin").join(program);
+    install(&programs.join(program), &to, 0o755)?;
+    run("strip", &["--strip-unneeded", &to.to_string_lossy()], "")?;
+    // Daemons were in /usr/sbin before 4.9.5; units and scripts may still look there.
+    if program.ends_with('d') {
+        let link = tree.join("usr/sbin").join(program);
+        let made = fs::create_dir_all(tree.join("usr/sbin"))
+            .and_then(|()| symlink(Path::new("../bin").join(program), &link));
+        made.map_err(|e| Failure::io(told("linking", &link), e))?;
+    }
+    Ok(())
+}
+
+/// Installs the man page of a program and its completions.
+fn install_pages(program: &str, pages: &Path, tree: &Path) -> Result<()> {
+    let page = format!("{program}.1");
+    let to = tree.join("usr/share/man/man1").join(&page);
+    install(&pages.join("man1").join(&page), &to, 0o644)?;
+    compress(&to)?;
+    for (shell, dir, before, after) in COMPLETIONS {
+        let from = pages.join("completions").join(format!("{program}.{shell}"));
+        let to = tree.join(dir).join(format!("{before}{program}{after}"));
+        install(&from, &to, 0o644)?;
+    }
+    Ok(())
+}
+
+fn compress(file: &Path) -> Result<()> {
+    run("gzip", &["-9n", &file.to_string_lossy()], "").map(drop)
+}
+
 /// Makes the package of `tree`.
-fn package(root: &Path, out: &Path, tree: &Path) -> Result<PathBuf> {
+fn package(out: &Path, tree: &Path) -> Result<PathBuf> {
     let architecture = run("dpkg", &["--print-architecture"], "")?;
     let architecture = architecture.trim();
     let libc = run("dpkg-query", &["-W", "-f", "${Version}", "libc6"], "")?;
@@ -225,7 +236,7 @@ fn package(root: &Path, out: &Path, tree: &Path) -> Result<PathBuf> {
     )?;
     let debian = staging.join("DEBIAN");
     for (name, mode) in CONTROL {
-        let from = root.join("packaging/debian").join(name);
+        let from = root().join("packaging/debian").join(name);
         install(&from, &debian.join(name), mode)?;
     }
     let sums = "find . -type f ! -path './DEBIAN/*' -printf '%P\\0' | sort -z | xargs -0 md5sum";
@@ -277,12 +288,6 @@ fn install(from: &Path, to: &Path, mode: u32) -> Result<()> {
 
 fn told(what: &str, path: &Path) -> String {
     format!("{what} {}", path.display())
-}
-
-/// The workspace's root directory.
-fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
 #[cfg(test)]
