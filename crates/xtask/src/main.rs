@@ -8,7 +8,6 @@ mod options;
 mod packages;
 mod programs;
 mod room;
-mod table;
 mod test;
 
 use std::{env, process::ExitCode};

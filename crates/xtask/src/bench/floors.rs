@@ -2,20 +2,20 @@
 
 use std::process::ExitCode;
 
-use uftp_tests::{Failure, Result, Suite};
+use uftp_tests::{Failure, Parties, Result};
 
 use super::{
-    plan::{Pair, Plan, Programs},
+    plan::{Plan, Programs},
+    table::{Numbers, render, significant},
     told,
 };
-use crate::table::{Numbers, render, significant};
 
 /// A transfer, and what of it is held against the reference's among themselves.
 struct Case {
     name: &'static str,
     /// What is different from the plan of the command line.
     conditions: fn(&mut Plan),
-    pair: Pair,
+    parties: Parties,
     floors: &'static [Floor],
 }
 
@@ -52,63 +52,54 @@ const fn receiver_cpu(part: f64) -> Floor {
     }
 }
 
-const TO_REFERENCE: Pair = Pair {
-    sender: Suite::Ours,
-    receiver: Suite::Reference,
-};
-const FROM_REFERENCE: Pair = Pair {
-    sender: Suite::Reference,
-    receiver: Suite::Ours,
-};
-
 const CASES: [Case; 9] = [
     Case {
         name: "1 receiver",
         conditions: |_| {},
-        pair: Pair::OURS,
+        parties: Parties::OURS,
         floors: &[goodput(8.0), sender_cpu(1.0 / 8.0), receiver_cpu(1.0 / 5.0)],
     },
     Case {
         name: "3 receivers",
         conditions: |plan| plan.receivers = 3,
-        pair: Pair::OURS,
+        parties: Parties::OURS,
         floors: &[goodput(5.0)],
     },
     Case {
         name: "1 receiver, aes256-gcm",
         conditions: |plan| plan.cipher = Some("aes256-gcm".to_owned()),
-        pair: Pair::OURS,
+        parties: Parties::OURS,
         floors: &[goodput(5.0), sender_cpu(1.0 / 5.0), receiver_cpu(1.0 / 5.0)],
     },
     Case {
         name: "1 receiver, 1 % loss",
         conditions: |plan| plan.loss = 10,
-        pair: Pair::OURS,
+        parties: Parties::OURS,
         floors: &[goodput(2.0)],
     },
     Case {
         name: "3 receivers, 2 % loss",
         conditions: |plan| (plan.receivers, plan.loss) = (3, 20),
-        pair: Pair::OURS,
+        parties: Parties::OURS,
         floors: &[goodput(2.0)],
     },
     Case {
         name: "ours → reference",
         conditions: |_| {},
-        pair: TO_REFERENCE,
+        parties: Parties::OURS_TO_THEIRS,
         floors: &[goodput(1.0), sender_cpu(1.0 / 2.0)],
     },
     Case {
         name: "reference → ours",
         conditions: |_| {},
-        pair: FROM_REFERENCE,
+        parties: Parties::THEIRS_TO_OURS,
         floors: &[goodput(1.0), receiver_cpu(1.0 / 2.0)],
     },
     Case {
         // The same goodput, but for the hundredth that a measurement may be off.
         name: "1 receiver, -R 1000000",
         conditions: |plan| plan.rate = 1_000_000,
-        pair: Pair::OURS,
+        parties: Parties::OURS,
         floors: &[
             goodput(0.99),
             sender_cpu(1.0 / 4.0),
@@ -119,7 +110,7 @@ const CASES: [Case; 9] = [
         // At most half of the time.
         name: "500 files of 4 KiB",
         conditions: |plan| (plan.files, plan.size) = (500, 4096),
-        pair: Pair::OURS,
+        parties: Parties::OURS,
         floors: &[goodput(2.0)],
     },
 ];
@@ -167,7 +158,7 @@ pub(super) fn check(plan: &Plan, rounds: u32, only: &str, programs: &Programs) -
             // Cases with the same conditions share the reference's runs.
             let twin = plans.iter().position(|other| other == plan).unwrap_or(at);
             if twin == at {
-                let values = plan.run(Pair::REFERENCE, programs)?;
+                let values = plan.run(Parties::REFERENCE, programs)?;
                 println!(
                     "round {round}, {}, reference: {}",
                     case.name,
@@ -178,7 +169,7 @@ pub(super) fn check(plan: &Plan, rounds: u32, only: &str, programs: &Programs) -
                     runs.add(&values);
                 }
             }
-            let values = plan.run(case.pair, programs)?;
+            let values = plan.run(case.parties, programs)?;
             println!(
                 "round {round}, {}, ours: {}",
                 case.name,
@@ -265,7 +256,7 @@ mod tests {
         let case = Case {
             name: "case",
             conditions: |_| {},
-            pair: Pair::OURS,
+            parties: Parties::OURS,
             floors: &FLOORS,
         };
         let reference = [runs(100.0, 8.0)];

@@ -3,23 +3,24 @@
 mod floors;
 mod plan;
 mod scene;
+mod table;
 
 use std::process::ExitCode;
 
-use uftp_tests::{Failure, Result};
+use uftp_tests::{Failure, Parties, Result};
 
 use crate::{
     options::Options,
     packages::{Need, install_missing},
-    table::{Numbers, table},
 };
-use plan::{Pair, Plan, Programs};
+use plan::{Plan, Programs, name, parties_called};
+use table::{Numbers, table};
 
 /// What to measure.
 struct Task {
     plan: Plan,
     rounds: u32,
-    pairs: Vec<Pair>,
+    parties: Vec<Parties>,
     /// The cases with floors, those whose names contain this.
     table: Option<String>,
 }
@@ -39,17 +40,17 @@ fn read_task(options: &mut Options) -> Result<Task> {
     let mut task = Task {
         plan: Plan::default(),
         rounds: 3,
-        pairs: vec![Pair::REFERENCE, Pair::OURS],
+        parties: vec![Parties::REFERENCE, Parties::OURS],
         table: None,
     };
     while let Some(option) = options.next() {
         match option.as_str() {
             "--rounds" => task.rounds = options.value(&option)?,
-            "--table" => task.table = Some(String::new()),
+            "--table" => drop(task.table.get_or_insert_default()),
             "--only" => task.table = Some(options.value(&option)?),
             "--suites" => {
                 let list: String = options.value(&option)?;
-                task.pairs = list.split(',').map(Pair::called).collect::<Result<_>>()?;
+                task.parties = list.split(',').map(parties_called).collect::<Result<_>>()?;
             }
             other if task.plan.take(other, options)? => {}
             other => return Err(Failure::new(format!("bench has no option {other:?}"))),
@@ -62,18 +63,18 @@ fn read_task(options: &mut Options) -> Result<Task> {
     Ok(task)
 }
 
-/// Runs each pair in turn under one plan.
+/// Has all parties play in turn under one plan.
 fn compare(task: &Task, programs: &Programs) -> Result<ExitCode> {
     let quantities = task.plan.quantities();
     println!("{}", task.plan.told());
     let mut results: Vec<(String, Vec<Numbers>)> = task
-        .pairs
+        .parties
         .iter()
-        .map(|pair| (pair.name(), vec![Numbers::default(); quantities.len()]))
+        .map(|parties| (name(*parties), vec![Numbers::default(); quantities.len()]))
         .collect();
     for round in 1..=task.rounds {
-        for (pair, (name, numbers)) in task.pairs.iter().zip(&mut results) {
-            let values = task.plan.run(*pair, programs)?;
+        for (parties, (name, numbers)) in task.parties.iter().zip(&mut results) {
+            let values = task.plan.run(*parties, programs)?;
             println!("round {round}, {name}: {}", told(quantities, &values));
             for (numbers, value) in numbers.iter_mut().zip(values) {
                 numbers.add(value);
@@ -99,4 +100,22 @@ fn told(quantities: &[&str], values: &[f64]) -> String {
         .map(|(quantity, value)| format!("{quantity} {value:.2}"))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(line: &str) -> Task {
+        read_task(&mut Options::new(line.split(' ').map(str::to_owned))).unwrap()
+    }
+
+    #[test]
+    fn the_cases_wanted_are_those_named_wherever_that_stands() {
+        assert_eq!(task("--rounds 1").table, None);
+        assert_eq!(task("--table").table.as_deref(), Some(""));
+        for line in ["--only loss", "--table --only loss", "--only loss --table"] {
+            assert_eq!(task(line).table.as_deref(), Some("loss"), "{line}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use uftp_tests::{
-    Exit, Failure, HostId, Proxy, Receiver, Result, Suite, reference_dir, uid, write_file,
+    Exit, Failure, HostId, Parties, Proxy, Receiver, Result, Suite, reference_dir, uid, write_file,
 };
 
 use super::scene::Scene;
@@ -73,39 +73,24 @@ impl Default for Plan {
     }
 }
 
-/// Whose sender and whose receivers.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Pair {
-    pub(super) sender: Suite,
-    pub(super) receiver: Suite,
+/// Who plays, for tables: one name if both sides are of one suite.
+pub(super) fn name(parties: Parties) -> String {
+    match (parties.sender.name(), parties.receiver.name()) {
+        (sender, receiver) if sender == receiver => sender.to_owned(),
+        (sender, receiver) => format!("{sender} → {receiver}"),
+    }
 }
 
-impl Pair {
-    pub(super) const OURS: Pair = Pair {
-        sender: Suite::Ours,
-        receiver: Suite::Ours,
-    };
-    pub(super) const REFERENCE: Pair = Pair {
-        sender: Suite::Reference,
-        receiver: Suite::Reference,
-    };
-
-    /// For tables: one name if both sides are of one suite.
-    pub(super) fn name(self) -> String {
-        match (self.sender.name(), self.receiver.name()) {
-            (sender, receiver) if sender == receiver => sender.to_owned(),
-            (sender, receiver) => format!("{sender} → {receiver}"),
-        }
-    }
-
-    /// What [`name`](Self::name) or `SENDER:RECEIVER` says.
-    pub(super) fn called(name: &str) -> Result<Pair> {
-        let (sender, receiver) = name.split_once(':').unwrap_or((name, name));
-        Ok(Pair {
-            sender: suite_called(sender)?,
-            receiver: suite_called(receiver)?,
-        })
-    }
+/// Who is meant by the name of a suite or `SENDER:RECEIVER`.
+///
+/// # Errors
+/// No suite is called so.
+pub(super) fn parties_called(name: &str) -> Result<Parties> {
+    let (sender, receiver) = name.split_once(':').unwrap_or((name, name));
+    Ok(Parties {
+        sender: suite_called(sender)?,
+        receiver: suite_called(receiver)?,
+    })
 }
 
 fn suite_called(name: &str) -> Result<Suite> {
@@ -217,13 +202,13 @@ impl Plan {
     ///
     /// # Errors
     /// When the transfer fails or does not arrive whole.
-    pub(super) fn run(&self, pair: Pair, programs: &Programs) -> Result<Vec<f64>> {
-        self.transfer(pair, programs)
+    pub(super) fn run(&self, parties: Parties, programs: &Programs) -> Result<Vec<f64>> {
+        self.transfer(parties, programs)
             .map(|run| run.values(self))
-            .map_err(|failure| Failure::new(format!("{}: {failure}", pair.name())))
+            .map_err(|failure| Failure::new(format!("{}: {failure}", name(parties))))
     }
 
-    fn transfer(&self, pair: Pair, programs: &Programs) -> Result<Run> {
+    fn transfer(&self, parties: Parties, programs: &Programs) -> Result<Run> {
         let scene = Scene::new(self)?;
         let world = &scene.world;
         let content = world.make_dir("content")?;
@@ -239,23 +224,26 @@ impl Plan {
             world.lose_incoming(host, PORT, self.loss)?;
         }
         let (sender_encryption, receiver_encryption) = self.encryption();
-        let proxies =
-            scene.start_proxies(pair.sender, programs.of(pair.sender), receiver_encryption)?;
+        let proxies = scene.start_proxies(
+            parties.sender,
+            programs.of(parties.sender),
+            receiver_encryption,
+        )?;
         let receivers: Vec<Receiver> = scene
             .receivers
             .iter()
             .map(|&host| {
                 world
-                    .receiver(pair.receiver, host)
-                    .program(programs.of(pair.receiver).join("uftpd"))
+                    .receiver(parties.receiver, host)
+                    .program(programs.of(parties.receiver).join("uftpd"))
                     .args(receiver_encryption)
                     .start()
             })
             .collect::<Result<_>>()?;
         let files = usize::try_from(self.files).unwrap_or(usize::MAX);
         let sender = world
-            .sender(pair.sender, 0)
-            .program(programs.of(pair.sender).join("uftp"))
+            .sender(parties.sender, 0)
+            .program(programs.of(parties.sender).join("uftp"))
             .default_timing()
             .invite(&scene.receivers)
             .rate(&self.rate.to_string())

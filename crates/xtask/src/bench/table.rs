@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 
 /// The numbers one quantity had in the runs of one suite.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Numbers(Vec<f64>);
+pub(super) struct Numbers(Vec<f64>);
 
 impl Numbers {
     /// Adds the number of one more run.
-    pub(crate) fn add(&mut self, number: f64) {
+    pub(super) fn add(&mut self, number: f64) {
         self.0.push(number);
         self.0.sort_by(f64::total_cmp);
     }
 
     /// The middle one, or the mean of the middle two.
-    pub(crate) fn median(&self) -> Option<f64> {
+    pub(super) fn median(&self) -> Option<f64> {
         let middle = self.0.len() / 2;
         let upper = *self.0.get(middle)?;
         if self.0.len() % 2 == 1 {
@@ -39,7 +39,7 @@ impl Numbers {
 
 /// A table in Markdown: one line a suite with median, least and most of each quantity, and at the
 /// end the ratio of the medians of the last suite to those of the first.
-pub(crate) fn table(quantities: &[&str], suites: &[(&str, Vec<Numbers>)]) -> String {
+pub(super) fn table(quantities: &[&str], suites: &[(&str, Vec<Numbers>)]) -> String {
     let mut rows: Vec<Vec<String>> = vec![
         std::iter::once("")
             .chain(quantities.iter().copied())
@@ -70,7 +70,7 @@ pub(crate) fn table(quantities: &[&str], suites: &[(&str, Vec<Numbers>)]) -> Str
 }
 
 /// A table in Markdown, the first row its head.
-pub(crate) fn render(rows: &[Vec<String>]) -> String {
+pub(super) fn render(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         rows.iter()
@@ -98,7 +98,7 @@ pub(crate) fn render(rows: &[Vec<String>]) -> String {
 }
 
 /// Three digits, or all those before the point.
-pub(crate) fn significant(number: f64) -> String {
+pub(super) fn significant(number: f64) -> String {
     match number.abs() {
         magnitude if magnitude >= 99.95 => format!("{number:.0}"),
         magnitude if magnitude >= 9.995 => format!("{number:.1}"),
