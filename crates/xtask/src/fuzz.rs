@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// Where there is a law to break.
+#[derive(Clone, Copy)]
 struct Target {
     name: &'static str,
     /// The package that has it, in `DIRECTORY/fuzz`.
@@ -64,7 +65,7 @@ pub(crate) fn fuzz(options: &mut Options) -> Result<ExitCode> {
         .iter()
         .find(|target| Some(target.name) == wanted.as_deref())
         .ok_or_else(|| {
-            let names = TARGETS.map(|target| target.name).join(", ");
+            let names = names().join(", ");
             Failure::new(format!("fuzz what? There are {names}"))
         })?;
     let more = options.rest();
@@ -91,6 +92,11 @@ pub(crate) fn fuzz(options: &mut Options) -> Result<ExitCode> {
         "a law is broken ({status}); when it is mended, keep the bytes named above in {}",
         kept(target).display()
     )))
+}
+
+/// What targets are called.
+pub(crate) fn names() -> [&'static str; TARGETS.len()] {
+    TARGETS.map(|target| target.name)
 }
 
 /// Builds a target and returns its program.

@@ -40,14 +40,14 @@ usage: cargo xtask TASK
       --only TEXT       of these the cases whose names contain TEXT
   fuzz TARGET [SECONDS | FILE...]
                     have libFuzzer look for a minute (or SECONDS) for bytes that break a law, or try
-                    those of FILEs; TARGET is packet, key or session
+                    those of FILEs; TARGET is packet, key, session or encrypted
   dist              make target/dist: a tree to install, with man pages and completions, and a
                     Debian package of it
   try-package       make that package and install it in a throw-away root (an overlay in memory)
                     in the place of Debian's and alone; use, upgrade, remove and purge it there
   try-units         make the tree and have its units run by a systemd of their own
 
-demo, test, fuzz and dist install the system packages they miss, by apt-get, without asking.
+demo, test, bench, fuzz and dist install the system packages they miss, by apt-get, without asking.
 ";
 
 fn main() -> ExitCode {
@@ -78,5 +78,17 @@ fn run_task(options: &mut Options) -> Result<ExitCode> {
             "there is no task {other:?}\n\n{USAGE}"
         ))),
         None => Err(Failure::new(format!("which task?\n\n{USAGE}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_what_can_be_fuzzed() {
+        for name in fuzz::names() {
+            assert!(USAGE.contains(name), "{name}");
+        }
     }
 }
