@@ -14,7 +14,7 @@ impl World {
     /// # Errors
     /// When `nft` is missing or refuses.
     pub fn lose_incoming(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        self.lose(host, INTERFACE, &format!("udp dport {port}"), permille)
+        self.lose(host, &format!("udp dport {port}"), permille)
     }
 
     /// Makes `host` lose `permille` of the thousand UDP datagrams that come in from `port`, as the
@@ -23,7 +23,7 @@ impl World {
     /// # Errors
     /// When `nft` is missing or refuses.
     pub fn lose_answers(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
-        self.lose(host, INTERFACE, &format!("udp sport {port}"), permille)
+        self.lose(host, &format!("udp sport {port}"), permille)
     }
 
     /// Makes `host` lose `permille` of the thousand UDP datagrams with file data that come in for `port`,
@@ -33,7 +33,7 @@ impl World {
     /// When `nft` is missing or refuses.
     pub fn lose_incoming_data(&self, host: HostId, port: u16, permille: u16) -> Result<()> {
         let data = format!("udp length > 500 udp dport {port}");
-        self.lose(host, INTERFACE, &data, permille)
+        self.lose(host, &data, permille)
     }
 
     /// Makes `host` hear only UDP datagrams for `port` that begin with this byte.
@@ -93,13 +93,13 @@ impl World {
         .map(drop)
     }
 
-    fn lose(&self, host: HostId, interface: &str, which: &str, permille: u16) -> Result<()> {
+    fn lose(&self, host: HostId, which: &str, permille: u16) -> Result<()> {
         self.one_by_one()?;
         let rules = format!(
             "table inet loss {{\n\
-             chain {interface} {{\n\
+             chain {INTERFACE} {{\n\
              type filter hook prerouting priority -300; policy accept;\n\
-             iifname \"{interface}\" {which} numgen random mod 1000 < {permille} counter drop\n\
+             iifname \"{INTERFACE}\" {which} numgen random mod 1000 < {permille} counter drop\n\
              }}\n}}\n"
         );
         self.nft(host, &rules)

@@ -28,12 +28,12 @@ pub struct Plan {
 pub(crate) struct Station {
     /// Its networks; the interface on the n-th is `eth`n.
     pub(crate) networks: Vec<NetworkId>,
-    part: Part,
+    role: Role,
 }
 
 /// What a host is there for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Part {
+enum Role {
     /// Its programs.
     Programs,
     /// Passing packets between its networks; multicast, too, if that is told.
@@ -54,31 +54,31 @@ impl Plan {
 
     /// Adds a host on a network.
     pub fn host(&mut self, network: NetworkId) -> HostId {
-        self.add(&[network], Part::Programs)
+        self.add(&[network], Role::Programs)
     }
 
     /// Adds a router between networks. Hosts send by it what is for other networks, but
     /// multicast does not pass.
     pub fn router(&mut self, networks: &[NetworkId]) -> HostId {
-        self.add(networks, Part::Routing { multicast: false })
+        self.add(networks, Role::Routing { multicast: false })
     }
 
     /// Adds a router that multicast passes as well, one off its time to live.
     pub fn multicast_router(&mut self, networks: &[NetworkId]) -> HostId {
-        self.add(networks, Part::Routing { multicast: true })
+        self.add(networks, Role::Routing { multicast: true })
     }
 
     /// Adds a router that hides the hosts of network `inside` behind its own address on network
     /// `outside`, where nobody may begin a conversation with them.
     pub fn nat(&mut self, inside: NetworkId, outside: NetworkId) -> HostId {
-        self.add(&[inside, outside], Part::Hiding)
+        self.add(&[inside, outside], Role::Hiding)
     }
 
-    fn add(&mut self, networks: &[NetworkId], part: Part) -> HostId {
+    fn add(&mut self, networks: &[NetworkId], role: Role) -> HostId {
         let host = HostId::try_from(self.stations.len()).unwrap_or(HostId::MAX);
         self.stations.push(Station {
             networks: networks.to_vec(),
-            part,
+            role,
         });
         host
     }
@@ -114,17 +114,17 @@ impl Plan {
     /// Where a host sends what is for other networks.
     pub(crate) fn gateway_of(&self, host: HostId, family: Family) -> Option<IpAddr> {
         let station = self.stations.get(usize::from(host))?;
-        let network = match station.part {
-            Part::Programs => station.networks.first(),
-            Part::Hiding => station.networks.get(1),
-            Part::Routing { .. } => None,
+        let network = match station.role {
+            Role::Programs => station.networks.first(),
+            Role::Hiding => station.networks.get(1),
+            Role::Routing { .. } => None,
         }?;
         let leads_on = |(number, other): &(HostId, &Station)| {
             *number != host
-                && match other.part {
-                    Part::Programs => false,
-                    Part::Routing { .. } => other.networks.contains(network),
-                    Part::Hiding => other.networks.first() == Some(network),
+                && match other.role {
+                    Role::Programs => false,
+                    Role::Routing { .. } => other.networks.contains(network),
+                    Role::Hiding => other.networks.first() == Some(network),
                 }
         };
         let (gateway, _) = self.stations().find(leads_on)?;
@@ -133,13 +133,13 @@ impl Plan {
 }
 
 impl Station {
-    /// The rules of `nft` by which it does its part, if it passes packets at all.
+    /// The rules of `nft` by which it plays its role, if it passes packets at all.
     pub(crate) fn rules(&self) -> Option<String> {
-        match self.part {
-            Part::Programs => None,
-            Part::Routing { multicast: false } => Some(String::new()),
-            Part::Routing { multicast: true } => Some(self.multicast_routes()),
-            Part::Hiding => Some(
+        match self.role {
+            Role::Programs => None,
+            Role::Routing { multicast: false } => Some(String::new()),
+            Role::Routing { multicast: true } => Some(self.multicast_routes()),
+            Role::Hiding => Some(
                 "table ip nat {\n\
                  chain postrouting {\n\
                  type nat hook postrouting priority 100; policy accept;\n\

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use crate::{
     Exit, HostId, Program, Result, Suite, World,
     listening::{wait_until_bound, wait_until_listening},
-    scenario::uid,
-    setup::{Ear, Listens, Setup},
+    setup::{Ear, Listens, Setup, uid},
 };
 
 /// What a proxy does.

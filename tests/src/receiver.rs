@@ -12,8 +12,7 @@ use crate::{
     eventually,
     listening::wait_until_listening,
     patience, read_status,
-    scenario::uid,
-    setup::{Ear, Listens, Setup},
+    setup::{Ear, Listens, Setup, uid},
 };
 
 /// What a receiver is told.

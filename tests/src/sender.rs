@@ -9,8 +9,7 @@ use std::{
 
 use crate::{
     Exit, Failure, Family, HostId, Program, Result, StatusLine, Suite, World, read_status,
-    scenario::{public_group, uid},
-    setup::Setup,
+    setup::{Setup, public_group, uid},
 };
 
 /// The timing options of a sender.

@@ -1,5 +1,5 @@
-//! What a daemon is to the system: a service that tells its manager how it does, and a user's
-//! process.
+//! What a daemon is to the system: a process in the background, which tells a service manager how it
+//! does, and is a user's.
 
 use std::{
     ffi::CString,
@@ -8,9 +8,71 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{Gid, User, getgrouplist};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Gid, Pid, User, getgrouplist},
+};
 
 use crate::{Failure, Result, eventually, patience};
+
+/// A process in the background, which the test has not started itself; told to end when this is dropped.
+pub struct Daemon {
+    pid: Pid,
+}
+
+impl Daemon {
+    /// The one whose process id is in this file.
+    ///
+    /// # Errors
+    /// When there is no number in it.
+    pub fn of(pid_file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(pid_file)
+            .map_err(|error| Failure::io(format!("reading {}", pid_file.display()), error))?;
+        let number = text
+            .trim_end()
+            .parse()
+            .map_err(|error| Failure::io(format!("{} has {text:?}", pid_file.display()), error))?;
+        Ok(Self {
+            pid: Pid::from_raw(number),
+        })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Whether it is there.
+    pub fn runs(&self) -> bool {
+        Path::new(&format!("/proc/{}", self.pid)).exists()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        // That it has ended shows elsewhere.
+        let _ = kill(self.pid, signal);
+    }
+
+    /// Tells it to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// When it runs on.
+    pub fn stop(self) -> Result<()> {
+        self.signal(Signal::SIGTERM);
+        eventually("the end of the daemon", patience(), || match self.runs() {
+            true => Err("it runs on".to_owned()),
+            false => Ok(()),
+        })
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.runs() {
+            self.signal(Signal::SIGTERM);
+        }
+    }
+}
 
 /// Listens where a service manager does (`NOTIFY_SOCKET`).
 pub struct ServiceManager {

@@ -1,11 +1,24 @@
 //! What there is to say about any program before it starts.
 
-use std::{net::IpAddr, path::PathBuf, process::Command};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, process::Command};
 
-use crate::{
-    Family, HostId, Result, Suite, World,
-    scenario::{PORT, public_group},
-};
+use crate::{Family, HostId, Result, Suite, World};
+
+/// UDP port of every receiver in the tests, the protocol's own.
+const PORT: u16 = 1044;
+
+/// The announcing group of the tests.
+pub(crate) fn public_group(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "230.4.4.1",
+        Family::V6 => "ff15::4:4:1",
+    }
+}
+
+/// The UID that receivers and proxies in the tests have: the number of their host.
+pub fn uid(host: HostId) -> String {
+    format!("0x{host:08X}")
+}
 
 /// A program to be started on a host of a world, with options of its `kind`.
 pub struct Setup<'w, K> {
@@ -16,7 +29,7 @@ pub struct Setup<'w, K> {
     pub(crate) args: Vec<String>,
     pub(crate) kind: K,
     program: Option<PathBuf>,
-    environment: Vec<(String, PathBuf)>,
+    environment: Vec<(String, OsString)>,
 }
 
 impl<'w, K> Setup<'w, K> {
@@ -57,7 +70,7 @@ impl<'w, K> Setup<'w, K> {
 
     /// Adds a variable to the environment.
     #[must_use]
-    pub fn environment(mut self, name: &str, value: impl Into<PathBuf>) -> Self {
+    pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
     }

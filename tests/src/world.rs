@@ -1,4 +1,4 @@
-//! A world: hosts around a bridge, each in a network namespace of its own.
+//! A world: networks and the hosts on them, each host in a network namespace of its own.
 
 use std::{
     env, fmt,
@@ -10,7 +10,10 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::{Failure, HostId, NetworkId, Plan, Result, command, run, without_settings, write_file};
+use crate::{
+    Failure, HostId, NetworkId, Plan, Result, command, eventually, patience, run, without_settings,
+    write_file,
+};
 
 /// Names of all namespaces and directories made here begin so; then come the process id, the number
 /// of the world in the process, and its label.
@@ -272,6 +275,21 @@ impl World {
         text.trim()
             .parse()
             .map_err(|error| Failure::io(format!("{file} says {text:?}"), error))
+    }
+
+    /// Waits until `host` has received so many bytes more: a sender is then in the middle of its file.
+    ///
+    /// # Errors
+    /// When they do not come.
+    pub fn until_received(&self, host: HostId, bytes: u64) -> Result<()> {
+        let start = self.received_bytes(host)?;
+        eventually("the transfer to be under way", patience(), || {
+            match self.received_bytes(host) {
+                Ok(now) if now >= start + bytes => Ok(()),
+                Ok(now) => Err(format!("host {host} has received {} bytes", now - start)),
+                Err(failure) => Err(failure.to_string()),
+            }
+        })
     }
 
     fn build(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Every combination of algorithms that a session can have, between our programs: one world, one
 //! receiver, and a session for each. And which of the reference's sender a receiver takes.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use uftp_tests::{Failure, Receiver, Result, Suite, World, write_file};
 
@@ -52,10 +52,7 @@ struct Series<'w> {
 
 impl<'w> Series<'w> {
     fn new(world: &'w World) -> Result<Self> {
-        let legacy = world.dir().join("openssl.cnf");
-        let text = "openssl_conf = init\n[init]\nproviders = providers\n\
-                    [providers]\ndefault = on\nlegacy = on\n[on]\nactivate = 1\n";
-        fs::write(&legacy, text)?;
+        let legacy = world.openssl_with_des()?;
         let receiver = world.receiver(Suite::Ours, 1).args(&["-E"]);
         Ok(Self {
             world,
@@ -68,16 +65,8 @@ impl<'w> Series<'w> {
 
     /// A key on a file, so that not every session makes one.
     fn key(&self, spec: &str) -> Result<String> {
-        let path = self.world.dir().join(spec.replace(':', "-"));
-        let keymgt = Suite::Ours.program("uftp_keymgt")?;
-        let output = Command::new(keymgt)
-            .args(["-g", spec])
-            .arg(&path)
-            .output()?;
-        match output.status.success() {
-            true => Ok(path.to_string_lossy().into_owned()),
-            false => Err(Failure::new(format!("{spec}: {output:?}"))),
-        }
+        let (path, _) = self.world.make_key(&spec.replace(':', "-"), spec)?;
+        Ok(path)
     }
 
     /// One session with these options, which replaces the file by another.

@@ -9,14 +9,11 @@ use std::{
 };
 
 use nix::{
-    sys::{
-        signal::{Signal, kill},
-        stat::Mode,
-    },
-    unistd::{Pid, User, mkfifo},
+    sys::{signal::Signal, stat::Mode},
+    unistd::{User, mkfifo},
 };
 use uftp_tests::{
-    Failure, Program, Result, Suite, World, eventually, mount_privately, patience, runs_as,
+    Daemon, Failure, Program, Result, Suite, World, eventually, mount_privately, patience, runs_as,
     small_disk, write_file,
 };
 
@@ -73,13 +70,12 @@ impl Stage {
         if code != Some(0) {
             return Err(Failure::new(format!("it ended with {code:?}: {output}")));
         }
-        Ok(Daemon(self.pid()?))
+        self.daemon()
     }
 
-    fn pid(&self) -> Result<i32> {
-        let text = fs::read_to_string(&self.pid_file)?;
-        let number = text.strip_suffix('\n').unwrap_or(&text).parse();
-        number.map_err(|error| Failure::io(format!("the pid file has {text:?}"), error))
+    /// The one of the process id file.
+    fn daemon(&self) -> Result<Daemon> {
+        Daemon::of(&self.pid_file)
     }
 
     fn send(&self, name: &str) -> Result<()> {
@@ -87,37 +83,6 @@ impl Stage {
         write_file(&file, 10_000)?;
         let sender = self.world.sender(Suite::Ours, 0).invite(&[1]).file(&file);
         sender.run(BOUND)?.ended_with(0)
-    }
-}
-
-/// A daemon, told to end when this is dropped.
-struct Daemon(i32);
-
-impl Daemon {
-    fn signal(&self, signal: Signal) {
-        // A daemon that has ended is told by what follows.
-        let _ = kill(Pid::from_raw(self.0), signal);
-    }
-
-    fn runs(&self) -> bool {
-        Path::new(&format!("/proc/{}", self.0)).exists()
-    }
-
-    fn stop(self) -> Result<()> {
-        let pid = self.0;
-        drop(self);
-        eventually("the end of the daemon", patience(), || {
-            match Daemon(pid).runs() {
-                true => Err("it runs on".to_owned()),
-                false => Ok(()),
-            }
-        })
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGTERM);
     }
 }
 
@@ -140,9 +105,14 @@ fn the_process_id_file() -> Result<()> {
     let daemon = stage.start("022", &[])?;
     let (code, output) = stage.launch("022", &["-p", "1045"])?;
     assert_eq!(code, Some(1), "{output}");
-    let words = format!("names process {}, which is running already", daemon.0);
+    let words = format!("names process {}, which is running already", daemon.pid());
     assert!(output.contains(&words), "{output}");
-    assert_eq!(stage.pid()?, daemon.0, "the first one's file stays");
+    let left = fs::read_to_string(&stage.pid_file)?;
+    assert_eq!(
+        left,
+        format!("{}\n", daemon.pid()),
+        "the first one's file stays"
+    );
     stage.send("file")?;
     daemon.stop()
 }
@@ -177,7 +147,7 @@ fn few_descriptors() -> Result<()> {
     }
     let (code, output) = stage.launch_by("ulimit -Sn 12; exec", &[])?;
     assert_eq!(code, Some(0), "{output}");
-    let daemon = Daemon(stage.pid()?);
+    let daemon = stage.daemon()?;
     stage.send("file")?;
     daemon.stop()
 }
@@ -204,7 +174,7 @@ fn one_process_id_file_for_many() -> Result<()> {
         }
     }
     assert_eq!(well, 1);
-    Daemon(stage.pid()?).stop()
+    stage.daemon()?.stop()
 }
 
 /// Lists may be among the files it was started with (`-S <(COMMAND)` of a shell). It has none of these later.
@@ -216,8 +186,8 @@ fn what_it_was_started_with() -> Result<()> {
     let exec = format!("exec 9<'{}' 8>&9; exec", list.display());
     let (code, output) = stage.launch_by(&exec, &["-S", "/dev/fd/9"])?;
     assert_eq!(code, Some(0), "{output}");
-    let daemon = Daemon(stage.pid()?);
-    let open = fs::read_dir(format!("/proc/{}/fd", daemon.0))?;
+    let daemon = stage.daemon()?;
+    let open = fs::read_dir(format!("/proc/{}/fd", daemon.pid()))?;
     let open: Vec<PathBuf> = open
         .map(|entry| fs::read_link(entry?.path()))
         .collect::<std::io::Result<_>>()?;
@@ -296,7 +266,7 @@ fn ready_means_that_it_serves() -> Result<()> {
     // Limits do not concern root.
     let (code, output) = stage.launch_by("exec prlimit --nproc=1", &[])?;
     assert_eq!(code, Some(0), "{output}");
-    let daemon = Daemon(stage.pid()?);
+    let daemon = stage.daemon()?;
     stage.send("file")?;
     daemon.stop()
 }
@@ -338,7 +308,7 @@ fn its_log_is_rolled_without_privileges() -> Result<()> {
     for start in [0, 1] {
         full()?;
         let daemon = stage.start("022", &args)?;
-        runs_as(daemon.0, &nobody)?;
+        runs_as(daemon.pid(), &nobody)?;
         stage.send(&format!("file{start}"))?;
         eventually("the log to be rolled", patience(), || {
             let old = fs::metadata(archive(1)).map_err(|error| error.to_string())?;

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -60,7 +59,7 @@ fn one_way(
     let world = World::new(name, 2)?;
     let content = world.one_file(200_000)?;
     let (own, theirs) = keys(exchange);
-    let legacy = legacy_provider(&world)?;
+    let legacy = world.openssl_with_des()?;
     let receiver = world
         .receiver(parties.receiver, 1)
         .args(&["-E", "-K", theirs])
@@ -80,15 +79,6 @@ fn one_way(
     receiver.holds(&content)?;
     receiver.reported_copied(1)?;
     receiver.stop().map(drop)
-}
-
-/// A configuration of OpenSSL without which the reference has no DES.
-fn legacy_provider(world: &World) -> Result<PathBuf> {
-    let path = world.dir().join("openssl.cnf");
-    let text = "openssl_conf = init\n[init]\nproviders = providers\n\
-                [providers]\ndefault = on\nlegacy = on\n[on]\nactivate = 1\n";
-    fs::write(&path, text)?;
-    Ok(path)
 }
 
 #[test]
@@ -191,18 +181,13 @@ fn three_receivers_prove_who_they_are_and_lose_packets() -> Result<()> {
         for host in 1..=3 {
             world.lose_incoming(host, PORT, 40)?;
         }
-        let list = (1..=3)
-            .map(|host| make_key(&world, host))
-            .collect::<Result<Vec<_>>>()?;
-        let receivers = (1..=3)
-            .map(|host| {
-                let key = key_path(&world, host);
-                world
-                    .receiver(parties.receiver, host)
-                    .args(&["-k", &key.to_string_lossy()])
-                    .start()
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let (mut list, mut receivers) = (Vec::new(), Vec::new());
+        for host in 1..=3 {
+            let (key, line) = make_key(&world, host)?;
+            let receiver = world.receiver(parties.receiver, host);
+            receivers.push(receiver.args(&["-k", &key]).start()?);
+            list.push(line);
+        }
         let sent = world
             .sender(parties.sender, 0)
             .args(&["-H", &host_list(&world, &list)?])
@@ -227,18 +212,15 @@ fn a_receiver_with_another_key_than_listed_gets_nothing() -> Result<()> {
     for parties in ACROSS {
         let world = World::new("wrong", 3)?;
         let content = world.one_file(500_000)?;
-        let first = make_key(&world, 1)?;
-        make_key(&world, 2)?;
+        let (first_key, first) = make_key(&world, 1)?;
+        let (second_key, _) = make_key(&world, 2)?;
         // The second is listed with the key of the first.
         let list = [first.clone(), first.replace("0x00000001", "0x00000002")];
-        let start = |host| {
-            let key = key_path(&world, host);
-            world
-                .receiver(parties.receiver, host)
-                .args(&["-k", &key.to_string_lossy()])
-                .start()
+        let start = |host, key: &str| {
+            let receiver = world.receiver(parties.receiver, host);
+            receiver.args(&["-k", key]).start()
         };
-        let (right, wrong) = (start(1)?, start(2)?);
+        let (right, wrong) = (start(1, &first_key)?, start(2, &second_key)?);
         let sent = world
             .sender(parties.sender, 0)
             .args(&["-H", &host_list(&world, &list)?])
@@ -324,24 +306,10 @@ fn a_receiver_that_demands_encryption_refuses_what_is_plain() -> Result<()> {
     Ok(())
 }
 
-fn key_path(world: &World, host: HostId) -> PathBuf {
-    world.dir().join(format!("key{host}.pem"))
-}
-
-/// Makes the key of a receiver. Returns its line in a list of hosts.
-fn make_key(world: &World, host: HostId) -> Result<String> {
-    let path = key_path(world, host);
-    let output = Command::new(Suite::Ours.program("uftp_keymgt")?)
-        .args(["-g", "ec:prime256v1"])
-        .arg(&path)
-        .output()?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    let fingerprint = told
-        .split("fingerprint: ")
-        .nth(1)
-        .map(str::trim)
-        .ok_or_else(|| Failure::new(format!("uftp_keymgt said {told}")))?;
-    Ok(format!("0x{host:08X}|{fingerprint}"))
+/// Makes the key of a receiver: its path, and the receiver's line in a list of hosts.
+fn make_key(world: &World, host: HostId) -> Result<(String, String)> {
+    let (path, print) = world.make_key(&format!("key{host}.pem"), "ec:prime256v1")?;
+    Ok((path, format!("0x{host:08X}|{print}")))
 }
 
 /// A list of hosts, as `-H` takes it.

@@ -54,14 +54,7 @@ fn the_only_receiver_dies() -> Result<()> {
         .rate("24000")
         .files_of(&content)?
         .start()?;
-    uftp_tests::eventually(
-        "the transfer to be under way",
-        uftp_tests::patience(),
-        || match world.received_bytes(1) {
-            Ok(1_000_000..) => Ok(()),
-            other => Err(format!("{other:?} bytes were received")),
-        },
-    )?;
+    world.until_received(1, 1_000_000)?;
     receiver.program().signal(nix::sys::signal::Signal::SIGKILL);
     let sent = sender.finish(BOUND)?;
     sent.ended_with(9)?;

@@ -3,13 +3,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use uftp_tests::{
-    Program, ReceiverSetup, Result, SenderSetup, Suite, World, eventually, masked_status, patience,
-    wait_until_listening,
+    Daemon, Program, ReceiverSetup, Result, SenderSetup, Suite, World, eventually, masked_status,
+    patience, wait_until_listening,
 };
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -226,15 +223,6 @@ fn status_lines_in_the_log() -> Result<()> {
     Ok(())
 }
 
-/// A daemon, told to end when this is dropped.
-struct Daemon(i32);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(self.0), Signal::SIGKILL);
-    }
-}
-
 /// Log, archives and pid file of a daemon; in the foreground there is none of that.
 #[test]
 fn log_archives_and_pid_file() -> Result<()> {
@@ -267,12 +255,10 @@ fn log_archives_and_pid_file() -> Result<()> {
         fs::write(dir.join("log.1"), "older")?;
         let mut parent = Program::start("parent", command(&[])?, &world.log_path("parent"))?;
         assert_eq!(parent.wait(BOUND)?.code, Some(0), "{}", parent.output());
-        let pid = eventually("the pid file", patience(), || {
-            let text = fs::read_to_string(&pid_file).map_err(|error| error.to_string())?;
-            text.trim_end().parse().map_err(|_| text)
+        let daemon = eventually("the pid file", patience(), || {
+            Daemon::of(&pid_file).map_err(|failure| failure.to_string())
         })?;
-        let daemon = Daemon(pid);
-        let comm = fs::read_to_string(format!("/proc/{pid}/comm"))?;
+        let comm = fs::read_to_string(format!("/proc/{}/comm", daemon.pid()))?;
         assert_eq!(comm, "uftpd\n", "what pgrep -x looks for");
         eventually("the log to be rolled", patience(), || {
             let old = fs::metadata(dir.join("log.1")).map_err(|error| error.to_string())?;
@@ -284,7 +270,8 @@ fn log_archives_and_pid_file() -> Result<()> {
             let mode = fs::metadata(&pid_file)?.permissions().mode() & 0o777;
             assert_eq!(mode, 0o644);
         }
-        drop(daemon);
+        // As above.
+        daemon.signal(Signal::SIGKILL);
     }
     Ok(())
 }

@@ -4,8 +4,6 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
-    process::Command,
     time::Duration,
 };
 
@@ -88,26 +86,20 @@ fn congestion_control() -> Result<()> {
 fn a_closed_group_known_by_fingerprints() -> Result<()> {
     let world = World::new("known", 4)?;
     let content = world.one_file(200_000)?;
-    let key = |host: u8| world.dir().join(format!("key{host}.pem"));
-    let mut list = String::new();
+    let (mut keys, mut list) = (Vec::new(), String::new());
     for host in 1..=3 {
-        let output = Command::new(Suite::Ours.program("uftp_keymgt")?)
-            .args(["-g", "ec:secp256r1"])
-            .arg(key(host))
-            .output()?;
-        let told = String::from_utf8_lossy(&output.stderr);
-        let print = told.split("fingerprint: ").nth(1).map(str::trim);
-        let print = print.ok_or_else(|| Failure::new(format!("uftp_keymgt said {told}")))?;
+        let (key, print) = world.make_key(&format!("key{host}.pem"), "ec:secp256r1")?;
         list += &format!("0x{host:08X}|{print}\n");
+        keys.push(key);
     }
     let hosts = world.dir().join("hosts");
     fs::write(&hosts, list)?;
-    let start = |host, key: PathBuf| {
+    let start = |host, key: &str| {
         let receiver = world.receiver(Suite::Ours, host);
-        receiver.args(&["-k", &key.to_string_lossy()]).start()
+        receiver.args(&["-k", key]).start()
     };
-    let right = [start(1, key(1))?, start(2, key(2))?];
-    let wrong = start(3, key(1))?;
+    let right = [start(1, &keys[0])?, start(2, &keys[1])?];
+    let wrong = start(3, &keys[0])?;
     let sent = world
         .sender(Suite::Ours, 0)
         .default_protocol()
@@ -318,11 +310,7 @@ fn source_specific_groups() -> Result<()> {
 fn a_key_too_large_for_signed_messages() -> Result<()> {
     let world = World::new("large", 2)?;
     let content = world.one_file(5000)?;
-    let key = world.dir().join("key").to_string_lossy().into_owned();
-    let output = Command::new(Suite::Ours.program("uftp_keymgt")?)
-        .args(["-g", "rsa:4096", &key])
-        .output()?;
-    assert!(output.status.success(), "{output:?}");
+    let (key, _) = world.make_key("key", "rsa:4096")?;
     let receiver = world.receiver(Suite::Ours, 1).start()?;
     let start = |protocol, options: &[&str]| {
         let sender = world.sender(Suite::Ours, 0).protocol(protocol).invite(&[1]);

@@ -86,18 +86,6 @@ fn same(a: &Path, b: &Path) -> Result<bool> {
     Ok(fs::read(a)? == fs::read(b)?)
 }
 
-/// Waits until the receiver's host has received this many bytes.
-fn under_way(world: &World, bytes: u64) -> Result<()> {
-    let start = world.received_bytes(1)?;
-    eventually("the transfer to be under way", patience(), || {
-        match world.received_bytes(1) {
-            Ok(now) if now >= start + bytes => Ok(()),
-            Ok(now) => Err(format!("{} bytes came", now - start)),
-            Err(failure) => Err(failure.to_string()),
-        }
-    })
-}
-
 #[test]
 fn temp_file() -> Result<()> {
     let stage = Stage::new("tempfile", &["-t"])?;
@@ -108,7 +96,7 @@ fn temp_file() -> Result<()> {
         .rate("24000")
         .file(&stage.content.join("big"));
     let sender = sender.start()?;
-    under_way(&stage.world, 2_000_000)?;
+    stage.world.until_received(1, 2_000_000)?;
     let names = below(stage.receiver.dest())?;
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(
@@ -138,7 +126,7 @@ fn temp_dir() -> Result<()> {
     )?;
     let sender = stage.sender().rate("24000").files_of(&stage.content)?;
     let sender = sender.start()?;
-    under_way(&stage.world, 2_000_000)?;
+    stage.world.until_received(1, 2_000_000)?;
     let names = below(stage.receiver.dest())?;
     assert_eq!(names, [stage.dest("tree"), stage.dest("tree/old")]);
     sender.finish(BOUND)?.ended_with(0)?;
@@ -383,7 +371,7 @@ fn restart(interrupt: impl FnOnce(&mut Stage, &uftp_tests::Program) -> Result<()
     let sender = world_sender.program(wrapper.clone()).rate("16000");
     let sender = sender.args(&["-f"]).file(&afile).file(&big).start();
     let mut sender = sender?;
-    under_way(&stage.world, 300_000 + SIZE / 2)?;
+    stage.world.until_received(1, 300_000 + SIZE / 2)?;
     interrupt(&mut stage, sender.program())?;
     sender.program().wait(BOUND)?;
     stage.receiver.holds_nothing(Duration::ZERO)?;
@@ -420,7 +408,7 @@ fn write_cache() -> Result<()> {
         write_file(&stage.content.join("file"), 900_000)?;
         let sender = stage.sender().rate("4000").files_of(&stage.content)?;
         let sender = sender.start()?;
-        under_way(&stage.world, 300_000)?;
+        stage.world.until_received(1, 300_000)?;
         let part = below(stage.receiver.dest())?;
         let length = fs::metadata(&part[0])?.len();
         assert_eq!(

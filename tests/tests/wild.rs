@@ -2,25 +2,12 @@
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use uftp_tests::{
-    Failure, Family, Program, Result, Suite, World, compare_trees, eventually, patience,
+    Daemon, Failure, Family, Program, Result, Suite, World, compare_trees, eventually, patience,
     wait_until_listening, write_file,
 };
 
 const BOUND: Duration = Duration::from_secs(60);
-
-/// A process, ended when this is dropped.
-struct Daemon(i32);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(self.0), Signal::SIGKILL);
-    }
-}
 
 fn command(world: &World, host: u8, program: &str) -> Result<Command> {
     let mut command = world.command(host, &Suite::Ours.program(program)?);
@@ -42,15 +29,7 @@ fn a_receiver_in_the_background() -> Result<()> {
     let world = World::new("background", 2)?;
     let (content, dest) = (world.make_dir("content")?, world.make_dir("dest")?);
     write_file(&content.join("file"), 100_000)?;
-    let keymgt = Suite::Ours.program("uftp_keymgt")?;
-    let key = world.dir().join("key");
-    let made = Command::new(keymgt)
-        .args(["-g", "rsa:1024"])
-        .arg(&key)
-        .output()?;
-    let made = String::from_utf8_lossy(&made.stderr).into_owned();
-    let print = made.split("fingerprint: ").nth(1).map(|rest| &rest[..59]);
-    let print = print.ok_or_else(|| Failure::new(format!("a key: {made}")))?;
+    let (_, print) = world.make_key("key", "rsa:1024")?;
     fs::write(world.dir().join("servers"), "0A4D0001|10.77.0.1\n")?;
 
     let from_root = |name: &str| {
@@ -65,9 +44,8 @@ fn a_receiver_in_the_background() -> Result<()> {
     line.args(["-k", "key", "-S", "servers"]);
     let mut parent = Program::start("parent", line, &world.log_path("parent"))?;
     assert_eq!(parent.wait(BOUND)?.code, Some(0), "{}", parent.output());
-    let pid = fs::read_to_string(world.dir().join("pid"))?;
-    let pid = pid.trim_end().parse().map_err(|_| Failure::new(pid))?;
-    let daemon = Daemon(pid);
+    let daemon = Daemon::of(&world.dir().join("pid"))?;
+    let pid = daemon.pid();
     assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm"))?, "uftpd\n");
     assert_eq!(fs::read_link(format!("/proc/{pid}/cwd"))?, Path::new("/"));
 
@@ -78,14 +56,13 @@ fn a_receiver_in_the_background() -> Result<()> {
     for words in [
         "Name of file to receive: file\n",
         "File transfer complete\n",
-        print,
+        &print,
     ] {
         says(&log, words)?;
     }
     says(&world.dir().join("status"), ";file;97KB;copied\n")?;
     compare_trees(&content, &dest).map_err(Failure::new)?;
-    drop(daemon);
-    Ok(())
+    daemon.stop()
 }
 
 /// `uftp -L LOG … &`, and others wait for words in the log.
@@ -173,7 +150,6 @@ fn ids_in_old_notations() -> Result<()> {
         for notation in notations {
             for suite in [Suite::Reference, Suite::Ours] {
                 let sent = world.sender(suite, 0).args(&["-H", notation]);
-                let sent = sent.environment("UFTP_PROTOCOL", Path::new("4"));
                 let sent = sent.files_of(&content)?.run(BOUND)?;
                 sent.ended_with(0)
                     .map_err(|failure| Failure::new(format!("{suite:?} {notation}: {failure}")))?;

@@ -95,15 +95,8 @@ fn file_that_grows_while_it_is_sent() -> Result<()> {
         let announced = fs::read(&file)?;
         let receiver = world.receiver(parties.receiver, 1).start()?;
         let sender = world.sender(parties.sender, 0).rate("8000").file(&file);
-        let sender = sender
-            .environment("UFTP_PROTOCOL", Path::new("4"))
-            .start()?;
-        eventually("the transfer to be under way", patience(), || {
-            match world.received_bytes(1) {
-                Ok(100_000..) => Ok(()),
-                other => Err(format!("{other:?} bytes were received")),
-            }
-        })?;
+        let sender = sender.start()?;
+        world.until_received(1, 100_000)?;
         let mut log = OpenOptions::new().append(true).open(&file)?;
         log.write_all(&[b'+'; 5000])?;
         sender.finish(BOUND)?.ended_with(0)?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use uftp_tests::{HostId, Parties, Result, Suite, World, eventually, patience, write_file};
+use uftp_tests::{Parties, Result, Suite, World, patience, write_file};
 
 use super::{BOUND, PORT, all_received, start_receivers};
 
@@ -70,7 +70,7 @@ fn interrupted_sender(parties: Parties) -> Result<()> {
         .rate("16000")
         .files_of(&content)?
         .start()?;
-    until_received(&world, 1, 3_000_000)?;
+    world.until_received(1, 3_000_000)?;
     sender.program().signal(Signal::SIGINT);
     let sent = sender.finish(patience())?;
     sent.ended_with(6)?;
@@ -98,7 +98,7 @@ fn a_sender_ended_by(name: &str, signals: &[Signal]) -> Result<()> {
         .rate("16000")
         .files_of(&content)?
         .start()?;
-    until_received(&world, 1, 300_000)?;
+    world.until_received(1, 300_000)?;
     for signal in signals {
         sender.program().signal(*signal);
     }
@@ -139,7 +139,7 @@ fn a_sender_whose_terminal_does_not_matter() -> Result<()> {
         .rate("16000")
         .files_of(&content)?
         .start()?;
-    until_received(&world, 1, 300_000)?;
+    world.until_received(1, 300_000)?;
     sender.program().signal(Signal::SIGHUP);
     sender.finish(BOUND)?.ended_with(0)?;
     all_received([receiver], &content, 1)
@@ -158,7 +158,7 @@ fn killed_receiver(parties: Parties) -> Result<()> {
         .rate("24000")
         .files_of(&content)?
         .start()?;
-    until_received(&world, 2, 1_000_000)?;
+    world.until_received(2, 1_000_000)?;
     victim.program().signal(Signal::SIGKILL);
     let sent = sender.finish(BOUND)?;
     sent.ended_with(0)?;
@@ -181,7 +181,7 @@ fn receiver_that_is_no_longer_heard(parties: Parties) -> Result<()> {
         .rate("24000")
         .files_of(&content)?
         .start()?;
-    until_received(&world, 2, 1_000_000)?;
+    world.until_received(2, 1_000_000)?;
     world.silence(2, PORT)?;
     let sent = sender.finish(BOUND)?;
     sent.ended_with(0)?;
@@ -191,15 +191,4 @@ fn receiver_that_is_no_longer_heard(parties: Parties) -> Result<()> {
     unheard.holds_nothing(patience())?;
     unheard.reported_copied(0)?;
     unheard.stop().map(drop)
-}
-
-/// Waits until so many bytes have come in at `host`: the sender is then in the middle of its file.
-fn until_received(world: &World, host: HostId, bytes: u64) -> Result<()> {
-    eventually("the transfer to be under way", patience(), || {
-        match world.received_bytes(host) {
-            Ok(received) if received >= bytes => Ok(()),
-            Ok(received) => Err(format!("host {host} has received {received} bytes")),
-            Err(failure) => Err(failure.to_string()),
-        }
-    })
 }

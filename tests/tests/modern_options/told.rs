@@ -206,7 +206,7 @@ fn the_service_manager_is_told() -> Result<()> {
         .world
         .receiver(Suite::Ours, 1)
         .environment("NOTIFY_SOCKET", manager.path())
-        .environment("WATCHDOG_USEC", Path::new("200000"))
+        .environment("WATCHDOG_USEC", "200000")
         .start()?;
     manager.hears("READY=1")?;
     manager.hears("WATCHDOG=1")?;
@@ -227,8 +227,8 @@ fn the_service_manager_is_told() -> Result<()> {
         .world
         .receiver(Suite::Ours, 1)
         .environment("NOTIFY_SOCKET", manager.path())
-        .environment("WATCHDOG_USEC", Path::new("2000"))
-        .environment("WATCHDOG_PID", Path::new("1"))
+        .environment("WATCHDOG_USEC", "2000")
+        .environment("WATCHDOG_PID", "1")
         .start()?;
     manager.hears("READY=1")?;
     assert_eq!(stage.send(&["-H", "1"])?.code, Some(0));

@@ -37,7 +37,7 @@ fn only_what_is_missing_is_sent_again() -> Result<()> {
     let args = ["-R", "24000", "-H", ONE, "-f", "content/file"];
     let log = world.log_path("first");
     let mut first = Program::start("first", sender(&world, &args)?, &log)?;
-    hears(&world, 1, SIZE / 2)?;
+    world.until_received(1, SIZE / 2)?;
     first.signal(Signal::SIGINT);
     assert_eq!(first.wait(BOUND)?.code, Some(6), "{}", first.output());
     let restart = restart_file(&world)?;
@@ -55,17 +55,6 @@ fn only_what_is_missing_is_sent_again() -> Result<()> {
         "{again} bytes for the missing half of {SIZE}"
     );
     receiver.stop().map(drop)
-}
-
-/// Waits until a receiver has heard so many bytes more.
-fn hears(world: &World, host: u8, bytes: u64) -> Result<()> {
-    let start = world.received_bytes(host)?;
-    eventually("data to arrive", patience(), || {
-        match world.received_bytes(host) {
-            Ok(now) if now - start > bytes => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
 }
 
 /// What a sender has left to resume from.
@@ -98,7 +87,7 @@ fn a_killed_receiver_is_served_by_the_next_run() -> Result<()> {
     let args = [&args[..], &["content/file"]].concat();
     let log = world.log_path("first");
     let mut first = Program::start("first", sender(&world, &args)?, &log)?;
-    hears(&world, 2, SIZE / 2)?;
+    world.until_received(2, SIZE / 2)?;
     victim.program().signal(Signal::SIGKILL);
     victim.program().wait(BOUND)?;
     assert_eq!(first.wait(BOUND)?.code, Some(0), "{}", first.output());
@@ -129,7 +118,7 @@ fn a_killed_sender_is_followed_by_the_next_run() -> Result<()> {
         Program::start(name, sender(&world, &args)?, &world.log_path(name))
     };
     let mut first = run("first", &["-H", ONE, "-f", "content/file"])?;
-    hears(&world, 1, SIZE / 4)?;
+    world.until_received(1, SIZE / 4)?;
     first.signal(Signal::SIGINT);
     assert_eq!(first.wait(BOUND)?.code, Some(6), "{}", first.output());
     eventually("the receiver to keep a quarter", patience(), || {
@@ -137,7 +126,7 @@ fn a_killed_sender_is_followed_by_the_next_run() -> Result<()> {
     })?;
     let restart = restart_file(&world)?;
     let mut second = run("second", &["-F", &restart])?;
-    hears(&world, 1, SIZE / 4)?;
+    world.until_received(1, SIZE / 4)?;
     second.signal(Signal::SIGKILL);
     second.wait(BOUND)?;
     let before = world.received_bytes(1)?;

@@ -2,27 +2,7 @@
 
 use std::time::Duration;
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use uftp_tests::{Failure, Program, Result, Suite, World};
-
-/// A daemon, killed at the latest when this is dropped.
-pub(crate) struct Daemon(pub(crate) Pid);
-
-impl Daemon {
-    pub(crate) fn signal(&self, signal: Signal) {
-        // Its end is looked for elsewhere.
-        let _ = kill(self.0, signal);
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGTERM);
-    }
-}
 
 /// Runs `uftpproxyd` with these words until the process that was started ends.
 pub(crate) fn ends(world: &World, line: &[&str], code: i32, says: &str) -> Result<()> {

@@ -7,18 +7,15 @@ use std::{
     path::Path,
 };
 
-use nix::{
-    sys::signal::Signal,
-    unistd::{Pid, User},
-};
+use nix::{sys::signal::Signal, unistd::User};
 use serde_json::Value;
 use uftp_tests::{
-    Failure, Family, METRICS, Program, ProxyRole, Result, ServiceManager, Suite, World, eventually,
-    patience, runs_as, uid, wait_until_bound, write_file,
+    Daemon, Failure, Family, METRICS, Program, ProxyRole, Result, ServiceManager, Suite, World,
+    eventually, patience, runs_as, uid, wait_until_bound, write_file,
 };
 
 use crate::{
-    daemon::{Daemon, ends},
+    daemon::ends,
     restart::begun,
     stage::BOUND,
     tunnel::{FAR, NEAR, RECEIVERS, Tunnel},
@@ -189,10 +186,8 @@ fn privileges_are_given_up() -> Result<()> {
     let files = ["-L", &log_name, "-P", &pid_name];
     let line = [&["-c", "-p", "3000"], &args[..], &files].concat();
     ends(world, &line, 0, "")?;
-    let pid = fs::read_to_string(&pid_file)?.trim().parse();
-    let pid = pid.map_err(|error| Failure::io("process id file", error))?;
-    let daemon = Daemon(Pid::from_raw(pid));
-    runs_as(pid, &user)?;
+    let daemon = Daemon::of(&pid_file)?;
+    runs_as(daemon.pid(), &user)?;
     let logged = |words: &str| {
         eventually(words, patience(), || {
             let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;

@@ -1,9 +1,7 @@
 //! Client proxies that nobody can reach: they tell where they are by heartbeats, signed with a key
 //! whose fingerprint the server proxy knows.
 
-use std::path::{Path, PathBuf};
-
-use uftp_tests::{HostId, NetworkId, Plan, ProxyRole, Result, Suite, World, run};
+use uftp_tests::{HostId, NetworkId, Plan, ProxyRole, Result, World};
 
 use crate::{
     cast::Cast,
@@ -77,7 +75,7 @@ fn learned(
     relay: HostId,
     [proxy, first, second]: Remote,
 ) -> Result<()> {
-    let (key, print) = key(stage.world.dir(), proxy, stage.condition)?;
+    let (key, print) = key(&stage.world, proxy, stage.condition)?;
     let cast: Cast = stage.cast;
     stage.proxy(
         cast.server_proxy(side),
@@ -86,7 +84,6 @@ fn learned(
         &[],
     )?;
     let to = stage.address(relay).to_string();
-    let key = key.to_string_lossy();
     let args = ["-H", &to, "-h", "1", "-k", &key];
     stage.proxy(cast.proxy(side), proxy, ProxyRole::Client, &args)?;
     stage.proxy_on(relay)?.says(" as downstream address:port")?;
@@ -95,18 +92,10 @@ fn learned(
 }
 
 /// A key for the proxy on a host, such as the sender's is, and its fingerprint.
-fn key(dir: &Path, host: HostId, condition: Condition) -> Result<(PathBuf, String)> {
+fn key(world: &World, host: HostId, condition: Condition) -> Result<(String, String)> {
     let spec = match condition {
         _ if condition.key_args().contains(&"rsa:1024") => "rsa:1024",
         _ => "ec:prime256v1",
     };
-    let path = dir.join(format!("key{host}"));
-    let keymgt = Suite::Reference.program("uftp_keymgt")?;
-    let (keymgt, file) = (keymgt.to_string_lossy(), path.to_string_lossy());
-    let script = "\"$0\" \"$@\" 2>&1";
-    let told = run("sh", &["-c", script, &keymgt, "-g", spec, &file], "")?;
-    let words = told.split_whitespace();
-    // "…, fingerprint: AA:BB:…"
-    let print = words.skip_while(|word| *word != "fingerprint:").nth(1);
-    Ok((path, print.unwrap_or_default().to_owned()))
+    world.make_key(&format!("key{host}"), spec)
 }

@@ -3,21 +3,20 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
-    path::Path,
     time::Duration,
 };
 
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::sys::signal::Signal;
 use uftp_tests::{
-    Failure, Family, Plan, ProxyRole, Result, SenderSetup, Suite, World, eventually, patience, uid,
-    write_file,
+    Daemon, Failure, Family, Plan, ProxyRole, Result, SenderSetup, Suite, World, eventually,
+    patience, uid, write_file,
 };
 
 use crate::{
-    daemon::{Daemon, ends},
+    daemon::ends,
     restart::begun,
     stage::BOUND,
-    tunnel::{FAR, NEAR, RECEIVERS, SERVER, Tunnel, make_key},
+    tunnel::{FAR, NEAR, RECEIVERS, SERVER, Tunnel},
 };
 
 /// `-p`, `-q`: every program has another port.
@@ -310,7 +309,7 @@ fn the_tunnel_moves_with_the_key() -> Result<()> {
         world: World::planned("moves", plan)?,
     };
     let world = &tunnel.world;
-    let make = |name| make_key(world, name, "ec:prime256v1");
+    let make = |name| world.make_key(name, "ec:prime256v1");
     let ((key, print), (other, _)) = (make("key")?, make("other")?);
     let near = world
         .proxy(Suite::Ours, NEAR, ProxyRole::Learned(print))
@@ -361,11 +360,7 @@ fn a_daemon_and_its_exit_codes() -> Result<()> {
     ];
     line.extend(["-g", "1", "-n", "2", "-x", "2"]);
     ends(&world, &line, 0, "")?;
-    let pid: i32 = fs::read_to_string(&pid_file)?
-        .trim()
-        .parse()
-        .map_err(|error| Failure::io("process id file", error))?;
-    let daemon = Daemon(Pid::from_raw(pid));
+    let daemon = Daemon::of(&pid_file)?;
     for (line, code, says) in [
         (&line[..], 2, "Address already in use"),
         (&["-s", "10.77.0.2", "-I", "nosuch"], 1, "nosuch"),
@@ -393,14 +388,8 @@ fn a_daemon_and_its_exit_codes() -> Result<()> {
     fs::rename(&log, world.dir().join("old"))?;
     daemon.signal(Signal::SIGHUP);
     eventually("a new log", patience(), || text().map(drop))?;
-    daemon.signal(Signal::SIGTERM);
+    daemon.stop()?;
     logged("Exiting on signal 15")?;
-    eventually("its end", patience(), || {
-        match Path::new(&format!("/proc/{pid}")).exists() {
-            true => Err("it runs on".to_owned()),
-            false => Ok(()),
-        }
-    })?;
     assert!(!pid_file.exists(), "the process id file is removed");
     Ok(())
 }

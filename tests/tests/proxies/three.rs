@@ -9,14 +9,14 @@ use uftp_tests::{
 use crate::{
     condition::Condition,
     stage::{BOUND, PORT, server_line},
-    tunnel::{FAR, NEAR, Tunnel, make_key},
+    tunnel::{FAR, NEAR, Tunnel},
 };
 
 /// First byte of every packet of the earlier programs of protocol 3.
 const WIRE_ID: u8 = 0x30;
 
 fn rsa(world: &World, name: &str) -> Result<(String, String)> {
-    make_key(world, name, "rsa:1024")
+    world.make_key(name, "rsa:1024")
 }
 
 /// A sender of this protocol that invites receivers and proxies.

@@ -7,7 +7,7 @@ use uftp_tests::{Family, HostId, ProxyRole, Receiver, Result, Suite, World, uid,
 
 use crate::{
     stage::BOUND,
-    tunnel::{FAR, NEAR, RECEIVERS, SERVER, Tunnel, make_key},
+    tunnel::{FAR, NEAR, RECEIVERS, SERVER, Tunnel},
 };
 
 /// A file of lines in the world's directory; returns its path.
@@ -42,7 +42,7 @@ fn all_are_known_by_fingerprints() -> Result<()> {
         let names = ["server", "proxy", "client"];
         let mut made = Vec::new();
         for (name, spec) in names.into_iter().zip(keys) {
-            made.push(make_key(world, name, spec)?);
+            made.push(world.make_key(name, spec)?);
         }
         let [
             (server, server_print),
@@ -97,8 +97,8 @@ fn a_proxy_with_another_key_is_not_answered() -> Result<()> {
     let world = &tunnel.world;
     let far = tunnel.far(Family::V4);
     let ((proxy, right), (_, wrong)) = (
-        make_key(world, "right", "ec:secp256r1")?,
-        make_key(world, "wrong", "ec:secp256r1")?,
+        world.make_key("right", "ec:secp256r1")?,
+        world.make_key("wrong", "ec:secp256r1")?,
     );
     let role = ProxyRole::Server(far);
     let _near = world.proxy(Suite::Ours, NEAR, role).start()?;

@@ -3,8 +3,7 @@
 use std::{fs, net::IpAddr};
 
 use uftp_tests::{
-    Failure, Family, HostId, Plan, Receiver, Result, SenderSetup, Suite, World, run, uid,
-    write_file,
+    Family, HostId, Plan, Receiver, Result, SenderSetup, Suite, World, uid, write_file,
 };
 
 use crate::stage::BOUND;
@@ -68,20 +67,4 @@ impl Tunnel {
         let start = |host| self.world.receiver(Suite::Ours, host).start();
         RECEIVERS.into_iter().map(start).collect()
     }
-}
-
-/// A new key in a file of this name: the path to it, and its fingerprint.
-pub(crate) fn make_key(world: &World, name: &str, spec: &str) -> Result<(String, String)> {
-    let path = world.dir().join(name).to_string_lossy().into_owned();
-    let keymgt = Suite::Ours.program("uftp_keymgt")?;
-    let keymgt = keymgt.to_string_lossy();
-    let script = "\"$0\" \"$@\" 2>&1";
-    let told = run("sh", &["-c", script, &keymgt, "-g", spec, &path], "")?;
-    let mut words = told.split_whitespace();
-    let print = words
-        .by_ref()
-        .skip_while(|word| *word != "fingerprint:")
-        .nth(1);
-    let print = print.ok_or_else(|| Failure::new(format!("uftp_keymgt said {told}")))?;
-    Ok((path, print.to_owned()))
 }
