@@ -145,21 +145,6 @@ fn a_log_file_is_rolled() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_log_that_cannot_be_opened_ends_with_4() -> Result<()> {
-    let world = World::new("nolog", 1)?;
-    write_file(&world.dir().join("file"), 10)?;
-    for (program, line) in [
-        ("uftp", &["-L", "/no/such/log", "file"][..]),
-        ("uftpd", &["-L", "/no/such/log", "-D", "/tmp", "-I", "lo"]),
-    ] {
-        let mut running = start(&world, program, ours(&world, 0, program, line)?)?;
-        assert_eq!(running.wait(BOUND)?.code, Some(4), "{}", running.output());
-        assert!(running.output().contains("/no/such/log"));
-    }
-    Ok(())
-}
-
 /// SIGHUP has a receiver read its list of senders again.
 #[test]
 fn a_receiver_reads_its_list_of_senders_again() -> Result<()> {

@@ -77,52 +77,6 @@ fn second_receiver_on_a_host_finds_the_port_taken() -> Result<()> {
     first.stop().map(drop)
 }
 
-#[test]
-fn bad_command_lines() -> Result<()> {
-    let world = World::new("badline", 1)?;
-    let file = world.dir().join("file");
-    write_file(&file, 10)?;
-    let file = file.to_string_lossy();
-    let uftp: [&[&str]; 9] = [
-        &[],
-        &["-R", "0", &file],
-        &["-R", "fast", &file],
-        &["-b", "100", &file],
-        &["-s", "51", &file],
-        &["-t", "0", &file],
-        &["-H", "not a host", &file],
-        &["-S", "/no/such/directory/status", &file],
-        &["--no-such-option", &file],
-    ];
-    let uftpd: [&[&str]; 4] = [
-        &["-d", "-D", "relative"],
-        &["-d", "-p", "0"],
-        &["-d", "-B", "1"],
-        &["-d", "-I", "eth99"],
-    ];
-    for (program, lines) in [("uftp", &uftp[..]), ("uftpd", &uftpd[..])] {
-        let path = Suite::Ours.program(program)?;
-        for (number, line) in lines.iter().enumerate() {
-            let mut command = world.command(0, &path);
-            command.args(*line);
-            let name = format!("{program}{number}");
-            let mut running = Program::start(&name, command, &world.log_path(&name))?;
-            let exit = running.wait(BOUND)?;
-            assert_eq!(
-                exit.code,
-                Some(1),
-                "{program} {line:?} said:\n{}",
-                running.output()
-            );
-            assert!(
-                !running.output().trim().is_empty(),
-                "{program} {line:?} said nothing"
-            );
-        }
-    }
-    Ok(())
-}
-
 /// Too few descriptors are told of at once, whatever would have failed first; if only the soft limit is low,
 /// more are taken.
 #[test]
@@ -145,18 +99,6 @@ fn few_descriptors() -> Result<()> {
         assert_eq!(said.contains("(ulimit -n"), code != 0, "{limit}: {said}");
     }
     receiver.stop().map(drop)
-}
-
-#[test]
-fn unreachable_address() -> Result<()> {
-    let world = World::new("badgroup", 1)?;
-    let file = world.dir().join("file");
-    write_file(&file, 10)?;
-    let mut command = world.command(0, &Suite::Ours.program("uftp")?);
-    command.args(["-M", "not.an.address.invalid"]).arg(&file);
-    let mut running = Program::start("uftp", command, &world.log_path("uftp"))?;
-    assert_eq!(running.wait(BOUND)?.code, Some(2), "{}", running.output());
-    Ok(())
 }
 
 /// What this host's own firewall holds back is not put down to receivers that are not there.

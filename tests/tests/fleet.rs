@@ -2,19 +2,11 @@
 //! blocks, daemons, no options at all.
 
 use std::{
-    fs,
     path::Path,
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use uftp_tests::{
-    Content, Failure, Family, Program, Receiver, Result, Suite, World, compare_trees, eventually,
-    patience, write_file, write_tree,
-};
+use uftp_tests::{Content, Family, Receiver, Result, Suite, World, write_file, write_tree};
 
 /// UDP port of the receivers.
 const PORT: u16 = 1044;
@@ -202,58 +194,6 @@ fn rate_is_not_exceeded() -> Result<()> {
         "faster than allowed: {took:.2} s instead of {ideal:.2} s"
     );
     all_hold(&receivers, &content)
-}
-
-/// Without `-d` our receiver becomes a daemon: log, process id file, and a clean end by SIGTERM.
-#[test]
-fn daemon() -> Result<()> {
-    let world = World::new("daemon", 2)?;
-    let content = world.make_dir("content")?;
-    write_file(&content.join("file"), 100_000)?;
-    let dest = world.make_dir("dest")?;
-    let (log, pid_file) = (world.log_path("daemon"), world.dir().join("pid"));
-    let mut command = world.command(1, &Suite::Ours.program("uftpd")?);
-    command
-        .args(["-q", "-U", "1", "-I", "eth0", "-D"])
-        .arg(&dest);
-    command.arg("-L").arg(&log).arg("-P").arg(&pid_file);
-    let mut parent = Program::start("parent", command, &world.log_path("parent"))?;
-    let exit = parent.wait(BOUND)?;
-    assert_eq!(exit.code, Some(0), "{}", parent.output());
-    // The parent reports success only when the daemon serves, so its file is there by now.
-    let pid: i32 = fs::read_to_string(&pid_file)?
-        .trim()
-        .parse()
-        .map_err(|error| Failure::io("process id file", error))?;
-    let daemon = Daemon(pid);
-
-    let sent = world
-        .sender(Suite::Reference, 0)
-        .invite(&[1])
-        .files_of(&content)?
-        .run(BOUND)?;
-    sent.ended_with(0)?;
-    eventually("the file", patience(), || compare_trees(&content, &dest))?;
-    assert!(fs::read_to_string(&log)?.contains("File transfer complete"));
-    drop(daemon);
-    eventually("the end of the daemon", patience(), || {
-        if Path::new(&format!("/proc/{pid}")).exists() {
-            Err("it runs on".into())
-        } else {
-            Ok(())
-        }
-    })?;
-    assert!(!pid_file.exists(), "the process id file is removed");
-    Ok(())
-}
-
-/// A daemon, told to end when this is dropped.
-struct Daemon(i32);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(self.0), Signal::SIGTERM);
-    }
 }
 
 fn all_hold(receivers: &[Receiver], content: &Path) -> Result<()> {

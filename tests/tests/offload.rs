@@ -32,14 +32,9 @@ fn whole_batched_and_single() -> Result<()> {
             let content = world.make_dir("content")?;
             write_file(&content.join("file"), 3_000_001)?;
             let receiving = world.receiver(receiver, 1).args(option(receiver)).start()?;
-            let protocol = match sender {
-                Suite::Ours => &["--protocol", "4"][..],
-                Suite::Reference => &[],
-            };
             let sent = world
                 .sender(sender, 0)
                 .invite(&[1])
-                .args(protocol)
                 .args(option(sender))
                 .files_of(&content)?
                 .run(PATIENCE)?;

@@ -184,7 +184,7 @@ const UFTPD: Table = &[
         "modern_options/main::options_come_from_a_file_and_the_environment",
     ),
     ("dest-dir", "beside/main::absolute_names"),
-    ("detached-child", "fleet::daemon"),
+    ("detached-child", "wild::a_receiver_in_the_background"),
     ("dscp", "options_receiver::dscp"),
     ("events", "modern_options/told::events_are_told"),
     ("foreground", "options_receiver::log_archives_and_pid_file"),
@@ -216,7 +216,7 @@ const UFTPD: Table = &[
     ("metrics", "modern_options/told::metrics_are_served"),
     (
         "move-individually",
-        "receiver_modes::temp_dir_and_files_moved_individually",
+        "beside/main::temp_dir_and_files_moved_individually",
     ),
     ("new-key", "options_receiver::several_keys"),
     (

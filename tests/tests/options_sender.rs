@@ -13,10 +13,7 @@ const BOTH: [Suite; 2] = [Suite::Reference, Suite::Ours];
 
 /// A sender of this suite on host 0, quick also where nobody answers.
 fn sender(world: &World, suite: Suite) -> SenderSetup<'_> {
-    world
-        .sender(suite, 0)
-        .environment("UFTP_PROTOCOL", Path::new("4"))
-        .args(&["-r", "0.02:0.01:1"])
+    world.sender(suite, 0).args(&["-r", "0.02:0.01:1"])
 }
 
 /// What the program in this host's place has printed.

@@ -82,10 +82,6 @@ fn below(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn same(a: &Path, b: &Path) -> Result<bool> {
-    Ok(fs::read(a)? == fs::read(b)?)
-}
-
 #[test]
 fn temp_file() -> Result<()> {
     let stage = Stage::new("tempfile", &["-t"])?;
@@ -139,20 +135,6 @@ fn temp_dir() -> Result<()> {
 }
 
 #[test]
-fn temp_dir_and_files_moved_individually() -> Result<()> {
-    let stage = Stage::new("individually", &["-T", "DIR/temp", "-i"])?;
-    fs::create_dir(stage.dest("tree"))?;
-    fs::write(stage.dest("tree/old"), "kept")?;
-    write_tree(&stage.content, &[Content::File("tree/new", 10_000)])?;
-    let sender = stage.sender().files_of(&stage.content)?;
-    sender.run(BOUND)?.ended_with(0)?;
-    assert_eq!(fs::read(stage.dest("tree/old"))?, b"kept");
-    let arrived = same(&stage.dest("tree/new"), &stage.content.join("tree/new"))?;
-    assert!(arrived);
-    stage.receiver.stop().map(drop)
-}
-
-#[test]
 fn backup() -> Result<()> {
     let stage = Stage::new("backup", &["-A", "DIR/kept"])?;
     fs::write(stage.dest("file"), "old")?;
@@ -172,40 +154,6 @@ fn backup() -> Result<()> {
         assert_eq!(kept.len(), 1, "one backup of {name}");
         assert_eq!(fs::read_to_string(kept[0])?, content);
     }
-    stage.receiver.stop().map(drop)
-}
-
-#[test]
-fn absolute_names_go_into_any_destination_directory() -> Result<()> {
-    let stage = Stage::new("absolute", &["-D", "DIR/second"])?;
-    write_file(&stage.content.join("file"), 10_000)?;
-    for (dir, code) in [("second", 0), ("elsewhere", 10)] {
-        let dir = stage.world.make_dir(dir)?;
-        let name = dir.join("sub/name").display().to_string();
-        let sender = stage.sender().args(&["-D", &name]);
-        let sent = sender.file(&stage.content.join("file")).run(BOUND)?;
-        sent.ended_with(code)?;
-    }
-    assert!(same(
-        &stage.dir("second/sub/name"),
-        &stage.content.join("file")
-    )?);
-    assert_eq!(below(&stage.dir("elsewhere"))?, [""; 0].map(PathBuf::from));
-    assert_eq!(stage.results()?, ["copied", "rejected"]);
-    stage.receiver.holds_nothing(Duration::ZERO)?;
-    stage.receiver.stop().map(drop)
-}
-
-#[test]
-fn absolute_names_are_rejected_with_a_temp_dir() -> Result<()> {
-    let stage = Stage::new("absolutetemp", &["-T", "DIR/temp"])?;
-    write_file(&stage.content.join("file"), 10_000)?;
-    let name = stage.dest("name").display().to_string();
-    let sender = stage.sender().args(&["-D", &name]);
-    let sent = sender.file(&stage.content.join("file")).run(BOUND)?;
-    sent.ended_with(10)?;
-    sent.resulted("rejected", &[1], 1)?;
-    stage.receiver.holds_nothing(Duration::ZERO)?;
     stage.receiver.stop().map(drop)
 }
 
@@ -443,35 +391,5 @@ fn priority() -> Result<()> {
         stage.receiver.stop()?;
     }
     assert_eq!(niceness[1], (niceness[0] + 3).min(19));
-    Ok(())
-}
-
-/// Directories and scripts that cannot serve end it before it listens, and are told.
-#[test]
-fn unsuitable_directories() -> Result<()> {
-    let world = World::new("unsuitable", 2)?;
-    let dir = world.make_dir("dir")?.display().to_string();
-    let dest = world.dir().join("receiver1.dest").display().to_string();
-    for (args, words) in [
-        (
-            ["-T", "relative"],
-            "must specify absolute pathname for temp directory",
-        ),
-        (["-T", &dest], "must be different"),
-        (["-A", &dest], "must be different"),
-        (["-A", "/proc"], "couldn't write to backup directory"),
-        (["-T", "/dev/shm"], "same file system"),
-        (
-            ["-s", "relative"],
-            "must specify absolute pathname for postreceive script",
-        ),
-        (["-tT", &dir], "Cannot specify both -t and -T"),
-    ] {
-        let Err(failure) = world.receiver(Suite::Ours, 1).args(&args).start() else {
-            return Err(Failure::new(format!("{args:?} was accepted")));
-        };
-        let log = fs::read_to_string(world.log_path("receiver1"))?;
-        assert!(log.contains(words), "{args:?}: {failure}\n{log}");
-    }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What the logs tell at the usual level: every line of 4.10.2 is there, in its order. Wrappers grep
 //! for them.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use nix::sys::signal::Signal;
 use uftp_tests::{Content, Parties, Result, World, patience, write_tree};
@@ -62,7 +62,6 @@ fn told(parties: Parties) -> Result<(Vec<String>, Vec<String>)> {
     let mut receiver = receiver.start()?;
     let sender = world.sender(parties.sender, 0).current_dir(&content);
     let sent = sender
-        .environment("UFTP_PROTOCOL", Path::new("4"))
         .args(&["-x", "2", "-H", "0x1", "file", "link", "empty"])
         .run(BOUND)?;
     sent.ended_with(0)?;

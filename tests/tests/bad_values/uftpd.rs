@@ -30,6 +30,7 @@ pub(crate) const LINES: &[Bad] = &[
     ("-D /no/dir", 1, &["-D", "/no/dir"], Says("couldn't write to dest directory")),
     ("-A relative", 1, &["-A"], Says("must specify absolute pathname for backup directory")),
     ("-A /no/dir", 1, &["-A", "/no/dir"], Ends(1)),
+    ("-A /proc", 1, &["-A", "couldn't write to backup directory: /proc"], Takes),
     ("-A DEST", 1, &["-A"], Says("corresponding backup dir and dest dir must be different")),
     ("-A /tmp,/var", 1, &["-A", "-D"], Says("Must specify same number of backup directories")),
     ("-A /dev/shm", 1, &["-A", "same file system"], Ends(1)),

@@ -57,7 +57,6 @@ fn what_cannot_be_sent_is_told_in_the_same_words() -> Result<()> {
         let receiver = world.receiver(Suite::Reference, 1).start()?;
         let sender = world.sender(suite, 0).invite(&[1]).current_dir(&content);
         let mut sender = sender
-            .environment("UFTP_PROTOCOL", "4")
             .args(&["-l", "missing", "dangling", "endless", "socket", "a"])
             .start()?;
         sender.program().wait(BOUND)?;

@@ -24,7 +24,6 @@ fn replace(
     let sent = world
         .sender(parties.sender, 0)
         .invite(&[1])
-        .environment("UFTP_PROTOCOL", "4")
         .file(&file)
         .run(BOUND)?;
     receiver.stop()?;

@@ -20,11 +20,7 @@ fn replace(parties: Parties, options: &[&str]) -> Result<(Option<i32>, &'static 
     let file = world.make_dir("content")?.join("file");
     write_file(&file, SIZE as u64)?;
     let sender = world.sender(parties.sender, 0).invite(&[1]);
-    let sent = sender
-        .environment("UFTP_PROTOCOL", "4")
-        .rate("100000")
-        .file(&file)
-        .run(BOUND)?;
+    let sent = sender.rate("100000").file(&file).run(BOUND)?;
     receiver.stop()?;
     let there = fs::read(&old)?;
     let is = match (there == fs::read(&file)?, there.first()) {

@@ -62,10 +62,7 @@ impl Stage {
     pub(crate) fn send_reading(&mut self, line: &[&str], input: &Path) -> Result<()> {
         let sender = self.world.sender(self.parties.sender, 0).invite(&[1]);
         let sender = sender.current_dir(&self.content("")).stdin(input);
-        let sent = sender
-            .environment("UFTP_PROTOCOL", Path::new("4"))
-            .args(line)
-            .run(BOUND)?;
+        let sent = sender.args(line).run(BOUND)?;
         self.outcome.codes.push(sent.exit.code);
         Ok(())
     }
