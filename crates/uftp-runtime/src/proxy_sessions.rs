@@ -62,7 +62,7 @@ impl ProxySessions {
     pub(crate) fn new(own: Uid, role: &Role) -> Self {
         ProxySessions {
             own,
-            gathers: !matches!(role, Role::Server { .. }),
+            gathers: role.gathers(),
             open: HashMap::new(),
             clients: 0,
             over: 0,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use uftp_proto::wire::{Announce, AnnounceFlags, Header};
 use uftp_proto::{Uid, WireTime};
 
-use super::config::{ProxyConfig, Role};
+use super::config::ProxyConfig;
 use super::timing::Timing;
 use crate::objection::Objection;
 use crate::policy::{Names, Policy};
@@ -52,10 +52,13 @@ pub(super) fn consider(
         return Err(Objection::Abort("Invalid multicast address"));
     }
     let policy = Policy::of(header.version);
-    let joins = !matches!(config.role, Role::Client { .. });
     let private = match announce.private {
         group if group.is_unspecified() || group == policy.names.group_of_all() => None,
-        group if joins && config.security.source_specific && !is_source_specific(group) => {
+        group
+            if config.role.joins()
+                && config.security.source_specific
+                && !is_source_specific(group) =>
+        {
             return Err(Objection::Abort(
                 "Invalid source specific multicast address",
             ));

@@ -107,6 +107,18 @@ pub enum Role {
     },
 }
 
+impl Role {
+    /// Whether it speaks for clients and gathers their answers. A server proxy passes on what is said.
+    pub fn gathers(&self) -> bool {
+        !matches!(self, Role::Server { .. })
+    }
+
+    /// Whether sessions reach it by multicast. A client proxy is sent to.
+    pub(super) fn joins(&self) -> bool {
+        !matches!(self, Role::Client { .. })
+    }
+}
+
 /// Where a server proxy passes things on to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Downstream {

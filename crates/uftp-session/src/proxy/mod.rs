@@ -240,9 +240,8 @@ impl Proxy {
     pub fn shutdown(&mut self, now: Instant) {
         self.now = now;
         let words = "Proxy shutting down";
-        let speaks = !matches!(self.config.role, Role::Server { .. });
+        let told = self.config.role.gathers().then_some(words);
         for position in (0..self.sessions.len()).rev() {
-            let told = speaks.then_some(words);
             self.close(position, told, ProxyEventKind::ShutDown);
         }
     }
@@ -285,8 +284,6 @@ impl Proxy {
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
-
-    // ----- in ---------------------------------------------------------------------------------
 
     fn receive(
         &mut self,

@@ -5,7 +5,7 @@ use uftp_proto::wire::{self, Announce, Function, Message};
 use super::announce::{self, Terms};
 use super::keys::{Keys, Means};
 use super::session::Session;
-use super::{Proxy, ProxyEventKind, Role};
+use super::{Proxy, ProxyEventKind};
 use crate::counters::Refusal;
 use crate::incoming::{Incoming, decode};
 use crate::link::{Cover, Dest, Link};
@@ -20,8 +20,7 @@ impl Proxy {
         incoming: &Incoming,
         packet: &[u8],
     ) -> Result<usize, Refusal> {
-        let forwards_to_one = matches!(self.config.role, Role::Server { .. });
-        if forwards_to_one && self.downstream().is_none() {
+        if !self.config.role.gathers() && self.downstream().is_none() {
             if !std::mem::replace(&mut self.missed_downstream, true) {
                 self.tell(None, ProxyEventKind::NoDownstream(incoming.from));
             }
@@ -56,8 +55,7 @@ impl Proxy {
         packet: &[u8],
     ) -> bool {
         let (from, header) = (incoming.from, &incoming.header);
-        let speaks = !matches!(self.config.role, Role::Server { .. });
-        if header.function != Function::Announce || !speaks {
+        if header.function != Function::Announce || !self.config.role.gathers() {
             return false;
         }
         let known = self.config.security.knows_key_of(header.src);
@@ -108,7 +106,7 @@ impl Proxy {
             self.tell(Some(id), ProxyEventKind::Secured(suite));
         }
         if let Some(group) = terms.private
-            && self.joins()
+            && self.config.role.joins()
             && self.groups.enter(group)
         {
             let join = match self.config.security.sources() {
@@ -148,10 +146,12 @@ impl Proxy {
         packet: &[u8],
     ) -> Result<Option<Keys>, Objection> {
         let (now, header) = (incoming.now, &incoming.header);
-        let speaks = !matches!(self.config.role, Role::Server { .. });
-        let Some(info) = announce.encryption.as_ref().filter(|_| speaks) else {
+        let Some(info) = announce.encryption.as_ref() else {
             return Ok(None);
         };
+        if !self.config.role.gathers() {
+            return Ok(None);
+        }
         if !self.judged.allow(now) {
             return Err(Objection::Ignore(Refusal::Limit));
         }
@@ -176,11 +176,6 @@ impl Proxy {
             secrets: &mut *self.secrets,
         };
         Keys::accept(now, &invitation, &mut means).map(Some)
-    }
-
-    /// Whether sessions reach us by multicast. A client proxy is sent to.
-    fn joins(&self) -> bool {
-        !matches!(self.config.role, Role::Client { .. })
     }
 
     /// Tells a server why its session is not carried.
