@@ -12,7 +12,8 @@
 //!
 //! A phase has three entrances: `handle` takes in a message of a known destination, `lists_sent`
 //! starts the wait for answers once all queued messages are out, `advance` does what the state of
-//! affairs and the time call for. What outlives a phase is in `session`.
+//! affairs and the time call for. Who it is that speaks, and whether it may be believed, is found out
+//! before (`receive`). What outlives a phase is in `session`.
 
 mod ahead;
 mod announce;
@@ -25,6 +26,7 @@ mod event;
 mod fileinfo;
 mod list;
 mod rate;
+mod receive;
 mod report;
 mod rounds;
 mod security;
@@ -39,10 +41,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::rngs::StdRng;
-use uftp_proto::wire::{self, Abort, Function, Header, Message};
 use uftp_proto::{Ecn, FileId, Uid};
 
-use self::announce::{Announcing, Origin};
+use self::announce::Announcing;
 use self::clients::State;
 use self::completion::Closing;
 use self::fileinfo::Informing;
@@ -50,11 +51,9 @@ use self::session::{Data, Session};
 use self::transfer::Transfer;
 use crate::batch::Batch;
 use crate::clock::Clock;
-use crate::counters::{Counters, Refusal};
+use crate::counters::Counters;
 use crate::files::FileSource;
-use crate::incoming;
 use crate::policy::Policy;
-use crate::security::gate::{self, Form, Keys};
 use crate::security::{Fresh, Secrets};
 
 pub use config::{ClientEntry, GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
@@ -292,123 +291,6 @@ impl<S: FileSource> Sender<S> {
         &self.session.counters
     }
 
-    /// Finds out who speaks, and lets the phase listen.
-    fn receive(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &mut [u8],
-    ) -> Result<(), Refusal> {
-        if matches!(self.phase, Phase::Over) {
-            return Err(Refusal::OutOfPlace);
-        }
-        let s = &mut self.session;
-        let header = wire::decode_header(datagram)?;
-        if header.version != s.config.version {
-            return Err(Refusal::OtherVersion);
-        }
-        if header.group != s.config.group {
-            return Err(Refusal::OtherSession);
-        }
-        let author = s.author(header.src, from);
-        // A receiver on the sender's own host has the same id by default; before it registers,
-        // what carries that id is the sender's own voice.
-        let own_voice = author == s.config.uid
-            && header.function != Function::Register
-            && s.clients.find(author).is_none();
-        if author.is_none() || own_voice {
-            return Err(Refusal::UnknownSource);
-        }
-        let keys = match (&self.phase, s.keys(author)) {
-            (Phase::Announcing(_), keys) if !s.is_spoken_for(author) => keys,
-            (_, keys @ Keys::None) => keys,
-            // Whoever has none by now is not taken at its word any more.
-            _ => Keys::Ready,
-        };
-        let (function, body) = uncover(s, &header, author, keys, datagram)?;
-        let message = wire::decode(header.version, function, body)?;
-        let at = self.author(now, from, author, &message)?;
-        let s = &mut self.session;
-        if let Message::Abort(abort) = &message {
-            let form = match header.function {
-                Function::Encrypted => Form::Sealed,
-                _ => Form::Clear,
-            };
-            return self.aborted(at, abort, form);
-        }
-        if s.clients
-            .state(at)
-            .is_some_and(|s| matches!(s, State::Lost | State::Aborted))
-        {
-            s.remind(at, now);
-            return Err(Refusal::OutOfPlace);
-        }
-        s.note_address(at, from);
-        match &mut self.phase {
-            Phase::Announcing(phase) => phase.handle(s, Origin { now, from, at }, &message, body),
-            Phase::Informing(phase) => phase.handle(s, now, at, &message),
-            Phase::Transfer(phase) => phase.handle(s, now, at, &message),
-            Phase::Closing(phase) => phase.handle(s, now, at, &message),
-            Phase::Over => {}
-        }
-        Ok(())
-    }
-
-    /// A destination leaves, or says that another does. While keys are handed out, what is said without
-    /// them, or for somebody who has not registered, need not be true.
-    fn aborted(&mut self, at: usize, abort: &Abort, form: Form) -> Result<(), Refusal> {
-        let announcing = matches!(self.phase, Phase::Announcing(_));
-        let s = &mut self.session;
-        let (leaver, state) = s.leaver(at, abort)?;
-        let unproved = form == Form::Clear || state == State::Mute;
-        match announcing && s.security.is_some() && unproved {
-            true => s.note_doubtful_abort(leaver, &abort.reason),
-            false => s.note_departure(leaver, &abort.reason),
-        }
-        Ok(())
-    }
-
-    /// The destination a message comes from. Strangers may register in an open group while it is
-    /// announced; in a closed group they are sent away.
-    fn author(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        uid: Uid,
-        message: &Message<'_>,
-    ) -> Result<usize, Refusal> {
-        let s = &mut self.session;
-        if let Some(at) = s.clients.find(uid) {
-            return Ok(at);
-        }
-        if let Message::Abort(abort) = message {
-            if s.is_open() && matches!(self.phase, Phase::Announcing(_)) {
-                s.note_declined(uid, &abort.reason);
-            }
-            return Err(Refusal::UnknownSource);
-        }
-        if !s.is_open() {
-            match message {
-                Message::Register(_) => s.turn_away(now, from, uid, NOT_LISTED),
-                _ => s.refuse(now, from, uid, NOT_LISTED),
-            }
-            return Err(Refusal::UnknownSource);
-        }
-        match (&mut self.phase, message) {
-            (Phase::Announcing(phase), Message::Register(_)) => {
-                if !phase.looks_into(s, now) {
-                    // It takes no place.
-                    return Err(Refusal::Limit);
-                }
-                announce::find_or_add(s, uid).ok_or_else(|| {
-                    s.turn_away(now, from, uid, "Max destinations exceeded");
-                    Refusal::Limit
-                })
-            }
-            _ => Err(Refusal::UnknownSource),
-        }
-    }
-
     /// When the next packet may go, if there is one.
     fn packet_ready_at(&self) -> Option<Instant> {
         let s = &self.session;
@@ -471,32 +353,4 @@ impl<S: FileSource> Sender<S> {
 /// Whether a timer has run out.
 fn is_due(timer: Option<Instant>, now: Instant) -> bool {
     timer.is_some_and(|timer| timer <= now)
-}
-
-/// The message in a packet of `author`, whose keys are `keys`: what it is and its bytes, opened if
-/// it is sealed. Refuses what must not travel as it does.
-fn uncover<'a>(
-    s: &mut Session,
-    header: &Header,
-    author: Uid,
-    keys: Keys,
-    packet: &'a mut [u8],
-) -> Result<(Function, &'a [u8]), Refusal> {
-    let client_key = s.policy.client_key;
-    gate::upstream(Form::Clear, header.function, keys, client_key)?;
-    let proxy = s.proxy_of(author);
-    let (Some(security), Function::Encrypted) = (&mut s.security, header.function) else {
-        return Ok((header.function, incoming::body(packet)));
-    };
-    let body = match proxy {
-        None => security.open(author, packet)?,
-        Some(proxy) => security.open_through(proxy, author, packet)?,
-    };
-    let function = wire::inner_function(header.version, body)?;
-    gate::upstream(Form::Sealed, function, keys, client_key)?;
-    if proxy.is_some() && function != Function::CcAck {
-        // The proxy says it, or nobody does.
-        return Err(Refusal::OutOfPlace);
-    }
-    Ok((function, body))
 }
