@@ -121,7 +121,7 @@ impl Transfer {
                 self.stage = Stage::Sending(first);
             }
             _ if self.pass >= MOST_PASSES.min(s.config.max_passes.into()) => {
-                self.drop_all(s, "Max passes exceeded");
+                s.abort_unfinished("Max passes exceeded");
             }
             _ => {
                 s.lists.clear();

@@ -3,6 +3,7 @@
 mod aborts;
 mod sending;
 mod speakers;
+mod times;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,12 +24,11 @@ use super::event::{FileOutcome, FileReport, SenderEvent};
 use super::list::ListRun;
 use super::rate::RateControl;
 use super::security::Security;
-use super::self_clock::{Pass, Pulse};
 use crate::clock::Clock;
 use crate::congestion;
 use crate::counters::Counters;
 use crate::files::SendItem;
-use crate::grtt::{Decay, Grtt};
+use crate::grtt::Grtt;
 use crate::link::{Dest, GroupEstimate, Link};
 use crate::pacing::Pacer;
 use crate::policy::{Clockwork, PassStyle, Policy};
@@ -141,55 +141,6 @@ impl Session {
         (session, failed)
     }
 
-    // ----- time -------------------------------------------------------------------------------
-
-    /// The round trip time all waiting is counted in, and which receivers are told: never less
-    /// than the gap between data packets, so that very slow sessions do not time out
-    /// (behaviour-sender-receiver §3.10).
-    pub(super) fn advertised_grtt(&self) -> Duration {
-        self.grtt.value().max(self.pacer.cost(self.rate.charged()))
-    }
-
-    /// The interval between repetitions of a message.
-    pub(super) fn cycle(&self) -> Duration {
-        self.advertised_grtt() * 3
-    }
-
-    /// When answers to a question about losses come: after a round trip time as receivers count
-    /// it, and not much after two. In lock-step they come at once, and nothing is sent meanwhile.
-    pub(super) fn pulse(&self) -> Pulse {
-        Pulse {
-            delay: match self.policy.passes {
-                PassStyle::Streaming => self.advertised_grtt(),
-                PassStyle::LockStep => Duration::ZERO,
-            },
-            patience: self.cycle(),
-        }
-    }
-
-    /// A pass over a file begins.
-    pub(super) fn begin_pass(&mut self, pass: Pass) {
-        if self.grtt.is_measured() {
-            self.rate.begin(self.pulse().delay);
-            self.obey_rate();
-        }
-        self.rate.begin_pass(pass);
-    }
-
-    /// Whoever misses something of what was sent so far has said so.
-    pub(super) fn all_answered(&mut self, now: Instant) {
-        self.rate.all_answered(now, self.pulse());
-        self.obey_rate();
-    }
-
-    /// Sends at what the rate is by now.
-    pub(super) fn obey_rate(&mut self) {
-        let rate = self.rate.bytes_per_second();
-        if self.pacer.rate() != rate {
-            self.pacer.set_rate(self.now, rate);
-        }
-    }
-
     /// How many would answer a question to all: receivers at the current item that no proxy
     /// answers for, and proxies.
     pub(super) fn audience(&self) -> u32 {
@@ -212,35 +163,6 @@ impl Session {
         u32::try_from(receivers + proxies).unwrap_or(u32::MAX)
     }
 
-    /// How often a message is repeated.
-    pub(super) fn robust(&self) -> u32 {
-        u32::from(self.config.robust.max(1))
-    }
-
-    /// Takes the round trip times measured so far into account.
-    pub(super) fn update_grtt(&mut self, decay: Decay) {
-        self.grtt.update(self.clients.longest_rtt(), decay);
-    }
-
-    /// Notes the round trip that a stamp of ours made. Stamps we cannot have sent are ignored, and
-    /// so is what is no newer than what the destination echoed before: a copy, held up by the
-    /// network or by somebody who means to slow us down, says nothing about the round trip.
-    pub(super) fn measure(&mut self, at: usize, now: Instant, echo: WireTime) {
-        let latest = echo.min(self.clock.stamp(now));
-        let newer = self.clients.get(at).is_some_and(|c| latest > c.echoed);
-        if echo >= self.first_stamp && newer {
-            let rtt = self.clock.round_trip(now, echo).max(Grtt::SHORTEST);
-            self.clients.set_rtt(at, rtt, latest);
-        }
-    }
-
-    /// What ANNOUNCE says of times and sizes.
-    pub(super) fn pace(&self) -> Pace {
-        pace(&self.config, self.policy)
-    }
-
-    // ----- who --------------------------------------------------------------------------------
-
     /// Whether anybody may register.
     pub(super) fn is_open(&self) -> bool {
         self.config.clients.is_none()
@@ -249,6 +171,11 @@ impl Session {
     /// A group address as ANNOUNCE states it.
     pub(super) fn stated(&self, addr: SocketAddr) -> IpAddr {
         stated(&self.config, self.policy, addr)
+    }
+
+    /// What ANNOUNCE says of times and sizes.
+    pub(super) fn pace(&self) -> Pace {
+        pace(&self.config, self.policy)
     }
 
     /// What every header says about the group.
@@ -323,8 +250,6 @@ impl Session {
         let security = self.security.as_ref();
         security.map_or(Keys::None, |s| s.keys(uid))
     }
-
-    // ----- items ------------------------------------------------------------------------------
 
     /// An item is over: reports how it ended at each receiver. `started` is when its data began
     /// to flow, if it did.

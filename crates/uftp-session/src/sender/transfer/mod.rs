@@ -209,10 +209,10 @@ impl Transfer {
             return self.quit(s, why);
         }
         if self.broken {
-            self.drop_all(s, "The file cannot be read");
+            s.abort_unfinished("The file cannot be read");
         }
         if is_due(self.limit, now) && self.is_timed() {
-            self.drop_all(s, "Max file transfer time exceeded");
+            s.abort_unfinished("Max file transfer time exceeded");
         }
         if s.control_congestion(now) {
             for at in s.clients.places(|c| !c.proxy && c.state().is_receiving()) {
@@ -333,18 +333,13 @@ impl Transfer {
 
     fn rewind(&mut self, s: &mut Session) {
         if self.pass >= u32::from(s.config.max_passes) {
-            self.drop_all(s, "Max passes exceeded");
+            s.abort_unfinished("Max passes exceeded");
             return;
         }
         s.clients
             .set_states(|c| (c.state() == State::ActiveNak).then_some(State::Active));
         s.lists.clear();
         self.begin_pass(s);
-    }
-
-    /// Gives up all who have not finished.
-    pub(super) fn drop_all(&self, s: &mut Session, reason: &'static str) {
-        s.abort_unfinished(reason);
     }
 
     fn quit(&mut self, s: &mut Session, why: &'static str) -> Next {
