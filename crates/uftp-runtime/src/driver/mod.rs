@@ -4,24 +4,25 @@
 //! The thread never waits for anything but the socket and the disk. Signals reach it by a
 //! [`Control`].
 
+mod control;
 mod gathering;
 mod machine;
 mod outbox;
 mod trace;
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use uftp_net::{Interest, RecvBatch, Socket, Wake};
+use uftp_net::{Interest, RecvBatch, Socket};
 
+pub(crate) use control::Control;
 pub(crate) use machine::{Daemon, Machine, Relay, Watcher};
 pub(crate) use outbox::Tally;
 
 use crate::exit::Failure;
 use crate::log;
 use crate::say;
+use control::Asked;
 use gathering::{Found, Gathering};
 use outbox::{Flow, Outbox};
 
@@ -40,61 +41,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const FULL_REST: Duration = Duration::from_millis(10);
 /// Errors in a row after which receiving is given up.
 const RECEIVE_ERRORS: u32 = 1000;
-
-/// Asks a driver in another thread for something.
-#[derive(Clone)]
-pub(crate) struct Control {
-    wake: Wake,
-    asked: Arc<AtomicU8>,
-}
-
-const STOP: u8 = 1;
-const RELOAD: u8 = 2;
-const COUNTERS: u8 = 4;
-const GROUPS: u8 = 8;
-
-impl Control {
-    /// A control of a driver to be made.
-    ///
-    /// # Errors
-    /// The process has too many files open.
-    pub(crate) fn new() -> Result<Control, Failure> {
-        Ok(Control {
-            wake: Wake::new().map_err(|error| Failure::network(error.to_string()))?,
-            asked: Arc::default(),
-        })
-    }
-
-    /// The machine is to end its sessions and say farewell.
-    pub(crate) fn stop(&self) {
-        self.ask(STOP);
-    }
-
-    /// The watcher is to open its files anew and to read its lists again.
-    pub(crate) fn reload(&self) {
-        self.ask(RELOAD);
-    }
-
-    /// The watcher is to tell the counters.
-    pub(crate) fn tell_counters(&self) {
-        self.ask(COUNTERS);
-    }
-
-    /// The watcher is to join its groups on the interfaces there are now.
-    pub(crate) fn renew_groups(&self) {
-        self.ask(GROUPS);
-    }
-
-    /// The watcher is to have its turn: something it waits for is there.
-    pub(crate) fn wake(&self) {
-        self.wake.wake();
-    }
-
-    fn ask(&self, what: u8) {
-        self.asked.fetch_or(what, Ordering::AcqRel);
-        self.wake.wake();
-    }
-}
 
 /// One machine on one socket.
 pub(crate) struct Driver<M, W> {
@@ -143,19 +89,8 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         let _held = log::hold();
         loop {
             let mut now = Instant::now();
-            let asked = self.control.asked.swap(0, Ordering::AcqRel);
-            if asked & STOP != 0 {
-                self.machine.stop(now);
+            if self.obey(now) {
                 farewell.get_or_insert(now + FAREWELL);
-            }
-            if asked & RELOAD != 0 {
-                self.watcher.reload(&mut self.machine);
-            }
-            if asked & GROUPS != 0 {
-                self.watcher.renew_groups(&self.socket);
-            }
-            if asked & COUNTERS != 0 {
-                self.watcher.tell_counters(&self.machine);
             }
             if let Some(due) = self.due(now) {
                 let late = now.saturating_duration_since(due) >= LATE;
@@ -184,6 +119,25 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
                 self.receive()?;
             }
         }
+    }
+
+    /// Does what other threads have asked for. Whether the machine is to end.
+    fn obey(&mut self, now: Instant) -> bool {
+        let asked = self.control.asked();
+        let stops = asked.includes(Asked::STOP);
+        if stops {
+            self.machine.stop(now);
+        }
+        if asked.includes(Asked::RELOAD) {
+            self.watcher.reload(&mut self.machine);
+        }
+        if asked.includes(Asked::GROUPS) {
+            self.watcher.renew_groups(&self.socket);
+        }
+        if asked.includes(Asked::COUNTERS) {
+            self.watcher.tell_counters(&self.machine);
+        }
+        stops
     }
 
     /// The deadline of the machine, if it has come.
@@ -225,7 +179,9 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
         };
         let until = until.into_iter().chain(farewell).min();
         self.let_go(now);
-        let ready = self.socket.wait_for(interest, &self.control.wake, until);
+        let ready = self
+            .socket
+            .wait_for(interest, self.control.wake_up(), until);
         ready
             .map(|ready| ready.readable || gathering.is_some())
             .map_err(|error| Failure::network(format!("waiting for the network failed: {error}")))

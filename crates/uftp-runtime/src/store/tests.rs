@@ -1,13 +1,10 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-
-use uftp_proto::{FileId, GroupId, Instance, Uid};
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use uftp_proto::BlockMap;
 use uftp_proto::wire::{CompleteStatus, FileType};
+use uftp_proto::{BlockMap, FileId, GroupId, Instance, Uid};
 use uftp_session::files::{IncomingFile, Offer, SessionEnd, SessionFiles};
 
 use super::*;
