@@ -269,3 +269,34 @@ fn the_rules_for_senders_of_4() -> Result<()> {
     }
     Ok(())
 }
+
+/// A cipher that OpenSSL lacks at one end, where nothing finds the provider that has it.
+#[test]
+fn what_openssl_lacks_is_named() -> Result<()> {
+    const LACKS: &str = "this system's OpenSSL does not offer des";
+    let world = World::new("lacks", 2)?;
+    let content = world.make_dir("content")?;
+    write_file(&content.join("file"), 10_000)?;
+    let nowhere = world.dir().join("nowhere");
+    let receiver = world.receiver(Suite::Ours, 1);
+    let mut receiver = receiver.environment("OPENSSL_MODULES", &nowhere).start()?;
+    let sender = || {
+        let sender = world.sender(Suite::Ours, 0).invite(&[1]);
+        sender.args(&["-Y", "des", "-K", "1024"]).files_of(&content)
+    };
+
+    let mut able = sender()?.start()?;
+    let exit = able.program().wait(BOUND)?;
+    let told = able.program().output();
+    assert_eq!(exit.code, Some(7), "{told}");
+    let refusal = "Transfer aborted by 0x00000001: Keytype invalid or not supported here";
+    assert!(told.contains(refusal), "{told}");
+    receiver.program().says(LACKS)?;
+    receiver.stop()?;
+
+    let mut unable = sender()?.environment("OPENSSL_MODULES", &nowhere).start()?;
+    let exit = unable.program().wait(BOUND)?;
+    let told = unable.program().output();
+    assert!(exit.code == Some(1) && told.contains(LACKS), "{told}");
+    Ok(())
+}

@@ -37,6 +37,22 @@ pub struct Invitation<'a> {
     pub proxy: Option<Uid>,
 }
 
+impl Invitation<'_> {
+    /// The algorithms of the session, or the reason of the ABORT if it cannot have them here. Which of
+    /// them is the matter, and with what, the words of deployed receivers do not say: the log does.
+    pub(crate) fn suite(&self) -> Result<Suite, &'static str> {
+        let group = self.header.group;
+        let suite = Suite::from_wire(self.header.version, self.info).map_err(|error| {
+            tracing::info!(%group, "cannot take part: {error}");
+            error.abort_reason()
+        })?;
+        if self.refuse_weak {
+            suite.check_modern().map_err(|error| error.abort_reason())?;
+        }
+        Ok(suite)
+    }
+}
+
 /// A PROXY_KEY by which the proxy we are to register with says its keys for a session.
 pub struct Introduction<'a> {
     /// Who its packet header says it comes from.
@@ -132,10 +148,7 @@ impl Client {
     ) -> Result<Self, Declined> {
         let info = invitation.info;
         let version = invitation.header.version;
-        let suite = Suite::from_wire(version, info).map_err(|e| e.abort_reason())?;
-        if invitation.refuse_weak {
-            suite.check_modern().map_err(|e| e.abort_reason())?;
-        }
+        let suite = invitation.suite()?;
         let signed_alone = suite.signature == SignatureType::Keyex;
         if signed_alone && !suite.client_auth {
             // Nobody would know our key.

@@ -95,12 +95,7 @@ impl Keys {
         if !means.config.security.admits(header.src) {
             return Err(Objection::Abort("Failed to verify server key fingerprint"));
         }
-        let suite =
-            Suite::from_wire(version, info).map_err(|e| Objection::Abort(e.abort_reason()))?;
-        if invitation.refuse_weak {
-            let modern = suite.check_modern();
-            modern.map_err(|e| Objection::Abort(e.abort_reason()))?;
-        }
+        let suite = invitation.suite().map_err(Objection::Abort)?;
         let theirs = ServerKeys::read(&suite, info)?;
         let ours = OwnKeys::choose(now, version, &suite, &theirs, means)?;
         let own = Own {
