@@ -396,6 +396,8 @@ fn the_store_may_end_the_session() {
     });
     script.next_file(10);
     bench.hear(&mut script, |s| s.file_info(&[ME]));
+    let happened: Vec<_> = bench.events.iter().map(|e| e.kind.clone()).collect();
+    assert_eq!(failures(&happened), ["Not enough disk space"]);
     assert_aborted(&mut bench, "Not enough disk space");
 }
 

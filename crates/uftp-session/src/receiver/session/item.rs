@@ -123,7 +123,13 @@ impl<S: SessionFiles> Session<S> {
                 self.answer(&file, status, free_space, note, around);
                 Ok(())
             }
-            Offer::Abort(reason) => Err(Stop::abort(reason)),
+            Offer::Abort(reason) => {
+                // The ABORT does not name the file.
+                let (name, why) = (file.name, reason.clone());
+                let kind = ReceiverEventKind::FileFailed { name, reason: why };
+                around.tell(self.id, file.file, kind);
+                Err(Stop::abort(reason))
+            }
         }
     }
 
