@@ -5,11 +5,13 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use nix::sys::stat::{Mode, umask};
 use uftp_tests::{Failure, PROGRAMS, Result, reference_package, run, target_dir};
 
 use crate::options::Options;
 use crate::packages::{Need, install_missing};
 use crate::programs::{build, cargo, root};
+use crate::rights::{need_root, run_as_root};
 
 /// Greater than that of Debian's package, which this one replaces.
 const VERSION: &str = concat!("1:", env!("CARGO_PKG_VERSION"), "-1");
@@ -88,6 +90,7 @@ pub(crate) fn dist(options: &mut Options) -> Result<ExitCode> {
 /// Makes the package and installs it in a throw-away root in the place of Debian's.
 pub(crate) fn try_package(options: &mut Options) -> Result<ExitCode> {
     no_more("try-package", options)?;
+    need_root("try-package")?;
     let made = make(Profile::Release)?;
     try_out(TRY_PACKAGE, &[&made.package, &reference_package()?])?;
     Ok(ExitCode::SUCCESS)
@@ -96,6 +99,7 @@ pub(crate) fn try_package(options: &mut Options) -> Result<ExitCode> {
 /// Makes the tree and has its units run by a service manager of their own.
 pub(crate) fn try_units(options: &mut Options) -> Result<ExitCode> {
     no_more("try-units", options)?;
+    need_root("try-units")?;
     try_out(TRY_UNITS, &[&make(Profile::Release)?.tree])?;
     Ok(ExitCode::SUCCESS)
 }
@@ -116,13 +120,15 @@ enum Profile {
     Debug,
 }
 
-/// Runs a script of the workspace with these paths.
+/// Runs a script of the workspace as root, with these paths.
 fn try_out(script: &str, paths: &[&Path]) -> Result<()> {
     let script = root().join(script);
     let words = std::iter::once(script.as_path()).chain(paths.iter().copied());
     let words: Vec<_> = words.map(|path| path.to_string_lossy()).collect();
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    print!("{}", run("sh", &words, "")?);
+    // What is installed has the rights that files have by it.
+    umask(Mode::from_bits_truncate(0o022));
+    print!("{}", run_as_root(&[&["sh"], &words[..]].concat())?);
     Ok(())
 }
 
@@ -241,7 +247,8 @@ fn package(out: &Path, tree: &Path) -> Result<PathBuf> {
     }
     let sums = "find . -type f ! -path './DEBIAN/*' -printf '%P\\0' | sort -z | xargs -0 md5sum";
     let staging_text = staging.to_string_lossy();
-    let sums = run("sh", &["-c", &format!("cd '{staging_text}' && {sums}")], "")?;
+    let sums = format!("cd \"$1\" && {sums}");
+    let sums = run("sh", &["-c", &sums, "sums", &staging_text], "")?;
     for (name, text) in [
         ("control", control.as_str()),
         ("conffiles", CONFFILES),

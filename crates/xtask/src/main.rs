@@ -7,6 +7,7 @@ mod fuzz;
 mod options;
 mod packages;
 mod programs;
+mod rights;
 mod room;
 mod test;
 
@@ -48,6 +49,7 @@ usage: cargo xtask TASK
   try-units         make the tree and have its units run by a systemd of their own
 
 demo, test, bench, fuzz and dist install the system packages they miss, by apt-get, without asking.
+test, bench, try-package and try-units run as root, or by a sudo that asks for no password.
 ";
 
 fn main() -> ExitCode {

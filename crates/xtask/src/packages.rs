@@ -6,6 +6,8 @@ use std::process::Stdio;
 use nix::unistd::geteuid;
 use uftp_tests::{Failure, Result, command};
 
+use crate::rights::may_be_root;
+
 /// A Debian package and the command that succeeds when what it brings is there.
 struct Package {
     name: &'static str,
@@ -106,11 +108,6 @@ pub(crate) fn install_missing(need: Need) -> Result<()> {
     }
 }
 
-/// Whether commands can be run by root, without asking anybody.
-pub(crate) fn may_be_root() -> bool {
-    geteuid().is_root() || succeeds("sudo", &["-n", "true"])
-}
-
 /// Fetches the lists of packages anew.
 pub(crate) fn update_lists() {
     if !apt_get(&["update", "-q"]) {
@@ -126,7 +123,7 @@ fn is_there(package: &Package) -> bool {
 }
 
 /// Whether a program is there and ends well; what it says is not shown.
-fn succeeds(program: &str, args: &[&str]) -> bool {
+pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
     command(program)
         .args(args)
         .stdin(Stdio::null())

@@ -1,17 +1,18 @@
 //! `cargo xtask test`: everything, on a machine that may be new.
 
-use std::{env, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use nix::{
     sys::stat::{Mode, umask},
-    unistd::{getegid, geteuid},
+    unistd::geteuid,
 };
-use uftp_tests::{Failure, Result, World, reference_dir, run, target_dir};
+use uftp_tests::{Failure, Result, World, reference_dir};
 
 use crate::{
     options::Options,
-    packages::{Need, install_missing, may_be_root, update_lists},
+    packages::{Need, install_missing, update_lists},
     programs::{build, cargo_lines, host_tuple},
+    rights::{give_back, need_root, words_of_sudo},
     room::{Runs, roomy},
 };
 
@@ -21,13 +22,11 @@ const ROOM: u64 = 1_000_000_000;
 /// Runs all tests of the workspace, those in network namespaces and with the reference included: as root,
 /// but what is built belongs to the user.
 pub(crate) fn test(options: &mut Options) -> Result<ExitCode> {
-    if !may_be_root() {
-        return Err(Failure::new(
-            "the tests make network namespaces, which takes root, or a sudo that asks for no password: \
-             sudo env \"PATH=$PATH\" \"HOME=$HOME\" cargo xtask test. \
-             Without root there are: cargo test -p uftp-proto -p uftp-session -p uftp-sim",
-        ));
-    }
+    need_root("test").map_err(|failure| {
+        Failure::new(format!(
+            "{failure}. Without root there are: cargo test -p uftp-proto -p uftp-session -p uftp-sim"
+        ))
+    })?;
     install_missing(Need::Tests)?;
     try_a_world()?;
     let files = roomy(ROOM, Runs::Scripts)?;
@@ -76,27 +75,6 @@ fn try_a_world() -> Result<()> {
              (in a container it takes --privileged): {failure}"
         ))
     })
-}
-
-/// How a test program of a user is run by root, in the user's own environment; of that, what is named here
-/// does not come through `sudo` by itself.
-fn words_of_sudo(files: &Path) -> Vec<String> {
-    let mut words = ["sudo", "-n", "-E", "env"].map(str::to_owned).to_vec();
-    words.push(format!("TMPDIR={}", files.display()));
-    for name in ["PATH", "HOME"] {
-        let value = env::var_os(name);
-        words.extend(value.map(|value| format!("{name}={}", value.display())));
-    }
-    words
-}
-
-/// Makes what tests of a user had root build his own, or he could build nothing there any more.
-fn give_back() -> Result<()> {
-    let owner = format!("{}:{}", geteuid(), getegid());
-    let built = target_dir();
-    let built = built.to_string_lossy();
-    let words = ["-n", "chown", "-R", "--from=0", &owner, "--", &built];
-    run("sudo", &words, "").map(drop)
 }
 
 /// Tests of all test programs together.

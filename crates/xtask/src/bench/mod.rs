@@ -12,6 +12,7 @@ use uftp_tests::{Failure, Parties, Result};
 use crate::{
     options::Options,
     packages::{Need, install_missing},
+    rights::{need_root, run_again_as_root},
 };
 use plan::{Plan, Programs, name, parties_called};
 use table::{Numbers, table};
@@ -28,8 +29,13 @@ struct Task {
 /// Measures what the options say and prints a table.
 pub(crate) fn bench(options: &mut Options) -> Result<ExitCode> {
     let task = read_task(options)?;
+    need_root("bench")?;
     install_missing(Need::Tests)?;
+    // Built by the user, if it is one.
     let programs = Programs::ready()?;
+    if let Some(code) = run_again_as_root()? {
+        return Ok(code);
+    }
     match &task.table {
         Some(only) => floors::check(&task.plan, task.rounds, only, &programs),
         None => compare(&task, &programs),
