@@ -225,6 +225,18 @@ impl Clock {
     }
 }
 
+/// What libfaketime shares under the number of a process. Loaded for the command that enters the host, too, it
+/// leaves that there when the program takes its place.
+struct Shared(i32);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for name in ["faketime_shm_", "sem.faketime_sem_"] {
+            let _ = fs::remove_file(format!("/dev/shm/{name}{}", self.0));
+        }
+    }
+}
+
 /// The system's time may jump by hours, both ways and at both ends, in the middle of an encrypted
 /// session and between two.
 #[test]
@@ -236,6 +248,7 @@ fn the_clocks_jump() -> Result<()> {
         receiver = receiver.environment(name, &value);
     }
     let mut receiver = receiver.start()?;
+    let _receivers = Shared(receiver.program().pid());
     let file = world.make_dir("content")?.join("file");
     write_file(&file, 3_000_000)?;
     for (round, (mine, its)) in [("+3h", "-2h"), ("-5h", "+40d")].into_iter().enumerate() {
@@ -249,7 +262,8 @@ fn the_clocks_jump() -> Result<()> {
             "-C",
             "tfmcc:min=8000:init=16000:max=16000",
         ];
-        let sender = sender.args(&cipher).start()?;
+        let mut sender = sender.args(&cipher).start()?;
+        let _senders = Shared(sender.program().pid());
         arriving(&receiver, 300_000)?;
         here.set(mine)?;
         there.set(its)?;
