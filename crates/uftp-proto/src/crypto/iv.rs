@@ -18,6 +18,7 @@ pub(super) struct IvInput {
 #[derive(Clone)]
 pub(super) struct IvMaker {
     version: Version,
+    /// Left-aligned in 128 bits.
     salt: Secret,
     len: usize,
 }
@@ -31,10 +32,14 @@ impl IvMaker {
         }
     }
 
-    pub(super) fn new(version: Version, salt: Secret, iv_len: usize) -> IvMaker {
+    pub(super) fn new(version: Version, salt: &Secret, iv_len: usize) -> IvMaker {
+        let mut aligned = Secret::copy_of(&[0; 16]);
+        for (to, from) in aligned.expose_mut().iter_mut().zip(salt.expose()) {
+            *to = *from;
+        }
         IvMaker {
             version,
-            salt,
+            salt: aligned,
             len: iv_len,
         }
     }
@@ -46,17 +51,15 @@ impl IvMaker {
             group,
             counter,
         } = input;
-        let mut bytes = [0; 16];
-        for (to, from) in bytes.iter_mut().zip(self.salt.expose()) {
-            *to = *from;
-        }
+        let salt = self.salt.expose().first_chunk();
+        let salt = salt.map_or(0, |bytes| u128::from_be_bytes(*bytes));
         let (src, group) = (u128::from(src.0), u128::from(group.0));
         let clock = || {
             let (seconds, micros) = WireTime(counter).to_parts();
             (u128::from(seconds), u128::from(micros))
         };
         let counter = u128::from(counter);
-        // All forms are the salt, left-aligned, XOR a number of 128 bits.
+        // All forms are the salt XOR a number of 128 bits.
         let mixed = match (self.version, self.len) {
             // wire-v4 §8.7
             (Version::V4, 8) => (src << 64) ^ (counter << 64),
@@ -72,7 +75,7 @@ impl IvMaker {
             (Version::V3 | Version::V3Sync, _) => (group << 96) | (clock().1 << 64),
         };
         Iv {
-            bytes: (u128::from_be_bytes(bytes) ^ mixed).to_be_bytes(),
+            bytes: (salt ^ mixed).to_be_bytes(),
             len: self.len,
         }
     }
@@ -138,7 +141,7 @@ mod tests {
     use super::*;
 
     fn iv(version: Version, salt: &[u8], len: usize, counter: u64) -> Vec<u8> {
-        IvMaker::new(version, Secret::copy_of(salt), len)
+        IvMaker::new(version, &Secret::copy_of(salt), len)
             .make(IvInput {
                 src: Uid(0xa000_0001),
                 group: GroupId(0x1234_5678),
@@ -177,7 +180,7 @@ mod tests {
         // wire-v3 §14: group f6906bc7, 1795244532 s 358443 us.
         let maker = IvMaker::new(
             Version::V3,
-            Secret::copy_of(&hex("63576460f1928ecc4da44f6c0adf5874")),
+            &Secret::copy_of(&hex("63576460f1928ecc4da44f6c0adf5874")),
             16,
         );
         let iv = maker.make(IvInput {

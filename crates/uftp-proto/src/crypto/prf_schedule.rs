@@ -201,7 +201,7 @@ pub struct ClientKeys {
 impl ClientKeys {
     fn iv(&self, src: Uid, counter: u64) -> super::iv::Iv {
         let iv_len = self.suite.cipher.cbc_form().iv_len();
-        IvMaker::new(self.version, self.salt.clone(), iv_len).make(IvInput {
+        IvMaker::new(self.version, &self.salt, iv_len).make(IvInput {
             src,
             group: self.group,
             counter,

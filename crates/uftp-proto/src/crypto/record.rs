@@ -50,7 +50,7 @@ pub(super) struct TrafficKeys {
 
 impl TrafficKeys {
     fn ivs(&self) -> IvMaker {
-        IvMaker::new(self.version, self.salt.clone(), self.cipher.iv_len())
+        IvMaker::new(self.version, &self.salt, self.cipher.iv_len())
     }
 
     fn hmac(&self) -> Box<HmacKey> {

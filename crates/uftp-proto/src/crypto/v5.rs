@@ -270,7 +270,7 @@ impl HandshakeKeys {
 
     fn iv(&self, counter: u64) -> super::iv::Iv {
         // Sender and session take no part in it.
-        IvMaker::new(Version::V5, self.server.salt.clone(), IV_LEN).make(IvInput {
+        IvMaker::new(Version::V5, &self.server.salt, IV_LEN).make(IvInput {
             src: Uid::NONE,
             group: GroupId(0),
             counter,
