@@ -306,7 +306,7 @@ impl Client {
     pub fn open<'a>(
         &mut self,
         packet: &'a mut [u8],
-    ) -> Result<(&'a mut [u8], Option<Sealer>), Refusal> {
+    ) -> Result<(&'a mut [u8], Option<Box<Sealer>>), Refusal> {
         match &mut self.body {
             Body::Prf(body) => body.open(packet),
             Body::Hkdf(body) => body.open(packet).map(|message| (message, None)),

@@ -251,7 +251,7 @@ impl Assembly {
             self.heed(header);
             let keys = self.keys.as_mut().ok_or(Refusal::OutOfPlace)?;
             if let Some(sealer) = news.sealer {
-                self.up.secure(sealer, keys.counter());
+                self.up.secure(*sealer, keys.counter());
             }
             match news.abort {
                 Some(abort) => self.note_abort(now, abort, around),

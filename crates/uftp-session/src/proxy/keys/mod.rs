@@ -80,7 +80,7 @@ pub(super) struct News {
     /// What it said, if it was an ABORT.
     pub(super) abort: Option<wire::Abort>,
     /// The group's keys are other than thought: our packets are sealed with this from now on.
-    pub(super) sealer: Option<Sealer>,
+    pub(super) sealer: Option<Box<Sealer>>,
 }
 
 impl Keys {

@@ -57,7 +57,7 @@ impl<S: SessionFiles> Session<S> {
         }
         let (body, sealer) = security.client.open(packet)?;
         if let Some(sealer) = sealer {
-            self.link.secure(sealer, security.counter.clone());
+            self.link.secure(*sealer, security.counter.clone());
         }
         if security.doubt.take().is_some() {
             self.outbox.forget(&Outgoing::Register);

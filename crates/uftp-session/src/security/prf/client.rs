@@ -242,7 +242,7 @@ impl Client {
     pub(in crate::security) fn open<'a>(
         &mut self,
         packet: &'a mut [u8],
-    ) -> Result<(&'a mut [u8], Option<Sealer>), Refusal> {
+    ) -> Result<(&'a mut [u8], Option<Box<Sealer>>), Refusal> {
         let sealer = self.prove_offer(packet);
         let Stage::Proven(Offer { opener, .. }) = &mut self.stage else {
             return Err(Refusal::Unauthentic);
@@ -255,7 +255,7 @@ impl Client {
     }
 
     /// If it is not known yet which secret is the group's, `packet` tells if it is authentic.
-    fn prove_offer(&mut self, packet: &[u8]) -> Option<Sealer> {
+    fn prove_offer(&mut self, packet: &[u8]) -> Option<Box<Sealer>> {
         let Stage::Offered(offers) = &mut self.stage else {
             return None;
         };
@@ -268,7 +268,7 @@ impl Client {
         let offer = offers.swap_remove(right);
         let made = put_to_use(&self.binding, &offer.master, &self.identity);
         self.stage = Stage::Proven(offer);
-        made.ok().map(|(sealer, _)| sealer)
+        made.ok().map(|(sealer, _)| Box::new(sealer))
     }
 }
 
