@@ -1,6 +1,6 @@
 //! What the driver runs, and whom it tells.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -126,9 +126,12 @@ impl<F: FileStore> Daemon<F> {
         self.turned_away
     }
 
-    fn hears(&mut self, from: IpAddr) -> bool {
-        let from = from.to_canonical();
-        let hears = self.allowed.is_empty() || self.allowed.iter().any(|net| net.contains(&from));
+    fn hears(&mut self, from: &SocketAddr) -> bool {
+        if self.allowed.is_empty() {
+            return true;
+        }
+        let from = from.ip().to_canonical();
+        let hears = self.allowed.iter().any(|net| net.contains(&from));
         if !hears {
             if self.turned_away == 0 {
                 say!(
@@ -148,7 +151,7 @@ impl<F: FileStore> Machine for Daemon<F> {
 
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
         // After the farewells nothing new begins.
-        if !self.stopped && self.hears(from.ip()) {
+        if !self.stopped && self.hears(&from) {
             self.receiver.handle_datagram(now, from, ecn, datagram);
         }
     }

@@ -222,13 +222,14 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
                 }
             }
             let traced = trace::wanted();
-            for datagram in self.inbox.datagrams() {
+            // Not a `for` loop, by which each address is taken apart and put together again.
+            self.inbox.datagrams().for_each(|datagram| {
                 if traced {
                     trace::received(datagram.from, datagram.bytes);
                 }
                 self.machine
                     .handle_datagram(now, datagram.from, datagram.ecn, datagram.bytes);
-            }
+            });
             self.tell(now);
             if !self.inbox.is_full() {
                 self.nothing_more(now, found);
