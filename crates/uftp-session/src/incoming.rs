@@ -37,6 +37,7 @@ impl Incoming {
 /// # Errors
 /// [`Refusal::OtherVersion`] if nobody knows the protocol, [`Refusal::Malformed`] if the header makes
 /// no sense in it.
+#[inline] // as wire::decode_header is
 pub(crate) fn read_header(packet: &[u8]) -> Result<Header, Refusal> {
     let known = |id: &u8| Version::from_wire_id(*id).is_some();
     if packet.first().is_some_and(|id| !known(id)) {

@@ -58,6 +58,7 @@ pub(super) fn start(w: &mut Writer<'_>, kind: Kind, len: usize) -> Result<(), En
     Ok(())
 }
 
+#[inline] // as Head::split is
 pub(super) fn tfmcc_data(rest: Reader<'_>) -> Result<Option<TfmccDataInfo>, DecodeError> {
     let Some(mut r) = first(rest, Kind::TfmccData, TFMCC_DATA_INFO)? else {
         return Ok(None);

@@ -136,6 +136,7 @@ pub(super) fn write_file_info_ack(
     write_ids(w, &m.clients)
 }
 
+#[inline] // as Head::split is
 pub(super) fn read_file_seg(Head { mut head, body }: Head<'_>) -> Result<FileSeg<'_>, DecodeError> {
     Ok(FileSeg {
         file: FileId(head.u16("file_id")?),
