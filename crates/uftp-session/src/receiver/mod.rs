@@ -166,19 +166,14 @@ impl<F: FileStore> Receiver<F> {
         tracing::warn!(%group, reason, "cannot join multicast group");
         self.groups.forget(group);
         self.for_each_session(|session, _| match session.private() {
-            Some(private) if private == group => Err(Stop::End(EndReason::Aborted(
-                "Error joining multicast group".to_owned(),
-            ))),
+            Some(private) if private == group => Err(Stop::abort("Error joining multicast group")),
             _ => Ok(()),
         });
     }
 
     /// Ends every open session. What is left to transmit are the farewells.
     pub fn shutdown(&mut self, _now: Instant) {
-        self.for_each_session(|_, _| {
-            let words = "Client shutting down".to_owned();
-            Err(Stop::End(EndReason::Aborted(words)))
-        });
+        self.for_each_session(|_, _| Err(Stop::abort("Client shutting down")));
     }
 
     /// Whether no session is open and nothing is left to transmit.
@@ -244,7 +239,7 @@ impl<F: FileStore> Receiver<F> {
             Ok(()) => Ok(()),
             Err(Stop::Refused(refusal)) => Err(refusal),
             Err(Stop::End(reason)) => {
-                self.close(position, reason);
+                self.close(position, *reason);
                 Ok(())
             }
         }
@@ -285,7 +280,7 @@ impl<F: FileStore> Receiver<F> {
                 continue;
             };
             if let Err(Stop::End(reason)) = act(session, &mut around) {
-                self.close(position, reason);
+                self.close(position, *reason);
             }
         }
     }

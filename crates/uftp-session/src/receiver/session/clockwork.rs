@@ -56,7 +56,7 @@ impl<S: SessionFiles> Session<S> {
                 }
             }
             Phase::Completing { since, .. } if over(*since, timing.confirmation()) => {
-                return Err(Stop::End(EndReason::Unconfirmed));
+                return Err(EndReason::Unconfirmed.into());
             }
             Phase::Completing { sent, .. } => {
                 if over(*sent, timing.complete_repeat()) {
@@ -99,7 +99,7 @@ impl<S: SessionFiles> Session<S> {
     /// The time to register is over: because we were sent away, or for the given reason.
     fn unregistered(&mut self, why: &str) -> Stop {
         match self.take_dismissal() {
-            Some(words) => Stop::End(EndReason::AbortedByServer(words)),
+            Some(words) => EndReason::AbortedByServer(words).into(),
             None => Stop::abort(why),
         }
     }

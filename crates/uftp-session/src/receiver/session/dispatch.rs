@@ -68,7 +68,7 @@ impl<S: SessionFiles> Session<S> {
             }
             (Phase::Completing { .. }, Message::DoneConf(conf)) => {
                 if self.is_listed(&conf.clients) {
-                    return Err(Stop::End(EndReason::Confirmed));
+                    return Err(EndReason::Confirmed.into());
                 }
                 Ok(())
             }
@@ -108,7 +108,7 @@ impl<S: SessionFiles> Session<S> {
         if everybody && abort.current_file && done_with_file {
             return Ok(());
         }
-        Err(Stop::End(EndReason::AbortedByServer(abort.reason.clone())))
+        Err(EndReason::AbortedByServer(abort.reason.clone()).into())
     }
 
     /// Somebody who may be anybody sends us away while we have no keys. If it was the sender none will
@@ -120,20 +120,17 @@ impl<S: SessionFiles> Session<S> {
         around: &mut Surroundings<'_>,
     ) -> Handled {
         let told = self.aborted(now, abort);
-        let Err(Stop::End(EndReason::AbortedByServer(words))) = told else {
+        let (Err(Stop::End(_)), Some(Joining { dismissal, .. })) = (&told, &mut self.security)
+        else {
             return told;
         };
-        match &mut self.security {
-            None => Err(Stop::End(EndReason::AbortedByServer(words))),
-            Some(Joining { dismissal, .. }) => {
-                if dismissal.is_none() {
-                    *dismissal = Some(words.clone());
-                    let dismissed = ReceiverEventKind::Dismissed(words);
-                    around.tell(self.id, FileId::SESSION, dismissed);
-                }
-                Ok(())
-            }
+        if dismissal.is_none() {
+            let words = &abort.reason;
+            *dismissal = Some(words.clone());
+            let dismissed = ReceiverEventKind::Dismissed(words.clone());
+            around.tell(self.id, FileId::SESSION, dismissed);
         }
+        Ok(())
     }
 
     /// The limiting receiver answers at once, the others when their time comes.

@@ -46,9 +46,9 @@ impl<S: SessionFiles> Session<S> {
         let len = packet.len();
         let Some(security) = &mut self.security else {
             self.arrived(incoming, len);
-            return match incoming::decode(header, packet) {
-                Ok(message) => self.handle(now, header, &message, around),
-                Err(error) => Err(self.malformed(header.function, &error)),
+            return match &incoming::decode(header, packet) {
+                Ok(message) => self.handle(now, header, message, around),
+                Err(error) => Err(self.malformed(header.function, error)),
             };
         };
         if header.function != Function::Encrypted {
@@ -70,9 +70,9 @@ impl<S: SessionFiles> Session<S> {
             function,
             ..*header
         };
-        match wire::decode(header.version, function, body) {
-            Ok(message) => self.handle(now, &header, &message, around),
-            Err(error) => Err(self.malformed(function, &error)),
+        match &wire::decode(header.version, function, body) {
+            Ok(message) => self.handle(now, &header, message, around),
+            Err(error) => Err(self.malformed(function, error)),
         }
     }
 
@@ -194,6 +194,9 @@ impl<S: SessionFiles> Session<S> {
     /// A packet of the sender arrived, `len` bytes with its header: whatever it says, it counts for
     /// congestion control, but that aborts and keys may be others' and have their numbers.
     fn arrived(&mut self, incoming: &Incoming, len: usize) {
+        if self.congestion.is_none() {
+            return;
+        }
         let (now, header) = (incoming.now, &incoming.header);
         let out_of_step = self.is_out_of_step(now, header.seq);
         let group = self.group();
@@ -231,21 +234,19 @@ impl<S: SessionFiles> Session<S> {
         let order = self.check_window(now, header)?;
         let timing = self.timing;
         self.timing.set_grtt(header.grtt);
-        let handled = self.dispatch(now, order, message, around);
-        match handled {
-            Err(Stop::Refused(_)) => self.timing = timing,
-            _ => {
-                self.accepted = now;
-                self.group_size = header.group_size.count();
-                if order == Order::Newest {
-                    self.newest = header.seq;
-                }
-                if let Phase::Registering { until, .. } = &mut self.phase {
-                    *until = (*until).max(self.announced + self.timing.registration());
-                }
-            }
+        if let Err(stop) = self.dispatch(now, order, message, around) {
+            self.timing = timing;
+            return Err(stop);
         }
-        handled
+        self.accepted = now;
+        self.group_size = header.group_size;
+        if order == Order::Newest {
+            self.newest = header.seq;
+        }
+        if let Phase::Registering { until, .. } = &mut self.phase {
+            *until = (*until).max(self.announced + self.timing.registration());
+        }
+        Ok(())
     }
 
     /// Where the packet stands among those of the sender (wire-v4 §1.5). Keys and aborts may be made

@@ -203,12 +203,12 @@ impl<S: SessionFiles> Session<S> {
             return Err(Refusal::OutOfPlace.into());
         };
         let section = transfer.take(seg, &mut self.files)?;
-        let group = Group {
-            grtt: self.timing.grtt(),
-            size: self.group_size,
-        };
         if order == Order::Newest {
             if let (Some(congestion), Some(info)) = (&mut self.congestion, &seg.tfmcc) {
+                let group = Group {
+                    grtt: self.timing.grtt(),
+                    size: self.group_size.count(),
+                };
                 congestion.data_info(now, info, group);
             }
             transfer.newest_data(now, self.timing.nak_delay(), section);

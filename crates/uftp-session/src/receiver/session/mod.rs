@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use uftp_proto::crypto::IvCounter;
+use uftp_proto::quant::GroupSizeCode;
 use uftp_proto::wire::{Announce, TfmccAckInfo};
 use uftp_proto::{Seq, Uid, WireTime};
 
@@ -67,7 +68,7 @@ pub(super) struct Session<S> {
     /// Under congestion control: what we ask for.
     congestion: Option<Box<Reporter>>,
     /// Receivers in the group, as the sender says.
-    group_size: u32,
+    group_size: GroupSizeCode,
     /// The last answered item, for when the answer was lost.
     answered: Option<Answer>,
     /// The sender's last stamp and when it came.
@@ -193,7 +194,7 @@ impl<S: SessionFiles> Session<S> {
             },
             announced: now,
             congestion: None,
-            group_size: header.group_size.count(),
+            group_size: header.group_size,
             answered: None,
             stamp: (announce.timestamp, now),
             newest: header.seq,
@@ -294,7 +295,7 @@ impl<S: SessionFiles> Session<S> {
     fn group(&self) -> Group {
         Group {
             grtt: self.timing.grtt(),
-            size: self.group_size,
+            size: self.group_size.count(),
         }
     }
 

@@ -38,8 +38,8 @@ impl Surroundings<'_> {
 pub(in crate::receiver) enum Stop {
     /// The packet is not acted upon.
     Refused(Refusal),
-    /// The session is over.
-    End(EndReason),
+    /// The session is over. Boxed, so that [`Handled`], which every packet has one of, is small.
+    End(Box<EndReason>),
 }
 
 impl From<Refusal> for Stop {
@@ -48,10 +48,16 @@ impl From<Refusal> for Stop {
     }
 }
 
+impl From<EndReason> for Stop {
+    fn from(reason: EndReason) -> Self {
+        Stop::End(Box::new(reason))
+    }
+}
+
 impl Stop {
     /// We end the session; the sender is told why.
-    pub(super) fn abort(reason: impl Into<String>) -> Self {
-        Stop::End(EndReason::Aborted(reason.into()))
+    pub(in crate::receiver) fn abort(reason: impl Into<String>) -> Self {
+        EndReason::Aborted(reason.into()).into()
     }
 
     /// The disk fails: nothing more can be received, and nothing reported that is not there.
