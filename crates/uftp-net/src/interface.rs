@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
@@ -44,6 +44,17 @@ impl Interface {
     pub fn first_like(&self, like: IpAddr) -> Option<IpAddr> {
         let mut addrs = self.addrs.iter().copied();
         addrs.find(|addr| addr.is_ipv4() == like.is_ipv4())
+    }
+
+    /// Its addresses with a port, as a socket tells where a datagram comes from: link-local ones with
+    /// their link.
+    pub fn endpoints(&self, port: u16) -> impl Iterator<Item = SocketAddr> {
+        self.addrs.iter().map(move |addr| match *addr {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                SocketAddrV6::new(ip, port, 0, self.index).into()
+            }
+            ip => SocketAddr::new(ip, port),
+        })
     }
 
     /// Whether what is sent to `addr` reaches all hosts of a network of the interface.
@@ -259,6 +270,16 @@ mod tests {
         assert_eq!(shown.to_string(), "eth0 (down)");
         shown.up = true;
         assert_eq!(shown.to_string(), "eth0");
+    }
+
+    #[test]
+    fn where_datagrams_of_an_interface_come_from() {
+        let here = interface(2, "eth0", &["10.0.0.5", "fd77::5", "fe80::5"]);
+        let from: Vec<_> = here.endpoints(1044).map(|addr| addr.to_string()).collect();
+        assert_eq!(
+            from,
+            ["10.0.0.5:1044", "[fd77::5]:1044", "[fe80::5%2]:1044"]
+        );
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub(super) fn called(config: &ProxyConfig, policy: Policy, announce: &Announce) 
             Names::Ids => [].iter(),
             Names::Addresses => config.addresses.iter(),
         }
-        .map(|ip| Uid::from_addr(*ip)),
+        .map(|own| Uid::from_addr(own.ip())),
     );
     names.find(|name| announce.clients.contains(name))
 }

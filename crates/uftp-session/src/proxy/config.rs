@@ -20,8 +20,9 @@ pub struct ProxyConfig {
     pub role: Role,
     /// The one port it hears and speaks from.
     pub port: u16,
-    /// Its own addresses: what comes from one of them and [`port`](Self::port) is its own.
-    pub addresses: Vec<IpAddr>,
+    /// Where its own packets come from: each of its addresses, link-local ones with their link, and
+    /// its [`port`](Self::port).
+    pub addresses: Vec<SocketAddr>,
     /// Most sessions at once; further announcements are refused and counted.
     pub max_sessions: usize,
     /// Most clients of one session; further registrations are refused and counted.

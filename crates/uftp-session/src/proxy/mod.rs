@@ -293,7 +293,7 @@ impl Proxy {
         packet: &mut [u8],
     ) -> Result<(), Refusal> {
         let header = incoming::read_header(packet)?;
-        if from.port() == self.config.port && self.config.addresses.contains(&from.ip()) {
+        if self.config.addresses.contains(&from) {
             return Err(Refusal::OutOfPlace);
         }
         match header.function {

@@ -277,7 +277,18 @@ fn may_answer(from: SocketAddr, around: &Surroundings<'_>) -> bool {
             ..
         }
     );
-    anybody || around.downstream.is_some_and(|d| d.ip() == from.ip())
+    anybody || around.downstream.is_some_and(|d| is_on_one_host(d, from))
+}
+
+/// Whether two addresses are of one host, whatever their ports. The same link-local address is another
+/// host's on another link; without a link it is what the system took it for.
+fn is_on_one_host(a: SocketAddr, b: SocketAddr) -> bool {
+    let link = |addr| match addr {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    let (one, other) = (link(a), link(b));
+    a.ip() == b.ip() && (one == other || one == 0 || other == 0)
 }
 
 /// Whether a packet is on its way to clients, of whomever it comes from. Whether one that does not say what it is has

@@ -89,7 +89,7 @@ pub(crate) fn server_role(downstream: Downstream) -> Role {
 
 pub(crate) fn config(role: Role) -> ProxyConfig {
     ProxyConfig {
-        addresses: vec![addr("10.9.0.1:1044").ip()],
+        addresses: vec![addr("10.9.0.1:1044")],
         max_sessions: 5,
         max_clients: 1000,
         ..ProxyConfig::new(ME, role, 1044)

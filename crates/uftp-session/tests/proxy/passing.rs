@@ -63,6 +63,31 @@ fn a_server_proxy_changes_no_byte_in_either_direction() {
 }
 
 #[test]
+fn a_link_local_address_is_another_hosts_on_another_link() {
+    let (own, there) = (addr("[fe80::2%2]:1044"), addr("[fe80::2%3]:1044"));
+    let mut bench = Bench::new(ProxyConfig {
+        addresses: vec![own],
+        ..config(client_role())
+    });
+    let packet = bench.packet(SERVER, &announce());
+    assert_eq!(bench.hand(own, Ecn::NotEct, &packet), []);
+    assert_eq!(bench.refused(Refusal::OutOfPlace), 1, "its own");
+    assert_ne!(bench.hand(there, Ecn::NotEct, &packet), []);
+
+    // And so it is downstream, unless the operator left the link to the system.
+    for (below, passed) in [
+        ("[fe80::3%2]:1044", 0),
+        ("[fe80::3%3]:1044", 1),
+        ("[fe80::3]:1044", 1),
+    ] {
+        let mut bench = Bench::announced(server_role(Downstream::Fixed(addr(below))));
+        let packet = bench.packet(Uid(1), &register(STAMP));
+        let out = bench.hand(addr("[fe80::3%3]:1044"), Ecn::NotEct, &packet);
+        assert_eq!(out.len(), passed, "{below}");
+    }
+}
+
+#[test]
 fn a_server_proxy_forgets_a_silent_session_and_leaves_its_group() {
     let below = addr("10.8.0.1:3000");
     let mut bench = Bench::announced(server_role(Downstream::Fixed(below)));

@@ -133,16 +133,17 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
 }
 
 impl Proxy {
-    fn addresses(&self) -> Vec<IpAddr> {
-        [self.upstream, self.downstream]
-            .map(|a| a.parse().unwrap())
-            .to_vec()
+    fn addresses(&self) -> [IpAddr; 2] {
+        [self.upstream, self.downstream].map(|a| a.parse().unwrap())
     }
 
     fn config(&self) -> ProxyConfig {
         ProxyConfig {
             uid: self.uid,
-            addresses: self.addresses(),
+            addresses: self
+                .addresses()
+                .map(|ip| SocketAddr::new(ip, 1044))
+                .to_vec(),
             heartbeats: self.beats.clone(),
             security: ReceiverSecurity {
                 keys: self.key.iter().cloned().map(Arc::new).collect(),

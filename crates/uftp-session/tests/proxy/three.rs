@@ -239,8 +239,8 @@ fn nobody_is_whom_the_address_says_and_we_what_the_list_does() {
     let mut bench = announced();
     let packet = packet(Uid::NONE, server().ip(), &register(&[]));
     bench.hand(client(9), Ecn::NotEct, &packet);
-    let ours: Vec<IpAddr> = config(client_role()).addresses;
-    let listed = [uid(9), Uid::from_addr(ours[0])];
+    let ours = config(client_role()).addresses;
+    let listed = [uid(9), Uid::from_addr(ours[0].ip())];
     bench.hand(
         server(),
         Ecn::NotEct,

@@ -205,7 +205,7 @@ impl Networks {
         security: ReceiverSecurity,
     ) -> ProxyNode {
         let config = ProxyConfig {
-            addresses: vec![addr.ip()],
+            addresses: vec![addr],
             max_clients: self.figure.max_clients,
             security,
             heartbeats,

@@ -100,7 +100,7 @@ impl Args {
                 uid: addresses::own_uid(self.uid, &listening),
                 role,
                 port: self.port,
-                addresses: own.into_iter().flat_map(|i| i.addrs).collect(),
+                addresses: own.iter().flat_map(|i| i.endpoints(self.port)).collect(),
                 max_sessions: self.max_sessions,
                 max_clients: self.max_clients,
                 hold_percent: self.hold_percent,
