@@ -19,14 +19,24 @@ pub(crate) const PRIVATE: &str = "230.5.5.x";
 /// # Errors
 /// The resolver's words.
 pub(crate) async fn resolve(text: &str) -> Result<IpAddr, String> {
-    if let Ok(addr) = text.parse() {
-        return Ok(addr);
+    host(text, 0).await.map(|addr| addr.ip())
+}
+
+/// A `port` at an address, which may say its link (`fe80::1%eth0`), or at the first address of a host
+/// name.
+///
+/// # Errors
+/// The resolver's words.
+pub(crate) async fn host(text: &str, port: u16) -> Result<SocketAddr, String> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok((ip, port).into());
     }
-    let mut found = tokio::net::lookup_host((text, 0))
+    let mut found = tokio::net::lookup_host((text, port))
         .await
         .map_err(|error| error.to_string())?;
-    let first = found.next().ok_or("the name has no address")?;
-    Ok(first.ip())
+    found
+        .next()
+        .ok_or_else(|| "the name has no address".to_owned())
 }
 
 /// `host`, `host:port` or `[address]:port`.
@@ -47,13 +57,7 @@ pub(crate) async fn endpoint(text: &str, default_port: u16) -> Result<SocketAddr
         }
         _ => (text, default_port),
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut found = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(|error| error.to_string())?;
-    found
-        .next()
-        .ok_or_else(|| "the name has no address".to_owned())
+    self::host(host.trim_start_matches('[').trim_end_matches(']'), port).await
 }
 
 /// The private address: each `x` becomes a random number, 0 to 255 in an IPv4 address, 0 to ffff
@@ -63,9 +67,9 @@ pub(crate) async fn endpoint(text: &str, default_port: u16) -> Result<SocketAddr
 /// A sentence: not an address of the family of `public`, or not multicast.
 pub(crate) async fn private(
     text: &str,
-    public: IpAddr,
+    public: SocketAddr,
     rng: &mut impl Rng,
-) -> Result<IpAddr, Failure> {
+) -> Result<SocketAddr, Failure> {
     let mut drawn = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -74,28 +78,34 @@ pub(crate) async fn private(
             c => drawn.push(c),
         }
     }
-    let addr = resolve(&drawn).await.map_err(|why| {
+    let addr = host(&drawn, public.port()).await.map_err(|why| {
         Failure::network(format!("Invalid private address {text}: {why} (option -P)"))
     })?;
     if addr.is_ipv4() != public.is_ipv4() {
         return Err(Failure::network(format!(
-            "IP version mismatch between public address {public} (-M) and private address {addr} (-P)"
+            "IP version mismatch between public address {} (-M) and private address {} (-P)",
+            public.ip(),
+            addr.ip()
         )));
     }
-    if !addr.is_multicast() {
+    if !addr.ip().is_multicast() {
         return Err(Failure::command_line(format!(
-            "Invalid private address {addr}: expected a multicast address (option -P)"
+            "Invalid private address {}: expected a multicast address (option -P)",
+            addr.ip()
         )));
     }
     Ok(addr)
 }
 
-/// Where a sender's multicast leaves: what `-I` says, else the first interface that is up, other
-/// than loopback if there is one, with an address of the family of `public`.
+/// Where a sender's multicast leaves: what `-I` says, else the link that `public` is on if it says
+/// one, else the first interface that is up, other than loopback if there is one, with an address of
+/// the family of `public`.
 ///
 /// # Errors
 /// No such interface, or none of that family.
-pub(crate) fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface, Failure> {
+pub(crate) fn outgoing(option: Option<&str>, public: SocketAddr) -> Result<Interface, Failure> {
+    let link = link(public);
+    let public = public.ip();
     let family = if public.is_ipv4() { "IPv4" } else { "IPv6" };
     if let Some(text) = option {
         let chosen = named(text, "-I")?;
@@ -108,6 +118,9 @@ pub(crate) fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface
     }
     let mut candidates = usable()?;
     candidates.retain(|i| i.first_like(public).is_some());
+    if let Some(at) = candidates.iter().position(|i| Some(i.index) == link) {
+        return Ok(candidates.swap_remove(at));
+    }
     let others: Vec<_> = candidates
         .iter()
         .filter(|i| !i.loopback)
@@ -124,6 +137,14 @@ pub(crate) fn outgoing(option: Option<&str>, public: IpAddr) -> Result<Interface
         .into_iter()
         .min_by_key(|i| i.loopback)
         .ok_or_else(|| Failure::network(format!("no network interface found for family {family}")))
+}
+
+/// The index of the interface that a link-local address is reached by, if it says.
+fn link(addr: SocketAddr) -> Option<u32> {
+    match addr {
+        SocketAddr::V6(v6) => Some(v6.scope_id()).filter(|index| *index != 0),
+        SocketAddr::V4(_) => None,
+    }
 }
 
 /// Where a receiver listens: what `-I` says, else all interfaces that are up, loopback only if
@@ -258,6 +279,8 @@ mod tests {
             ("fd02::2", "[fd02::2]:1044"),
             ("[fd02::2]", "[fd02::2]:1044"),
             ("[fd02::2]:99", "[fd02::2]:99"),
+            ("fe80::1%lo", "[fe80::1%1]:1044"),
+            ("[fe80::1%lo]:99", "[fe80::1%1]:99"),
             // A name that the resolver knows without asking anybody.
             ("127.1:7", "127.0.0.1:7"),
         ] {

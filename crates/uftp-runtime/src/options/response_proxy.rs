@@ -1,6 +1,5 @@
 //! Options of `uftpd` about a proxy that gathers its answers (cli §3.1, §7).
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Args;
@@ -63,9 +62,8 @@ async fn read(text: &str, port: u16) -> Result<ResponseProxy, String> {
         return Err("Invalid host name".to_owned());
     }
     let fingerprint = print.map(|print| print.parse()).transpose();
-    let ip = addresses::resolve(host).await?;
     Ok(ResponseProxy {
-        addr: SocketAddr::new(ip, port),
+        addr: addresses::host(host, port).await?,
         fingerprint: fingerprint
             .map_err(|why: uftp_proto::crypto::BadFingerprint| why.to_string())?,
     })
@@ -73,6 +71,8 @@ async fn read(text: &str, port: u16) -> Result<ResponseProxy, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     /// What `-R` names is a list if it is a file, else a host; `-r` is always a host.
@@ -123,6 +123,8 @@ mod tests {
         let addr = SocketAddr::from(([10, 0, 0, 1], 99));
         let plain = read("10.0.0.1", 99).await.unwrap();
         assert_eq!((plain.addr, plain.fingerprint), (addr, None));
+        let near = read("fe80::1%lo", 99).await.unwrap();
+        assert_eq!(near.addr, "[fe80::1%1]:99".parse().unwrap(), "on that link");
         let proved = read(&format!("10.0.0.1/{PRINT}"), 99).await.unwrap();
         assert_eq!(proved.fingerprint, Some(PRINT.parse().unwrap()));
         for (text, says) in [

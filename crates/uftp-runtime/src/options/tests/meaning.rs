@@ -171,6 +171,34 @@ async fn addresses_and_ids_of_a_sender_get_their_defaults() {
 }
 
 #[tokio::test]
+async fn a_link_local_address_says_its_link() {
+    for (line, public, private) in [
+        ("-M fe80::9%lo", "[fe80::9%1]:1044", "[fe80::9%1]:1044"),
+        (
+            "-M ff12::9%lo -P ff12::5",
+            "[ff12::9%1]:1044",
+            "[ff12::5]:1044",
+        ),
+        (
+            "-M ff15::9 -P ff12::5%lo",
+            "[ff15::9]:1044",
+            "[ff12::5%1]:1044",
+        ),
+    ] {
+        let job = sending(&format!("uftp f {line}")).await;
+        let (at, then) = (job.config.public, job.config.private);
+        assert_eq!(
+            (at, then),
+            (public.parse().unwrap(), private.parse().unwrap())
+        );
+        assert!(
+            job.interface.name == "lo" || public.starts_with("[ff15"),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_single_host_of_protocol_3_is_listed_by_its_address() {
     for (line, listed) in [
         ("-M 10.0.0.9", Some(Uid(0x0A00_0009))),

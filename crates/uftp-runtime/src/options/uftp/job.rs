@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
@@ -95,7 +94,9 @@ impl Args {
         let place = self.place(policy, clients.as_deref(), rng).await?;
         let single = place.is_one_host() && self.min_clients.is_none();
         let clients = match clients {
-            None if policy.names == Names::Addresses && single => Some(hosts::only(place.public)),
+            None if policy.names == Names::Addresses && single => {
+                Some(hosts::only(place.public.ip()))
+            }
             clients => clients,
         };
         let session = Session {
@@ -149,8 +150,8 @@ impl Args {
                 .unwrap_or_else(|| place.own_uid()),
             group: session.group,
             instance: session.instance,
-            public: SocketAddr::new(place.public, self.port),
-            private: SocketAddr::new(place.private, self.port),
+            public: place.public,
+            private: place.private,
             broadcast: place.is_broadcast(),
             clients: session.clients,
             block_size: self.block_size.unwrap_or(SenderConfig::DEFAULT_BLOCK_SIZE),

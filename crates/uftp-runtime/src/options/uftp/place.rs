@@ -1,6 +1,6 @@
 //! Where a session takes place: its addresses, and the interface they are reached by.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use rand::rngs::StdRng;
 use uftp_net::Interface;
@@ -15,9 +15,9 @@ use crate::options::{addresses, hosts};
 /// Where a session takes place.
 pub(super) struct Place {
     /// Where it is announced.
-    pub public: IpAddr,
+    pub public: SocketAddr,
     /// Where the rest is said.
-    pub private: IpAddr,
+    pub private: SocketAddr,
     /// Where multicast leaves.
     pub interface: Interface,
 }
@@ -25,18 +25,18 @@ pub(super) struct Place {
 impl Place {
     /// The public address is that of a subnet.
     pub(super) fn is_broadcast(&self) -> bool {
-        self.interface.broadcasts_to(self.public)
+        self.interface.broadcasts_to(self.public.ip())
     }
 
     /// The public address is that of one host.
     pub(super) fn is_one_host(&self) -> bool {
-        !self.public.is_multicast() && !self.is_broadcast()
+        !self.public.ip().is_multicast() && !self.is_broadcast()
     }
 
     /// What a sender here is called unless it is told otherwise.
     pub(super) fn own_uid(&self) -> Uid {
-        let own = self.interface.first_like(self.public);
-        Uid::from_addr(own.unwrap_or(self.public))
+        let public = self.public.ip();
+        Uid::from_addr(self.interface.first_like(public).unwrap_or(public))
     }
 
     /// What the socket of a sender here is bound to.
@@ -57,10 +57,13 @@ impl Args {
         rng: &mut StdRng,
     ) -> Result<Place, Failure> {
         let public = match self.pace.unicast {
-            true => hosts::only_address(clients.unwrap_or_default())?,
+            true => {
+                let only = hosts::only_address(clients.unwrap_or_default())?;
+                SocketAddr::new(only, self.port)
+            }
             false => self.announced_at(policy).await?,
         };
-        let private = match (&self.private_address, public.is_multicast()) {
+        let private = match (&self.private_address, public.ip().is_multicast()) {
             (_, false) => public,
             (Some(text), true) => addresses::private(text, public, rng).await?,
             (None, true) if public.is_ipv6() => {
@@ -78,14 +81,15 @@ impl Args {
     }
 
     /// Where the session is announced.
-    async fn announced_at(&self, policy: Policy) -> Result<IpAddr, Failure> {
+    async fn announced_at(&self, policy: Policy) -> Result<SocketAddr, Failure> {
         let text = &self.public_address;
-        let public = addresses::resolve(text).await.map_err(|why| {
+        let public = addresses::host(text, self.port).await.map_err(|why| {
             Failure::network(format!("Invalid public address {text}: {why} (option -M)"))
         })?;
         if policy.names == Names::Addresses && public.is_ipv6() {
             return Err(Failure::network(format!(
-                "Invalid public address {public}: protocol 3 knows IPv4 only (option -M)"
+                "Invalid public address {}: protocol 3 knows IPv4 only (option -M)",
+                public.ip()
             )));
         }
         Ok(public)
