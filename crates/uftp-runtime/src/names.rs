@@ -31,6 +31,15 @@ pub(crate) fn shown(address: SocketAddr) -> String {
     }
 }
 
+/// An address with its port, its host as [`shown`].
+pub(crate) fn endpoint(address: SocketAddr) -> String {
+    let (host, port) = (shown(address), address.port());
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
 /// The session's end: asks, and is told later.
 pub(crate) struct Names {
     questions: Option<requests::Sender<IpAddr>>,
@@ -183,6 +192,18 @@ mod tests {
         let ip: IpAddr = "10.0.0.1".parse().unwrap();
         let soon = Duration::from_millis(1);
         assert_eq!(name_of(ip, never, soon).await, (ip, "10.0.0.1".to_owned()));
+    }
+
+    #[test]
+    fn a_link_is_called_by_the_name_of_its_interface() {
+        for (address, shows) in [
+            ("10.0.0.1:9", "10.0.0.1:9"),
+            ("[::ffff:10.0.0.1]:9", "10.0.0.1:9"),
+            ("[fd00::1]:9", "[fd00::1]:9"),
+            ("[fe80::1%1]:9", "[fe80::1%lo]:9"),
+        ] {
+            assert_eq!(endpoint(address.parse().unwrap()), shows);
+        }
     }
 
     #[test]

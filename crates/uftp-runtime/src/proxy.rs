@@ -14,6 +14,7 @@ use crate::events::{EventOut, ProxyEvents};
 use crate::exit::{Exit, Failure};
 use crate::log::Sink;
 use crate::metrics::ProxyMeters;
+use crate::names;
 use crate::options::clients::Clients;
 use crate::options::common::CommonArgs;
 use crate::options::process::ProcessArgs;
@@ -130,6 +131,7 @@ fn introduce(job: &ProxyJob) {
     }
     for upstream in &config.heartbeats.upstreams {
         let seconds = config.heartbeats.interval.as_secs();
+        let upstream = names::endpoint(*upstream);
         say!(2, "Sending heartbeats to {upstream} every {seconds} s");
     }
 }
@@ -139,7 +141,7 @@ fn role(config: &ProxyConfig) -> String {
         Role::Server {
             downstream: Downstream::Fixed(addr),
             ..
-        } => format!("Server proxy for {addr}"),
+        } => format!("Server proxy for {}", names::endpoint(*addr)),
         Role::Server {
             downstream: Downstream::Learned(print),
             ..
@@ -205,7 +207,7 @@ impl Watcher<Relay> for ProxyWatcher {
     fn tell_counters(&mut self, machine: &Relay) {
         common::tell_counters(machine.proxy.counters());
         match machine.proxy.downstream() {
-            Some(addr) => say!(0, "Downstream is {addr}"),
+            Some(addr) => say!(0, "Downstream is {}", names::endpoint(addr)),
             None => say!(0, "No downstream address"),
         }
     }

@@ -10,6 +10,7 @@ use uftp_net::Socket;
 use uftp_session::{Batch, Transmit};
 
 use super::{Machine, trace};
+use crate::names;
 use crate::say;
 
 /// Bytes handed to the kernel between two looks at what has arrived.
@@ -150,7 +151,7 @@ impl Outbox {
         let kind = (error.kind(), error.raw_os_error());
         let told = |at: &Instant| now.saturating_duration_since(*at) < TOLD_AGAIN;
         if !self.told.get(&kind).is_some_and(told) {
-            say!(0, "Sending to {to} failed: {words}");
+            say!(0, "Sending to {} failed: {words}", names::endpoint(to));
             self.told.insert(kind, now);
         }
         self.tally.last_refusal = Some(words);

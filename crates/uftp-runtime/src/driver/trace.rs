@@ -6,6 +6,7 @@ use uftp_proto::wire::{Function, decode_header};
 use uftp_session::Transmit;
 
 use crate::log::{self, Tag, Verbosity};
+use crate::names;
 
 /// Where messages go, but not file data.
 const MESSAGES: Verbosity = 4;
@@ -27,21 +28,33 @@ pub(super) fn sent(run: &Transmit, bytes: &[u8]) {
     if let Ok(header) = decode_header(first)
         && header.function != Function::FileSeg
     {
-        log::line(MESSAGES, tag, format_args!("Sending to {}", to.ip()));
+        log::line(
+            MESSAGES,
+            tag,
+            format_args!("Sending to {}", names::shown(to)),
+        );
     }
     let what = packet(first);
     let more = match count {
         0 | 1 => String::new(),
         _ => format!(" and {} like it", count - 1),
     };
-    let text = format_args!("Sent {what}{more}, {} bytes, to {to}", bytes.len());
+    let text = format_args!(
+        "Sent {what}{more}, {} bytes, to {}",
+        bytes.len(),
+        names::endpoint(to)
+    );
     log::line(PACKETS, tag, text);
 }
 
 /// Tells of a datagram that came in.
 pub(super) fn received(from: SocketAddr, bytes: &[u8]) {
     let what = packet(bytes);
-    let text = format_args!("Received {what}, {} bytes, from {from}", bytes.len());
+    let text = format_args!(
+        "Received {what}, {} bytes, from {}",
+        bytes.len(),
+        names::endpoint(from)
+    );
     log::line(PACKETS, tag(bytes), text);
 }
 

@@ -5,6 +5,7 @@ use uftp_session::sender::Rate;
 
 use crate::keys;
 use crate::log::{Tag, time};
+use crate::names;
 use crate::options::uftp::SendJob;
 use crate::{say, tell};
 
@@ -44,14 +45,14 @@ pub(super) fn tell(job: &SendJob, tag: Tag, stamped: bool) {
             tag,
             2,
             "Using private multicast address {}  Group ID: {group}",
-            config.private.ip()
+            names::shown(config.private)
         );
     } else {
         tell!(
             tag,
             2,
             "Using unicast address {}  Group ID: {group}",
-            config.private.ip()
+            names::shown(config.private)
         );
     }
     tell!(tag, 2, "Initializing group");

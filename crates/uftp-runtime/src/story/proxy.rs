@@ -8,6 +8,7 @@ use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 use super::crowd::Crowd;
 use super::{UNPROVED, heartbeats};
 use crate::log::{Tag, printable};
+use crate::names::endpoint;
 use crate::{say, tell};
 
 /// Tells what a proxy does.
@@ -90,6 +91,7 @@ fn letting_in(tag: Option<Tag>, kind: &ProxyEventKind) -> bool {
             public,
             private,
         } => {
+            let from = endpoint(*from);
             tell!(tag, 2, "Received request from {:08X} at {from}", server.0);
             if !public.is_unspecified() {
                 tell!(tag, 2, "Using public multicast address {public}");
@@ -186,13 +188,15 @@ fn endings(tag: Option<Tag>, kind: &ProxyEventKind) -> bool {
         K::SecondSource(from) => tell!(
             tag,
             1,
-            "Rejecting ANNOUNCE from {from}: a loop, or a second server"
+            "Rejecting ANNOUNCE from {}: a loop, or a second server",
+            endpoint(*from)
         ),
         K::ShutDown => tell!(tag, 1, "Proxy shutting down"),
         K::Superseded => tell!(tag, 1, "Group is resumed by a new run"),
         K::Encrypted => tell!(tag, 1, "Group begins anew: {UNPROVED}"),
         K::TimedOut => tell!(tag, 1, "Group timed out"),
         K::Refused { from, reason } => {
+            let from = endpoint(*from);
             tell!(tag, 1, "Rejecting session from {from}: {reason}");
         }
         _ => return false,
@@ -207,17 +211,20 @@ fn standing(tag: Option<Tag>, kind: &ProxyEventKind) -> bool {
         K::NoDownstream(from) => tell!(
             tag,
             1,
-            "Rejecting message from {from}: downstream address not established; waiting \
-                     for a heartbeat with the right key"
+            "Rejecting message from {}: downstream address not established; waiting \
+                     for a heartbeat with the right key",
+            endpoint(*from)
         ),
         K::Downstream(addr) => {
             tell!(tag, 2, "Heartbeat authentication successful");
+            let addr = endpoint(*addr);
             tell!(tag, 2, "Using {addr} as downstream address:port");
         }
         K::HeartbeatRefused(from) => tell!(
             tag,
             1,
-            "Failed to verify HB_REQ signature or fingerprint from {from}"
+            "Failed to verify HB_REQ signature or fingerprint from {}",
+            endpoint(*from)
         ),
         K::HeartbeatAccepted(by) => tell!(tag, 2, "{}", heartbeats::accepted(*by)),
         K::HeartbeatDenied(by) => tell!(tag, 1, "{}", heartbeats::denied(*by)),

@@ -5,7 +5,7 @@ use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
 
 use super::{UNPROVED, heartbeats};
 use crate::log::{Tag, printable};
-use crate::names::shown;
+use crate::names::{endpoint, shown};
 use crate::tell;
 
 /// Tells what a receiver does.
@@ -189,11 +189,12 @@ fn proxies(tag: Option<Tag>, kind: &ReceiverEventKind) -> bool {
         K::HeartbeatAccepted(by) => tell!(tag, 2, "{}", heartbeats::accepted(*by)),
         K::HeartbeatDenied(by) => tell!(tag, 1, "{}", heartbeats::denied(*by)),
         K::HeartbeatUnanswered(by) => tell!(tag, 1, "{}", heartbeats::unanswered(*by)),
-        K::ProxyKeyRequested(from) => tell!(tag, 2, "Sent KEY_REQ to {from}"),
+        K::ProxyKeyRequested(from) => tell!(tag, 2, "Sent KEY_REQ to {}", endpoint(*from)),
         K::ProxyKeysTooMany(from) => tell!(
             tag,
             1,
-            "More PROXY_KEYs from {from} than are looked into: somebody may be forging them"
+            "More PROXY_KEYs from {} than are looked into: somebody may be forging them",
+            endpoint(*from)
         ),
         K::ProxyUnnamed {
             server,
