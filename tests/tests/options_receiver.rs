@@ -5,8 +5,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, t
 
 use nix::sys::signal::Signal;
 use uftp_tests::{
-    Daemon, Program, ReceiverSetup, Result, SenderSetup, Suite, World, eventually, masked_status,
-    patience, wait_until_listening,
+    Daemon, Family, Program, ReceiverSetup, Result, SenderSetup, Suite, World, eventually,
+    masked_status, patience, wait_until_listening,
 };
 
 const BOUND: Duration = Duration::from_secs(60);
@@ -282,23 +282,33 @@ fn senders_and_source_specific_groups() -> Result<()> {
     let world = World::new("sources", 3)?;
     let file = world.one_file(5000)?.join("file");
     let list = world.dir().join("servers");
-    fs::write(&list, "# ours\n0A4D0001|10.77.0.1\n")?;
-    let list = list.display().to_string();
-    let groups = ["-M", "232.1.1.1", "-P", "232.1.1.2", "-r", "0.02:0.01:1"];
-    for (suite, more) in [
-        (Suite::Reference, &[][..]),
-        (Suite::Ours, &[]),
-        (Suite::Ours, &["-o"]),
+    // A group that is made for it, or for IPv6 not well-known, will do for the data.
+    for (family, public, private) in [
+        (Family::V4, "232.1.1.1", "232.1.1.2"),
+        (Family::V6, "ff35::1:1", "ff15::1:2"),
     ] {
-        let line = ["-d", "-q", "-I", "eth0", "-U", "1", "-M", "232.1.1.1"];
-        let line = [&line[..], &["-S", &list], more].concat();
-        let mut receiver = uftpd(&world, suite, &line, "232.1.1.1", PORT)?;
-        for (host, code) in [(0, 0), (2, 7)] {
-            let sent = world.sender(Suite::Reference, host).invite(&[1]);
-            let sent = sent.args(&groups).file(&file).run(BOUND)?;
-            sent.ended_with(code)?;
+        let sender = world.address(0, family);
+        fs::write(&list, format!("# ours\n0A4D0001|{sender}\n"))?;
+        let list = list.display().to_string();
+        let groups = ["-M", public, "-P", private, "-r", "0.02:0.01:1"];
+        let here = world.address(1, family).to_string();
+        for (suite, more) in [
+            (Suite::Reference, &[][..]),
+            (Suite::Ours, &[]),
+            (Suite::Ours, &["-o"]),
+        ] {
+            let line = ["-d", "-q", "-I", &here, "-U", "1", "-M", public];
+            let line = [&line[..], &["-S", &list], more].concat();
+            let mut receiver = uftpd(&world, suite, &line, public, PORT)?;
+            for (host, code) in [(0, 0), (2, 7)] {
+                let sent = world.sender(Suite::Reference, host).family(family);
+                let sent = sent.invite(&[1]).args(&groups).file(&file);
+                // The sender is listed by its id, which an IPv6 address is not.
+                let sent = sent.args(&["-U", &format!("0A4D000{}", host + 1)]);
+                sent.run(BOUND)?.ended_with(code)?;
+            }
+            end(&mut receiver)?;
         }
-        end(&mut receiver)?;
     }
     Ok(())
 }

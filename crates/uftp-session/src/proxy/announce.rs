@@ -9,7 +9,7 @@ use super::config::ProxyConfig;
 use super::timing::Timing;
 use crate::objection::Objection;
 use crate::policy::{Names, Policy};
-use crate::security::is_source_specific;
+use crate::security::may_be_source_specific;
 
 /// What an ANNOUNCE settles for the whole session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +57,7 @@ pub(super) fn consider(
         group
             if config.role.joins()
                 && config.security.source_specific
-                && !is_source_specific(group) =>
+                && !may_be_source_specific(group) =>
         {
             return Err(Objection::Abort(
                 "Invalid source specific multicast address",

@@ -9,7 +9,7 @@ use super::config::ReceiverConfig;
 use crate::counters::Refusal;
 use crate::objection::Objection;
 use crate::policy::{Names, Policy};
-use crate::security::is_source_specific;
+use crate::security::may_be_source_specific;
 
 /// What an ANNOUNCE settles for the whole session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +46,7 @@ pub(super) fn consider(
     }
     let private = match announce.private {
         group if group.is_unspecified() || group == policy.names.group_of_all() => None,
-        group if config.security.source_specific && !is_source_specific(group) => {
+        group if config.security.source_specific && !may_be_source_specific(group) => {
             return Err(Objection::Abort(
                 "Invalid source specific multicast address",
             ));

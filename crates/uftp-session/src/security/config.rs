@@ -282,11 +282,21 @@ pub struct ProxyEntry {
     pub fingerprint: Option<Fingerprint>,
 }
 
-/// Whether a group is of the range for source specific multicast: 232/8 or ff3x::/32 (RFC 4607).
+/// Whether a group is of the range that is for source specific multicast alone: 232/8 or ff3x::/32
+/// (RFC 4607).
 pub fn is_source_specific(group: IpAddr) -> bool {
     match group {
         IpAddr::V4(group) => matches!(group.octets(), [232, ..]),
         IpAddr::V6(group) => matches!(group.segments(), [0xff30..=0xff3f, 0, ..]),
+    }
+}
+
+/// Whether a group may be joined for some sources only, as deployed programs have it: also IPv6 groups
+/// that are not well-known or have a network's prefix in them (wire-v5 §11.5).
+pub fn may_be_source_specific(group: IpAddr) -> bool {
+    match group {
+        IpAddr::V4(_) => is_source_specific(group),
+        IpAddr::V6(group) => matches!(group.octets(), [0xff, flags, ..] if flags & 0x30 != 0),
     }
 }
 
@@ -339,4 +349,30 @@ pub enum SecurityError {
     /// OpenSSL failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_for_some_sources_only() {
+        for (group, is, may) in [
+            ("232.0.0.1", true, true),
+            ("230.4.4.1", false, false),
+            ("ff35::8000:1", true, true),
+            ("ff15::1", false, true),
+            ("ff25::1", false, true),
+            // Of a network's prefix (RFC 3306), and with a rendezvous point (RFC 3956).
+            ("ff35:40:fd77::1", false, true),
+            ("ff75::1", false, true),
+            ("ff05::1", false, false),
+            ("ff45::1", false, false),
+            ("fd30::1", false, false),
+        ] {
+            let addr = group.parse().unwrap();
+            let told = (is_source_specific(addr), may_be_source_specific(addr));
+            assert_eq!(told, (is, may), "{group}");
+        }
+    }
 }

@@ -35,6 +35,7 @@ mod server;
 pub use client::{Answer, Client, Declined, Introduction, Invitation, Own};
 pub use config::{
     ProxyEntry, ReceiverSecurity, SecurityError, SenderSecurity, ServerEntry, is_source_specific,
+    may_be_source_specific,
 };
 pub use keyring::Keyring;
 pub(crate) use keyring::{NoKey, same_type};

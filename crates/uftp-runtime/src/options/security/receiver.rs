@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use uftp_session::security::{ReceiverSecurity, is_source_specific};
+use uftp_session::security::{ReceiverSecurity, is_source_specific, may_be_source_specific};
 
 use super::KeyArgs;
 use crate::exit::Failure;
@@ -86,7 +86,7 @@ pub(crate) fn are_source_specific(groups: &[IpAddr]) -> bool {
 /// Checks that groups can be joined for listed senders only, as `-o` asks.
 ///
 /// # Errors
-/// There is no list (`-S`), or a group is not of the range for it.
+/// There is no list (`-S`), or a group that cannot.
 pub(crate) fn ensure_source_specific(
     groups: &[IpAddr],
     server_list: &[PathBuf],
@@ -96,11 +96,11 @@ pub(crate) fn ensure_source_specific(
             "SSM mode enabled but no server list specified (options -o, -S)",
         ));
     }
-    match groups.iter().find(|g| !is_source_specific(**g)) {
+    match groups.iter().find(|g| !may_be_source_specific(**g)) {
         None => Ok(()),
         Some(group) => Err(Failure::command_line(format!(
             "Invalid source specific multicast address: {group} (options -o, -M): \
-             expected one of 232.0.0.0/8 or ff3x::/32"
+             expected one of 232.0.0.0/8, or of IPv6 one with flag T or P like those of ff3x::/32"
         ))),
     }
 }

@@ -139,6 +139,11 @@ async fn what_is_meant_is_checked_as_a_whole() {
             1,
             "Invalid source specific multicast address: 230.4.4.1",
         ),
+        (
+            "uftpd -I lo -o -S /dev/null -M ff15::1,ff05::1",
+            1,
+            "Invalid source specific multicast address: ff05::1",
+        ),
     ] {
         let failure = uftpd(line).validate().await.unwrap_err();
         assert!(failure.message.starts_with(want), "{line}: {failure}");
