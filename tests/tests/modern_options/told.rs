@@ -70,12 +70,17 @@ fn events_are_told() -> Result<()> {
     assert_eq!(statuses, ["copied", "mute"]);
     assert_eq!(find(&told, "session_finished")?["exit_code"], 0);
 
+    // A receiver that is kept waiting on a busy machine may miss datagrams and ask for them.
+    let received = || -> Result<Vec<Value>> {
+        let mut told = objects(&fs::read_to_string(&there)?)?;
+        told.retain(|object| object["event"] != "naks_sent");
+        Ok(told)
+    };
     eventually("the receiver's last event", patience(), || {
         let text = fs::read_to_string(&there).unwrap_or_default();
         text.contains("session_finished").then_some(()).ok_or(text)
     })?;
-    let text = fs::read_to_string(&there)?;
-    let told = objects(&text)?;
+    let told = received()?;
     let words = events(&told);
     let course = [
         "session_started",
@@ -99,7 +104,7 @@ fn events_are_told() -> Result<()> {
     })?;
     assert_eq!(stage.send(&["-H", "1"])?.code, Some(0));
     receiver.stop()?;
-    assert_eq!(fs::read_to_string(&there)?.lines().count(), course.len());
+    assert_eq!(events(&received()?), course);
 
     // A killed sender's receiver says that and why.
     let sent = stage.send(&["-H", "9", "--events", &stage.path("none").to_string_lossy()])?;
