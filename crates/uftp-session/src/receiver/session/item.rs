@@ -6,7 +6,7 @@ use uftp_proto::wire::{CcType, CompleteStatus, Done, FileInfo, FileSeg, FileType
 use uftp_proto::{FileId, Geometry, Seq};
 
 use super::{Handled, Order, Phase, Session, Stop, Surroundings};
-use crate::congestion::{self, Group};
+use crate::congestion;
 use crate::counters::Refusal;
 use crate::files::{IncomingFile, Offer, SessionFiles};
 use crate::receiver::event::ReceiverEventKind;
@@ -204,14 +204,13 @@ impl<S: SessionFiles> Session<S> {
         };
         let section = transfer.take(seg, &mut self.files)?;
         if order == Order::Newest {
-            if let (Some(congestion), Some(info)) = (&mut self.congestion, &seg.tfmcc) {
-                let group = Group {
-                    grtt: self.timing.grtt(),
-                    size: self.group_size.count(),
-                };
-                congestion.data_info(now, info, group);
-            }
             transfer.newest_data(now, self.timing.nak_delay(), section);
+            if let Some(info) = &seg.tfmcc {
+                let group = self.group();
+                if let Some(congestion) = &mut self.congestion {
+                    congestion.data_info(now, info, group);
+                }
+            }
         }
         self.alive = now;
         Ok(())
