@@ -80,7 +80,9 @@ impl ReceiverEvents {
                     *received = received.saturating_add(*size);
                 }
                 let kind = file_type_word(*file_type);
-                let mut members = json!({"type": kind, "size": size, "status": receiver_word(*status), "reason": note});
+                let word = receiver_word(*status);
+                let mut members =
+                    json!({"type": kind, "size": size, "status": word, "reason": note});
                 add_name(&mut members, name);
                 ("file_finished", members)
             }
