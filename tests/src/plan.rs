@@ -17,10 +17,27 @@ pub type NetworkId = u8;
 /// Longest way of multicast through routers, in hops.
 const MOST_HOPS: u8 = 8;
 
+/// Bytes of an IP packet that Ethernet carries.
+const USUAL_MTU: u16 = 1500;
+
+/// The same where there are jumbo frames, the usual measure of switches and network cards.
+const JUMBO_MTU: u16 = 9000;
+
 /// Hosts and the networks they are on.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     stations: Vec<Station>,
+    /// Bytes of an IP packet that a network carries in one piece.
+    pub(crate) mtu: u16,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan {
+            stations: Vec::new(),
+            mtu: USUAL_MTU,
+        }
+    }
 }
 
 /// A host of a plan.
@@ -50,6 +67,11 @@ impl Plan {
             plan.host(0);
         }
         plan
+    }
+
+    /// The networks carry jumbo frames.
+    pub fn jumbo(&mut self) {
+        self.mtu = JUMBO_MTU;
     }
 
     /// Adds a host on a network.

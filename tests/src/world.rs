@@ -230,10 +230,12 @@ impl World {
     /// Makes interface number `link` of `host`, joined to the bridge of a network.
     fn plug(&self, host: HostId, link: usize, network: NetworkId) -> Result<()> {
         let namespace = self.namespace(Part::Host(host));
+        let mtu = self.plan.mtu;
         self.ip(
             Part::Bridge,
             &format!(
-                "link add port{host}.{link} type veth peer name eth{link} netns {namespace}\n\
+                "link add port{host}.{link} mtu {mtu} \
+                 type veth peer name eth{link} mtu {mtu} netns {namespace}\n\
                  link set port{host}.{link} master br{network} up"
             ),
         )

@@ -6,6 +6,9 @@ use uftp_tests::{Family, HostId, Proxy, ProxyRole, Result, Suite, World};
 
 use super::plan::Plan;
 
+/// Bytes of a block that an Ethernet frame has room for, beside all headers and what encryption adds.
+const LARGEST_BLOCK: u16 = 1400;
+
 /// Where a transfer takes place. Host 0 is the sender's.
 pub(super) struct Scene {
     pub(super) world: World,
@@ -19,6 +22,9 @@ impl Scene {
     /// When the world cannot be made.
     pub(super) fn new(plan: &Plan) -> Result<Self> {
         let mut networks = uftp_tests::Plan::one_network(1);
+        if plan.block_size > LARGEST_BLOCK {
+            networks.jumbo();
+        }
         let near = plan.tunnel.then(|| networks.host(0));
         let remote = u8::from(plan.tunnel);
         let far = plan.tunnel.then(|| networks.host(remote));
