@@ -29,7 +29,8 @@ usage: cargo xtask TASK
       --receivers N     receivers, each on its own host (1)
       --loss PERCENT    datagrams each receiver loses (0)
       --rate KBPS       sending rate, -1 is as fast as possible (-1)
-      --block-size N    bytes of file in a datagram (1300)
+      --block-size N    bytes of file in a datagram (1300); above 1400
+                        the links carry jumbo frames
       --cipher NAME     encrypt with this cipher, by its name for uftp -Y (none)
       --tunnel          through a server proxy and a client proxy, a routed hop between them
       --files N         files (1)
@@ -65,6 +66,9 @@ fn main() -> ExitCode {
 fn run_task(options: &mut Options) -> Result<ExitCode> {
     let task = options.next();
     match task.as_deref() {
+        // But the options of `test` are those of `cargo test`.
+        Some("help" | "--help" | "-h") => Ok(help()),
+        Some(other) if other != "test" && options.ask_for_help() => Ok(help()),
         Some("demo") => demo::demo(options),
         Some("test") => test::test(options),
         Some("fuzz") => fuzz::fuzz(options),
@@ -72,10 +76,6 @@ fn run_task(options: &mut Options) -> Result<ExitCode> {
         Some("dist") => dist::dist(options),
         Some("try-package") => dist::try_package(options),
         Some("try-units") => dist::try_units(options),
-        Some("help" | "--help" | "-h") => {
-            print!("{USAGE}");
-            Ok(ExitCode::SUCCESS)
-        }
         Some(other) => Err(Failure::new(format!(
             "there is no task {other:?}\n\n{USAGE}"
         ))),
@@ -83,9 +83,23 @@ fn run_task(options: &mut Options) -> Result<ExitCode> {
     }
 }
 
+fn help() -> ExitCode {
+    print!("{USAGE}");
+    ExitCode::SUCCESS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_that_is_asked_for_help_does_nothing_else() {
+        for task in ["bench --table --help", "demo -h", "nonsense --help", "help"] {
+            let words = task.split(' ').map(str::to_owned);
+            let code = run_task(&mut Options::new(words)).unwrap();
+            assert_eq!(code, ExitCode::SUCCESS, "{task}");
+        }
+    }
 
     #[test]
     fn help_names_what_can_be_fuzzed() {

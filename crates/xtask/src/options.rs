@@ -17,6 +17,11 @@ impl Options {
         self.0.pop_front()
     }
 
+    /// Whether one of the words left asks what there is to say.
+    pub(crate) fn ask_for_help(&self) -> bool {
+        self.0.iter().any(|word| word == "--help" || word == "-h")
+    }
+
     /// All words that are left.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         self.0.drain(..).collect()
