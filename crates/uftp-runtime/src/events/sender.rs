@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use uftp_proto::{GroupId, Instance, Uid};
 use uftp_session::files::SendItem;
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, Progress, SenderConfig, SenderEvent};
+use uftp_session::sender::{
+    FileOutcome, FileReport, Outcome, Progress, SenderConfig, SenderEvent, Volume,
+};
 
 use super::{EventOut, add_name, id, object};
 use crate::exit::Exit;
@@ -167,11 +169,15 @@ fn of_item(event: &SenderEvent, name: impl Fn(Uid) -> String) -> Option<(&'stati
             file,
             item,
             elapsed,
+            volume: Volume { sent, repaired },
             results,
         } => {
             let results: Vec<_> = results.iter().map(|r| result(r, &name)).collect();
             let seconds = elapsed.as_secs_f64();
-            let more = json!({"file": file.0, "seconds": seconds, "results": results});
+            let more = json!({
+                "file": file.0, "seconds": seconds, "sent": sent, "repaired": repaired,
+                "results": results,
+            });
             ("file_finished", described(item, more))
         }
         _ => return None,

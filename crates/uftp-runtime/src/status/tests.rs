@@ -5,7 +5,7 @@ use uftp_proto::{FileId, GroupId, Instance, Uid};
 use uftp_session::SessionId;
 use uftp_session::files::SendItem;
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent};
+use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderEvent, Volume};
 
 use super::*;
 
@@ -41,6 +41,7 @@ fn finished(item: SendItem, results: Vec<FileReport>) -> SenderEvent {
         file: FileId(1),
         item,
         elapsed: Duration::ZERO,
+        volume: Volume::default(),
         results,
     }
 }

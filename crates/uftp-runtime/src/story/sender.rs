@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uftp_proto::wire::{CompleteStatus, FileType};
 use uftp_proto::{FileId, Uid};
 use uftp_session::files::SendItem;
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent};
+use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent, Volume};
 
 use super::silence::Silence;
 use crate::log::{Tag, Verbosity, printable};
@@ -240,9 +240,17 @@ impl SenderStory {
             E::FileFinished {
                 item,
                 elapsed,
+                volume,
                 results,
                 ..
-            } => self.file_finished(item, elapsed.as_secs_f64(), results, name),
+            } => {
+                self.results(results, name);
+                let elapsed = elapsed.as_secs_f64();
+                tell!(tag, 2, "Total elapsed time: {elapsed:.3} seconds");
+                let rate = speed(item.size, elapsed);
+                tell!(tag, 2, "Overall throughput: {rate:.2} KB/s");
+                self.repairs(*volume);
+            }
             _ => return false,
         }
         true
@@ -340,13 +348,7 @@ impl SenderStory {
         }
     }
 
-    fn file_finished(
-        &mut self,
-        item: &SendItem,
-        elapsed: f64,
-        results: &[FileReport],
-        name: impl Fn(Uid) -> String,
-    ) {
+    fn results(&mut self, results: &[FileReport], name: impl Fn(Uid) -> String) {
         tell!(self.tag, STATUS, "Transfer status:");
         for report in results {
             let status = match report.outcome {
@@ -378,9 +380,19 @@ impl SenderStory {
                 tell!(self.tag, 2, "  Free space on host: {free} bytes");
             }
         }
-        tell!(self.tag, 2, "Total elapsed time: {elapsed:.3} seconds");
-        let rate = speed(item.size, elapsed);
-        tell!(self.tag, 2, "Overall throughput: {rate:.2} KB/s");
+    }
+
+    /// What of a file had to go out again, if something had to.
+    fn repairs(&self, Volume { sent, repaired }: Volume) {
+        if repaired > 0 {
+            let percent = repaired as f64 * 100.0 / sent.max(1) as f64;
+            tell!(
+                self.tag,
+                2,
+                "Sent again: {} KB ({percent:.2} %)",
+                repaired.div_ceil(1024)
+            );
+        }
     }
 
     fn finished(&mut self, outcome: Outcome, name: impl Fn(Uid) -> String) {

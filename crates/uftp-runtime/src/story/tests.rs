@@ -10,7 +10,7 @@ use uftp_session::SessionId;
 use uftp_session::files::SendItem;
 use uftp_session::proxy::{ProxyEvent, ProxyEventKind};
 use uftp_session::receiver::{EndReason, ReceiverEvent, ReceiverEventKind};
-use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent};
+use uftp_session::sender::{FileOutcome, FileReport, Outcome, SenderConfig, SenderEvent, Volume};
 
 use super::*;
 use crate::log::{ClassicLayer, Look, Sink, Verbosity};
@@ -142,6 +142,7 @@ fn a_transfer_is_told_in_the_words_that_wrappers_know() {
                 file,
                 item,
                 elapsed: Duration::from_micros(1592),
+                volume: Volume::default(),
                 results: vec![
                     report(1, FileOutcome::Completed(status)),
                     report(9, FileOutcome::Mute),
@@ -204,6 +205,7 @@ fn a_silent_log_names_who_failed() {
             file,
             item: item("f", "f", FileType::REGULAR, 1),
             elapsed: Duration::ZERO,
+            volume: Volume::default(),
             results: vec![
                 report(1, FileOutcome::Completed(CompleteStatus::NORMAL)),
                 report(9, FileOutcome::Mute),
@@ -217,6 +219,26 @@ fn a_silent_log_names_who_failed() {
     assert_eq!(sender(0, events.clone()), failed);
     assert_eq!(sender(1, events.clone()), failed);
     assert!(!sender(2, events).contains(failed));
+}
+
+#[test]
+fn what_went_out_again_is_told() {
+    let told = |repaired| {
+        let event = SenderEvent::FileFinished {
+            file: FileId(1),
+            item: item("f", "f", FileType::REGULAR, 8192),
+            elapsed: Duration::from_secs(1),
+            volume: Volume {
+                sent: 8192,
+                repaired,
+            },
+            results: vec![report(1, FileOutcome::Completed(CompleteStatus::NORMAL))],
+        };
+        sender(2, vec![event])
+    };
+    let (clean, lossy) = (told(0), told(1300));
+    let again = lossy.strip_prefix(&clean);
+    assert_eq!(again, Some("Sent again: 2 KB (15.87 %)\n"), "{lossy}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use uftp_proto::wire::CompleteStatus;
 use uftp_proto::{FileId, Uid};
 
+use super::report::Volume;
 use crate::files::SendItem;
 
 /// What happened at a sender, for logs, status lines and progress. Clients are named by id;
@@ -222,6 +223,8 @@ pub enum SenderEvent {
         item: SendItem,
         /// From the start of the transfer to the last completion.
         elapsed: Duration,
+        /// What was sent of it.
+        volume: Volume,
         /// How it ended at each receiver (not proxies), in list order.
         results: Vec<FileReport>,
     },

@@ -58,7 +58,7 @@ use crate::security::{Fresh, Secrets};
 
 pub use config::{ClientEntry, GrttBounds, NakLimit, Rate, SenderConfig, SyncMode};
 pub use event::{FileOutcome, FileReport, Outcome, SenderEvent};
-pub use report::Progress;
+pub use report::{Progress, Volume};
 pub use steps::{RateSteps, RateTable};
 
 /// What a host is told that a closed group does not name.
@@ -266,7 +266,7 @@ impl<S: FileSource> Sender<S> {
                 ..base
             },
             Phase::Transfer(phase) => {
-                let (sent, repaired) = phase.bytes_sent();
+                let Volume { sent, repaired } = phase.volume();
                 Progress {
                     file: phase.file(),
                     name: phase.item().name.clone(),

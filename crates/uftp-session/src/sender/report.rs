@@ -2,6 +2,15 @@
 
 use uftp_proto::FileId;
 
+/// Bytes of a file that were sent.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Volume {
+    /// In the first pass.
+    pub sent: u64,
+    /// In later passes: what receivers missed.
+    pub repaired: u64,
+}
+
 /// How far a session has come.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Progress {

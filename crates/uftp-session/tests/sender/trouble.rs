@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uftp_proto::wire::{CompleteStatus, FileType, Function, Message};
 use uftp_proto::{FileId, Uid};
-use uftp_session::sender::{FileOutcome, NakLimit, Outcome, Rate, SenderEvent};
+use uftp_session::sender::{FileOutcome, NakLimit, Outcome, Rate, SenderEvent, Volume};
 
 use crate::lab::*;
 
@@ -44,7 +44,8 @@ fn fast(clients: &[u32]) -> uftp_session::sender::SenderConfig {
 
 #[test]
 fn losses_are_repaired_in_passes() {
-    let data = noise(30_000_000);
+    let blocks = 23_000;
+    let data = noise(1300 * blocks);
     let source = Memory::default().file("f", data.clone());
     let peers = (1..=3).map(|uid| lossy(uid, 0.05)).collect();
     let mut lab = Lab::new(fast(&[1, 2, 3]), source, peers);
@@ -52,8 +53,16 @@ fn losses_are_repaired_in_passes() {
     for peer in &lab.peers {
         assert!(peer.complete[&FileId(1)] == data);
     }
-    let blocks = data.len().div_ceil(1300);
     let sent = lab.of("FILESEG").len();
+    let volume = lab.events.iter().find_map(|e| match e {
+        SenderEvent::FileFinished { volume, .. } => Some(*volume),
+        _ => None,
+    });
+    let told = Volume {
+        sent: data.len() as u64,
+        repaired: 1300 * (sent - blocks) as u64,
+    };
+    assert_eq!(volume, Some(told));
     assert!(
         (blocks * 11 / 10..blocks * 13 / 10).contains(&sent),
         "{sent} for {blocks}"

@@ -23,6 +23,7 @@ use super::congestion::Rotation;
 use super::event::{FileOutcome, FileReport, SenderEvent};
 use super::list::ListRun;
 use super::rate::RateControl;
+use super::report::Volume;
 use super::security::Security;
 use crate::clock::Clock;
 use crate::congestion;
@@ -251,9 +252,15 @@ impl Session {
         security.map_or(Keys::None, |s| s.keys(uid))
     }
 
-    /// An item is over: reports how it ended at each receiver. `started` is when its data began
-    /// to flow, if it did.
-    pub(super) fn finish_item(&mut self, file: FileId, item: SendItem, started: Option<Instant>) {
+    /// An item is over: reports how it ended at each receiver. `flowed` is when its data began
+    /// to flow, if it did, and how much that was.
+    pub(super) fn finish_item(
+        &mut self,
+        file: FileId,
+        item: SendItem,
+        flowed: Option<(Instant, Volume)>,
+    ) {
+        let (started, volume) = flowed.unzip();
         let since = |at: Instant| {
             started.map_or(Duration::ZERO, |start| at.saturating_duration_since(start))
         };
@@ -275,6 +282,7 @@ impl Session {
             file,
             item,
             elapsed: elapsed.unwrap_or_default(),
+            volume: volume.unwrap_or_default(),
             results,
         });
     }

@@ -195,9 +195,9 @@ impl Transfer {
         s.data_sent();
         s.data_flows();
         if self.pass == 1 {
-            self.sent += len as u64;
+            self.volume.sent += len as u64;
         } else {
-            self.repaired += len as u64;
+            self.volume.repaired += len as u64;
         }
         let Some((section, offset)) = self.geometry.locate(block) else {
             return;

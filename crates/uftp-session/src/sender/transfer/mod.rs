@@ -16,6 +16,7 @@ use super::course::Course;
 use super::event::SenderEvent;
 use super::fileinfo::Informing;
 use super::list::ListMessage;
+use super::report::Volume;
 use super::rounds::Rounds;
 use super::self_clock::Pass;
 use super::session::Session;
@@ -51,9 +52,7 @@ pub(super) struct Transfer {
     limit: Option<Instant>,
     /// The section last announced in an event.
     section: Option<u16>,
-    /// Bytes sent in the first pass and in later ones.
-    sent: u64,
-    repaired: u64,
+    volume: Volume,
     /// The file cannot be read.
     broken: bool,
 }
@@ -107,8 +106,7 @@ impl Transfer {
             started: now,
             limit: max_time.map(|time| now + time + WHOLE_SECOND),
             section: None,
-            sent: 0,
-            repaired: 0,
+            volume: Volume::default(),
             broken: false,
         };
         phase.begin_pass(s);
@@ -127,9 +125,9 @@ impl Transfer {
         self.pass
     }
 
-    /// Bytes sent in the first pass, and in later ones.
-    pub(super) fn bytes_sent(&self) -> (u64, u64) {
-        (self.sent, self.repaired)
+    /// What has been sent so far.
+    pub(super) fn volume(&self) -> Volume {
+        self.volume
     }
 
     pub(super) fn timer(&self, s: &Session) -> Option<Instant> {
@@ -352,7 +350,11 @@ impl Transfer {
     pub(super) fn interrupted(&self, s: &mut Session) {
         let expected = |c: &Client| c.state().is_expected().then_some(State::Aborted);
         s.clients.set_states(expected);
-        s.finish_item(self.file, self.item.clone(), Some(self.started));
+        s.finish_item(
+            self.file,
+            self.item.clone(),
+            Some((self.started, self.volume)),
+        );
     }
 
     fn end(&mut self, s: &mut Session) -> Next {
@@ -369,7 +371,11 @@ impl Transfer {
             s.pacer.forgive(s.now);
         }
         s.end_congestion_control();
-        s.finish_item(self.file, self.item.clone(), Some(self.started));
+        s.finish_item(
+            self.file,
+            self.item.clone(),
+            Some((self.started, self.volume)),
+        );
         if s.clients.receivers_in(&[State::Done]) == 0 {
             return Next::Over(self.failure());
         }
