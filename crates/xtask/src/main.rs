@@ -66,8 +66,8 @@ fn main() -> ExitCode {
 fn run_task(options: &mut Options) -> Result<ExitCode> {
     let task = options.next();
     match task.as_deref() {
-        // But the options of `test` are those of `cargo test`.
         Some("help" | "--help" | "-h") => Ok(help()),
+        // The options of `test` are those of `cargo test`.
         Some(other) if other != "test" && options.ask_for_help() => Ok(help()),
         Some("demo") => demo::demo(options),
         Some("test") => test::test(options),
