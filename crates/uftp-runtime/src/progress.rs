@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use uftp_session::sender::Progress;
+use uftp_session::sender::{Progress, Volume};
 
 use crate::log::{Sink, printable};
 use crate::options::uftp::{Args, ProgressMode};
@@ -137,7 +137,8 @@ struct Meter {
 
 impl Meter {
     fn measure(&mut self, progress: &Progress, now: Instant) {
-        let total = progress.sent.saturating_add(progress.repaired);
+        let Volume { sent, repaired } = progress.volume;
+        let total = sent.saturating_add(repaired);
         let before = self.last.replace((now, total));
         self.speed = before
             .filter(|(_, bytes)| *bytes <= total)
@@ -161,7 +162,7 @@ impl Meter {
         }
         let percent = match progress.size {
             0 => 100,
-            size => (u128::from(progress.sent) * 100 / u128::from(size)).min(100),
+            size => (u128::from(progress.volume.sent) * 100 / u128::from(size)).min(100),
         };
         let width = usize::try_from(percent / 5).unwrap_or(20);
         let bar = "#".repeat(width);
@@ -208,7 +209,10 @@ mod tests {
         progress = Progress {
             name: b"dir/f\n".to_vec(),
             size: 10 << 20,
-            sent: 5 << 20,
+            volume: Volume {
+                sent: 5 << 20,
+                repaired: 0,
+            },
             pass: 1,
             clients_done: 0,
             clients_active: 3,
@@ -220,8 +224,8 @@ mod tests {
             meter.line(&progress),
             "dir/f? [##########          ]  50% 5.0 MB/s clients 0 of 3"
         );
-        progress.sent = 10 << 20;
-        progress.repaired = 1 << 20;
+        progress.volume.sent = 10 << 20;
+        progress.volume.repaired = 1 << 20;
         progress.pass = 2;
         (progress.clients_done, progress.clients_active) = (2, 1);
         meter.measure(&progress, later + Duration::from_secs(2));

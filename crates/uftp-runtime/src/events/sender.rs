@@ -50,7 +50,7 @@ impl SenderEvents {
             return;
         }
         let mut members = json!({
-            "file": p.file.0, "size": p.size, "sent": p.sent, "repaired": p.repaired,
+            "file": p.file.0, "size": p.size, "sent": p.volume.sent, "repaired": p.volume.repaired,
             "pass": p.pass, "rate": p.rate,
             "clients_done": p.clients_done, "clients_active": p.clients_active,
         });

@@ -265,18 +265,14 @@ impl<S: FileSource> Sender<S> {
                 size: phase.item().size,
                 ..base
             },
-            Phase::Transfer(phase) => {
-                let Volume { sent, repaired } = phase.volume();
-                Progress {
-                    file: phase.file(),
-                    name: phase.item().name.clone(),
-                    size: phase.item().size,
-                    sent,
-                    repaired,
-                    pass: phase.pass(),
-                    ..base
-                }
-            }
+            Phase::Transfer(phase) => Progress {
+                file: phase.file(),
+                name: phase.item().name.clone(),
+                size: phase.item().size,
+                volume: phase.volume(),
+                pass: phase.pass(),
+                ..base
+            },
             _ => base,
         }
     }

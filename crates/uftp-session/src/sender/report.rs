@@ -3,7 +3,7 @@
 use uftp_proto::FileId;
 
 /// Bytes of a file that were sent.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Volume {
     /// In the first pass.
     pub sent: u64,
@@ -20,10 +20,8 @@ pub struct Progress {
     pub name: Vec<u8>,
     /// Its size in bytes.
     pub size: u64,
-    /// Bytes of it sent in the first pass.
-    pub sent: u64,
-    /// Bytes of it sent in later passes.
-    pub repaired: u64,
+    /// What has been sent of it.
+    pub volume: Volume,
     /// Pass over it, from 1; 0 before its data flows.
     pub pass: u32,
     /// Bytes per second the sender allows itself.

@@ -350,11 +350,12 @@ impl Transfer {
     pub(super) fn interrupted(&self, s: &mut Session) {
         let expected = |c: &Client| c.state().is_expected().then_some(State::Aborted);
         s.clients.set_states(expected);
-        s.finish_item(
-            self.file,
-            self.item.clone(),
-            Some((self.started, self.volume)),
-        );
+        self.finish(s);
+    }
+
+    fn finish(&self, s: &mut Session) {
+        let flowed = Some((self.started, self.volume));
+        s.finish_item(self.file, self.item.clone(), flowed);
     }
 
     fn end(&mut self, s: &mut Session) -> Next {
@@ -371,11 +372,7 @@ impl Transfer {
             s.pacer.forgive(s.now);
         }
         s.end_congestion_control();
-        s.finish_item(
-            self.file,
-            self.item.clone(),
-            Some((self.started, self.volume)),
-        );
+        self.finish(s);
         if s.clients.receivers_in(&[State::Done]) == 0 {
             return Next::Over(self.failure());
         }
