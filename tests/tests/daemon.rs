@@ -5,7 +5,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -428,4 +428,24 @@ fn its_log_directory_goes() -> Result<()> {
         assert!(stage.dest.join(name).exists(), "{name}");
     }
     daemon.stop()
+}
+
+/// Whoever sees that it has its socket may stop it: from then on it ends as it should.
+#[test]
+fn stopped_as_it_begins() -> Result<()> {
+    let world = World::new("begins", 1)?;
+    let dest = world.make_dir("dest")?;
+    for _ in 0..40 {
+        let mut command = world.command(0, &Suite::Ours.program("uftpd")?);
+        command.args(["-d", "-I", "eth0", "-D"]).arg(&dest);
+        let mut program = Program::start("uftpd", command, &world.log_path("uftpd"))?;
+        let sockets = format!("/proc/{}/net/udp", program.pid());
+        let begun = Instant::now();
+        // Without a pause: it is the first moments that count.
+        while !fs::read_to_string(&sockets)?.contains(":0414 ") && begun.elapsed() < BOUND {}
+        program.signal(Signal::SIGTERM);
+        let exit = program.wait(BOUND)?;
+        assert_eq!(exit.code, Some(6), "{exit:?}: {}", program.output());
+    }
+    Ok(())
 }

@@ -25,6 +25,7 @@ use crate::service::listener::Listener;
 use crate::service::liveness::{Liveness, liveness};
 use crate::service::reload::{ClientLists, Fresh, ServerLists};
 use crate::service::{self, Home, Service, joined};
+use crate::signals::Signals;
 use crate::story::ProxyStory;
 
 /// Runs `uftpproxyd` with these words, the program's name first.
@@ -63,9 +64,10 @@ async fn relay(args: Args, sink: Sink) -> Result<Exit, Failure> {
         home.resign(|| Ok(()))?;
         return common::in_order("uftpproxyd");
     }
+    let signals = Signals::of_daemon()?;
     let socket = common::bind(&job.socket)?;
     listener.join_all(&socket, &job.groups)?;
-    let (events, settled) = home.settle(&sink, || EventOut::open(events), || Ok(()))?;
+    let (events, settled) = home.settle(signals, &sink, || EventOut::open(events), || Ok(()))?;
     introduce(&job);
 
     let now = Instant::now();

@@ -24,6 +24,7 @@ use crate::service::listener::Listener;
 use crate::service::liveness::{Liveness, Standing, liveness};
 use crate::service::reload::{Fresh, ServerLists};
 use crate::service::{self, Home, Service, joined};
+use crate::signals::Signals;
 use crate::status::StatusOut;
 use crate::store::{DiskStore, StoreConfig};
 
@@ -59,6 +60,7 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
         listener.check(&job.groups)?;
         return check(&args, &home, &job.store);
     }
+    let signals = Signals::of_daemon()?;
     let socket = common::bind(&job.socket)?;
     listener.join_all(&socket, &job.groups)?;
     let open_files = || {
@@ -69,7 +71,8 @@ async fn receive(args: Args, sink: Sink) -> Result<Exit, Failure> {
             EventOut::open(args.common.events.events.as_deref())?,
         ))
     };
-    let ((status, events), settled) = home.settle(&sink, open_files, || job.store.try_out())?;
+    let ((status, events), settled) =
+        home.settle(signals, &sink, open_files, || job.store.try_out())?;
     introduce(&job);
     // It may be put there later.
     if let Err(failure) = job.store.try_script() {

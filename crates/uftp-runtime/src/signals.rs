@@ -4,11 +4,12 @@
 //! it is ignored, as `nohup` has it.
 
 use std::future::pending;
-use std::io;
 use std::time::{Duration, Instant};
 
 use nix::libc::SIGXFSZ;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::{Exit, Failure};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,30 +44,31 @@ impl Signals {
     ///
     /// # Errors
     /// The system refuses.
-    pub(crate) fn of_program() -> io::Result<Signals> {
+    pub(crate) fn of_program() -> Result<Signals, Failure> {
         let hup = SignalKind::hangup();
         let ends = Asked::Stop(hup.as_raw_value());
         Signals::with_hangup((!is_ignored(hup)).then_some(ends))
     }
 
-    /// Catches those of a daemon from now on.
+    /// Catches those of a daemon from now on. Whoever sees its socket may stop it, so it does this first;
+    /// but not before what may take long, as nobody listens to them yet.
     ///
     /// # Errors
     /// As [`of_program`](Self::of_program).
-    pub(crate) fn of_daemon() -> io::Result<Signals> {
+    pub(crate) fn of_daemon() -> Result<Signals, Failure> {
         Signals::with_hangup(Some(Asked::Reload))
     }
 
     /// SIGHUP is caught if it means anything.
-    fn with_hangup(means: Option<Asked>) -> io::Result<Signals> {
-        let caught = |means| Ok::<_, io::Error>((signal(SignalKind::hangup())?, means));
+    fn with_hangup(means: Option<Asked>) -> Result<Signals, Failure> {
+        let caught = |means| Ok::<_, Failure>((catch(SignalKind::hangup())?, means));
         Ok(Signals {
             ending: Ending::default(),
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            counters: signal(SignalKind::user_defined1())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            counters: catch(SignalKind::user_defined1())?,
             hangup: means.map(caught).transpose()?,
-            _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
+            _too_large: catch(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 
@@ -99,6 +101,11 @@ impl Signals {
             means = hangup => means,
         }
     }
+}
+
+fn catch(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind)
+        .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))
 }
 
 /// When the end was asked for first.

@@ -85,9 +85,8 @@ async fn send(args: Args, sink: Sink) -> Result<Exit, Failure> {
     let status = StatusOut::open(args.status_file.as_deref(), &sink);
     let status = status.map_err(|failure| failure.about("-S"))?;
     let events = EventOut::open(args.common.events.events.as_deref())?;
+    let mut signals = Signals::of_program()?;
     let socket = common::bind(&job.socket)?;
-    let mut signals = Signals::of_program()
-        .map_err(|error| Failure::new(Exit::Resources, format!("can't catch signals: {error}")))?;
     let tag = Tag::of_session(job.config.group, job.config.instance);
     introduction::tell(&job, tag, args.wants_timestamps());
 

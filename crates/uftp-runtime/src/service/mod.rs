@@ -140,22 +140,21 @@ impl Home {
         })
     }
 
-    /// Catches signals; goes into the background if it is to be so, where paths of log, pid file and
-    /// what `also` opens are meant from `/`; lets go of what it was started with; then without
-    /// privileges if that is wanted, as in [`resign`](Self::resign). Whatever needs them is done before.
+    /// Goes into the background if it is to be so, where paths of log, pid file and what `also` opens are
+    /// meant from `/`; lets go of what it was started with; then without privileges if that is wanted, as
+    /// in [`resign`](Self::resign). Whatever needs them is done before.
     ///
     /// # Errors
     /// A file cannot be opened, or the system refuses.
     pub(crate) fn settle<T>(
         self,
+        signals: Signals,
         sink: &Sink,
         also: impl FnOnce() -> Result<T, Failure>,
         can_go_on: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(T, Settled), Failure> {
         let mut settled = Settled {
-            signals: Signals::of_daemon().map_err(|error| {
-                Failure::new(Exit::Resources, format!("can't catch signals: {error}"))
-            })?,
+            signals,
             sink: sink.clone(),
             streams: None,
             _pid_file: None,
