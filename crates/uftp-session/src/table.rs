@@ -89,6 +89,10 @@ impl<T> Table<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.sessions.iter().map(|(_, session)| session)
     }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.sessions.iter_mut().map(|(_, session)| session)
+    }
 }
 
 /// Groups joined for sessions, each once however many sessions it carries.

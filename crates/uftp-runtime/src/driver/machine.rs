@@ -21,6 +21,8 @@ pub(crate) trait Machine {
     /// What it sends is answers, to which there may be an answer at once.
     const ANSWERS: bool = false;
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]);
+    /// A deadline has passed while it did not run, and it has been given what came meanwhile.
+    fn held_up(&mut self, _now: Instant) {}
     fn handle_timeout(&mut self, now: Instant);
     fn poll_event(&mut self) -> Option<Self::Event>;
     fn poll_transmit(&mut self, now: Instant, batch: &mut Batch);
@@ -156,6 +158,10 @@ impl<F: FileStore> Machine for Daemon<F> {
         }
     }
 
+    fn held_up(&mut self, now: Instant) {
+        self.receiver.held_up(now);
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         self.receiver.handle_timeout(now);
     }
@@ -213,6 +219,10 @@ impl Machine for Relay {
         if !self.stopped {
             self.proxy.handle_datagram(now, from, ecn, datagram);
         }
+    }
+
+    fn held_up(&mut self, now: Instant) {
+        self.proxy.held_up(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {

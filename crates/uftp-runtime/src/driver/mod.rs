@@ -98,6 +98,7 @@ impl<M: Machine, W: Watcher<M>> Driver<M, W> {
                     // Whoever spoke meanwhile was not silent.
                     self.receive()?;
                     now = Instant::now();
+                    self.machine.held_up(now);
                 }
                 if !late || self.due(now).is_some() {
                     self.machine.handle_timeout(now);

@@ -188,7 +188,7 @@ fn what_cannot_go_to_one_host_holds_up_no_other() {
     });
 }
 
-/// Has waited too long for somebody to speak, and notes what it hears of first.
+/// Has waited too long for somebody to speak, and notes what it hears of until its time is up.
 #[derive(Default)]
 struct Patient {
     heard: Vec<&'static str>,
@@ -199,6 +199,10 @@ impl Machine for Patient {
 
     fn handle_datagram(&mut self, _: Instant, _: SocketAddr, _: Ecn, _: &mut [u8]) {
         self.heard.push("datagram");
+    }
+
+    fn held_up(&mut self, _: Instant) {
+        self.heard.push("hold-up");
     }
 
     fn handle_timeout(&mut self, _: Instant) {
@@ -218,20 +222,20 @@ impl Machine for Patient {
     fn stop(&mut self, _: Instant) {}
 
     fn is_over(&self) -> bool {
-        !self.heard.is_empty()
+        self.heard.contains(&"timeout")
     }
 }
 
-/// Tells the first thing that it heard of.
-struct First(mpsc::Sender<&'static str>);
+/// Tells what it has heard of, one after another.
+struct Heard(mpsc::Sender<Vec<&'static str>>);
 
-impl Watcher<Patient> for First {
+impl Watcher<Patient> for Heard {
     fn event(&mut self, _: Instant, _: &mut Patient, _: &Socket, (): ()) {}
 
     fn turn(&mut self, _: Instant, machine: &Patient) {
-        if let Some(first) = machine.heard.first() {
-            let _ = self.0.send(first);
-        }
+        let mut heard = machine.heard.clone();
+        heard.dedup();
+        let _ = self.0.send(heard);
     }
 }
 
@@ -240,7 +244,11 @@ impl Watcher<Patient> for First {
 fn what_came_while_we_were_held_up_is_heard_before_deadlines_are_judged() {
     in_namespace(|| {
         ip("link set lo up");
-        for (spoken, expected) in [(true, "datagram"), (false, "timeout")] {
+        let judged = &["hold-up", "timeout"][..];
+        for (spoken, expected) in [
+            (true, [&["datagram"], judged].concat()),
+            (false, judged.to_vec()),
+        ] {
             let (a, b) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
             if spoken {
                 let mut talker = Talker::new(a.local_addr(), 1, 0);
@@ -248,9 +256,9 @@ fn what_came_while_we_were_held_up_is_heard_before_deadlines_are_judged() {
             }
             let (tell, told) = mpsc::channel();
             let control = Control::new().unwrap();
-            let driver = Driver::new(a, control, Patient::default(), First(tell));
+            let driver = Driver::new(a, control, Patient::default(), Heard(tell));
             driver.run().unwrap();
-            assert_eq!(told.iter().next(), Some(expected));
+            assert_eq!(told.iter().last(), Some(expected));
         }
     });
 }

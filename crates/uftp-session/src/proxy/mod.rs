@@ -174,6 +174,14 @@ impl Proxy {
         }
     }
 
+    /// The driver was held up past a deadline of [`poll_timeout`](Self::poll_timeout) and has handed in all that
+    /// had come meanwhile. Sessions in which all were silent for too long go on for as long again, once.
+    pub fn held_up(&mut self, now: Instant) {
+        self.sessions
+            .iter_mut()
+            .for_each(|session| session.held_up(now));
+    }
+
     /// A deadline of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;

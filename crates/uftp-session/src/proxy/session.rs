@@ -75,6 +75,8 @@ pub(super) struct Session {
     /// When anything was last heard, from either side, and from the server.
     heard: Instant,
     led: Instant,
+    /// The silence since this instant was [held up](Self::held_up) once already.
+    excused: Option<Instant>,
     /// The operator was told of a second source.
     doubled: bool,
     /// A server proxy has none.
@@ -100,6 +102,7 @@ impl Session {
             encrypted: terms.encrypted,
             heard: now,
             led: now,
+            excused: None,
             doubled: false,
             assembly: Assembly::new(now, header, terms, config, keys),
         }
@@ -242,6 +245,16 @@ impl Session {
     pub(super) fn deadline(&self) -> Instant {
         let due = self.assembly.as_ref().and_then(Assembly::deadline);
         due.unwrap_or(self.heard + self.timing.silence(self.estimate))
+    }
+
+    /// This program did not run for a while, and nothing has come meanwhile: if the session would be over for
+    /// silence it goes on for once as long, as both sides may have been held up by the same.
+    pub(super) fn held_up(&mut self, now: Instant) {
+        let silent = now >= self.heard + self.timing.silence(self.estimate);
+        if silent && self.excused != Some(self.heard) {
+            self.heard = now;
+            self.excused = Some(now);
+        }
     }
 
     /// Does what is due. Returns whether the session is to be forgotten.

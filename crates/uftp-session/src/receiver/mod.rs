@@ -125,6 +125,16 @@ impl<F: FileStore> Receiver<F> {
         }
     }
 
+    /// The driver was held up past a deadline of [`poll_timeout`](Self::poll_timeout), because the machine stood
+    /// still or the disk was slow, and has handed in all that had come meanwhile. A sender that was
+    /// silent for too long may have been held up, too, and has as much time again, once; deadlines
+    /// that have passed all the same are handled as usual.
+    pub fn held_up(&mut self, now: Instant) {
+        self.sessions
+            .iter_mut()
+            .for_each(|session| session.held_up(now));
+    }
+
     /// A deadline of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;

@@ -170,6 +170,14 @@ impl Bench {
         out
     }
 
+    /// Time passes in which the machine stands still: what falls due on the way is late.
+    pub(crate) fn stand_still(&mut self, time: Duration) {
+        self.now += time;
+        self.proxy.held_up(self.now);
+        self.proxy.handle_timeout(self.now);
+        self.drain();
+    }
+
     fn drain(&mut self) -> Vec<Out> {
         let mut out = Vec::new();
         let mut batch = Batch::new(64 * 1024);

@@ -304,6 +304,16 @@ fn a_session_outlives_the_wait_for_others() {
     assert!(bench.has(&ProxyEventKind::TimedOut));
 }
 
+/// What holds up a proxy may hold up those on both sides of it.
+#[test]
+fn a_session_outlives_one_time_in_which_the_machine_stood_still() {
+    let mut bench = registered(1);
+    for over in [false, true] {
+        bench.stand_still(Duration::from_secs(600));
+        assert_eq!(bench.has(&ProxyEventKind::TimedOut), over);
+    }
+}
+
 #[test]
 fn datagrams_too_small_for_file_data_are_refused() {
     let mut bench = Bench::new(config(client_role()));

@@ -126,6 +126,48 @@ fn silence_during_a_file() {
     assert_eq!(bench.said(), ["ABORT Transfer timed out"]);
 }
 
+/// What holds us up may hold up the sender, too.
+#[test]
+fn a_silence_in_which_we_stood_still_is_forgiven_once() {
+    let mut script = Script::default();
+    let mut bench = Bench::receiving(&mut script, 100);
+    for block in 0..2 {
+        bench.stand_still(Duration::from_secs(30));
+        bench.pass(Duration::from_millis(999));
+        assert_eq!(bench.said(), [""; 0]);
+        // Whoever speaks again is silent anew.
+        bench.hear(&mut script, |s| s.seg(block));
+    }
+    bench.stand_still(Duration::from_millis(1000));
+    bench.pass(Duration::from_millis(900));
+    assert_eq!(bench.said(), [""; 0]);
+    bench.stand_still(Duration::from_millis(100));
+    assert_eq!(bench.said(), ["ABORT Transfer timed out"]);
+}
+
+/// So is that between files, before a registration is confirmed, and before the end is.
+#[test]
+fn whatever_is_waited_for_is_waited_for_again_after_standing_still() {
+    let still = Duration::from_secs(30);
+    let mut script = Script::default();
+    let mut bench = Bench::new();
+    bench.hear(&mut script, |s| s.announce(&[]));
+    bench.stand_still(still);
+    bench.hear(&mut script, |s| s.reg_conf(&[ME]));
+    bench.stand_still(still);
+    bench.pass(g());
+    bench.hear(&mut script, |s| s.group_done(&[ME]));
+    bench.said();
+    bench.stand_still(still);
+    assert_eq!(bench.said(), ["COMPLETE session"]);
+    bench.hear(&mut script, |s| s.done_conf(&[ME]));
+    let ended = bench.happened().into_iter().filter_map(|kind| match kind {
+        Kind::Ended(reason) => Some(reason),
+        _ => None,
+    });
+    assert_eq!(ended.collect::<Vec<_>>(), [EndReason::Confirmed]);
+}
+
 #[test]
 fn waiting_times_follow_the_round_trip_time_of_the_headers() {
     let mut script = Script {

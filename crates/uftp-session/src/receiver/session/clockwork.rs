@@ -32,6 +32,27 @@ impl<S: SessionFiles> Session<S> {
         }
     }
 
+    /// This program did not run for a while, and nothing has come meanwhile: whoever would be given up for
+    /// his silence may have been held up by the same. He is waited for once more, but once only for
+    /// each silence.
+    pub(in crate::receiver) fn held_up(&mut self, now: Instant) {
+        if self.excused == Some(self.alive) {
+            return;
+        }
+        let timing = self.timing;
+        let over = |since: Instant, time: Duration| now >= since + time;
+        match &mut self.phase {
+            Phase::AwaitingProxy { until } | Phase::Registering { until, .. } if now >= *until => {
+                *until = now + timing.registration();
+            }
+            Phase::Completing { since, .. } if over(*since, timing.confirmation()) => *since = now,
+            Phase::MidGroup if over(self.alive, timing.between_files()) => self.alive = now,
+            Phase::Receiving(_) if over(self.alive, timing.silence()) => self.alive = now,
+            _ => return,
+        }
+        self.excused = Some(self.alive);
+    }
+
     /// Does what is due.
     pub(in crate::receiver) fn handle_timeout(
         &mut self,

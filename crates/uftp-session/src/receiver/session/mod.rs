@@ -79,6 +79,8 @@ pub(super) struct Session<S> {
     accepted: Instant,
     /// When the sender last showed that it is busy with us: the silence counts from here.
     alive: Instant,
+    /// The silence since this instant was [held up](Self::held_up) once already.
+    excused: Option<Instant>,
     outbox: Outbox,
 }
 
@@ -200,6 +202,7 @@ impl<S: SessionFiles> Session<S> {
             newest: header.seq,
             accepted: now,
             alive: now,
+            excused: None,
             outbox,
         }
     }

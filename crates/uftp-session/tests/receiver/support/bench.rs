@@ -97,6 +97,20 @@ impl Bench {
         self.now = until;
     }
 
+    /// Time passes in which the machine stands still: what falls due on the way is late.
+    pub(crate) fn stand_still(&mut self, time: Duration) {
+        self.now += time;
+        if self
+            .receiver
+            .poll_timeout()
+            .is_some_and(|due| due <= self.now)
+        {
+            self.receiver.held_up(self.now);
+            self.receiver.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
     pub(crate) fn drain(&mut self) {
         self.take_events();
         let mut batch = Batch::new(20_000);
