@@ -4,7 +4,7 @@ use std::{fs, net::IpAddr, path::PathBuf, thread, time::Duration};
 
 use uftp_tests::{
     Failure, Family, HostId, Proxy, ProxyRole, Receiver, Result, Suite, World, eventually,
-    patience, uid, write_file,
+    patience, uid, unless_standing_still, write_file,
 };
 
 use crate::{cast::Cast, condition::Condition};
@@ -222,7 +222,7 @@ pub(crate) fn all<T: Sync + std::fmt::Debug>(
                     cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
                 {
                     let started = std::time::Instant::now();
-                    let ended = play(case);
+                    let ended = unless_standing_still(|| play(case));
                     let took = started.elapsed().as_secs_f64();
                     match ended {
                         Ok(()) => eprintln!("{case:?}: well, in {took:.1} s"),
