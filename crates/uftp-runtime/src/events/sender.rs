@@ -165,6 +165,10 @@ fn of_item(event: &SenderEvent, name: impl Fn(Uid) -> String) -> Option<(&'stati
             ("file_skipped", described(item, json!({"reason": reason})))
         }
         E::PassStarted { pass } => ("pass_started", json!({"pass": pass})),
+        E::RateStepped { rate, lost, sent } => (
+            "rate_stepped",
+            json!({"rate": rate, "lost": lost, "sent": sent}),
+        ),
         E::FileFinished {
             file,
             item,

@@ -189,6 +189,12 @@ impl SenderStory {
                 "Got {count} NAKs for section {section} from client {}",
                 name(*client)
             ),
+            E::RateStepped { rate, lost, sent } => tell!(
+                tag,
+                2,
+                "Transfer rate: {} Kbps, as {lost} of {sent} blocks were lost",
+                rate * 8 / 1024
+            ),
             E::CongCtrlSent {
                 round,
                 rate,

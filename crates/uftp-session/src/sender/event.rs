@@ -136,6 +136,15 @@ pub enum SenderEvent {
         /// Blocks missing.
         count: u32,
     },
+    /// The loss of a section has changed the rate ([`RateSteps`](super::RateSteps)).
+    RateStepped {
+        /// Send rate from now on, bytes per second.
+        rate: u64,
+        /// Blocks of the section missing somewhere.
+        lost: u32,
+        /// Blocks of it that went out in this pass.
+        sent: u32,
+    },
     /// Under congestion control: CONG_CTRL went out.
     CongCtrlSent {
         /// Feedback round.

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::event::SenderEvent;
 use super::session::Session;
 
 /// Where the steps are written down. They are asked for after every section.
@@ -46,9 +47,14 @@ impl Session {
             return;
         };
         let percent = f64::from(lost) * 100.0 / f64::from(sent);
-        let rate = self.rate.bytes_per_second();
+        let before = self.rate.bytes_per_second();
         if let Some(most) = self.config.rate.fixed() {
-            self.rate.set_fixed(table.next(rate, percent, most));
+            let rate = table.next(before, percent, most);
+            if rate != before {
+                self.events
+                    .push_back(SenderEvent::RateStepped { rate, lost, sent });
+            }
+            self.rate.set_fixed(rate);
             self.obey_rate();
         }
     }
