@@ -41,6 +41,9 @@ pub trait Node: Any {
     /// A datagram arrived. It may be changed in place.
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]);
 
+    /// The time it asked for has passed while it did not run; it has been given what came meanwhile.
+    fn held_up(&mut self, _now: Instant) {}
+
     /// The time it asked for has come.
     fn handle_timeout(&mut self, now: Instant);
 

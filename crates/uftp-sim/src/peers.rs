@@ -80,6 +80,10 @@ impl Node for SenderNode {
         self.machine.handle_datagram(now, from, ecn, datagram);
     }
 
+    fn held_up(&mut self, now: Instant) {
+        self.machine.held_up(now);
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         self.machine.handle_timeout(now);
     }
@@ -150,6 +154,10 @@ impl ReceiverNode {
 impl Node for ReceiverNode {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
         self.machine.handle_datagram(now, from, ecn, datagram);
+    }
+
+    fn held_up(&mut self, now: Instant) {
+        self.machine.held_up(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {

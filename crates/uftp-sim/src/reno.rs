@@ -267,6 +267,10 @@ impl<N: Node> Node for Shared<N> {
         tcp.owed += 1;
     }
 
+    fn held_up(&mut self, now: Instant) {
+        self.node.held_up(now);
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         self.node.handle_timeout(now);
     }

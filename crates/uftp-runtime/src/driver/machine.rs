@@ -22,7 +22,7 @@ pub(crate) trait Machine {
     const ANSWERS: bool = false;
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]);
     /// A deadline has passed while it did not run, and it has been given what came meanwhile.
-    fn held_up(&mut self, _now: Instant) {}
+    fn held_up(&mut self, now: Instant);
     fn handle_timeout(&mut self, now: Instant);
     fn poll_event(&mut self) -> Option<Self::Event>;
     fn poll_transmit(&mut self, now: Instant, batch: &mut Batch);
@@ -68,6 +68,10 @@ impl<S: FileSource> Machine for Sender<S> {
 
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, ecn: Ecn, datagram: &mut [u8]) {
         self.handle_datagram(now, from, ecn, datagram);
+    }
+
+    fn held_up(&mut self, now: Instant) {
+        self.held_up(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {

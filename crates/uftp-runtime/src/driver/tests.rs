@@ -64,6 +64,8 @@ impl Machine for Talker {
         self.got.push(datagram.len());
     }
 
+    fn held_up(&mut self, _: Instant) {}
+
     fn handle_timeout(&mut self, _: Instant) {}
 
     fn poll_event(&mut self) -> Option<&'static str> {

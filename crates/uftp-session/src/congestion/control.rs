@@ -80,6 +80,8 @@ pub(crate) struct Controller {
     /// The current limiting receiver, and when it last reported.
     clr: Option<usize>,
     heard: Instant,
+    /// The silence since this instant was [held up](Self::held_up) once already.
+    excused: Option<Instant>,
     /// The limiting receiver fell silent; what others ask for counts at the end of the round.
     clr_silent: bool,
     pending: Option<f64>,
@@ -122,6 +124,7 @@ impl Controller {
             slow_start: true,
             clr: None,
             heard: now,
+            excused: None,
             clr_silent: false,
             pending: None,
             round: 0,
@@ -241,6 +244,15 @@ impl Controller {
             ctrl,
             round,
             abandon: silence > longest.max(Self::SHORTEST_SILENCE),
+        }
+    }
+
+    /// The sender did not run for a while: a silence of which that was a part begins anew, once.
+    pub(crate) fn held_up(&mut self, now: Instant, times: Times) {
+        let silence = now.saturating_duration_since(self.heard);
+        if silence > times.advertised * Self::PATIENCE && self.excused != Some(self.heard) {
+            self.heard = now;
+            self.excused = Some(now);
         }
     }
 

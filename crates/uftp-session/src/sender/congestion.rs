@@ -70,6 +70,14 @@ impl Session {
         }
     }
 
+    /// We did not run for a while: that nobody reported meanwhile says nothing of the network.
+    pub(super) fn held_up(&mut self, now: Instant) {
+        let times = self.times();
+        if let Some(controller) = self.rate.tfmcc_mut() {
+            controller.held_up(now, times);
+        }
+    }
+
     /// Takes in what a receiver reports of itself.
     pub(super) fn congestion_report(&mut self, now: Instant, at: usize, info: &TfmccAckInfo) {
         let author = self.clients.get(at).map(|c| c.uid);

@@ -145,6 +145,12 @@ impl<S: FileSource> Sender<S> {
         self.advance(now);
     }
 
+    /// The driver was held up past a deadline of [`poll_timeout`](Self::poll_timeout) and has handed in all that
+    /// had come meanwhile.
+    pub fn held_up(&mut self, now: Instant) {
+        self.session.held_up(now);
+    }
+
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.session.now = self.session.now.max(now);

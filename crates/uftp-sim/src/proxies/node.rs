@@ -40,6 +40,10 @@ impl Node for ProxyNode {
         self.machine.handle_datagram(now, from, ecn, datagram);
     }
 
+    fn held_up(&mut self, now: Instant) {
+        self.machine.held_up(now);
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         self.machine.handle_timeout(now);
     }

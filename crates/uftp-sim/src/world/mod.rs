@@ -3,6 +3,7 @@
 mod motion;
 mod passing;
 mod queue;
+mod standstill;
 mod wakeups;
 
 use std::any::Any;

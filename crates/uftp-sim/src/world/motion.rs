@@ -28,7 +28,13 @@ impl World {
             return false; // time has not passed for anybody
         }
         self.now = event.at;
-        match event.what {
+        self.happen(event.what);
+        true
+    }
+
+    /// An event takes place now.
+    pub(super) fn happen(&mut self, what: What) {
+        match what {
             What::Core(flight) => self.fan_out(&flight),
             What::Deliver(flight, targets) => {
                 for id in targets {
@@ -38,7 +44,6 @@ impl World {
             What::Wake(id) => self.wake(id),
             What::Script(script) => script(self),
         }
-        true
     }
 
     pub(super) fn schedule(&mut self, at: Instant, what: What) {
@@ -86,7 +91,7 @@ impl World {
     }
 
     /// A datagram is at the core: it enters the paths of all it is meant for.
-    fn fan_out(&mut self, flight: &Flight) {
+    pub(super) fn fan_out(&mut self, flight: &Flight) {
         let ip = flight.to.ip();
         if !ip.is_multicast() {
             match self.by_address.get(&ip).copied() {

@@ -22,6 +22,7 @@ mod proxies_lossy;
 mod proxies_nested;
 mod proxies_three;
 mod rate;
+mod standstill;
 mod switched_on;
 
 use std::time::Duration;

@@ -151,6 +151,19 @@ fn silence_halves_then_forgets_then_gives_up() {
 }
 
 #[test]
+fn a_silence_in_which_the_sender_did_not_run_is_forgiven_once() {
+    let mut bench = Bench::new(Limits::default());
+    bench.hear(0, START, 64_000_000);
+    bench.now += MS(30_000);
+    bench.c.held_up(bench.now, TIMES);
+    assert!(!bench.pass(MS(1)).abandon);
+    assert_eq!((bench.c.clr(), bench.c.rate()), (Some(0), 64_000_000));
+    bench.now += MS(30_000);
+    bench.c.held_up(bench.now, TIMES);
+    assert!(bench.pass(MS(1)).abandon);
+}
+
+#[test]
 fn stays_within_its_limits() {
     let limits = Limits {
         max: Some(1_000_000),
