@@ -140,7 +140,8 @@ fn sent_again(parties: Parties, length: usize, options: &[&str], forged: bool) -
     let temp = temp.to_string_lossy().into_owned();
     let receiver = world.receiver(parties.receiver, 1).args(&["-T", &temp]);
     let receiver = receiver.start()?;
-    let args = ["-R", "24000", "-H", "0x1", "-f", "content/file"];
+    // Half of the time it takes is left to notice that half is there, by commands that take their time, too.
+    let args = ["-R", "8000", "-H", "0x1", "-f", "content/file"];
     let args = [&args, options].concat();
     let log = world.log_path("first");
     let mut first = Program::start("first", sender(&world, parties.sender, &args)?, &log)?;

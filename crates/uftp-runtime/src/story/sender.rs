@@ -388,10 +388,11 @@ impl SenderStory {
         }
     }
 
-    /// What of a file had to go out again, if something had to.
+    /// What of a file had to go out again, if something had to. A session that is resumed may begin with what
+    /// is missing, and send nothing before.
     fn repairs(&self, Volume { sent, repaired }: Volume) {
-        if repaired > 0 {
-            let percent = repaired as f64 * 100.0 / sent.max(1) as f64;
+        if repaired > 0 && sent > 0 {
+            let percent = repaired as f64 * 100.0 / sent as f64;
             tell!(
                 self.tag,
                 2,

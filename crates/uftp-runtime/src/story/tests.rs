@@ -223,22 +223,24 @@ fn a_silent_log_names_who_failed() {
 
 #[test]
 fn what_went_out_again_is_told() {
-    let told = |repaired| {
+    let told = |sent, repaired| {
         let event = SenderEvent::FileFinished {
             file: FileId(1),
             item: item("f", "f", FileType::REGULAR, 8192),
             elapsed: Duration::from_secs(1),
-            volume: Volume {
-                sent: 8192,
-                repaired,
-            },
+            volume: Volume { sent, repaired },
             results: vec![report(1, FileOutcome::Completed(CompleteStatus::NORMAL))],
         };
         sender(2, vec![event])
     };
-    let (clean, lossy) = (told(0), told(1300));
+    let (clean, lossy) = (told(8192, 0), told(8192, 1300));
     let again = lossy.strip_prefix(&clean);
     assert_eq!(again, Some("Sent again: 2 KB (15.87 %)\n"), "{lossy}");
+    assert_eq!(
+        told(0, 1300),
+        clean,
+        "what is sent at last in a resumed session"
+    );
 }
 
 #[test]
