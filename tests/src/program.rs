@@ -190,8 +190,7 @@ impl Program {
             let name = &self.name;
             return Err(Failure::new(format!("{name} had already ended: {exit:?}")));
         }
-        self.signal(Signal::SIGTERM);
-        let exit = self.wait(patience())?;
+        let exit = self.terminate(suite)?;
         match (suite, exit.code) {
             (Suite::Ours, Some(6)) | (Suite::Reference, _) => Ok(exit),
             _ => Err(Failure::new(format!(
@@ -199,6 +198,25 @@ impl Program {
                 self.name
             ))),
         }
+    }
+
+    /// Tells a program of `suite` to end, and waits until it has. The reference is told once a second: it does
+    /// not notice a signal that comes in the instant before it waits for datagrams.
+    ///
+    /// # Errors
+    /// When it overstays; then it is killed.
+    pub fn terminate(&mut self, suite: Suite) -> Result<Exit> {
+        let begun = Instant::now();
+        self.signal(Signal::SIGTERM);
+        while suite == Suite::Reference && begun.elapsed() < patience() {
+            let second = Duration::from_secs(1);
+            let ended = || self.try_wait().ok_or_else(|| "it runs on".to_owned());
+            if let Ok(exit) = eventually("its end", second, ended) {
+                return Ok(exit);
+            }
+            self.signal(Signal::SIGTERM);
+        }
+        self.wait(patience())
     }
 
     /// Sends it a signal; nothing happens when it has already ended.

@@ -31,11 +31,6 @@ fn uftpd(world: &World, suite: Suite, line: &[&str], group: &str, port: u16) -> 
     Ok(program)
 }
 
-fn end(program: &mut Program) -> Result<()> {
-    program.signal(Signal::SIGTERM);
-    program.wait(patience()).map(drop)
-}
-
 /// Whether host 1 has joined the public group on this interface.
 fn is_joined(world: &World, interface: &str) -> Result<bool> {
     let groups = world.run_on(1, "ip", &["-4", "maddr", "show", "dev", interface])?;
@@ -66,7 +61,7 @@ fn interfaces() -> Result<()> {
                 let sent = sender(&world).args(&["-H", id]).file(&file);
                 sent.run(BOUND)?.ended_with(0)?;
             }
-            end(&mut receiver)?;
+            receiver.terminate(suite)?;
         }
     }
     Ok(())
@@ -91,7 +86,7 @@ fn groups_port_and_id() -> Result<()> {
             let sent = sender(&world).args(&line).file(&file).run(BOUND)?;
             sent.ended_with(code)?;
         }
-        end(&mut receiver)?;
+        receiver.terminate(suite)?;
     }
     Ok(())
 }
@@ -132,7 +127,7 @@ fn names_of_senders() -> Result<()> {
             })?;
             let wanted = format!(";10.77.0.1;{name}");
             assert!(line.ends_with(&wanted), "{suite:?} {quiet:?}: {line}");
-            end(&mut receiver)?;
+            receiver.terminate(suite)?;
         }
     }
     Ok(())
@@ -146,7 +141,7 @@ fn buffer_size() -> Result<()> {
         let mut receiver = uftpd(&world, suite, &line, PUBLIC, PORT)?;
         let sockets = world.run_on(1, "ss", &["-uamn"])?;
         assert!(sockets.contains("rb131072,"), "{suite:?}: {sockets}");
-        end(&mut receiver)?;
+        receiver.terminate(suite)?;
     }
     Ok(())
 }
@@ -167,7 +162,7 @@ fn dscp() -> Result<()> {
             matches!(world.counted(0)?.as_slice(), [3..=u64::MAX, 0]),
             "{suite:?}"
         );
-        end(&mut receiver)?;
+        receiver.terminate(suite)?;
     }
     Ok(())
 }
@@ -307,7 +302,7 @@ fn senders_and_source_specific_groups() -> Result<()> {
                 let sent = sent.args(&["-U", &format!("0A4D000{}", host + 1)]);
                 sent.run(BOUND)?.ended_with(code)?;
             }
-            end(&mut receiver)?;
+            receiver.terminate(suite)?;
         }
     }
     Ok(())
@@ -334,7 +329,7 @@ fn several_keys() -> Result<()> {
                 let sent = sent.args(&["-e", exchange, "-K", key]).file(&file);
                 sent.run(BOUND)?.ended_with(0)?;
             }
-            end(&mut receiver)?;
+            receiver.terminate(suite)?;
             let told = receiver.output();
             for path in &paths {
                 let shown = Command::new(Suite::Ours.program("uftp_keymgt")?)
@@ -369,7 +364,7 @@ fn heartbeats() -> Result<()> {
                     .ok_or(format!("{suite:?}: {counted:?}"))
             })?;
         }
-        end(&mut receiver)?;
+        receiver.terminate(suite)?;
     }
     Ok(())
 }
@@ -396,7 +391,7 @@ fn response_proxy() -> Result<()> {
         let counted = world.counted(2)?;
         let both = counted.len() == 2 && counted.iter().all(|count| *count > 0);
         assert!(both, "{suite:?} {option}: {counted:?}");
-        end(&mut receiver)?;
+        receiver.terminate(suite)?;
     }
     Ok(())
 }
@@ -421,7 +416,7 @@ fn other_words_are_ignored() -> Result<()> {
     for suite in BOTH {
         let line = ["what", "-d", "ever", "-q", "-I", "eth0"];
         let mut receiver = uftpd(&world, suite, &line, PUBLIC, PORT)?;
-        end(&mut receiver)?;
+        receiver.terminate(suite)?;
     }
     Ok(())
 }
